@@ -1,0 +1,22 @@
+"""Give one Region's key its alias and rotation, and on an older key whatever else differs."""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from provisioner.clients import client
+from provisioner.key_settings import ensure_settings
+from provisioner.plan import plan_key
+from provisioner.settings import settings
+from provisioner.telemetry import logger
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
+    """Take `{request, key: {region, arn, keyState, fresh}}`; answer the key's facts with its alias."""
+    request, key = event["request"], event["key"]
+    logger.append_keys(request_id=request["requestId"])
+    plan = plan_key(request, key["region"], settings())
+    ensure_settings(client("kms", key["region"]), plan, key["arn"], fresh=key["fresh"])
+    logger.info("key settings are applied", region=key["region"], alias=plan.alias)
+    return {**key, "alias": plan.alias}

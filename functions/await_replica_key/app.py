@@ -1,0 +1,19 @@
+"""Look once whether a replica key is Enabled; the state machine does the waiting."""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from provisioner.clients import client
+from provisioner.key_set import read_key_state
+from provisioner.telemetry import logger
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
+    """Take `{requestId, key, looks}`; answer both again with the state now and one look more."""
+    key, looks = event["key"], event["looks"] + 1
+    logger.append_keys(request_id=event["requestId"])
+    state = read_key_state(client("kms", key["region"]), key["arn"])
+    logger.info("replica key was looked at", region=key["region"], keyState=state, looks=looks)
+    return {"key": {**key, "keyState": state}, "looks": looks}

@@ -1,0 +1,28 @@
+"""Create the multi-Region primary key, or find the one this request has already."""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from provisioner.clients import client, send_once_kms
+from provisioner.primary_key import ensure_primary_key
+from provisioner.records import Records
+from provisioner.settings import settings
+from provisioner.telemetry import logger
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
+    """Take `{request, executionArn}`; answer `{region, arn, keyState, fresh}`."""
+    request = event["request"]
+    logger.append_keys(request_id=request["requestId"])
+    key = ensure_primary_key(
+        request,
+        event["executionArn"],
+        records=Records(client("dynamodb"), settings().requests_table),
+        client=client("kms", request["primaryRegion"]),
+        send_once=send_once_kms(request["primaryRegion"]),
+        settings=settings(),
+    )
+    logger.info("primary key is there", **key)
+    return key

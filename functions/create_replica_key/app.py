@@ -1,0 +1,27 @@
+"""Replicate the primary key to one Region, or find the replica that is there."""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from provisioner.clients import client
+from provisioner.replica_key import ensure_replica_key
+from provisioner.settings import settings
+from provisioner.telemetry import logger
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
+    """Take `{request, region, primaryKeyArn}`; answer `{region, arn, keyState, fresh}`."""
+    request, region = event["request"], event["region"]
+    logger.append_keys(request_id=request["requestId"])
+    key = ensure_replica_key(
+        request,
+        region,
+        event["primaryKeyArn"],
+        primary_client=client("kms", request["primaryRegion"]),
+        replica_client=client("kms", region),
+        settings=settings(),
+    )
+    logger.info("replica key is there", **key)
+    return key

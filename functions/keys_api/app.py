@@ -1,0 +1,167 @@
+"""The REST API: ask for a key set, see what it would be, and ask where a request stands."""
+
+import json
+from typing import Any
+
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response, content_types
+from aws_lambda_powertools.utilities.idempotency import (
+    DynamoDBPersistenceLayer,
+    IdempotencyConfig,
+    idempotent_function,
+)
+from aws_lambda_powertools.utilities.idempotency.exceptions import (
+    IdempotencyAlreadyInProgressError,
+)
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from provisioner import executions
+from provisioner.claim import Decision, claim
+from provisioner.clients import client
+from provisioner.errors import (
+    DependencyUnavailable,
+    OutcomeNotPublished,
+    Problem,
+    RequestConflict,
+    RequestRejected,
+)
+from provisioner.outcome import error_code, publish_refusal
+from provisioner.plan import KeySetRequest, plan_key, regions
+from provisioner.records import Records, Status
+from provisioner.request import parse_request
+from provisioner.settings import settings
+from provisioner.telemetry import logger, metrics
+
+app = APIGatewayRestResolver()
+_records = Records(client("dynamodb"), settings().requests_table)
+_start_once = IdempotencyConfig(
+    event_key_jmespath="executionArn", raise_on_no_idempotency_key=True, expires_after_seconds=3_600
+)
+_store = DynamoDBPersistenceLayer(
+    table_name=settings().idempotency_table, boto3_client=client("dynamodb")
+)
+
+
+@metrics.log_metrics
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer one request of API Gateway's Lambda proxy integration."""
+    _start_once.register_lambda_context(context)
+    return app.resolve(event, context)
+
+
+@app.post("/keys")
+def post_key_set() -> Response[str]:
+    """Accept a request (202), refuse it (400, 409), or only plan it (200 with `plan=true`)."""
+    planning = _is_plan(app.current_event.query_string_parameters.get("plan", "false"))
+    document = _read_body()
+    try:
+        request = parse_request(document, settings())
+    except RequestRejected as rejection:
+        if not planning:
+            _announce_refusal(document, rejection.problems)
+        raise
+    logger.append_keys(request_id=request["requestId"])
+    return _answer(200, _plan(request)) if planning else _answer(202, _accept(request))
+
+
+@app.get("/keys/<request_id>")
+def get_key_set(request_id: str) -> Response[str]:
+    """Tell where a request stands, or 404."""
+    logger.append_keys(request_id=request_id)
+    record = _records.get(request_id)
+    if record is None:
+        problem = _problem("requestId", "NOT_FOUND", "No request of this ID is known here.")
+        return _answer(404, {"errors": [problem]})
+    status = {
+        "requestId": record.request_id,
+        "status": record.status,
+        "key": record.key,
+        "errors": record.errors,
+        "ticket": record.ticket,
+        "executionArn": record.execution_arn,
+    }
+    return _answer(200, status)
+
+
+@app.exception_handler(RequestRejected)
+def _refuse(rejection: RequestRejected) -> Response[str]:
+    return _answer(400, {"errors": rejection.problems})
+
+
+@app.exception_handler(RequestConflict)
+def _conflict(conflict: RequestConflict) -> Response[str]:
+    problem = _problem("requestId", error_code(type(conflict).__name__), str(conflict))
+    return _answer(409, {"errors": [problem]})
+
+
+@app.exception_handler([DependencyUnavailable, OutcomeNotPublished])
+def _unavailable(error: DependencyUnavailable | OutcomeNotPublished) -> Response[str]:
+    logger.exception("a service this API needs failed")
+    problem = _problem("", error_code(type(error).__name__), "Try again in a moment.")
+    return _answer(503, {"errors": [problem]})
+
+
+def _is_plan(value: str) -> bool:
+    if value not in ("true", "false"):
+        # Nobody who mistypes this wants a key to be created.
+        raise RequestRejected([_problem("plan", "NOT_ONE_OF", "plan is true or false.")])
+    return value == "true"
+
+
+def _read_body() -> object:
+    try:
+        return json.loads(app.current_event.decoded_body or "")
+    except (ValueError, RecursionError):
+        return None
+
+
+def _announce_refusal(document: object, problems: list[Problem]) -> None:
+    publish_refusal(
+        document,
+        problems,
+        None,
+        records=_records,
+        events=client("events"),
+        bus=settings().event_bus,
+    )
+
+
+def _plan(request: KeySetRequest) -> dict[str, Any]:
+    plans = [plan_key(request, region, settings()) for region in regions(request)]
+    return {"request": request, "keys": [vars(plan) for plan in plans]}
+
+
+def _accept(request: KeySetRequest) -> dict[str, str]:
+    machine = settings().state_machine_arn
+    arn = executions.new_execution_arn(machine, request["requestId"])
+    step_functions = client("stepfunctions")
+    claimed = claim(_records, step_functions, request, arn, wait_for_unstarted=True)
+    arn = claimed.record.execution_arn or arn
+    if claimed.decision != Decision.ALREADY_CREATED:
+        try:
+            _start(start={"executionArn": arn, "request": request})
+        except IdempotencyAlreadyInProgressError:
+            logger.info("another call starts this execution right now")
+    return {
+        "requestId": request["requestId"],
+        "executionArn": arn,
+        "status": Status.IN_PROGRESS,
+    }
+
+
+@idempotent_function(data_keyword_argument="start", persistence_store=_store, config=_start_once)
+def _start(*, start: dict[str, Any]) -> None:
+    executions.start(
+        client("stepfunctions"),
+        settings().state_machine_arn,
+        start["executionArn"],
+        start["request"],
+    )
+
+
+def _problem(path: str, code: str, message: str) -> Problem:
+    return {"path": path, "code": code, "message": message}
+
+
+def _answer(status: int, body: dict[str, Any]) -> Response[str]:
+    return Response(status, content_types.APPLICATION_JSON, json.dumps(body))

@@ -1,0 +1,68 @@
+"""One execution at a time works on a request; this decides which."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from provisioner import executions
+from provisioner.executions import Progress
+from provisioner.plan import KeySetRequest, content_hash
+from provisioner.records import Record, Records, Status
+
+
+class Decision(StrEnum):
+    """What an execution does next."""
+
+    PROCEED = "PROCEED"
+    ALREADY_CREATED = "ALREADY_CREATED"
+    ANOTHER_RUN_IS_ACTIVE = "ANOTHER_RUN_IS_ACTIVE"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The decision, and the record it was made on."""
+
+    decision: Decision
+    record: Record
+
+
+def claim(
+    records: Records,
+    step_functions: Any,
+    request: KeySetRequest,
+    execution_arn: str,
+    *,
+    wait_for_unstarted: bool = False,
+) -> Claim:
+    """Claim a request for an execution, or say why it has nothing to do.
+
+    An execution that stopped without recording an outcome does not hold its request for ever: once
+    Step Functions says that it does not run, the claim passes on.
+
+    Parameters
+    ----------
+    wait_for_unstarted
+        Treat a holder that was not started yet as active, because the caller is about to start it.
+
+    Raises
+    ------
+    RequestConflict
+        The requestId was used before with other content.
+    DependencyUnavailable
+        DynamoDB or Step Functions did not answer.
+    """
+    request_id, digest, ticket = request["requestId"], content_hash(request), request["ticket"]
+    if record := records.claim(request_id, digest, execution_arn, ticket):
+        return Claim(Decision.PROCEED, record)
+    holder = records.get(request_id)
+    if holder is None or holder.execution_arn is None:
+        raise RuntimeError(f"The record of {request_id} was refused to a claim but has no holder.")
+    if holder.status == Status.CREATED:
+        return Claim(Decision.ALREADY_CREATED, holder)
+    progress = executions.progress(step_functions, holder.execution_arn)
+    if progress == Progress.RUNNING or (wait_for_unstarted and progress == Progress.NOT_STARTED):
+        return Claim(Decision.ANOTHER_RUN_IS_ACTIVE, holder)
+    dead = holder.execution_arn
+    if record := records.claim(request_id, digest, execution_arn, ticket, dead_execution=dead):
+        return Claim(Decision.PROCEED, record)
+    return Claim(Decision.ANOTHER_RUN_IS_ACTIVE, holder)

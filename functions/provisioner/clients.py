@@ -1,0 +1,26 @@
+"""The AWS clients: one for each service and Region, made once in a function's life."""
+
+from functools import cache
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+_TIMEOUTS = {"connect_timeout": 3, "read_timeout": 8}
+_PATIENT = Config(retries={"mode": "standard", "total_max_attempts": 3}, **_TIMEOUTS)
+_SEND_ONCE = Config(retries={"mode": "standard", "total_max_attempts": 1}, **_TIMEOUTS)
+
+
+@cache
+def client(service: str, region: str | None = None) -> Any:
+    """Give the client of a service, in the function's own Region unless another is named."""
+    return boto3.client(service, region_name=region, config=_PATIENT)
+
+
+@cache
+def send_once_kms(region: str) -> Any:
+    """Give a KMS client that never sends a call twice: CreateKey has no client token.
+
+    https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateKey.html
+    """
+    return boto3.client("kms", region_name=region, config=_SEND_ONCE)

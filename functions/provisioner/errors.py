@@ -1,0 +1,166 @@
+"""Every error a step can end with. The state machine names these classes in `Retry` and `Catch`.
+
+ProvisionerError
+├── RequestRejected          the request is not valid; carries every problem
+├── RequestConflict          the requestId was used before, with other content
+├── PrimaryKeyUnconfirmed    CreateKey was sent and no answer was recorded
+├── AliasInUse               the alias points to another key
+├── KeySetIncomplete         KMS does not show the key set that was built
+├── OutcomeNotPublished      EventBridge did not take the outcome event
+├── DependencyUnavailable    DynamoDB, Step Functions or EventBridge failed
+└── KmsError
+    ├── KmsThrottled         refused for its rate: nothing happened, try later
+    ├── KmsUnavailable       no usable answer to a call that is safe to repeat
+    ├── KmsAccessDenied      IAM or a key policy does not allow the call
+    ├── KmsKeyNotFound       the key is not (yet) visible in that Region
+    ├── KmsLimitExceeded     a resource quota of the account is used up
+    ├── KmsRequestRefused    KMS refuses the call as such
+    ├── KeyPolicyRefused     KMS does not take the key policy
+    └── KeyStateConflict     the key's state does not allow the call
+"""
+
+from typing import ClassVar, TypedDict
+
+
+class Problem(TypedDict):
+    """One reason for a refusal or a failure.
+
+    `path` names the field of the request (`replicas[1].region`), `code` is in upper snake case,
+    `message` is a sentence for a person.
+    """
+
+    path: str
+    code: str
+    message: str
+
+
+class ProvisionerError(Exception):
+    """Base of every error this package raises.
+
+    Attributes
+    ----------
+    field
+        The field of the key set's declaration that the error is about.
+    next_step
+        What the person who reads the message can do about it.
+    """
+
+    field: ClassVar[str] = "region"
+    next_step: ClassVar[str] = ""
+
+    def __init__(self, what_happened: str) -> None:
+        super().__init__(f"{what_happened} {self.next_step}".strip())
+
+
+class RequestRejected(ProvisionerError):
+    """The request is not valid. `problems` holds every reason, never only the first."""
+
+    next_step = "Correct every field that is listed and send the request again."
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = problems
+        super().__init__(f"The request has {len(problems)} problem(s).")
+
+
+class RequestConflict(ProvisionerError):
+    """The requestId was used before, with other content. Nothing of the earlier request changes."""
+
+    field = "requestId"
+    next_step = "Send the earlier content again to resume it, or choose another requestId."
+
+
+class PrimaryKeyUnconfirmed(ProvisionerError):
+    """CreateKey was sent and its answer is not known, so a key may exist that nobody recorded."""
+
+    next_step = (
+        "Look in this Region for a key that carries the request's tag mrk:request-id before "
+        "anything is created again."
+    )
+
+
+class AliasInUse(ProvisionerError):
+    """The alias points to another key, and an alias in use is never moved."""
+
+    field = "alias"
+    next_step = "Choose another alias, or delete that one, and send the request again."
+
+
+class KeySetIncomplete(ProvisionerError):
+    """KMS does not show the key set that the earlier steps built."""
+
+    next_step = "Send the request again: it completes what is missing."
+
+
+class OutcomeNotPublished(ProvisionerError):
+    """EventBridge took the call but not the event."""
+
+    next_step = "Look at the event bus and its quotas, then redrive the execution."
+
+
+class DependencyUnavailable(ProvisionerError):
+    """An AWS service other than KMS failed after the SDK's own retries."""
+
+    next_step = "Send the request again: it goes on where it stopped."
+
+
+class KmsError(ProvisionerError):
+    """KMS answered a call with an error, or not at all."""
+
+    next_step = "Send the request again: it goes on where it stopped."
+
+
+class KmsThrottled(KmsError):
+    """The call was refused for its rate.
+
+    https://docs.aws.amazon.com/kms/latest/developerguide/throttling.html
+    """
+
+
+class KmsUnavailable(KmsError):
+    """A call that is safe to repeat timed out or failed inside KMS."""
+
+
+class KmsAccessDenied(KmsError):
+    """IAM, a key policy or an organisation's policy does not allow the call."""
+
+    next_step = "Allow the action that is named, then send the request again."
+
+
+class KmsKeyNotFound(KmsError):
+    """The key is not visible in that Region, or not yet: KMS is eventually consistent.
+
+    https://docs.aws.amazon.com/kms/latest/developerguide/accessing-kms.html#programming-eventual-consistency
+    """
+
+    next_step = "If the key was deleted, send the request under a new requestId."
+
+
+class KmsLimitExceeded(KmsError):
+    """A resource quota is used up.
+
+    https://docs.aws.amazon.com/kms/latest/developerguide/resource-limits.html
+    """
+
+    next_step = "Raise the quota or free some of it, then send the request again."
+
+
+class KmsRequestRefused(KmsError):
+    """KMS refuses the call for what it asks."""
+
+    next_step = "Read the reason that KMS gives, mend its cause, then send the request again."
+
+
+class KeyPolicyRefused(KmsError):
+    """KMS does not take the key policy, often because a principal does not exist (yet)."""
+
+    field = "policy"
+    next_step = "Check that every principal of the policy exists, then send the request again."
+
+
+class KeyStateConflict(KmsError):
+    """The key's state does not allow the call.
+
+    https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html
+    """
+
+    next_step = "Bring the key back to Enabled, then send the request again."

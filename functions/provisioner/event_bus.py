@@ -1,0 +1,38 @@
+"""Adapter of EventBridge: put one event on the stack's bus, and make sure that it was taken."""
+
+import json
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from provisioner.errors import DependencyUnavailable, OutcomeNotPublished
+
+SOURCE = "mrk.provisioner"
+
+
+def put_event(client: Any, bus: str, detail_type: str, detail: dict[str, Any]) -> None:
+    """Publish one event.
+
+    Raises
+    ------
+    OutcomeNotPublished
+        EventBridge refused the entry; PutEvents itself still succeeds then.
+        https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
+    DependencyUnavailable
+        EventBridge refused the call or did not answer.
+    """
+    entry = {
+        "Source": SOURCE,
+        "DetailType": detail_type,
+        "Detail": json.dumps(detail),
+        "EventBusName": bus,
+    }
+    try:
+        answer = client.put_events(Entries=[entry])
+    except (BotoCoreError, ClientError) as error:
+        raise DependencyUnavailable(f"EventBridge did not do PutEvents: {error}.") from error
+    if answer["FailedEntryCount"]:
+        failed = answer["Entries"][0]
+        raise OutcomeNotPublished(
+            f"EventBridge refused the event: {failed['ErrorCode']}: {failed.get('ErrorMessage')}."
+        )

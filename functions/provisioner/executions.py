@@ -1,0 +1,70 @@
+"""Adapter of Step Functions: start an execution of this stack's state machine, ask if one runs."""
+
+import json
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from provisioner.errors import DependencyUnavailable
+from provisioner.plan import KeySetRequest
+
+
+class Progress(StrEnum):
+    """How far Step Functions is with an execution."""
+
+    NOT_STARTED = "NOT_STARTED"
+    RUNNING = "RUNNING"
+    ENDED = "ENDED"
+
+
+@contextmanager
+def _named_errors(operation: str) -> Iterator[None]:
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise DependencyUnavailable(f"Step Functions did not do {operation}: {error}.") from error
+
+
+def new_execution_arn(state_machine_arn: str, request_id: str) -> str:
+    """Choose the ARN of an execution before it exists, so that it can be recorded first."""
+    machine = state_machine_arn.replace(":stateMachine:", ":execution:")
+    return f"{machine}:{request_id[:43]}-{uuid.uuid4()}"
+
+
+def start(client: Any, state_machine_arn: str, execution_arn: str, request: KeySetRequest) -> None:
+    """Start the execution of that ARN; one that was started before is as good.
+
+    Raises
+    ------
+    DependencyUnavailable
+        Step Functions did not take it.
+    """
+    with _named_errors("StartExecution"):
+        try:
+            client.start_execution(
+                stateMachineArn=state_machine_arn,
+                name=execution_arn.rsplit(":", 1)[1],
+                input=json.dumps(request),
+            )
+        except client.exceptions.ExecutionAlreadyExists:
+            return
+
+
+def progress(client: Any, execution_arn: str) -> Progress:
+    """Tell whether that execution was started, runs, or has ended.
+
+    Raises
+    ------
+    DependencyUnavailable
+        Step Functions did not answer.
+    """
+    with _named_errors("DescribeExecution"):
+        try:
+            status = client.describe_execution(executionArn=execution_arn)["status"]
+        except client.exceptions.ExecutionDoesNotExist:
+            return Progress.NOT_STARTED
+    return Progress.RUNNING if status in ("RUNNING", "PENDING_REDRIVE") else Progress.ENDED

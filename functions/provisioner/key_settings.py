@@ -1,0 +1,69 @@
+"""Makes sure that one Region's key has its alias, description, tags, policy and rotation."""
+
+import json
+from typing import Any
+
+from provisioner import kms
+from provisioner.errors import AliasInUse
+from provisioner.key_policy import policy_text
+from provisioner.plan import KeyPlan
+
+
+def ensure_settings(client: Any, plan: KeyPlan, key_arn: str, *, fresh: bool) -> None:
+    """Give a key the settings of its Region.
+
+    A fresh key got description, tags and policy with the call that made it and needs its alias and
+    rotation only. On an older one everything is read, compared, and written where it differs. Tags
+    that the request does not name stay: organisations put tags of their own on keys.
+
+    Parameters
+    ----------
+    client
+        KMS client of the key's own Region.
+
+    Raises
+    ------
+    AliasInUse
+        The alias points to another key; it stays where it is.
+    KmsError
+        KMS refused a call or did not answer.
+    """
+    if not fresh:
+        _ensure_description(client, plan, key_arn)
+        _ensure_tags(client, plan, key_arn)
+        _ensure_policy(client, plan, key_arn)
+    if plan.rotation:
+        _ensure_rotation(client, plan.rotation["periodInDays"], key_arn, fresh=fresh)
+    if plan.alias:
+        _ensure_alias(client, plan.alias, key_arn)
+
+
+def _ensure_description(client: Any, plan: KeyPlan, key_arn: str) -> None:
+    if kms.describe_key(client, key_arn).get("Description", "") != plan.description:
+        kms.write(client, "UpdateKeyDescription", KeyId=key_arn, Description=plan.description)
+
+
+def _ensure_tags(client: Any, plan: KeyPlan, key_arn: str) -> None:
+    present = kms.read_tags(client, key_arn)
+    missing = {key: value for key, value in plan.tags.items() if present.get(key) != value}
+    if missing:
+        kms.write_tags(client, key_arn, missing)
+
+
+def _ensure_policy(client: Any, plan: KeyPlan, key_arn: str) -> None:
+    if json.loads(kms.read_policy(client, key_arn)) != plan.policy:
+        kms.write(client, "PutKeyPolicy", KeyId=key_arn, Policy=policy_text(plan.policy))
+
+
+def _ensure_rotation(client: Any, period: int, key_arn: str, *, fresh: bool) -> None:
+    if fresh or kms.read_rotation_period(client, key_arn) != period:
+        kms.write(client, "EnableKeyRotation", KeyId=key_arn, RotationPeriodInDays=period)
+
+
+def _ensure_alias(client: Any, alias: str, key_arn: str) -> None:
+    if kms.create_alias(client, alias, key_arn):
+        return
+    owner = kms.find_alias(client, alias)
+    if owner != key_arn:
+        region = key_arn.split(":")[3]
+        raise AliasInUse(f"{alias} in {region} points to {owner or 'a key that is not visible'}.")

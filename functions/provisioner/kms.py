@@ -1,0 +1,282 @@
+"""Adapter of AWS KMS: one function a call, every failure as an error of ours.
+
+A function takes the client of the Region it works in. `ClientError` codes become errors by one
+table, which the KMS API reference documents call by call:
+https://docs.aws.amazon.com/kms/latest/APIReference/API_Operations.html
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from botocore import xform_name
+from botocore.exceptions import (
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    HTTPClientError,
+    ProxyConnectionError,
+    SSLError,
+)
+from botocore.parsers import ResponseParserError
+
+from provisioner.errors import (
+    KeyPolicyRefused,
+    KeyStateConflict,
+    KmsAccessDenied,
+    KmsError,
+    KmsKeyNotFound,
+    KmsLimitExceeded,
+    KmsRequestRefused,
+    KmsThrottled,
+    KmsUnavailable,
+    PrimaryKeyUnconfirmed,
+)
+from provisioner.key_policy import policy_text
+from provisioner.plan import KeyPlan, KeySetRequest
+
+Metadata = dict[str, Any]
+
+_ERRORS: dict[str, type[KmsError]] = {
+    "ThrottlingException": KmsThrottled,
+    "Throttling": KmsThrottled,
+    "RequestLimitExceeded": KmsThrottled,
+    "TooManyRequestsException": KmsThrottled,
+    "KMSInternalException": KmsUnavailable,
+    "DependencyTimeoutException": KmsUnavailable,
+    "AccessDeniedException": KmsAccessDenied,
+    "NotFoundException": KmsKeyNotFound,
+    "LimitExceededException": KmsLimitExceeded,
+    "MalformedPolicyDocumentException": KeyPolicyRefused,
+    "KMSInvalidStateException": KeyStateConflict,
+    "DisabledException": KeyStateConflict,
+}
+
+_NEVER_SENT = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError)
+_NO_USABLE_ANSWER = (*_NEVER_SENT, HTTPClientError, SSLError, ResponseParserError)
+
+
+@contextmanager
+def _named_errors(operation: str, client: Any) -> Iterator[None]:
+    """Raise our errors for botocore's.
+
+    Raises
+    ------
+    KmsUnavailable
+        For a lost answer or an error inside KMS, after the SDK's retries.
+    KmsError
+        By `_ERRORS`; `KmsRequestRefused` for a code that is not listed.
+    """
+    region = client.meta.region_name
+    try:
+        yield
+    except ClientError as error:
+        answer = error.response["Error"]
+        kind = _ERRORS.get(answer["Code"], KmsRequestRefused)
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
+            kind = KmsUnavailable
+        reason = answer.get("Message") or answer["Code"]
+        raise kind(f"KMS in {region} refused {operation}: {reason.rstrip('.')}.") from error
+    except _NO_USABLE_ANSWER as error:
+        raise KmsUnavailable(f"KMS in {region} did not answer {operation}: {error}.") from error
+
+
+def create_primary_key(
+    client: Any, request: KeySetRequest, plan: KeyPlan, tags: dict[str, str]
+) -> Metadata:
+    """Create the multi-Region primary key, with its policy, description and tags from the start.
+
+    Parameters
+    ----------
+    client
+        From `clients.send_once_kms`: this call must reach KMS at most once.
+
+    Returns
+    -------
+    Metadata
+        KMS's KeyMetadata.
+
+    Raises
+    ------
+    PrimaryKeyUnconfirmed
+        No usable answer: the key may exist.
+    KmsError
+        KMS refused the call, or was not reached at all: no key exists.
+    """
+    try:
+        with _named_errors("CreateKey", client):
+            answer = client.create_key(
+                MultiRegion=True,
+                KeySpec=request["keySpec"],
+                KeyUsage=request["keyUsage"],
+                Origin=request["origin"],
+                Description=plan.description,
+                Policy=policy_text(plan.policy),
+                Tags=_tag_list(tags),
+            )
+    except KmsUnavailable as error:
+        if isinstance(error.__cause__, _NEVER_SENT):
+            raise
+        raise PrimaryKeyUnconfirmed(
+            f"CreateKey was sent to KMS in {plan.region} and no usable answer came back."
+        ) from error
+    return dict(answer["KeyMetadata"])
+
+
+def replicate_key(client: Any, primary_arn: str, plan: KeyPlan) -> Metadata | None:
+    """Create the replica key of a Region, with its policy, description and tags from the start.
+
+    Returns
+    -------
+    Metadata or None
+        The replica's KeyMetadata; None where that Region has a replica already, whatever its state.
+
+    Raises
+    ------
+    KmsError
+        KMS refused the call or did not answer.
+    """
+    with _named_errors(f"ReplicateKey to {plan.region}", client):
+        try:
+            answer = client.replicate_key(
+                KeyId=primary_arn,
+                ReplicaRegion=plan.region,
+                Description=plan.description,
+                Policy=policy_text(plan.policy),
+                Tags=_tag_list(plan.tags),
+            )
+        except client.exceptions.AlreadyExistsException:
+            return None
+    return dict(answer["ReplicaKeyMetadata"])
+
+
+def describe_key(client: Any, key_id: str) -> Metadata:
+    """Read a key's KeyMetadata by its ARN.
+
+    Raises
+    ------
+    KmsKeyNotFound
+        There is no such key, or it is not visible yet.
+    KmsError
+        KMS refused the call or did not answer.
+    """
+    with _named_errors("DescribeKey", client):
+        return dict(client.describe_key(KeyId=key_id)["KeyMetadata"])
+
+
+def find_alias(client: Any, alias: str) -> str | None:
+    """Give the ARN of the key that an alias points to, or None where there is no such alias.
+
+    Raises
+    ------
+    KmsError
+        KMS refused the call or did not answer.
+    """
+    with _named_errors(f"DescribeKey of {alias}", client):
+        try:
+            return str(client.describe_key(KeyId=alias)["KeyMetadata"]["Arn"])
+        except client.exceptions.NotFoundException:
+            return None
+
+
+def create_alias(client: Any, alias: str, key_arn: str) -> bool:
+    """Create an alias in the key's own Region; False where the alias exists already.
+
+    Raises
+    ------
+    KmsError
+        KMS refused the call or did not answer.
+    """
+    with _named_errors(f"CreateAlias {alias}", client):
+        try:
+            client.create_alias(AliasName=alias, TargetKeyId=key_arn)
+        except client.exceptions.AlreadyExistsException:
+            return False
+    return True
+
+
+def delete_alias(client: Any, alias: str) -> None:
+    """Delete an alias; one that is gone already is as good.
+
+    Raises
+    ------
+    KmsError
+        KMS refused the call or did not answer.
+    """
+    with _named_errors(f"DeleteAlias {alias}", client):
+        try:
+            client.delete_alias(AliasName=alias)
+        except client.exceptions.NotFoundException:
+            return
+
+
+def read_tags(client: Any, key_arn: str) -> dict[str, str]:
+    """Read the tags of one Region's key.
+
+    Raises
+    ------
+    KmsError
+        KMS refused the call or did not answer.
+    """
+    with _named_errors("ListResourceTags", client):
+        pages = client.get_paginator("list_resource_tags").paginate(KeyId=key_arn)
+        return {tag["TagKey"]: tag["TagValue"] for page in pages for tag in page["Tags"]}
+
+
+def read_policy(client: Any, key_arn: str) -> str:
+    """Read the key policy of one Region's key, as JSON text.
+
+    Raises
+    ------
+    KmsError
+        KMS refused the call or did not answer.
+    """
+    with _named_errors("GetKeyPolicy", client):
+        return str(client.get_key_policy(KeyId=key_arn)["Policy"])
+
+
+def read_rotation_period(client: Any, key_arn: str) -> int | None:
+    """Read the rotation period in days, or None where the key does not rotate by itself.
+
+    Raises
+    ------
+    KmsError
+        KMS refused the call or did not answer.
+    """
+    with _named_errors("GetKeyRotationStatus", client):
+        status = client.get_key_rotation_status(KeyId=key_arn)
+    return status.get("RotationPeriodInDays", 365) if status["KeyRotationEnabled"] else None
+
+
+def write(client: Any, operation: str, **arguments: Any) -> None:
+    """Make a call that sets one thing on a key, is safe to repeat, and answers nothing of use.
+
+    Parameters
+    ----------
+    operation
+        KMS's own name, such as `EnableKey`.
+    arguments
+        Its parameters under KMS's own names.
+
+    Raises
+    ------
+    KmsError
+        KMS refused the call or did not answer.
+    """
+    with _named_errors(operation, client):
+        getattr(client, xform_name(operation))(**arguments)
+
+
+def write_tags(client: Any, key_arn: str, tags: dict[str, str]) -> None:
+    """Set tags on one Region's key and leave its other tags alone.
+
+    Raises
+    ------
+    KmsError
+        KMS refused the call or did not answer.
+    """
+    write(client, "TagResource", KeyId=key_arn, Tags=_tag_list(tags))
+
+
+def _tag_list(tags: dict[str, str]) -> list[dict[str, str]]:
+    return [{"TagKey": key, "TagValue": value} for key, value in tags.items()]

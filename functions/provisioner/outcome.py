@@ -1,0 +1,179 @@
+"""What became of a request: its record, its completion event and its metrics, in that order."""
+
+import re
+from datetime import UTC, datetime
+from typing import Any, TypedDict
+
+from aws_lambda_powertools.metrics import MetricUnit
+
+from provisioner import errors, event_bus
+from provisioner.errors import Problem, ProvisionerError
+from provisioner.plan import KeyFacts, KeySetRequest, content_hash, is_request_id, regions
+from provisioner.records import Records, Status
+from provisioner.telemetry import logger, metrics
+
+DETAIL_TYPES = {
+    Status.CREATED: "Multi-Region Key Created",
+    Status.REJECTED: "Multi-Region Key Request Rejected",
+    Status.FAILED: "Multi-Region Key Creation Failed",
+}
+_MAX_ECHO = 1024
+
+
+class Failure(TypedDict):
+    """An error that ended a step, in the Region that the step worked for."""
+
+    step: str
+    region: str
+    error: str
+    message: str
+
+
+class Outcome(TypedDict):
+    """How an execution ended, as the state machine knows it."""
+
+    status: str
+    request: KeySetRequest
+    executionArn: str
+    startedAt: str
+    primary: KeyFacts | None
+    replicas: list[KeyFacts]
+    keyMetadata: dict[str, Any] | None
+    failures: list[Failure]
+
+
+def publish_outcome(
+    outcome: Outcome, *, records: Records, events: Any, bus: str
+) -> dict[str, Any] | None:
+    """Record how a request ended, tell the bus, and count it.
+
+    Returns
+    -------
+    dict or None
+        The event's detail; None where another execution holds the request and will answer for it.
+
+    Raises
+    ------
+    DependencyUnavailable, OutcomeNotPublished
+        The outcome is not recorded or not published; calling again does both.
+    """
+    request = outcome["request"]
+    status = Status(outcome["status"])
+    key = _key(outcome)
+    problems = [_problem(failure, request) for failure in outcome["failures"]]
+    detail = {
+        "requestId": request["requestId"],
+        "status": status,
+        "executionArn": outcome["executionArn"],
+        "ticket": request["ticket"],
+        "key": key,
+        "errors": problems,
+    }
+    if not records.finish(
+        request["requestId"],
+        content_hash(request),
+        outcome["executionArn"],
+        status,
+        key,
+        problems,
+        request["ticket"],
+    ):
+        logger.warning("another execution holds this request and answers for it")
+        return None
+    event_bus.put_event(events, bus, DETAIL_TYPES[status], detail)
+    _count(status, replicas=len(outcome["replicas"]), started_at=outcome["startedAt"])
+    logger.info("outcome published", status=status, errors=[p["code"] for p in problems])
+    return detail
+
+
+def publish_refusal(  # noqa: PLR0913 - what an event needs beside its three adapters
+    document: object,
+    problems: list[Problem],
+    execution_arn: str | None,
+    *,
+    records: Records,
+    events: Any,
+    bus: str,
+    status: Status = Status.REJECTED,
+) -> dict[str, Any]:
+    """Tell the bus that a request was refused, and keep the reasons for whoever asks by its ID.
+
+    Parameters
+    ----------
+    document
+        What the caller sent. Its requestId and ticket are given back where they are sound.
+    status
+        FAILED where the request could not even be checked; that is not kept.
+
+    Returns
+    -------
+    dict
+        The event's detail.
+
+    Raises
+    ------
+    DependencyUnavailable, OutcomeNotPublished
+        The refusal is not recorded or not published; calling again does both.
+    """
+    given = document if isinstance(document, dict) else {}
+    wrong = {problem["path"] for problem in problems}
+    ticket = given.get("ticket") if wrong.isdisjoint({"", "ticket"}) else None
+    ticket = ticket if isinstance(ticket, dict) else None
+    request_id = given.get("requestId")
+    if status == Status.REJECTED and is_request_id(request_id):
+        records.note_refusal(request_id, execution_arn, ticket, problems)
+    detail = {
+        "requestId": request_id if len(str(request_id)) <= _MAX_ECHO else None,
+        "status": status,
+        "executionArn": execution_arn,
+        "ticket": ticket,
+        "key": None,
+        "errors": problems,
+    }
+    event_bus.put_event(events, bus, DETAIL_TYPES[status], detail)
+    _count(status)
+    logger.info("request refused", errors=[problem["code"] for problem in problems])
+    return detail
+
+
+def error_code(name: str) -> str:
+    """Turn an error's class name into the code that events carry: `AliasInUse` → `ALIAS_IN_USE`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).upper()
+
+
+def _problem(failure: Failure, request: KeySetRequest) -> Problem:
+    known = getattr(errors, failure["error"], ProvisionerError)
+    index = regions(request).index(failure["region"]) - 1
+    if index >= 0:
+        path = f"replicas[{index}].{known.field}"
+    else:
+        path = {"region": "primaryRegion"}.get(known.field, known.field)
+    return {"path": path, "code": error_code(failure["error"]), "message": failure["message"]}
+
+
+def _key(outcome: Outcome) -> dict[str, Any] | None:
+    primary, request = outcome["primary"], outcome["request"]
+    if primary is None:
+        return None
+    return {
+        "keyId": primary["arn"].rsplit("/", 1)[1],
+        "keySpec": request["keySpec"],
+        "keyUsage": request["keyUsage"],
+        "origin": request["origin"],
+        "primary": primary,
+        "replicas": outcome["replicas"],
+        "keyMetadata": outcome["keyMetadata"],
+    }
+
+
+def _count(status: Status, replicas: int = 0, started_at: str | None = None) -> None:
+    if status == Status.CREATED:
+        metrics.add_metric("KeysCreated", MetricUnit.Count, 1)
+        metrics.add_metric("ReplicasCreated", MetricUnit.Count, replicas)
+    elif status == Status.REJECTED:
+        metrics.add_metric("RequestsRejected", MetricUnit.Count, 1)
+    else:
+        metrics.add_metric("RequestsFailed", MetricUnit.Count, 1)
+    if started_at:
+        elapsed = datetime.now(UTC) - datetime.fromisoformat(started_at)
+        metrics.add_metric("SecondsToCompletion", MetricUnit.Seconds, elapsed.total_seconds())

@@ -1,0 +1,87 @@
+"""Makes sure that a request has its one multi-Region primary key.
+
+CreateKey has no client token, so two calls are two keys. Therefore the attempt is written down
+before it is sent, it is sent once, and an attempt without a recorded answer is never followed by
+another.
+https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateKey.html
+"""
+
+from typing import Any
+
+from provisioner import kms
+from provisioner.errors import AliasInUse, KmsError, PrimaryKeyUnconfirmed
+from provisioner.plan import ATTEMPT_TAG, KeySetRequest, plan_key
+from provisioner.records import Record, Records
+from provisioner.replica_key import bring_back
+from provisioner.settings import Settings
+
+
+def ensure_primary_key(
+    request: KeySetRequest,
+    execution_arn: str,
+    *,
+    records: Records,
+    client: Any,
+    send_once: Any,
+    settings: Settings,
+) -> dict[str, Any]:
+    """Find the request's primary key by its record, or create it.
+
+    Parameters
+    ----------
+    client, send_once
+        KMS clients of the primary's Region; the second one sends every call once.
+
+    Returns
+    -------
+    dict
+        `keyId`, `arn`, `region`, `keyState`, and `fresh`: whether this call created it.
+
+    Raises
+    ------
+    PrimaryKeyUnconfirmed
+        An attempt may have reached KMS and its answer is not recorded.
+    AliasInUse
+        The primary's alias points to another key; nothing was created.
+    KmsError, DependencyUnavailable
+        A call failed.
+    """
+    record = records.get(request["requestId"])
+    if record is None:
+        raise RuntimeError(f"{request['requestId']} was not claimed before its key is made.")
+    if record.key_arn:
+        return _key(bring_back(client, record.key_arn), fresh=False)
+    if record.attempt_open:
+        raise _unconfirmed(record, "has no recorded answer")
+    plan = plan_key(request, request["primaryRegion"], settings)
+    # Before the key, so that a name that is taken leaves no key behind.
+    if plan.alias and (owner := kms.find_alias(client, plan.alias)):
+        raise AliasInUse(f"{plan.alias} in {plan.region} points to {owner}.")
+    attempt = record.attempt + 1
+    if not records.announce_attempt(request["requestId"], execution_arn, attempt):
+        raise _unconfirmed(record, "was followed by one of another execution")
+    try:
+        metadata = kms.create_primary_key(
+            send_once, request, plan, {**plan.tags, ATTEMPT_TAG: str(attempt)}
+        )
+    except KmsError:
+        records.close_attempt(request["requestId"], attempt, None)
+        raise
+    records.close_attempt(request["requestId"], attempt, metadata["Arn"])
+    return _key(metadata, fresh=True)
+
+
+def _unconfirmed(record: Record, why: str) -> PrimaryKeyUnconfirmed:
+    return PrimaryKeyUnconfirmed(
+        f"CreateKey attempt {record.attempt} of request {record.request_id} {why}."
+    )
+
+
+def _key(metadata: kms.Metadata, *, fresh: bool) -> dict[str, Any]:
+    return {
+        "keyId": metadata["KeyId"],
+        "arn": metadata["Arn"],
+        "region": metadata["Arn"].split(":")[3],
+        "keyState": metadata["KeyState"],
+        "fresh": fresh,
+    }

@@ -1,0 +1,72 @@
+"""Makes sure that a Region has its replica key, and that a key on its way out comes back."""
+
+from typing import Any
+
+from provisioner import kms
+from provisioner.plan import KeySetRequest, plan_key
+from provisioner.settings import Settings
+
+LEAVING = ("PendingDeletion", "PendingReplicaDeletion")
+"""States of a key that is scheduled for deletion."""
+
+
+def ensure_replica_key(
+    request: KeySetRequest,
+    region: str,
+    primary_arn: str,
+    *,
+    primary_client: Any,
+    replica_client: Any,
+    settings: Settings,
+) -> dict[str, Any]:
+    """Replicate the primary key to a Region, or find the replica that is there.
+
+    ReplicateKey never makes two replicas in one Region, so it is safe to send again.
+    https://docs.aws.amazon.com/kms/latest/APIReference/API_ReplicateKey.html
+
+    Returns
+    -------
+    dict
+        `arn`, `region`, `keyState`, and `fresh`: whether this call created it.
+
+    Raises
+    ------
+    KmsError
+        KMS refused a call or did not answer.
+    """
+    plan = plan_key(request, region, settings)
+    metadata = kms.replicate_key(primary_client, primary_arn, plan)
+    fresh = metadata is not None
+    if metadata is None:
+        metadata = bring_back(replica_client, primary_arn.replace(_region(primary_arn), region))
+    return {
+        "region": region,
+        "arn": metadata["Arn"],
+        "keyState": metadata["KeyState"],
+        "fresh": fresh,
+    }
+
+
+def bring_back(client: Any, key_arn: str) -> kms.Metadata:
+    """Read a key that exists; cancel its deletion and enable it where that is needed.
+
+    A deleted replica would block its Region for at least seven days.
+    https://docs.aws.amazon.com/kms/latest/developerguide/deleting-keys-scheduling-key-deletion.html
+
+    Raises
+    ------
+    KmsError
+        KMS refused a call or did not answer.
+    """
+    metadata = kms.describe_key(client, key_arn)
+    if metadata["KeyState"] in LEAVING:
+        kms.write(client, "CancelKeyDeletion", KeyId=key_arn)
+        metadata["KeyState"] = "Disabled"
+    if metadata["KeyState"] == "Disabled":
+        kms.write(client, "EnableKey", KeyId=key_arn)
+        metadata["KeyState"] = "Enabled"
+    return metadata
+
+
+def _region(key_arn: str) -> str:
+    return key_arn.split(":")[3]

@@ -1,0 +1,434 @@
+"""Reads a request: the schema of its fields, the rules across them, and every problem at once.
+
+pydantic checks each field by itself. The rules below check what fields mean together, and only
+where the fields they look at are sound, so that one mistake is reported once.
+"""
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from functools import cache
+from typing import Annotated, Any, Literal, cast
+
+from botocore.loaders import Loader
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic.functional_validators import AfterValidator
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from provisioner import key_policy, plan
+from provisioner.errors import Problem, RequestRejected
+from provisioner.key_specs import KEY_SPECS, KeyUsage, Origin, can_rotate
+from provisioner.plan import KeySetRequest
+from provisioner.settings import Settings
+
+MAX_TAGS = 50
+MAX_TICKET_BYTES = 4_096
+MAX_REQUEST_BYTES = 128 * 1024
+"""Half of what Step Functions and EventBridge carry, so that a request always fits with its outcome.
+
+https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+"""
+MAX_PROBLEMS = 500
+_MAX_ECHO = 256
+
+
+def _tag_text(text: str) -> str:
+    """Check the characters of a tag key or value.
+
+    https://docs.aws.amazon.com/kms/latest/APIReference/API_Tag.html
+    """
+    if not all(unicodedata.category(char)[0] in "LZN" or char in "_.:/=+-@" for char in text):
+        raise PydanticCustomError(
+            "tag_characters", "Tags hold letters, digits, spaces and _ . : / = + - @ only."
+        )
+    return text
+
+
+def _tag_key(key: str) -> str:
+    if key.lower().startswith(("aws:", plan.OWN_TAG_PREFIX)):
+        raise PydanticCustomError(
+            "tag_reserved", "Tag keys that begin with aws: or mrk: are reserved."
+        )
+    return key
+
+
+def _alias_name(alias: str) -> str:
+    if alias.startswith("alias/aws/"):
+        raise PydanticCustomError(
+            "alias_reserved", "Aliases that begin with alias/aws/ are reserved for AWS services."
+        )
+    return alias
+
+
+def _small_ticket(ticket: dict[str, Any]) -> dict[str, Any]:
+    if len(json.dumps(ticket, ensure_ascii=False).encode()) > MAX_TICKET_BYTES:
+        raise PydanticCustomError("ticket_too_large", "A ticket has at most 4,096 bytes of JSON.")
+    return ticket
+
+
+# https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateAlias.html
+Alias = Annotated[
+    str,
+    Field(pattern=r"^alias/[a-zA-Z0-9/_-]+$", max_length=256),
+    AfterValidator(_alias_name),
+]
+Description = Annotated[str, Field(max_length=8192)]
+Tags = dict[
+    Annotated[
+        str,
+        Field(min_length=1, max_length=128),
+        AfterValidator(_tag_text),
+        AfterValidator(_tag_key),
+    ],
+    Annotated[str, Field(max_length=256), AfterValidator(_tag_text)],
+]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class KeyPolicyFields(_Model):
+    """A key policy: built from key administrators and key users, or given as a document."""
+
+    administrators: list[str] | None = None
+    users: list[str] | None = None
+    document: dict[str, JsonValue] | None = None
+
+
+class RotationFields(_Model):
+    """Automatic key rotation."""
+
+    periodInDays: int = Field(365, ge=90, le=2560)
+
+
+class ReplicaFields(_Model):
+    """A replica key. A field left out is the same as the primary's; null is none."""
+
+    region: str
+    alias: Alias | None = None
+    description: Description | None = None
+    tags: Tags | None = None
+    policy: KeyPolicyFields | None = None
+
+
+class RequestFields(_Model):
+    """A request for a complete multi-Region key set."""
+
+    requestId: str = Field(pattern=f"^{plan.REQUEST_ID_PATTERN}$")
+    primaryRegion: str | None = None
+    keySpec: str = "SYMMETRIC_DEFAULT"
+    keyUsage: Annotated[KeyUsage, Field(strict=False)] | None = None
+    origin: Annotated[Origin, Field(strict=False)] = Origin.AWS_KMS
+    alias: Alias
+    description: Description | None = None
+    tags: Tags | None = None
+    policy: KeyPolicyFields | None = None
+    rotation: RotationFields | None = None
+    replicas: list[ReplicaFields] | None = None
+    onFailure: Literal["RETAIN", "ROLL_BACK"] = "RETAIN"
+    ticket: Annotated[dict[str, JsonValue], AfterValidator(_small_ticket)] | None = None
+
+
+def parse_request(document: object, settings: Settings) -> KeySetRequest:
+    """Check a request as a whole and fill in its defaults.
+
+    Parameters
+    ----------
+    document
+        What the caller sent, parsed from JSON.
+
+    Returns
+    -------
+    KeySetRequest
+        Plain JSON. A replica holds only the fields that were given for it.
+
+    Raises
+    ------
+    RequestRejected
+        With every problem, each with the path of its field, a code and a message.
+    """
+    if unreadable := _unreadable(document):
+        raise RequestRejected([unreadable])
+    document = cast(dict[str, Any], document)
+    fields, problems = None, []
+    try:
+        fields = RequestFields.model_validate(document)
+    except ValidationError as error:
+        problems = [_from_pydantic(detail) for detail in error.errors(include_url=False)]
+    draft = _Draft(document, problems, settings)
+    problems += [problem for rule in _RULES for problem in rule(draft)]
+    if fields is None or problems:
+        raise RequestRejected(_bounded(problems))
+    return _normalised(fields, settings)
+
+
+def _unreadable(document: object) -> Problem | None:
+    """Say why no field of the document can be looked at, if that is so."""
+    if not isinstance(document, dict):
+        return _problem("", "NOT_AN_OBJECT", "A request is a JSON object.")
+    try:
+        size = len(json.dumps(document, ensure_ascii=False).encode())
+    except UnicodeEncodeError:
+        return _problem("", "NOT_UNICODE", "The request holds half a surrogate pair, not text.")
+    except RecursionError:
+        return _problem("", "TOO_DEEP", "The request is nested too deeply to be read.")
+    if size > MAX_REQUEST_BYTES:
+        text = f"The request is {size} bytes long; at most {MAX_REQUEST_BYTES} are taken."
+        return _problem("", "REQUEST_TOO_LARGE", text)
+    return None
+
+
+class _Draft:
+    """A request of which some fields may be wrong: the rules ask it for sound values only."""
+
+    def __init__(self, document: dict[str, Any], problems: list[Problem], settings: Settings):
+        self.document = document
+        self.settings = settings
+        self._wrong = [problem["path"] for problem in problems]
+
+    def sound(self, path: str) -> bool:
+        """Whether no problem was found at or below this path."""
+        return not any(
+            wrong == path or wrong.startswith((f"{path}.", f"{path}[")) for wrong in self._wrong
+        )
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Give a field's value, its default where it is absent, or None where it is wrong."""
+        return self.document.get(name, default) if self.sound(name) else None
+
+    def keys(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Give the path prefix and the fields of the primary and of each replica."""
+        yield "", self.document
+        replicas = self.document.get("replicas")
+        for index, replica in enumerate(replicas if isinstance(replicas, list) else []):
+            if isinstance(replica, dict):
+                yield f"replicas[{index}].", replica
+
+    @property
+    def spec(self) -> tuple[str, str, str] | None:
+        """Give key spec, usage and origin, or None where one of them is wrong."""
+        spec = self.get("keySpec", "SYMMETRIC_DEFAULT")
+        if spec not in KEY_SPECS or not (self.sound("keyUsage") and self.sound("origin")):
+            return None
+        usage = self.document.get("keyUsage") or KEY_SPECS[spec].usages[0]
+        return spec, usage, self.document.get("origin", Origin.AWS_KMS)
+
+
+def _problem(path: str, code: str, message: str) -> Problem:
+    return {"path": path[:_MAX_ECHO], "code": code, "message": message}
+
+
+def _from_pydantic(detail: ErrorDetails) -> Problem:
+    path = ""
+    for step in detail["loc"]:
+        path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else str(step)
+    path = path.removesuffix(".[key]")
+    kind = detail["type"]
+    if kind == "extra_forbidden":
+        return _problem(path, "UNKNOWN_FIELD", "There is no such field; look at its spelling.")
+    if kind == "missing":
+        return _problem(path, "REQUIRED", "This field is required.")
+    return _problem(path, _code(kind), f"{detail['msg'].removesuffix('.')}.")
+
+
+def _code(kind: str) -> str:
+    """Our code for pydantic's kind of error; an unlisted kind is its own code."""
+    if kind.endswith("_type") or kind in ("int_from_float", "is_instance_of"):
+        return "WRONG_TYPE"
+    return {
+        "string_pattern_mismatch": "BAD_FORMAT",
+        "string_too_long": "TOO_LONG",
+        "string_too_short": "TOO_SHORT",
+        "greater_than_equal": "OUT_OF_RANGE",
+        "less_than_equal": "OUT_OF_RANGE",
+        "enum": "NOT_ONE_OF",
+        "literal_error": "NOT_ONE_OF",
+    }.get(kind, kind.upper())
+
+
+def _bounded(problems: list[Problem]) -> list[Problem]:
+    """Keep a refusal within what an event can carry."""
+    if len(problems) <= MAX_PROBLEMS:
+        return problems
+    rest = f"There are {len(problems) - MAX_PROBLEMS} more problems like these."
+    return [*problems[:MAX_PROBLEMS], _problem("", "TOO_MANY_PROBLEMS", rest)]
+
+
+def _region_rule(draft: _Draft) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for prefix, fields in draft.keys():
+        path = f"{prefix}region" if prefix else "primaryRegion"
+        if not draft.sound(path):
+            continue
+        region = fields["region"] if prefix else fields.get("primaryRegion")
+        region = draft.settings.home_region if region is None else region
+        if problem := _region_problem(path, region, draft.settings):
+            yield problem
+        if region in seen:
+            text = f"{region} has a key of this set already; a Region holds one."
+            yield _problem(path, "DUPLICATE_REGION", text)
+        seen.add(region)
+
+
+def _region_problem(path: str, region: str, settings: Settings) -> Problem | None:
+    allowed = settings.allowed_regions
+    if region in allowed:
+        return None
+    if region not in _known_regions(settings.partition):
+        text = f"There is no such Region in partition {settings.partition}."
+        return _problem(path, "REGION_UNKNOWN", text)
+    if "*" in allowed:
+        return None
+    text = f"{region} is not among the Regions this stack allows (AllowedRegions)."
+    return _problem(path, "REGION_NOT_ALLOWED", text)
+
+
+@cache
+def _known_regions(partition: str) -> frozenset[str]:
+    """Regions of a partition, from the data that comes with the SDK."""
+    partitions = Loader().load_data("partitions")["partitions"]
+    return frozenset(
+        region
+        for entry in partitions
+        if entry["id"] == partition
+        for region in entry["regions"]
+        if not region.endswith("-global")
+    )
+
+
+def _key_kind_rule(draft: _Draft) -> Iterator[Problem]:
+    spec = draft.get("keySpec", "SYMMETRIC_DEFAULT")
+    if spec is None:
+        return
+    rules = KEY_SPECS.get(spec)
+    partition = draft.settings.partition
+    if rules is None:
+        text = f"A multi-Region key's spec is one of {', '.join(KEY_SPECS)}."
+        yield _problem("keySpec", "KEY_SPEC_NOT_MULTI_REGION", text)
+        return
+    if rules.partitions and partition not in rules.partitions:
+        text = f"{spec} exists in the China Regions only."
+        yield _problem("keySpec", "KEY_SPEC_NOT_IN_PARTITION", text)
+    usages = ", ".join(rules.usages)
+    usage = draft.get("keyUsage")
+    if usage is None and draft.sound("keyUsage") and len(rules.usages) > 1:
+        text = f"{spec} can be used in several ways; say which: {usages}."
+        yield _problem("keyUsage", "KEY_USAGE_REQUIRED", text)
+    if usage is not None and usage not in rules.usages:
+        text = f"{spec} can be used for {usages} only."
+        yield _problem("keyUsage", "KEY_USAGE_NOT_SUPPORTED", text)
+    origin = draft.get("origin", Origin.AWS_KMS)
+    if origin is not None and origin not in rules.origins:
+        text = f"{spec} is made with origin {', '.join(rules.origins)} only."
+        yield _problem("origin", "ORIGIN_NOT_SUPPORTED", text)
+
+
+def _rotation_rule(draft: _Draft) -> Iterator[Problem]:
+    if draft.spec is None or draft.document.get("rotation") is None:
+        return
+    spec, _, origin = draft.spec
+    if not can_rotate(spec, origin):
+        text = "Only SYMMETRIC_DEFAULT keys of origin AWS_KMS rotate by themselves."
+        yield _problem("rotation", "ROTATION_NOT_SUPPORTED", text)
+
+
+def _tags_rule(draft: _Draft) -> Iterator[Problem]:
+    for prefix, fields in draft.keys():
+        tags = fields.get("tags")
+        if isinstance(tags, dict) and len(tags) + len(plan.OWN_TAGS) > MAX_TAGS:
+            text = (
+                f"A key has at most {MAX_TAGS} tags, of which {len(plan.OWN_TAGS)} are the "
+                f"provisioner's ({', '.join(plan.OWN_TAGS)}); these are {len(tags)}."
+            )
+            yield _problem(f"{prefix}tags", "TOO_MANY_TAGS", text)
+
+
+def _policy_rule(draft: _Draft) -> Iterator[Problem]:
+    for prefix, fields in draft.keys():
+        path = f"{prefix}policy"
+        policy = fields.get("policy")
+        if policy is not None and draft.sound(path):
+            yield from _policy_problems(draft, policy, path)
+
+
+def _policy_problems(draft: _Draft, policy: dict[str, Any], path: str) -> Iterator[Problem]:
+    partition, account_id = draft.settings.partition, draft.settings.account_id
+    document = policy.get("document")
+    named = [name for name in ("administrators", "users") if policy.get(name) is not None]
+    if document is None and not any(policy.get(name) for name in named):
+        text = "Name administrators or users, or give a document; null is the default key policy."
+        yield _problem(path, "POLICY_EMPTY", text)
+    if document is not None and named:
+        text = "Give a document, or administrators and users, not both."
+        yield _problem(path, "POLICY_AMBIGUOUS", text)
+    for name in named:
+        yield from _principal_problems(policy[name], f"{path}.{name}", partition)
+    if document is not None:
+        yield from key_policy.check_policy(
+            document, f"{path}.document", partition=partition, account_id=account_id
+        )
+    elif draft.spec is not None:
+        spec, usage, origin = draft.spec
+        built = key_policy.console_policy(
+            partition=partition,
+            account_id=account_id,
+            administrators=policy.get("administrators") or [],
+            users=policy.get("users") or [],
+            key_spec=spec,
+            key_usage=usage,
+            origin=origin,
+        )
+        if (size := key_policy.policy_bytes(built)) > key_policy.MAX_POLICY_BYTES:
+            text = f"These principals make a policy of {size} bytes; KMS takes at most 32,768."
+            yield _problem(path, "POLICY_TOO_LARGE", text)
+
+
+def _principal_problems(names: list[str], path: str, partition: str) -> Iterator[Problem]:
+    for index, name in enumerate(names):
+        if not re.fullmatch(r"arn:.*", name) or not key_policy.is_principal(name, partition):
+            text = f"This is not the ARN of an IAM principal in partition {partition}."
+            yield _problem(f"{path}[{index}]", "PRINCIPAL_INVALID", text)
+
+
+_RULES = (
+    _region_rule,
+    _key_kind_rule,
+    _rotation_rule,
+    _tags_rule,
+    _policy_rule,
+)
+
+
+def _normalised(fields: RequestFields, settings: Settings) -> KeySetRequest:
+    given: Any = fields.model_dump(mode="json")
+    given["primaryRegion"] = fields.primaryRegion or settings.home_region
+    given["keyUsage"] = fields.keyUsage or KEY_SPECS[fields.keySpec].usages[0]
+    given["description"] = fields.description or ""
+    given["tags"] = fields.tags or {}
+    given["policy"] = _normalised_policy(fields.policy)
+    given["replicas"] = [_normalised_replica(replica) for replica in fields.replicas or []]
+    return cast(KeySetRequest, given)
+
+
+def _normalised_replica(replica: ReplicaFields) -> dict[str, Any]:
+    given = replica.model_dump(mode="json", exclude_unset=True)
+    if "policy" in given:
+        given["policy"] = _normalised_policy(replica.policy)
+    return given
+
+
+def _normalised_policy(policy: KeyPolicyFields | None) -> dict[str, Any] | None:
+    if policy is None:
+        return None
+    if policy.document is not None:
+        return {"document": policy.document}
+    return {
+        "administrators": _without_repeats(policy.administrators or []),
+        "users": _without_repeats(policy.users or []),
+    }
+
+
+def _without_repeats(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))

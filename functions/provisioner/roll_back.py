@@ -1,0 +1,65 @@
+"""Schedules for deletion what a request created, and frees the aliases it took."""
+
+from collections.abc import Callable
+from typing import Any
+
+from provisioner import kms
+from provisioner.plan import KeyFacts, KeySetRequest, plan_key
+from provisioner.replica_key import LEAVING
+from provisioner.settings import Settings
+
+
+def roll_back(
+    request: KeySetRequest,
+    primary_arn: str,
+    *,
+    client_in: Callable[[str], Any],
+    settings: Settings,
+) -> dict[str, Any]:
+    """Delete the aliases of a key set and schedule its keys for deletion, replicas first.
+
+    The primary's own list of replicas counts, since one may exist whose creation was never
+    answered; of these only the Regions that the request names. An alias that points elsewhere stays.
+    The waiting period is the stack's `DeletionWindowInDays`; until it ends, sending the request
+    again brings the keys back.
+    https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-delete.html
+
+    Parameters
+    ----------
+    client_in
+        Gives the KMS client of a Region.
+
+    Returns
+    -------
+    dict
+        `primary` and `replicas`, each key with its region, arn, keyState, and alias None.
+
+    Raises
+    ------
+    KmsError
+        KMS refused a call or did not answer. What was done stays done; calling again goes on.
+    """
+    primary_region = request["primaryRegion"]
+    metadata = kms.describe_key(client_in(primary_region), primary_arn)
+    wanted = {replica["region"] for replica in request["replicas"]}
+    replicas = metadata["MultiRegionConfiguration"]["ReplicaKeys"]
+
+    def remove(region: str, key_arn: str) -> KeyFacts:
+        client = client_in(region)
+        alias = plan_key(request, region, settings).alias
+        if alias and kms.find_alias(client, alias) == key_arn:
+            kms.delete_alias(client, alias)
+        state = _schedule_deletion(client, key_arn, settings.deletion_window_days)
+        return {"region": region, "arn": key_arn, "keyState": state, "alias": None}
+
+    # A primary waits for its replicas, so they go first.
+    removed = [remove(key["Region"], key["Arn"]) for key in replicas if key["Region"] in wanted]
+    return {"primary": remove(primary_region, primary_arn), "replicas": removed}
+
+
+def _schedule_deletion(client: Any, key_arn: str, days: int) -> str:
+    state = str(kms.describe_key(client, key_arn)["KeyState"])
+    if state in LEAVING:
+        return state
+    kms.write(client, "ScheduleKeyDeletion", KeyId=key_arn, PendingWindowInDays=days)
+    return str(kms.describe_key(client, key_arn)["KeyState"])

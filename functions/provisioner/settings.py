@@ -1,0 +1,45 @@
+"""What the stack tells its functions through their environment, read once."""
+
+import os
+from dataclasses import dataclass
+from functools import cache
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The stack's own facts and parameters."""
+
+    stack_name: str
+    partition: str
+    account_id: str
+    home_region: str
+    allowed_regions: tuple[str, ...]
+    requests_table: str
+    idempotency_table: str
+    event_bus: str
+    state_machine_arn: str
+    deletion_window_days: int
+
+
+@cache
+def settings() -> Settings:
+    """Read the environment that template.yaml sets.
+
+    Raises
+    ------
+    KeyError
+        A variable is missing, which is a fault of the template.
+    """
+    env = os.environ
+    return Settings(
+        stack_name=env["STACK_NAME"],
+        partition=env["PARTITION"],
+        account_id=env["ACCOUNT_ID"],
+        home_region=env["AWS_REGION"],
+        allowed_regions=tuple(r.strip() for r in env["ALLOWED_REGIONS"].split(",") if r.strip()),
+        requests_table=env["REQUESTS_TABLE"],
+        idempotency_table=env["IDEMPOTENCY_TABLE"],
+        event_bus=env["EVENT_BUS"],
+        state_machine_arn=env["STATE_MACHINE_ARN"],
+        deletion_window_days=int(env["DELETION_WINDOW_DAYS"]),
+    )

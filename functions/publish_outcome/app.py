@@ -1,0 +1,55 @@
+"""Last step: record what became of the request and tell the bus, once for each outcome."""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.idempotency import (
+    DynamoDBPersistenceLayer,
+    IdempotencyConfig,
+    idempotent_function,
+)
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from provisioner.clients import client
+from provisioner.outcome import publish_outcome, publish_refusal
+from provisioner.records import Records, Status
+from provisioner.settings import settings
+from provisioner.telemetry import logger, metrics
+
+_ONE_DAY = 86_400
+_once = IdempotencyConfig(
+    event_key_jmespath="[executionArn, status]",
+    raise_on_no_idempotency_key=True,
+    expires_after_seconds=_ONE_DAY,
+)
+_store = DynamoDBPersistenceLayer(
+    table_name=settings().idempotency_table, boto3_client=client("dynamodb")
+)
+
+
+@metrics.log_metrics
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any] | None:
+    """Take an `Outcome`, or a refusal with its `problems`; answer the event's detail."""
+    _once.register_lambda_context(context)
+    request = event["request"]
+    logger.append_keys(request_id=request.get("requestId") if isinstance(request, dict) else None)
+    detail: dict[str, Any] | None = _publish(outcome=event)
+    return detail
+
+
+@idempotent_function(data_keyword_argument="outcome", persistence_store=_store, config=_once)
+def _publish(*, outcome: Any) -> dict[str, Any] | None:
+    adapters: dict[str, Any] = {
+        "records": Records(client("dynamodb"), settings().requests_table),
+        "events": client("events"),
+        "bus": settings().event_bus,
+    }
+    if "problems" in outcome:
+        return publish_refusal(
+            outcome["request"],
+            outcome["problems"],
+            outcome["executionArn"],
+            status=Status(outcome["status"]),
+            **adapters,
+        )
+    return publish_outcome(outcome, **adapters)

@@ -1,0 +1,23 @@
+"""Undo a key set that could not be completed, where the request asks for that."""
+
+from functools import partial
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from provisioner.clients import client
+from provisioner.roll_back import roll_back
+from provisioner.settings import settings
+from provisioner.telemetry import logger
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
+    """Take `{request, primaryKeyArn}`; answer `{primary, replicas}` as they are afterwards."""
+    request = event["request"]
+    logger.append_keys(request_id=request["requestId"])
+    keys = roll_back(
+        request, event["primaryKeyArn"], client_in=partial(client, "kms"), settings=settings()
+    )
+    logger.info("key set is rolled back", primary=keys["primary"]["arn"])
+    return keys

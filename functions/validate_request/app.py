@@ -1,0 +1,28 @@
+"""First step: check the request as a whole and fill in its defaults."""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from provisioner.errors import RequestRejected
+from provisioner.request import parse_request
+from provisioner.settings import settings
+from provisioner.telemetry import logger
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: Any, _context: LambdaContext) -> dict[str, Any]:
+    """Answer `{"request": normalised request, "problems": []}`, or null and every problem.
+
+    A refusal is this step's answer, not its failure: Step Functions cuts an error's text at 32 KB,
+    and a refusal lists every problem.
+    """
+    try:
+        request = parse_request(event, settings())
+    except RequestRejected as rejection:
+        codes = [problem["code"] for problem in rejection.problems]
+        logger.info("request is not valid", codes=codes)
+        return {"request": None, "problems": rejection.problems}
+    logger.append_keys(request_id=request["requestId"])
+    logger.info("request is valid", replicas=len(request["replicas"]))
+    return {"request": request, "problems": []}
