@@ -1,0 +1,95 @@
+# Everything a developer or CI runs. `make` alone lists the targets.
+
+SHELL := /bin/bash -euo pipefail
+.DEFAULT_GOAL := help
+
+# PORT lets two clones run side by side; REGION is the home Region of the local stack.
+PORT ?= 4566
+REGION ?= us-east-1
+EVENT ?= events/key-requested.json
+
+UV_VERSION := 0.13.9
+UV := $(or $(shell command -v uv),$(CURDIR)/.local/bootstrap/bin/uv)
+SAM_VERSION := 1.170.0
+SAM := .local/bin/sam
+ENVIRONMENT := .venv/.ready
+READY := $(ENVIRONMENT) $(SAM)
+
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.13 --generate-hashes \
+	--custom-compile-command "make lock"
+
+# `sam build` installs the functions' requirements with the first python3.13 on PATH.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PORT REGION
+export SAM_CLI_TELEMETRY := 0
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.PHONY: run
+run: $(READY) ## Start the local stack, send EVENT onto its bus, print the key set it made
+	@python -m local run $(EVENT)
+
+.PHONY: up
+up: $(READY) ## Start the local stack and deploy the template into it
+	@python -m local up
+
+.PHONY: down
+down: $(READY) ## Stop the local stack
+	@python -m local down
+
+.PHONY: test
+test: lint unit workflow ## Everything CI runs
+
+.PHONY: lint
+lint: $(READY) check-lock ## Style, types, pinned versions, the template
+	ruff check
+	ruff format --check
+	mypy functions local tests
+	$(SAM) validate --lint --region $(REGION) --template-file template.yaml
+
+.PHONY: unit
+unit: $(READY) ## Unit tests, without network, with coverage of functions/
+	pytest tests/unit --disable-socket --allow-unix-socket --cov
+
+.PHONY: workflow
+workflow: $(READY) ## Tests of the deployed workflow in a local stack of their own
+	pytest tests/workflow
+
+.PHONY: lock
+lock: $(UV) ## Pin the newest versions that the requirements' inputs allow
+	$(COMPILE) --upgrade functions/requirements.in --output-file functions/requirements.txt
+	$(COMPILE) --upgrade requirements-dev.in --output-file requirements-dev.txt
+
+.PHONY: check-lock
+check-lock: $(UV) ## Fail if the pinned versions are not what their inputs compile to
+	@mkdir -p .local/lock
+	@for name in functions/requirements requirements-dev; do \
+		compiled=.local/lock/$${name##*/}.txt; \
+		cp $$name.txt $$compiled; \
+		$(COMPILE) $$name.in --output-file $$compiled; \
+		diff -u $$name.txt $$compiled || \
+			{ echo "$$name.txt does not match $$name.in: run 'make lock'." >&2; exit 1; }; \
+	done
+
+.PHONY: clean
+clean: ## Stop the local stack and remove what was built
+	@if [ -x .venv/bin/python ] && [ -d .local ]; then python -m local down; fi
+	rm -rf .local .venv .aws-sam .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+$(ENVIRONMENT): requirements-dev.txt .python-version | $(UV)
+	$(UV) venv --quiet --clear .venv
+	$(UV) pip sync --quiet --python .venv requirements-dev.txt
+	@touch $@
+
+# The SAM CLI's pins clash with the emulator's, so it runs from an environment of its own.
+$(SAM): Makefile | $(UV)
+	@mkdir -p $(@D)
+	@printf '#!/bin/sh\nexec "%s" tool run --quiet --python 3.13 --from aws-sam-cli==%s sam "$$@"\n' \
+		"$(UV)" "$(SAM_VERSION)" > $@
+	@chmod +x $@
+
+$(CURDIR)/.local/bootstrap/bin/uv:
+	python3 -m venv .local/bootstrap
+	.local/bootstrap/bin/pip install --quiet uv==$(UV_VERSION)

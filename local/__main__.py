@@ -1,0 +1,75 @@
+"""The commands behind `make up`, `make down` and `make run`."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from local import server
+from local.deploy import deploy
+from local.errors import LocalStackError
+from local.run import read_event, run
+from local.settings import STATE
+
+_CONSOLE = Console(highlight=False, soft_wrap=True)
+
+
+def main() -> int:
+    """Run a command; give the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("up", help="start the local stack, or bring it up to date")
+    commands.add_parser("down", help="stop the local stack")
+    sending = commands.add_parser(
+        "run", help="send an event to the local stack, start it if needed"
+    )
+    sending.add_argument("event", type=Path, help="file with an EventBridge event")
+    arguments = parser.parse_args()
+    try:
+        if arguments.command == "down":
+            return _down()
+        if arguments.command == "run":
+            event = read_event(arguments.event)
+            return run(_up(), event, _CONSOLE)
+        _up()
+    except LocalStackError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _up() -> dict[str, Any]:
+    """Start the emulator unless it runs, deploy what changed; give what stack.json holds."""
+    port, region = int(os.environ.get("PORT", "4566")), os.environ.get("REGION", "us-east-1")
+    STATE.mkdir(exist_ok=True)
+    emulator = server.running(STATE)
+    if emulator and (emulator.port, emulator.region) != (port, region):
+        raise LocalStackError(
+            f"The local stack already runs with PORT={emulator.port} REGION={emulator.region}. "
+            "Give these, or stop it first: make down"
+        )
+    if not emulator:
+        with _CONSOLE.status("Starting the emulator"):
+            emulator = server.start(port, region, STATE)
+    with _CONSOLE.status("Building and deploying the template"):
+        described = deploy(emulator)
+    _CONSOLE.print(f"The local stack is up at {emulator.endpoint_url}; see .local/stack.json.")
+    return described
+
+
+def _down() -> int:
+    emulator = server.running(STATE)
+    if emulator:
+        server.stop(emulator)
+    (STATE / "stack.json").unlink(missing_ok=True)
+    _CONSOLE.print(
+        "The local stack is stopped." if emulator else "The local stack was not running."
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,139 @@
+"""What IAM is asked in AWS, where the emulator's own authorisation asks less.
+
+The emulator looks its `enforce` and `access_denied_response` up at each request. `install` puts
+ours in their place; they ask the emulator's own evaluator, but about every permission that AWS
+checks for the request and with the condition keys that AWS gives it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from ministack.core import iam_actions, iam_evaluator
+from ministack.core.responses import get_account_id
+
+from local import kms_authorization
+from local.checks import Check, Request
+
+TARGETS = ("TrentService", "AWSEvents")
+"""The first part of X-Amz-Target of KMS and of EventBridge, whose requests `of_request` needs."""
+
+_request: ContextVar[Request | None] = ContextVar("request", default=None)
+_denied: ContextVar[Check | None] = ContextVar("denied", default=None)
+
+_emulator_enforce = iam_evaluator.enforce
+_emulator_access_denied_response = iam_actions.access_denied_response
+
+
+@contextmanager
+def of_request(request: Request) -> Iterator[None]:
+    """Let what is authorised inside the block be authorised as this request."""
+    token = _request.set(request)
+    try:
+        yield
+    finally:
+        _request.reset(token)
+
+
+def install() -> None:
+    """Put our checks in the place of the emulator's."""
+    iam_evaluator.enforce = _enforce
+    iam_actions.access_denied_response = _access_denied_response
+
+
+def _enforce(  # noqa: PLR0913, PLR0917 - the emulator's own signature
+    access_key_id: str,
+    iam_action: str,
+    service: str,
+    region: str,
+    resource_arn: str = "*",
+    service_context: dict[str, Any] | None = None,
+) -> Any:
+    """Stand in for `ministack.core.iam_evaluator.enforce`: give None if all is allowed."""
+    request = _request.get()
+    asked = Check(iam_action, region, resource_arn, service_context or {})
+    for check in _checks(service, request, asked):
+        denied = _denial(access_key_id, service, check)
+        if denied:
+            _denied.set(check)
+            return denied
+    return None
+
+
+def _checks(service: str, request: Request | None, asked: Check) -> list[Check]:
+    if request is None:
+        return [asked]
+    if service == "kms":
+        return kms_authorization.checks(request, asked)
+    if asked.action == "events:PutEvents":
+        return _put_events_checks(request, asked)
+    return [asked]
+
+
+def _put_events_checks(request: Request, asked: Check) -> list[Check]:
+    """PutEvents is authorised entry by entry.
+
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-conditions.html
+    """
+    entries = request.parameters.get("Entries") or [{}]
+    return [
+        Check(
+            asked.action,
+            asked.region,
+            asked.resource,
+            {
+                **asked.context,
+                "events:source": entry.get("Source"),
+                "events:detail-type": entry.get("DetailType"),
+            },
+        )
+        for entry in entries
+    ]
+
+
+def _denial(access_key_id: str, service: str, check: Check) -> Any:
+    if check.anywhere and _allows_anywhere(access_key_id, check.action):
+        return iam_evaluator.check_credentials(access_key_id, service)
+    return _emulator_enforce(
+        access_key_id,
+        check.action,
+        # The emulator looks a resource's policy up by the service's name, and knows none of IAM's.
+        service if check.resource_has_policy else "iam",
+        check.region,
+        resource_arn=check.resource,
+        service_context=check.context,
+    )
+
+
+def _allows_anywhere(access_key_id: str, action: str) -> bool:
+    principal = iam_evaluator.resolve_principal(access_key_id, get_account_id())
+    if isinstance(principal, iam_evaluator.AuthError):
+        return False
+    if principal.policies is None:  # the account root
+        return True
+    return any(
+        statement.effect == "Allow"
+        and any(iam_evaluator.fnmatch_iam(action, pattern) for pattern in statement.actions)
+        for policy in principal.policies
+        for statement in policy
+    )
+
+
+def _access_denied_response(
+    service: str, action: str, principal_arn: str, request_id: str, **details: Any
+) -> Any:
+    """Stand in for the emulator's own: name the permission that is missing, as KMS does."""
+    denied = _denied.get()
+    by_policy = not details.get("error_code") and not details.get("resource_policy_arn")
+    if service != "kms" or denied is None or not by_policy:
+        return _emulator_access_denied_response(
+            service, action, principal_arn, request_id, **details
+        )
+    details["message"] = iam_actions.identity_denial_message(
+        denied.action, principal_arn, denied.resource, details.get("explicit_deny", False)
+    )
+    _, headers, body = _emulator_access_denied_response(
+        service, denied.action, principal_arn, request_id, **details
+    )
+    return 400, headers, body

@@ -1,0 +1,127 @@
+"""Builds the application with the SAM CLI, as the emulator can run it."""
+
+import fcntl
+import hashlib
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from local.errors import LocalStackError
+from local.settings import ROOT, STATE
+
+_SAM = STATE / "bin" / "sam"
+_BUILD = STATE / "build"
+_BUILT_TEMPLATE = _BUILD / "template.yaml"
+_FINGERPRINT = _BUILD / "fingerprint"
+
+# The emulator runs a `python*` function in a way of its own, which hides the exception's class
+# from the state machine's Retry and Catch. A `provided` one it runs through Lambda's Runtime API,
+# so the built copy runs on AWS's own runtime client.
+_RUNTIME = "Runtime: python3.13"
+_EMULATED_RUNTIME = "Runtime: provided.al2023"
+_BOOTSTRAP = """\
+#!/bin/sh
+cd "$(dirname "$0")"
+exec {python} -m awslambdaric "$_HANDLER"
+"""
+
+
+def built_template() -> tuple[Path, str]:
+    """Build what changed since the last build.
+
+    Returns
+    -------
+    tuple[Path, str]
+        The built template, and a fingerprint of everything it was built from.
+
+    Raises
+    ------
+    LocalStackError
+        The build failed.
+    """
+    STATE.mkdir(exist_ok=True)
+    with _locked(STATE / "build.lock"):
+        fingerprint = _fingerprint()
+        if not _FINGERPRINT.exists() or _FINGERPRINT.read_text() != fingerprint:
+            _build()
+            _FINGERPRINT.write_text(fingerprint)
+    return _BUILT_TEMPLATE, fingerprint
+
+
+def run_sam(arguments: list[str], environment: dict[str, str]) -> None:
+    """Run the SAM CLI and show its output only if it fails.
+
+    Raises
+    ------
+    LocalStackError
+        It failed; the message holds its output.
+    """
+    if not _SAM.exists():
+        raise LocalStackError(
+            f"{_SAM} is missing. Have it installed: make {_SAM.relative_to(ROOT)}"
+        )
+    # `sam build` takes the first python3.13 on PATH that has pip.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    done = subprocess.run(
+        [str(_SAM), *arguments],
+        cwd=ROOT,
+        env=environment | {"PATH": path, "SAM_CLI_TELEMETRY": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise LocalStackError(f"sam {arguments[0]} failed:\n{done.stdout}{done.stderr}")
+
+
+def _build() -> None:
+    shutil.rmtree(_BUILD, ignore_errors=True)
+    run_sam(
+        [
+            "build",
+            *("--template-file", str(ROOT / "template.yaml")),
+            *("--build-dir", str(_BUILD)),
+            *("--cache-dir", str(STATE / "build-cache")),
+            "--cached",
+        ],
+        dict(os.environ),
+    )
+    template = _BUILT_TEMPLATE.read_text()
+    if _RUNTIME not in template:
+        raise LocalStackError(
+            f"The built template has no '{_RUNTIME}'. If the functions' runtime was changed, "
+            "change it in local/build.py, .python-version and pyproject.toml too."
+        )
+    _BUILT_TEMPLATE.write_text(template.replace(_RUNTIME, _EMULATED_RUNTIME))
+    for functions in (path for path in _BUILD.iterdir() if path.is_dir()):
+        bootstrap = functions / "bootstrap"
+        bootstrap.write_text(_BOOTSTRAP.format(python=shlex.quote(sys.executable)))
+        bootstrap.chmod(0o755)
+
+
+def _fingerprint() -> str:
+    sources = [ROOT / "template.yaml", Path(__file__)]
+    for folder in ("functions", "statemachine"):
+        sources += sorted(
+            path
+            for path in (ROOT / folder).rglob("*")
+            if path.is_file() and "__pycache__" not in path.parts
+        )
+    digest = hashlib.sha256()
+    for path in sources:
+        digest.update(f"{path.relative_to(ROOT)}\0".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Keep the tests and `make up` from building at the same time."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

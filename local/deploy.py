@@ -1,0 +1,101 @@
+"""Deploys the template into a running emulator."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from local.build import built_template, run_sam
+from local.endpoint import Endpoint
+from local.server import Server
+from local.settings import ACCOUNT_ID, ROOT, STACK_NAME, aws_environment
+
+_API_URL = re.compile(r"https://(?P<api>[^.]+)\.execute-api\.[^/]+/(?P<stage>[^/]+)")
+_ROLE = re.compile(
+    rf"arn:aws:iam::{ACCOUNT_ID}:role(?P<path>/(?:[\w+=,.@-]+/)*)(?P<name>[\w+=,.@-]+)"
+)
+
+
+def deploy(server: Server, parameters: dict[str, str] | None = None) -> dict[str, Any]:
+    """Build and deploy the stack, unless this very stack is there already.
+
+    Parameters
+    ----------
+    server
+        The emulator to deploy into; `stack.json` is written to its folder.
+    parameters
+        Values for the template's parameters.
+
+    Returns
+    -------
+    dict
+        What `stack.json` holds: `endpointUrl`, `region`, `accountId` and `outputs`.
+
+    Raises
+    ------
+    LocalStackError
+        The build or the deployment failed.
+    """
+    template, fingerprint = built_template()
+    deployed = server.folder / "deployed.json"
+    wanted = {
+        "process": server.process.pid,
+        "started": server.process.create_time(),
+        "fingerprint": fingerprint,
+        "parameters": parameters or {},
+    }
+    endpoint = Endpoint(server.endpoint_url, server.region)
+    create_roles_of_events(endpoint)
+    stack = server.folder / "stack.json"
+    if not (stack.exists() and deployed.exists() and _read(deployed) == wanted):
+        stack.unlink(missing_ok=True)
+        _deploy(server, template, parameters or {})
+        described = {
+            "endpointUrl": server.endpoint_url,
+            "region": server.region,
+            "accountId": ACCOUNT_ID,
+            "outputs": _outputs(endpoint),
+        }
+        stack.write_text(json.dumps(described, indent=2) + "\n")
+        deployed.write_text(json.dumps(wanted, indent=2) + "\n")
+    return _read(stack)
+
+
+def create_roles_of_events(endpoint: Endpoint) -> None:
+    """Create the roles that the files in events/ name, as KMS refuses unknown principals."""
+    text = "".join(path.read_text() for path in sorted((ROOT / "events").glob("*.json")))
+    for path, name in sorted({(role["path"], role["name"]) for role in _ROLE.finditer(text)}):
+        endpoint.create_role(name, path=path)
+
+
+def _deploy(server: Server, template: Path, parameters: dict[str, str]) -> None:
+    overrides = [f"{name}={value}" for name, value in parameters.items()]
+    run_sam(
+        [
+            "deploy",
+            *("--template-file", str(template)),
+            *("--stack-name", STACK_NAME),
+            *("--region", server.region),
+            *("--capabilities", "CAPABILITY_IAM"),
+            "--resolve-s3",
+            "--no-confirm-changeset",
+            "--no-fail-on-empty-changeset",
+            *(["--parameter-overrides", *overrides] if overrides else []),
+        ],
+        aws_environment(server.endpoint_url, server.region),
+    )
+
+
+def _outputs(endpoint: Endpoint) -> dict[str, str]:
+    stacks = endpoint.client("cloudformation").describe_stacks(StackName=STACK_NAME)["Stacks"]
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in stacks[0]["Outputs"]}
+    # The emulator serves an API under its own address.
+    outputs["ApiUrl"] = _API_URL.sub(
+        rf"{endpoint.url}/_aws/execute-api/\g<api>/\g<stage>", outputs["ApiUrl"]
+    )
+    return outputs
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content

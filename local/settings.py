@@ -1,0 +1,29 @@
+"""Where the local stack keeps its things, and what it is called."""
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+STATE = ROOT / ".local"
+
+HOST = "127.0.0.1"
+ACCOUNT_ID = "111122223333"
+STACK_NAME = "mrk-provisioner"
+
+# The emulator takes these for the account's root.
+ROOT_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+
+
+def aws_environment(endpoint_url: str, region: str) -> dict[str, str]:
+    """Give this process's environment, with every AWS setting of the user's replaced by ours."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return kept | {
+        **ROOT_CREDENTIALS,
+        "AWS_DEFAULT_REGION": region,
+        "AWS_REGION": region,
+        "AWS_ENDPOINT_URL": endpoint_url,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        # Neither the user's profiles nor their settings may reach the local stack.
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }

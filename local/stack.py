@@ -1,0 +1,233 @@
+"""The deployed stack, as its callers see it: its bus, its API, its executions, its outcomes."""
+
+import json
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import httpx
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials as SigningCredentials
+
+from local.endpoint import ROOT_USER, Credentials, Endpoint
+from local.errors import LocalStackError
+from local.polling import wait_for
+from local.settings import STACK_NAME
+
+REQUESTED = "Multi-Region Key Requested"
+OUTCOMES = (
+    "Multi-Region Key Created",
+    "Multi-Region Key Request Rejected",
+    "Multi-Region Key Creation Failed",
+)
+SOURCE = "mrk.provisioner"
+
+
+@dataclass(frozen=True)
+class Stack(Endpoint):
+    """The stack that an emulator holds.
+
+    Events of the stack are read from a queue of this object's own; `listening` makes it.
+    """
+
+    outputs: dict[str, str]
+    _queue_url: str = ""
+    _events: list[dict[str, Any]] = field(default_factory=list)
+    _execution_inputs: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    @contextmanager
+    def listening(cls, described: dict[str, Any]) -> Iterator[Self]:
+        """Connect to a stack, and hear its events from now on.
+
+        Parameters
+        ----------
+        described
+            What `stack.json` holds.
+        """
+        endpoint = Endpoint(described["endpointUrl"], described["region"])
+        bus = described["outputs"]["EventBusName"]
+        with _queue_of_events(endpoint, bus) as queue_url:
+            yield cls(endpoint.url, endpoint.region, described["outputs"], queue_url)
+
+    def send(self, detail: Any, detail_type: str = REQUESTED, source: str = "local") -> None:
+        """Put one event on the stack's bus."""
+        entry = {
+            "EventBusName": self.outputs["EventBusName"],
+            "Source": source,
+            "DetailType": detail_type,
+            "Detail": json.dumps(detail),
+        }
+        answer = self.client("events").put_events(Entries=[entry])
+        if answer["FailedEntryCount"]:
+            failed = answer["Entries"][0]
+            raise LocalStackError(
+                f"The bus refused the event: {failed['ErrorCode']}, {failed['ErrorMessage']}"
+            )
+
+    def events(self, request_id: str | None) -> list[dict[str, Any]]:
+        """List the events that the stack sent about a request, the oldest first."""
+        self._receive()
+        return [event for event in self._events if event["detail"].get("requestId") == request_id]
+
+    def outcomes(self, request_id: str | None) -> list[dict[str, Any]]:
+        """List the outcome events of a request, the oldest first."""
+        return [event for event in self.events(request_id) if event["detail-type"] in OUTCOMES]
+
+    def all_outcomes(self) -> list[dict[str, Any]]:
+        """List the outcome events of every request, the oldest first."""
+        self._receive()
+        return [event for event in self._events if event["detail-type"] in OUTCOMES]
+
+    def wait_for_outcome(self, request_id: str | None, timeout: float = 60) -> dict[str, Any]:
+        """Give the first outcome event of a request."""
+        return self.wait_for_outcomes(request_id, 1, timeout)[0]
+
+    def wait_for_outcomes(
+        self, request_id: str | None, count: int, timeout: float = 60
+    ) -> list[dict[str, Any]]:
+        """List the outcome events of a request once there are `count` of them."""
+        return wait_for(
+            lambda: _at_least(count, self.outcomes(request_id)),
+            f"outcome {count} of request {request_id}",
+            timeout=timeout,
+        )
+
+    def wait_for_all_outcomes(self, count: int, timeout: float = 120) -> list[dict[str, Any]]:
+        """List the outcome events of every request once there are `count` of them."""
+        return wait_for(
+            lambda: _at_least(count, self.all_outcomes()), f"{count} outcomes", timeout=timeout
+        )
+
+    def api(
+        self,
+        method: str,
+        path: str,
+        json: Any = None,
+        *,
+        signed: bool = True,
+        credentials: Credentials = ROOT_USER,
+    ) -> httpx.Response:
+        """Call the stack's API; `path` begins with a slash and may hold a query."""
+        url = f"{self.outputs['ApiUrl']}{path}"
+        request = httpx.Request(method, url, json=json)
+        if signed:
+            self._sign(request, credentials)
+        with httpx.Client(timeout=60) as client:
+            return client.send(request)
+
+    def start_execution(self, document: Any) -> str:
+        """Start the workflow with a request as its input; give the execution's ARN."""
+        answer = self.client("stepfunctions").start_execution(
+            stateMachineArn=self.outputs["StateMachineArn"], input=json.dumps(document)
+        )
+        arn: str = answer["executionArn"]
+        return arn
+
+    def wait_for_execution(self, arn: str, timeout: float = 60) -> dict[str, Any]:
+        """Give the answer of DescribeExecution once the execution has ended."""
+        states = self.client("stepfunctions")
+
+        def ended() -> dict[str, Any] | None:
+            execution: dict[str, Any] = states.describe_execution(executionArn=arn)
+            return execution if execution["status"] != "RUNNING" else None
+
+        return wait_for(ended, f"execution {arn} to end", timeout=timeout)
+
+    def is_running(self, arn: str) -> bool:
+        """Say whether an execution has not ended yet."""
+        answer = self.client("stepfunctions").describe_execution(executionArn=arn)
+        return bool(answer["status"] == "RUNNING")
+
+    def executions(self, request_id: str | None) -> list[str]:
+        """List the ARNs of a request's executions, the newest first."""
+        states = self.client("stepfunctions")
+        pages = states.get_paginator("list_executions").paginate(
+            stateMachineArn=self.outputs["StateMachineArn"]
+        )
+        arns = [execution["executionArn"] for page in pages for execution in page["executions"]]
+        for arn in arns:
+            if arn not in self._execution_inputs:
+                given = states.describe_execution(executionArn=arn)["input"]
+                self._execution_inputs[arn] = json.loads(given)
+        return [arn for arn in arns if _request_id(self._execution_inputs[arn]) == request_id]
+
+    def history(self, arn: str) -> list[dict[str, Any]]:
+        """List the events of an execution, the oldest first."""
+        pages = (
+            self.client("stepfunctions")
+            .get_paginator("get_execution_history")
+            .paginate(executionArn=arn)
+        )
+        return [event for page in pages for event in page["events"]]
+
+    def role_of(self, logical_id: str) -> str:
+        """Give the name of the role of a function, named as in template.yaml."""
+        answer = self.client("cloudformation").describe_stack_resource(
+            StackName=STACK_NAME, LogicalResourceId=f"{logical_id}Role"
+        )
+        name: str = answer["StackResourceDetail"]["PhysicalResourceId"]
+        return name
+
+    def _receive(self) -> None:
+        """Take over what is in the queue."""
+        sqs = self.client("sqs")
+        while True:
+            answer = sqs.receive_message(QueueUrl=self._queue_url, MaxNumberOfMessages=10)
+            messages = answer.get("Messages", [])
+            if not messages:
+                return
+            self._events.extend(json.loads(message["Body"]) for message in messages)
+            for message in messages:
+                sqs.delete_message(QueueUrl=self._queue_url, ReceiptHandle=message["ReceiptHandle"])
+
+    def _sign(self, request: httpx.Request, credentials: Credentials) -> None:
+        signed = AWSRequest(
+            method=request.method,
+            url=str(request.url),
+            data=request.content,
+            headers={"Host": request.headers["Host"]},
+        )
+        key = SigningCredentials(credentials.access_key, credentials.secret_key, credentials.token)
+        SigV4Auth(key, "execute-api", self.region).add_auth(signed)
+        request.headers.update(dict(signed.headers))
+
+
+@contextmanager
+def _queue_of_events(endpoint: Endpoint, bus: str) -> Iterator[str]:
+    """Send a copy of the stack's events to a new queue, for as long as the block runs."""
+    sqs, events = endpoint.client("sqs"), endpoint.client("events")
+    name = f"local-events-{uuid.uuid4()}"
+    queue_url = sqs.create_queue(QueueName=name)["QueueUrl"]
+    attributes = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])
+    queue_arn = attributes["Attributes"]["QueueArn"]
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": {
+            "Effect": "Allow",
+            "Principal": {"Service": "events.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Resource": queue_arn,
+        },
+    }
+    sqs.set_queue_attributes(QueueUrl=queue_url, Attributes={"Policy": json.dumps(policy)})
+    rule = {"Name": name, "EventBusName": bus}
+    events.put_rule(**rule, EventPattern=json.dumps({"source": [SOURCE]}))
+    events.put_targets(Rule=name, EventBusName=bus, Targets=[{"Id": "queue", "Arn": queue_arn}])
+    try:
+        yield queue_url
+    finally:
+        events.remove_targets(Rule=name, EventBusName=bus, Ids=["queue"])
+        events.delete_rule(**rule)
+        sqs.delete_queue(QueueUrl=queue_url)
+
+
+def _at_least(count: int, events: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
+    return events if len(events) >= count else None
+
+
+def _request_id(document: Any) -> Any:
+    return document.get("requestId") if isinstance(document, dict) else None
