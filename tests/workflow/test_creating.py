@@ -1,0 +1,187 @@
+"""A request becomes a key set, read back from KMS in every Region."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.stack import Stack
+from tests.key_kinds import KEY_KINDS
+from tests.workflow.reading import (
+    ADMIN,
+    USER,
+    WRITES,
+    keys_of_request,
+    new_request,
+    read_key,
+    sids,
+)
+
+ROOT_ONLY = ["Enable IAM User Permissions"]
+CONSOLE = [
+    "Enable IAM User Permissions",
+    "Allow access for Key Administrators",
+    "Allow use of the key",
+    "Allow attachment of persistent resources",
+]
+NOT_IN_THE_EMULATOR = {"ML_DSA_44", "ML_DSA_65", "ML_DSA_87", "SM2"}
+ECC_AGREEMENT = "KEY_AGREEMENT"
+
+
+def test_the_sample_event_becomes_its_key_set(stack: Stack) -> None:
+    event = json.loads(Path("events/key-requested.json").read_text())
+    detail = event["detail"]
+
+    stack.send(detail)
+    outcome = stack.wait_for_outcome(detail["requestId"])
+
+    assert outcome["source"] == "mrk.provisioner"
+    assert outcome["detail-type"] == "Multi-Region Key Created"
+    key = outcome["detail"]["key"]
+    assert outcome["detail"]["status"] == "CREATED"
+    assert outcome["detail"]["ticket"] == detail["ticket"]
+    assert outcome["detail"]["errors"] == []
+    assert key["keyId"].startswith("mrk-")
+    assert key["primary"]["region"] == "us-east-1"
+    assert [r["region"] for r in key["replicas"]] == ["eu-west-1", "us-west-2"]
+    members = key["keyMetadata"]["MultiRegionConfiguration"]
+    assert {r["Region"] for r in members["ReplicaKeys"]} == {"eu-west-1", "us-west-2"}
+
+    primary, same, other = (
+        read_key(stack, k["region"], k["arn"]) for k in [key["primary"], *key["replicas"]]
+    )
+    assert (primary["type"], same["type"], other["type"]) == ("PRIMARY", "REPLICA", "REPLICA")
+    assert primary["ownTags"]["mrk:request-id"] == detail["requestId"]
+    assert primary["ownTags"]["mrk:attempt"] == "1"
+    for field in ("aliases", "tags", "description", "policy", "state"):
+        assert same[field] == primary[field]
+    assert other["aliases"] == ["alias/payments/cards-us"]
+    assert other["tags"] == {"team": "payments-us"}
+    assert other["description"] == ""
+    assert other["policy"] != primary["policy"]
+    assert sids(other["policy"]) == CONSOLE
+
+
+def test_the_least_request_becomes_one_primary_key(stack: Stack) -> None:
+    request = new_request("least")
+
+    stack.send(request)
+    key = stack.wait_for_outcome(request["requestId"])["detail"]["key"]
+
+    found = read_key(stack, "us-east-1", key["primary"]["arn"])
+    assert found["aliases"] == [request["alias"]]
+    assert found["tags"] == {}
+    assert found["description"] == ""
+    assert sids(found["policy"]) == ROOT_ONLY
+    assert key["replicas"] == []
+
+
+SAME: dict[str, Any] = {}
+OTHER = {
+    "alias": "alias/its-own-name",
+    "description": "its own",
+    "tags": {"own": "yes"},
+    "policy": {"administrators": [ADMIN]},
+}
+NONE = {"alias": None, "description": None, "tags": None, "policy": None}
+
+
+@pytest.mark.parametrize("primary_region", ["us-east-1", "eu-central-1"])
+def test_replica_settings_are_the_same_other_or_none(stack: Stack, primary_region: str) -> None:
+    request = new_request(
+        "settings",
+        primaryRegion=primary_region,
+        description="shared words",
+        tags={"team": "payments", "cost": "42"},
+        policy={"administrators": [ADMIN], "users": [USER]},
+        replicas=[
+            {"region": "eu-west-1", **SAME},
+            {"region": "us-west-2", **OTHER, "alias": f"alias/own-{primary_region}"},
+            {"region": "ap-south-1", **NONE},
+        ],
+    )
+
+    stack.send(request)
+    key = stack.wait_for_outcome(request["requestId"])["detail"]["key"]
+
+    primary, same, other, none = (
+        read_key(stack, k["region"], k["arn"]) for k in [key["primary"], *key["replicas"]]
+    )
+    assert primary["aliases"] == [request["alias"]]
+    assert primary["description"] == "shared words"
+    assert primary["tags"] == {"team": "payments", "cost": "42"}
+    assert sids(primary["policy"]) == CONSOLE
+    assert {f: same[f] for f in ("aliases", "description", "tags", "policy")} == {
+        f: primary[f] for f in ("aliases", "description", "tags", "policy")
+    }
+    assert other["aliases"] == [f"alias/own-{primary_region}"]
+    assert other["description"] == "its own"
+    assert other["tags"] == {"own": "yes"}
+    assert sids(other["policy"]) == CONSOLE[:2]
+    assert none["aliases"] == []
+    assert none["description"] == ""
+    assert none["tags"] == {}
+    assert sids(none["policy"]) == ROOT_ONLY
+    for found in (primary, same, other, none):
+        assert found["ownTags"]["mrk:request-id"] == request["requestId"]
+
+
+def test_rotation_is_set_on_the_primary(stack: Stack) -> None:
+    request = new_request("rotation", rotation={"periodInDays": 180})
+
+    stack.send(request)
+    arn = stack.wait_for_outcome(request["requestId"])["detail"]["key"]["primary"]["arn"]
+
+    status = stack.client("kms", "us-east-1").get_key_rotation_status(KeyId=arn)
+    assert (status["KeyRotationEnabled"], status["RotationPeriodInDays"]) == (True, 180)
+
+
+@pytest.mark.parametrize("rotation", [None, {"periodInDays": 365}])
+def test_one_creation_takes_the_least_kms_calls(
+    stack: Stack, rotation: dict[str, int] | None
+) -> None:
+    regions = ["eu-west-1", "us-west-2", "ap-south-1"]
+    request = new_request("calls", rotation=rotation, replicas=[{"region": r} for r in regions])
+    before = len(stack.kms_calls())
+
+    stack.send(request)
+    outcome = stack.wait_for_outcome(request["requestId"])
+
+    made = [call["operation"] for call in stack.kms_calls(since=before)]
+    writes = [name for name in made if name in WRITES]
+    reads = [name for name in made if name not in WRITES]
+    assert outcome["detail"]["status"] == "CREATED"
+    assert len(writes) == 2 + 2 * len(regions) + (1 if rotation else 0), writes
+    assert len(reads) <= len(regions) + 3, reads
+
+
+def test_every_kind_of_key_goes_through_the_workflow(stack: Stack) -> None:
+    kinds = [kind for kind in KEY_KINDS if kind[0] not in NOT_IN_THE_EMULATOR]
+    requests = {
+        kind: new_request(
+            "kind",
+            keySpec=kind[0],
+            keyUsage=kind[1],
+            origin=kind[2],
+            replicas=[{"region": "eu-west-1"}],
+        )
+        for kind in kinds
+    }
+
+    for request in requests.values():
+        stack.send(request)
+
+    for (spec, usage, origin), request in requests.items():
+        detail = stack.wait_for_outcome(request["requestId"])["detail"]
+        key = detail["key"]
+        found = read_key(stack, "us-east-1", key["primary"]["arn"])
+        assert (found["spec"], found["usage"], found["origin"]) == (spec, usage, origin)
+        assert found["aliases"] == [request["alias"]]
+        if origin == "AWS_KMS":
+            assert detail["status"] == "CREATED", (spec, usage, detail["errors"])
+            assert [r["keyState"] for r in key["replicas"]] == ["Enabled"]
+        else:
+            assert found["state"] == "PendingImport"
+            assert [e["code"] for e in detail["errors"]] == ["KEY_MATERIAL_REQUIRED"]
+        assert len(keys_of_request(stack, request["requestId"], "us-east-1")) == 1

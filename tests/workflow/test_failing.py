@@ -1,0 +1,251 @@
+"""Requests that stop part-way: what is reported, what stays, and how they are completed."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from local.stack import Stack
+from tests.workflow.reading import ADMIN, WRITES, keys_of_request, new_request, read_key
+
+HOME = "us-east-1"
+
+
+@contextmanager
+def denied(stack: Stack, function: str, action: str, region: str) -> Iterator[None]:
+    """Take one KMS action in one Region away from one function's role."""
+    iam, role = stack.client("iam"), stack.role_of(function)
+    statement = {
+        "Effect": "Deny",
+        "Action": action,
+        "Resource": "*",
+        "Condition": {"StringEquals": {"aws:RequestedRegion": region}},
+    }
+    policy = {"Version": "2012-10-17", "Statement": [statement]}
+    iam.put_role_policy(RoleName=role, PolicyName="denied", PolicyDocument=json.dumps(policy))
+    try:
+        yield
+    finally:
+        iam.delete_role_policy(RoleName=role, PolicyName="denied")
+
+
+@contextmanager
+def replica_denied(stack: Stack, region: str) -> Iterator[None]:
+    """Deny the creation of replica keys in one Region."""
+    with denied(stack, "CreateReplicaKeyFunction", "kms:CreateKey", region):
+        yield
+
+
+def test_a_denied_region_is_named_and_completed_with_the_same_key(stack: Stack) -> None:
+    request = new_request("retain", replicas=[{"region": "eu-west-1"}, {"region": "us-west-2"}])
+
+    with replica_denied(stack, "us-west-2"):
+        stack.send(request)
+        failed = stack.wait_for_outcome(request["requestId"])
+
+    assert failed["detail-type"] == "Multi-Region Key Creation Failed"
+    detail = failed["detail"]
+    assert [(e["path"], e["code"]) for e in detail["errors"]] == [
+        ("replicas[1].region", "KMS_ACCESS_DENIED")
+    ]
+    assert "us-west-2" in detail["errors"][0]["message"]
+    assert detail["key"]["primary"]["alias"] == request["alias"]
+    assert [r["region"] for r in detail["key"]["replicas"]] == ["eu-west-1"]
+    assert stack.api("GET", f"/keys/{request['requestId']}").json()["status"] == "FAILED"
+
+    stack.send(request)
+    created = stack.wait_for_outcomes(request["requestId"], 2)[1]
+
+    assert created["detail-type"] == "Multi-Region Key Created"
+    assert created["detail"]["key"]["keyId"] == detail["key"]["keyId"]
+    assert len(created["detail"]["key"]["replicas"]) == 2
+    assert len(keys_of_request(stack, request["requestId"], HOME)) == 1
+
+
+def test_a_roll_back_removes_what_the_request_made_and_nothing_older(stack: Stack) -> None:
+    older = new_request("older", replicas=[{"region": "eu-west-1"}])
+    stack.send(older)
+    kept = stack.wait_for_outcome(older["requestId"])["detail"]["key"]
+    request = new_request(
+        "rollback",
+        replicas=[{"region": "eu-west-1"}, {"region": "us-west-2"}],
+        onFailure="ROLL_BACK",
+    )
+
+    with replica_denied(stack, "us-west-2"):
+        stack.send(request)
+        detail = stack.wait_for_outcome(request["requestId"])["detail"]
+
+    assert detail["status"] == "FAILED"
+    gone = [detail["key"]["primary"], *detail["key"]["replicas"]]
+    assert [k["region"] for k in gone] == [HOME, "eu-west-1"]
+    for key in gone:
+        found = read_key(stack, key["region"], key["arn"])
+        assert found["state"] in ("PendingDeletion", "PendingReplicaDeletion")
+        assert key["keyState"] == found["state"]
+        assert found["aliases"] == []
+        assert key["alias"] is None
+    for key in [kept["primary"], *kept["replicas"]]:
+        found = read_key(stack, key["region"], key["arn"])
+        assert (found["state"], found["aliases"]) == ("Enabled", [older["alias"]])
+
+
+def test_a_rolled_back_request_sent_again_gets_its_keys_back(stack: Stack) -> None:
+    request = new_request(
+        "recover",
+        replicas=[{"region": "eu-west-1"}, {"region": "us-west-2"}],
+        onFailure="ROLL_BACK",
+    )
+    with replica_denied(stack, "us-west-2"):
+        stack.send(request)
+        failed = stack.wait_for_outcome(request["requestId"])["detail"]
+
+    stack.send(request)
+    created = stack.wait_for_outcomes(request["requestId"], 2)[1]["detail"]
+
+    assert created["status"] == "CREATED"
+    assert created["key"]["keyId"] == failed["key"]["keyId"]
+    for key in [created["key"]["primary"], *created["key"]["replicas"]]:
+        found = read_key(stack, key["region"], key["arn"])
+        assert (found["state"], found["aliases"]) == ("Enabled", [request["alias"]])
+
+
+def test_a_replica_pending_deletion_is_recovered(stack: Stack) -> None:
+    request = new_request("pending", replicas=[{"region": "eu-west-1"}, {"region": "us-west-2"}])
+    with replica_denied(stack, "us-west-2"):
+        stack.send(request)
+        replica = stack.wait_for_outcome(request["requestId"])["detail"]["key"]["replicas"][0]
+    stack.client("kms", "eu-west-1").schedule_key_deletion(
+        KeyId=replica["arn"], PendingWindowInDays=7
+    )
+
+    stack.send(request)
+    created = stack.wait_for_outcomes(request["requestId"], 2)[1]["detail"]
+
+    assert created["status"] == "CREATED"
+    assert read_key(stack, "eu-west-1", replica["arn"])["state"] == "Enabled"
+
+
+def test_settings_that_drifted_before_a_resend_are_put_right(stack: Stack) -> None:
+    request = new_request(
+        "drift",
+        description="as asked",
+        tags={"team": "payments"},
+        policy={"administrators": [ADMIN]},
+        rotation={"periodInDays": 100},
+        replicas=[{"region": "us-west-2"}],
+    )
+    with replica_denied(stack, "us-west-2"):
+        stack.send(request)
+        primary = stack.wait_for_outcome(request["requestId"])["detail"]["key"]["primary"]
+    before = read_key(stack, HOME, primary["arn"])
+    kms, key_id = stack.client("kms", HOME), primary["arn"]
+    kms.update_key_description(KeyId=key_id, Description="not as asked")
+    kms.tag_resource(KeyId=key_id, Tags=[{"TagKey": "team", "TagValue": "other"}])
+    kms.tag_resource(KeyId=key_id, Tags=[{"TagKey": "cost-centre", "TagValue": "7"}])
+    broken = {**before["policy"], "Statement": before["policy"]["Statement"][:1]}
+    kms.put_key_policy(KeyId=key_id, PolicyName="default", Policy=json.dumps(broken))
+    kms.disable_key_rotation(KeyId=key_id)
+    kms.delete_alias(AliasName=request["alias"])
+
+    stack.send(request)
+    stack.wait_for_outcomes(request["requestId"], 2)
+
+    after = read_key(stack, HOME, primary["arn"])
+    assert after == {**before, "tags": {"team": "payments", "cost-centre": "7"}}
+    assert kms.get_key_rotation_status(KeyId=key_id)["RotationPeriodInDays"] == 100
+
+
+def test_an_alias_in_use_stops_the_request_before_any_key(stack: Stack) -> None:
+    first = new_request("first")
+    stack.send(first)
+    owner = stack.wait_for_outcome(first["requestId"])["detail"]["key"]["primary"]["arn"]
+    second = new_request("second") | {"alias": first["alias"]}
+    before = len(stack.kms_calls())
+
+    stack.send(second)
+    detail = stack.wait_for_outcome(second["requestId"])["detail"]
+
+    assert [(e["path"], e["code"]) for e in detail["errors"]] == [("alias", "ALIAS_IN_USE")]
+    assert detail["key"] is None
+    assert not [c for c in stack.kms_calls(since=before) if c["operation"] in WRITES]
+    assert read_key(stack, HOME, owner)["aliases"] == [first["alias"]]
+
+
+def test_an_alias_in_use_in_a_replica_region_is_never_moved(stack: Stack) -> None:
+    first = new_request("holder", primaryRegion="eu-west-1")
+    stack.send(first)
+    owner = stack.wait_for_outcome(first["requestId"])["detail"]["key"]["primary"]["arn"]
+    second = new_request("wanter", replicas=[{"region": "eu-west-1", "alias": first["alias"]}])
+
+    stack.send(second)
+    detail = stack.wait_for_outcome(second["requestId"])["detail"]
+
+    assert [(e["path"], e["code"]) for e in detail["errors"]] == [
+        ("replicas[0].alias", "ALIAS_IN_USE")
+    ]
+    assert owner in detail["errors"][0]["message"]
+    assert detail["key"]["replicas"][0]["alias"] is None
+    assert read_key(stack, "eu-west-1", owner)["aliases"] == [first["alias"]]
+
+
+def test_a_denied_primary_leaves_nothing(stack: Stack) -> None:
+    request = new_request("denied")
+
+    with denied(stack, "CreatePrimaryKeyFunction", "kms:CreateKey", HOME):
+        stack.send(request)
+        detail = stack.wait_for_outcome(request["requestId"])["detail"]
+    stack.send(request)
+    again = stack.wait_for_outcomes(request["requestId"], 2)[1]["detail"]
+
+    assert [(e["path"], e["code"]) for e in detail["errors"]] == [
+        ("primaryRegion", "KMS_ACCESS_DENIED")
+    ]
+    assert detail["key"] is None
+    assert again["status"] == "CREATED"
+    assert len(keys_of_request(stack, request["requestId"], HOME)) == 1
+
+
+def test_a_request_sent_again_after_success_changes_nothing(stack: Stack) -> None:
+    request = new_request("twice", replicas=[{"region": "eu-west-1"}])
+    stack.send(request)
+    stack.wait_for_outcome(request["requestId"])
+    before = len(stack.kms_calls())
+
+    again = stack.wait_for_execution(stack.start_execution(request))
+
+    assert again["status"] == "SUCCEEDED"
+    assert stack.kms_calls(since=before) == []
+    assert len(stack.outcomes(request["requestId"])) == 1
+
+
+def test_other_content_under_the_same_id_is_refused_by_event(stack: Stack) -> None:
+    request = new_request("other")
+    stack.send(request)
+    first = stack.wait_for_outcome(request["requestId"])
+    before = len(stack.kms_calls())
+
+    stack.send({**request, "keySpec": "HMAC_256"})
+    second = stack.wait_for_outcomes(request["requestId"], 2)[1]
+
+    assert second["detail-type"] == "Multi-Region Key Request Rejected"
+    assert [(e["path"], e["code"]) for e in second["detail"]["errors"]] == [
+        ("requestId", "REQUEST_CONFLICT")
+    ]
+    assert stack.kms_calls(since=before) == []
+    status = stack.api("GET", f"/keys/{request['requestId']}").json()
+    assert (status["status"], status["key"]) == ("CREATED", first["detail"]["key"])
+
+
+@pytest.mark.parametrize("logical_id", ["CreatePrimaryKeyFunction", "CreateReplicaKeyFunction"])
+def test_no_key_is_made_without_our_tag(stack: Stack, logical_id: str) -> None:
+    """The roles themselves, whatever the code does: assume one and try."""
+    credentials: Any = stack.credentials_of(stack.role_of(logical_id))
+    kms = stack.client("kms", HOME, credentials=credentials)
+
+    with pytest.raises(kms.exceptions.ClientError, match="AccessDenied"):
+        kms.create_key(MultiRegion=True)
+    with pytest.raises(kms.exceptions.ClientError, match="AccessDenied"):
+        kms.create_key(MultiRegion=False, Tags=[{"TagKey": "mrk:request-id", "TagValue": "x"}])

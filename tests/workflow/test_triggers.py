@@ -1,0 +1,156 @@
+"""The three ways to send a request, and what the API answers."""
+
+import json
+from typing import Any
+
+import pytest
+
+from local.stack import Stack
+from tests.workflow.reading import ADMIN, USER, new_request, read_key
+
+REPLICAS: list[dict[str, Any]] = [
+    {"region": "eu-west-1"},
+    {"region": "us-west-2", "policy": {"administrators": [ADMIN], "users": []}},
+    {"region": "ap-south-1", "policy": None},
+]
+
+
+def test_an_event_starts_one_execution(stack: Stack) -> None:
+    request = new_request("event")
+
+    stack.send(request)
+    outcome = stack.wait_for_outcome(request["requestId"])
+
+    assert len(stack.executions(request["requestId"])) == 1
+    assert outcome["detail"]["executionArn"] == stack.executions(request["requestId"])[0]
+
+
+def test_an_execution_can_be_started_with_the_same_document(stack: Stack) -> None:
+    request = new_request("start")
+
+    arn = stack.start_execution(request)
+    execution = stack.wait_for_execution(arn)
+
+    assert execution["status"] == "SUCCEEDED"
+    assert json.loads(execution["output"])["status"] == "CREATED"
+    assert stack.wait_for_outcome(request["requestId"])["detail"]["executionArn"] == arn
+
+
+def test_a_post_is_accepted_and_followed_to_its_end(stack: Stack) -> None:
+    request = new_request("post", replicas=[{"region": "eu-west-1"}], ticket={"id": "T1"})
+
+    accepted = stack.api("POST", "/keys", json=request)
+    outcome = stack.wait_for_outcome(request["requestId"])
+    status = stack.api("GET", f"/keys/{request['requestId']}")
+
+    assert accepted.status_code == 202
+    arn = outcome["detail"]["executionArn"]
+    assert accepted.json() == {
+        "requestId": request["requestId"],
+        "executionArn": arn,
+        "status": "IN_PROGRESS",
+    }
+    assert status.status_code == 200
+    assert status.json() == {
+        "requestId": request["requestId"],
+        "status": "CREATED",
+        "key": outcome["detail"]["key"],
+        "errors": [],
+        "ticket": {"id": "T1"},
+        "executionArn": arn,
+    }
+
+
+def test_a_post_sent_again_gives_the_same_answer_and_no_second_run(stack: Stack) -> None:
+    request = new_request("again")
+
+    first = stack.api("POST", "/keys", json=request)
+    stack.wait_for_outcome(request["requestId"])
+    second = stack.api("POST", "/keys", json={**request, "keySpec": "SYMMETRIC_DEFAULT"})
+
+    assert (second.status_code, second.json()) == (202, first.json())
+    assert len(stack.executions(request["requestId"])) == 1
+    assert len(stack.outcomes(request["requestId"])) == 1
+
+
+def test_other_content_under_the_same_id_is_a_conflict(stack: Stack) -> None:
+    request = new_request("conflict")
+    stack.api("POST", "/keys", json=request)
+    stack.wait_for_outcome(request["requestId"])
+
+    answer = stack.api("POST", "/keys", json={**request, "description": "other"})
+
+    assert answer.status_code == 409
+    assert [e["code"] for e in answer.json()["errors"]] == ["REQUEST_CONFLICT"]
+    assert len(stack.executions(request["requestId"])) == 1
+
+
+def test_a_bad_post_is_refused_with_every_problem_and_announced(stack: Stack) -> None:
+    request = new_request("bad", replica=[], keySpec="DES")
+
+    answer = stack.api("POST", "/keys", json=request)
+    outcome = stack.wait_for_outcome(request["requestId"])
+    status = stack.api("GET", f"/keys/{request['requestId']}")
+
+    assert answer.status_code == 400
+    assert {e["path"] for e in answer.json()["errors"]} == {"replica", "keySpec"}
+    assert outcome["detail-type"] == "Multi-Region Key Request Rejected"
+    assert outcome["detail"]["errors"] == answer.json()["errors"]
+    assert status.json()["status"] == "REJECTED"
+
+
+def test_a_refused_request_claims_nothing(stack: Stack) -> None:
+    request = new_request("corrected", keySpec="DES")
+    stack.api("POST", "/keys", json=request)
+
+    answer = stack.api("POST", "/keys", json={**request, "keySpec": "HMAC_256"})
+
+    assert answer.status_code == 202
+    outcomes = stack.wait_for_outcomes(request["requestId"], 2)
+    assert [o["detail"]["status"] for o in outcomes] == ["REJECTED", "CREATED"]
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/keys"), ("GET", "/keys/some-request")])
+def test_a_call_without_a_signature_is_forbidden(stack: Stack, method: str, path: str) -> None:
+    answer = stack.api(method, path, json={} if method == "POST" else None, signed=False)
+
+    assert answer.status_code == 403
+
+
+def test_an_unknown_request_is_not_found(stack: Stack) -> None:
+    answer = stack.api("GET", "/keys/nobody-asked-for-this")
+
+    assert answer.status_code == 404
+    assert [e["code"] for e in answer.json()["errors"]] == ["NOT_FOUND"]
+
+
+def test_the_plan_creates_nothing_and_is_what_is_created(stack: Stack) -> None:
+    request = new_request(
+        "plan",
+        keySpec="RSA_2048",
+        keyUsage="SIGN_VERIFY",
+        tags={"team": "payments"},
+        policy={"administrators": [ADMIN], "users": [USER]},
+        replicas=REPLICAS,
+    )
+    calls = len(stack.kms_calls())
+
+    plan = stack.api("POST", "/keys?plan=true", json=request)
+
+    assert plan.status_code == 200
+    assert len(stack.kms_calls()) == calls
+    assert stack.executions(request["requestId"]) == []
+    assert stack.api("GET", f"/keys/{request['requestId']}").status_code == 404
+
+    accepted = stack.api("POST", "/keys", json=request)
+    key = stack.wait_for_outcome(request["requestId"])["detail"]["key"]
+
+    assert accepted.status_code == 202
+    planned = {k["region"]: k for k in plan.json()["keys"]}
+    built = {k["region"]: k for k in [key["primary"], *key["replicas"]]}
+    assert planned.keys() == built.keys()
+    for region, facts in built.items():
+        found = read_key(stack, region, facts["arn"])
+        assert found["policy"] == planned[region]["policy"]
+        assert found["description"] == planned[region]["description"]
+        assert found["aliases"] == [planned[region]["alias"]]
