@@ -42,7 +42,7 @@ def install() -> None:
     iam_actions.access_denied_response = _access_denied_response
 
 
-def _enforce(  # noqa: PLR0913, PLR0917 - the emulator's own signature
+def _enforce(  # noqa: PLR0917 - the emulator's own signature
     access_key_id: str,
     iam_action: str,
     service: str,

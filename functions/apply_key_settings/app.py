@@ -13,7 +13,7 @@ from provisioner.telemetry import logger
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
-    """Take `{request, key: {region, arn, keyState, fresh}}`; answer the key's facts with its alias."""
+    """Take `{request, key: {region, arn, keyState, fresh}}`; answer that key with its alias."""
     request, key = event["request"], event["key"]
     logger.append_keys(request_id=request["requestId"])
     plan = plan_key(request, key["region"], settings())

@@ -75,7 +75,7 @@ def default_policy(partition: str, account_id: str) -> Policy:
     }
 
 
-def console_policy(  # noqa: PLR0913 - each argument is one thing the console asks for
+def console_policy(
     *,
     partition: str,
     account_id: str,
@@ -136,7 +136,7 @@ def policy_bytes(policy: Policy) -> int:
 
 
 def policy_text(policy: Policy) -> str:
-    """Serialise the policy as it is sent to KMS: compact, so that 32 KB hold as much as they can."""
+    """Serialise the policy as it is sent to KMS: compact, so that 32 KB hold the most."""
     return json.dumps(policy, separators=(",", ":"), ensure_ascii=False)
 
 

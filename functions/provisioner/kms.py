@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/kms/latest/APIReference/API_Operations.html
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Any
 
 from botocore import xform_name
@@ -73,7 +74,7 @@ def _named_errors(operation: str, client: Any) -> Iterator[None]:
     except ClientError as error:
         answer = error.response["Error"]
         kind = _ERRORS.get(answer["Code"], KmsRequestRefused)
-        if error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] >= HTTPStatus.INTERNAL_SERVER_ERROR:
             kind = KmsUnavailable
         reason = answer.get("Message") or answer["Code"]
         raise kind(f"KMS in {region} refused {operation}: {reason.rstrip('.')}.") from error

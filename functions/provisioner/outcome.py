@@ -71,12 +71,12 @@ def publish_outcome(
     }
     if not records.finish(
         request["requestId"],
-        content_hash(request),
-        outcome["executionArn"],
-        status,
-        key,
-        problems,
-        request["ticket"],
+        content_hash=content_hash(request),
+        execution_arn=outcome["executionArn"],
+        status=status,
+        key=key,
+        errors=problems,
+        ticket=request["ticket"],
     ):
         logger.warning("another execution holds this request and answers for it")
         return None
@@ -86,7 +86,7 @@ def publish_outcome(
     return detail
 
 
-def publish_refusal(  # noqa: PLR0913 - what an event needs beside its three adapters
+def publish_refusal(
     document: object,
     problems: list[Problem],
     execution_arn: str | None,

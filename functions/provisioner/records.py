@@ -171,9 +171,10 @@ class Records:
                 "attempt that the table has."
             ) from error
 
-    def finish(  # noqa: PLR0913 - the fields of an outcome
+    def finish(
         self,
         request_id: str,
+        *,
         content_hash: str,
         execution_arn: str,
         status: Status,
@@ -212,7 +213,7 @@ class Records:
         ticket: dict[str, Any] | None,
         errors: list[Problem],
     ) -> None:
-        """Keep a refusal for whoever asks, without claiming the requestId or hiding a real record."""
+        """Keep a refusal for whoever asks; it neither claims the requestId nor hides a record."""
         update = (
             "SET #status = :rejected, executionArn = :me, ticket = :ticket, errors = :errors, "
             "attempt = :zero"

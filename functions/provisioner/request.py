@@ -25,7 +25,7 @@ from provisioner.settings import Settings
 MAX_TAGS = 50
 MAX_TICKET_BYTES = 4_096
 MAX_REQUEST_BYTES = 128 * 1024
-"""Half of what Step Functions and EventBridge carry, so that a request always fits with its outcome.
+"""Half of what Step Functions and EventBridge carry: a request always fits with its outcome.
 
 https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 """
@@ -183,7 +183,9 @@ def _unreadable(document: object) -> Problem | None:
 class _Draft:
     """A request of which some fields may be wrong: the rules ask it for sound values only."""
 
-    def __init__(self, document: dict[str, Any], problems: list[Problem], settings: Settings):
+    def __init__(
+        self, document: dict[str, Any], problems: list[Problem], settings: Settings
+    ) -> None:
         self.document = document
         self.settings = settings
         self._wrong = [problem["path"] for problem in problems]
@@ -198,7 +200,7 @@ class _Draft:
         """Give a field's value, its default where it is absent, or None where it is wrong."""
         return self.document.get(name, default) if self.sound(name) else None
 
-    def keys(self) -> Iterator[tuple[str, dict[str, Any]]]:
+    def members(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Give the path prefix and the fields of the primary and of each replica."""
         yield "", self.document
         replicas = self.document.get("replicas")
@@ -258,7 +260,7 @@ def _bounded(problems: list[Problem]) -> list[Problem]:
 
 def _region_rule(draft: _Draft) -> Iterator[Problem]:
     seen: set[str] = set()
-    for prefix, fields in draft.keys():
+    for prefix, fields in draft.members():
         path = f"{prefix}region" if prefix else "primaryRegion"
         if not draft.sound(path):
             continue
@@ -335,7 +337,7 @@ def _rotation_rule(draft: _Draft) -> Iterator[Problem]:
 
 
 def _tags_rule(draft: _Draft) -> Iterator[Problem]:
-    for prefix, fields in draft.keys():
+    for prefix, fields in draft.members():
         tags = fields.get("tags")
         if isinstance(tags, dict) and len(tags) + len(plan.OWN_TAGS) > MAX_TAGS:
             text = (
@@ -346,7 +348,7 @@ def _tags_rule(draft: _Draft) -> Iterator[Problem]:
 
 
 def _policy_rule(draft: _Draft) -> Iterator[Problem]:
-    for prefix, fields in draft.keys():
+    for prefix, fields in draft.members():
         path = f"{prefix}policy"
         policy = fields.get("policy")
         if policy is not None and draft.sound(path):

@@ -19,9 +19,9 @@ def roll_back(
     """Delete the aliases of a key set and schedule its keys for deletion, replicas first.
 
     The primary's own list of replicas counts, since one may exist whose creation was never
-    answered; of these only the Regions that the request names. An alias that points elsewhere stays.
-    The waiting period is the stack's `DeletionWindowInDays`; until it ends, sending the request
-    again brings the keys back.
+    answered; of these only the Regions that the request names. An alias that points elsewhere
+    stays. The waiting period is the stack's `DeletionWindowInDays`; until it ends, sending the
+    request again brings the keys back.
     https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-delete.html
 
     Parameters
