@@ -39,6 +39,14 @@ up: $(READY) ## Start the local stack and deploy the template into it
 down: $(READY) ## Stop the local stack
 	@python -m local down
 
+.PHONY: invoke
+invoke: $(READY) ## Run FUNCTION in a container with EVENT against the local stack (needs Docker)
+	@python -m local invoke $(FUNCTION) $(EVENT) -- $(ARGS)
+
+.PHONY: sam
+sam: $(READY) ## Run the SAM CLI with ARGS
+	@$(SAM) $(ARGS)
+
 .PHONY: test
 test: lint unit workflow ## Everything CI runs
 

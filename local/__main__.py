@@ -1,4 +1,4 @@
-"""The commands behind `make up`, `make down` and `make run`."""
+"""The commands behind `make up`, `make down`, `make run` and `make invoke`."""
 
 import argparse
 import os
@@ -10,9 +10,11 @@ from rich.console import Console
 
 from local import server
 from local.deploy import deploy
+from local.endpoint import Endpoint
 from local.errors import LocalStackError
+from local.invoke import invoke, write_environment
 from local.run import read_event, run
-from local.settings import STATE
+from local.settings import HOST, STATE
 
 _CONSOLE = Console(highlight=False, soft_wrap=True)
 
@@ -27,6 +29,12 @@ def main() -> int:
         "run", help="send an event to the local stack, start it if needed"
     )
     sending.add_argument("event", type=Path, help="file with an EventBridge event")
+    invoking = commands.add_parser(
+        "invoke", help="run one function in a container against the local stack"
+    )
+    invoking.add_argument("function", help="the function's name in template.yaml")
+    invoking.add_argument("event", type=Path, help="file with the function's own input")
+    invoking.add_argument("options", nargs="*", help="more options for `sam local invoke`")
     arguments = parser.parse_args()
     try:
         if arguments.command == "down":
@@ -34,6 +42,8 @@ def main() -> int:
         if arguments.command == "run":
             event = read_event(arguments.event)
             return run(_up(), event, _CONSOLE)
+        if arguments.command == "invoke":
+            return invoke(_up(), arguments.function, arguments.event, arguments.options)
         _up()
     except LocalStackError as error:
         print(error, file=sys.stderr)
@@ -53,9 +63,10 @@ def _up() -> dict[str, Any]:
         )
     if not emulator:
         with _CONSOLE.status("Starting the emulator"):
-            emulator = server.start(port, region, STATE)
+            emulator = server.start(port, region, STATE, hosts=[HOST, *server.docker_bridge()])
     with _CONSOLE.status("Building and deploying the template"):
         described = deploy(emulator)
+        write_environment(Endpoint(emulator.endpoint_url, emulator.region))
     _CONSOLE.print(f"The local stack is up at {emulator.endpoint_url}; see .local/stack.json.")
     return described
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from local.errors import LocalStackError
 from local.settings import ROOT, STATE
 
-_SAM = STATE / "bin" / "sam"
+SAM = STATE / "bin" / "sam"
 _BUILD = STATE / "build"
 _BUILT_TEMPLATE = _BUILD / "template.yaml"
 _FINGERPRINT = _BUILD / "fingerprint"
@@ -61,22 +61,24 @@ def run_sam(arguments: list[str], environment: dict[str, str]) -> None:
     LocalStackError
         It failed; the message holds its output.
     """
-    if not _SAM.exists():
-        raise LocalStackError(
-            f"{_SAM} is missing. Have it installed: make {_SAM.relative_to(ROOT)}"
-        )
-    # `sam build` takes the first python3.13 on PATH that has pip.
-    path = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    if not SAM.exists():
+        raise LocalStackError(f"{SAM} is missing. Have it installed: make {SAM.relative_to(ROOT)}")
     done = subprocess.run(
-        [str(_SAM), *arguments],
+        [str(SAM), *arguments],
         cwd=ROOT,
-        env=environment | {"PATH": path, "SAM_CLI_TELEMETRY": "0"},
+        env=sam_environment(environment),
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
         raise LocalStackError(f"sam {arguments[0]} failed:\n{done.stdout}{done.stderr}")
+
+
+def sam_environment(environment: dict[str, str]) -> dict[str, str]:
+    """Give the SAM CLI the python3.13 that it builds with: the first on PATH that has pip."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    return environment | {"PATH": path, "SAM_CLI_TELEMETRY": "0"}
 
 
 def _build() -> None:

@@ -10,7 +10,6 @@ Run as `python -m local.emulator --port 4566`; `local.server` starts it so, with
 import argparse
 import asyncio
 import json
-import os
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import asdict, dataclass
@@ -159,10 +158,11 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     # Not used here: it says in the list of processes which Region this emulator is at home in.
     parser.add_argument("--region")
+    parser.add_argument("--hosts", nargs="+", default=["127.0.0.1"])
     arguments = parser.parse_args()
     authorization.install()
     config = Config()
-    config.bind = [f"{os.environ.get('BIND_HOST', '127.0.0.1')}:{arguments.port}"]
+    config.bind = [f"{host}:{arguments.port}" for host in arguments.hosts]
     # Longer than the SDKs keep an idle connection, so that they never use one just closed.
     config.keep_alive_timeout = 75
     asyncio.run(serve(cast("ASGIFramework", Emulator(ministack)), config))

@@ -4,6 +4,7 @@ import itertools
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -38,18 +39,24 @@ class Server:
 
 
 def start(
-    port: int, region: str, folder: Path, environment: dict[str, str] | None = None
+    port: int,
+    region: str,
+    folder: Path,
+    environment: dict[str, str] | None = None,
+    hosts: Sequence[str] = (HOST,),
 ) -> Server:
     """Start an emulator and wait until it answers.
 
     Parameters
     ----------
     port, region
-        Where it listens, on loopback, and the Region it is at home in.
+        Where it listens, and the Region it is at home in.
     folder
         Where it keeps its process ID, log and temporary files.
     environment
         Settings of the emulator beyond ours, such as `SFN_WAIT_SCALE`.
+    hosts
+        Addresses it listens at; loopback is one of them.
 
     Raises
     ------
@@ -75,6 +82,7 @@ def start(
     }
     log = folder / "emulator.log"
     command = [sys.executable, "-m", "local.emulator", "--port", str(port), "--region", region]
+    command += ["--hosts", *hosts]
     with log.open("w") as output:
         process = subprocess.Popen(
             command,
@@ -130,6 +138,12 @@ def free_port() -> int:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def docker_bridge() -> list[str]:
+    """Give the address at which this machine's containers reach it, where Docker runs on Linux."""
+    addresses = psutil.net_if_addrs().get("docker0", [])
+    return [address.address for address in addresses if address.family == socket.AF_INET]
 
 
 def _pid_file(folder: Path) -> Path:
