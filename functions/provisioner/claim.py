@@ -6,7 +6,7 @@ from typing import Any
 
 from provisioner import executions
 from provisioner.executions import Progress
-from provisioner.plan import KeySetRequest, content_hash
+from provisioner.plan import KeySetRequest
 from provisioner.records import Record, Records, Status
 
 
@@ -51,18 +51,16 @@ def claim(
     DependencyUnavailable
         DynamoDB or Step Functions did not answer.
     """
-    request_id, digest, ticket = request["requestId"], content_hash(request), request["ticket"]
-    if record := records.claim(request_id, digest, execution_arn, ticket):
+    claimed, record = records.claim(request, execution_arn)
+    if claimed:
         return Claim(Decision.PROCEED, record)
-    holder = records.get(request_id)
-    if holder is None or holder.execution_arn is None:
-        raise RuntimeError(f"The record of {request_id} was refused to a claim but has no holder.")
-    if holder.status == Status.CREATED:
-        return Claim(Decision.ALREADY_CREATED, holder)
-    progress = executions.progress(step_functions, holder.execution_arn)
+    holder = record.execution_arn
+    if holder is None:
+        raise RuntimeError(f"The record of {record.request_id} refuses a claim, but has no holder.")
+    if record.status == Status.CREATED and record.published:
+        return Claim(Decision.ALREADY_CREATED, record)
+    progress = executions.progress(step_functions, holder)
     if progress == Progress.RUNNING or (wait_for_unstarted and progress == Progress.NOT_STARTED):
-        return Claim(Decision.ANOTHER_RUN_IS_ACTIVE, holder)
-    dead = holder.execution_arn
-    if record := records.claim(request_id, digest, execution_arn, ticket, dead_execution=dead):
-        return Claim(Decision.PROCEED, record)
-    return Claim(Decision.ANOTHER_RUN_IS_ACTIVE, holder)
+        return Claim(Decision.ANOTHER_RUN_IS_ACTIVE, record)
+    claimed, record = records.claim(request, execution_arn, dead_execution=holder)
+    return Claim(Decision.PROCEED if claimed else Decision.ANOTHER_RUN_IS_ACTIVE, record)

@@ -7,7 +7,7 @@ ProvisionerError
 ├── AliasInUse               the alias points to another key
 ├── KeySetIncomplete         KMS does not show the key set that was built
 ├── OutcomeNotPublished      EventBridge did not take the outcome event
-├── DependencyUnavailable    DynamoDB, Step Functions or EventBridge failed
+├── DependencyUnavailable    another AWS service than KMS failed
 └── KmsError
     ├── KmsThrottled         refused for its rate: nothing happened, try later
     ├── KmsUnavailable       no usable answer to a call that is safe to repeat
@@ -72,10 +72,7 @@ class RequestConflict(ProvisionerError):
 class PrimaryKeyUnconfirmed(ProvisionerError):
     """CreateKey was sent and its answer is not known, so a key may exist that nobody recorded."""
 
-    next_step = (
-        "Look in this Region for a key that carries the request's tag mrk:request-id before "
-        "anything is created again."
-    )
+    next_step = "Send the request again: its key is looked for before another one is created."
 
 
 class AliasInUse(ProvisionerError):

@@ -180,6 +180,18 @@ def find_alias(client: Any, alias: str) -> str | None:
             return None
 
 
+def has_alias(client: Any, key_arn: str) -> bool:
+    """Whether any alias points to the key.
+
+    Raises
+    ------
+    KmsError
+        KMS refused the call or did not answer.
+    """
+    with _named_errors("ListAliases", client):
+        return bool(client.list_aliases(KeyId=key_arn, Limit=1)["Aliases"])
+
+
 def create_alias(client: Any, alias: str, key_arn: str) -> bool:
     """Create an alias in the key's own Region; False where the alias exists already.
 

@@ -1,12 +1,18 @@
-"""What became of a request: its record, its completion event and its metrics, in that order."""
+"""What became of a request: its record, its completion event and its metrics, in that order.
+
+An event is sent again whenever it is not known to have arrived, so a listener may see it twice. Its
+`outcomeId` is the same then, and different for every other outcome.
+"""
 
 import re
-from datetime import UTC, datetime
+import uuid
+from datetime import datetime
 from typing import Any, TypedDict
 
 from aws_lambda_powertools.metrics import MetricUnit
 
 from provisioner import errors, event_bus
+from provisioner.clock import now
 from provisioner.errors import Problem, ProvisionerError
 from provisioner.plan import KeyFacts, KeySetRequest, content_hash, is_request_id, regions
 from provisioner.records import Records, Status
@@ -61,7 +67,10 @@ def publish_outcome(
     status = Status(outcome["status"])
     key = _key(outcome)
     problems = [_problem(failure, request) for failure in outcome["failures"]]
+    # A request with this content is created once, by whichever execution finishes it.
+    execution = "" if status == Status.CREATED else outcome["executionArn"]
     detail = {
+        "outcomeId": _outcome_id(request["requestId"], content_hash(request), status, execution),
         "requestId": request["requestId"],
         "status": status,
         "executionArn": outcome["executionArn"],
@@ -70,17 +79,12 @@ def publish_outcome(
         "errors": problems,
     }
     if not records.finish(
-        request["requestId"],
-        content_hash=content_hash(request),
-        execution_arn=outcome["executionArn"],
-        status=status,
-        key=key,
-        errors=problems,
-        ticket=request["ticket"],
+        request, execution_arn=outcome["executionArn"], status=status, key=key, errors=problems
     ):
         logger.warning("another execution holds this request and answers for it")
         return None
     event_bus.put_event(events, bus, DETAIL_TYPES[status], detail)
+    records.mark_published(request["requestId"], outcome["executionArn"])
     _count(status, replicas=len(outcome["replicas"]), started_at=outcome["startedAt"])
     logger.info("outcome published", status=status, errors=[p["code"] for p in problems])
     return detail
@@ -123,6 +127,7 @@ def publish_refusal(
     if status == Status.REJECTED and is_request_id(request_id):
         records.note_refusal(request_id, execution_arn, ticket, problems)
     detail = {
+        "outcomeId": _outcome_id(status, execution_arn or str(uuid.uuid4())),
         "requestId": request_id if len(str(request_id)) <= _MAX_ECHO else None,
         "status": status,
         "executionArn": execution_arn,
@@ -139,6 +144,10 @@ def publish_refusal(
 def error_code(name: str) -> str:
     """Turn an error's class name into the code that events carry: `AliasInUse` → `ALIAS_IN_USE`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).upper()
+
+
+def _outcome_id(*parts: str) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, " ".join(parts)))
 
 
 def _problem(failure: Failure, request: KeySetRequest) -> Problem:
@@ -175,5 +184,5 @@ def _count(status: Status, replicas: int = 0, started_at: str | None = None) -> 
     else:
         metrics.add_metric("RequestsFailed", MetricUnit.Count, 1)
     if started_at:
-        elapsed = datetime.now(UTC) - datetime.fromisoformat(started_at)
+        elapsed = now() - datetime.fromisoformat(started_at)
         metrics.add_metric("SecondsToCompletion", MetricUnit.Seconds, elapsed.total_seconds())

@@ -1,11 +1,13 @@
 """Makes sure that a request has its one multi-Region primary key.
 
 CreateKey has no client token, so two calls are two keys. Therefore the attempt is written down
-before it is sent, it is sent once, and an attempt without a recorded answer is never followed by
-another.
+before it is sent, it is sent once, and its answer is written down after it. An attempt that may
+have reached KMS and has no recorded answer is never followed by another before
+`reconcile.reconcile_primary_key` has looked for its key. docs/exactly-one-key.md says the rest.
 https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateKey.html
 """
 
+import uuid
 from typing import Any
 
 from provisioner import kms
@@ -40,7 +42,7 @@ def ensure_primary_key(
     Raises
     ------
     PrimaryKeyUnconfirmed
-        An attempt may have reached KMS and its answer is not recorded.
+        An attempt may have reached KMS and its answer is not recorded: reconcile before anything.
     AliasInUse
         The primary's alias points to another key; nothing was created.
     KmsError, DependencyUnavailable
@@ -58,7 +60,9 @@ def ensure_primary_key(
     if plan.alias and (owner := kms.find_alias(client, plan.alias)):
         raise AliasInUse(f"{plan.alias} in {plan.region} points to {owner}.")
     attempt = record.attempt + 1
-    if not records.announce_attempt(request["requestId"], execution_arn, attempt):
+    if not records.announce_attempt(
+        request["requestId"], execution_arn, attempt, token=str(uuid.uuid4())
+    ):
         raise _unconfirmed(record, "was followed by one of another execution")
     try:
         metadata = kms.create_primary_key(

@@ -1,25 +1,36 @@
 """Adapter of the requests table: one item a request, written by conditional updates only.
 
-An item holds the request's identity (`requestId`, `contentHash`), who works on it (`executionArn`),
-how far it is (`status`), the one CreateKey attempt (`attempt`, `keyArn`) and its outcome (`key`,
-`errors`, `ticket` as JSON text).
+An item holds the request (`requestId`, `contentHash`, `request`), who works on it (`executionArn`,
+`claimedAt`), how far it is (`status`), the CreateKey attempt (`attempt`, `attemptOpen`,
+`attemptSentAt`, `keyArn`) and its outcome (`key`, `errors`, `ticket` as JSON text). `unfinished` is
+there until the outcome is published (`publishedAt`); the index of that name finds what the sweeper
+has to look at.
+
+Every update may be sent again by the SDK after it took effect. Its condition therefore holds, or is
+recognised, when it is this very update that has changed the item.
 """
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from provisioner.clock import now
 from provisioner.errors import (
     DependencyUnavailable,
     PrimaryKeyUnconfirmed,
     Problem,
     RequestConflict,
 )
+from provisioner.plan import KeySetRequest, content_hash
+
+UNFINISHED_INDEX = "unfinished"
+_UNFINISHED = "yes"
 
 
 class Status(StrEnum):
@@ -36,24 +47,33 @@ class Record:
     """One request as the table has it.
 
     `key_arn` is the primary key's, once CreateKey's answer is recorded. `attempt` is the number of
-    the CreateKey attempt that was announced last, 0 before the first; `attempt_open` tells that it
-    may have reached KMS and has no recorded answer.
+    the CreateKey attempt that was announced last, 0 before the first. `attempt_open` is the token
+    of an attempt that may have reached KMS and has no recorded answer, announced at
+    `attempt_sent_at`. `published` tells that the outcome's event was sent.
     """
 
     request_id: str
     status: Status
     content_hash: str | None
+    request: KeySetRequest | None
     execution_arn: str | None
     attempt: int
-    attempt_open: bool
+    attempt_open: str | None
+    attempt_sent_at: datetime | None
     key_arn: str | None
     key: dict[str, Any] | None
     errors: list[Problem]
     ticket: dict[str, Any] | None
+    published: bool
+    claimed_at: datetime | None
 
 
 class _ConditionFailed(Exception):
-    """The item is not in the state that the update needs."""
+    """The item is not in the state that the update needs. `record` is what it is, if it exists."""
+
+    def __init__(self, record: Record | None) -> None:
+        self.record = record
+        super().__init__()
 
 
 @contextmanager
@@ -63,7 +83,8 @@ def _named_errors(operation: str) -> Iterator[None]:
     except ClientError as error:
         code = error.response["Error"]["Code"]
         if code == "ConditionalCheckFailedException":
-            raise _ConditionFailed from error
+            item = error.response.get("Item")
+            raise _ConditionFailed(_record(item) if item else None) from error
         raise DependencyUnavailable(f"DynamoDB refused {operation}: {code}.") from error
     except BotoCoreError as error:
         raise DependencyUnavailable(f"DynamoDB did not answer {operation}: {error}.") from error
@@ -85,22 +106,19 @@ class Records:
         return _record(answer["Item"]) if "Item" in answer else None
 
     def claim(
-        self,
-        request_id: str,
-        content_hash: str,
-        execution_arn: str,
-        ticket: dict[str, Any] | None,
-        dead_execution: str | None = None,
-    ) -> Record | None:
+        self, request: KeySetRequest, execution_arn: str, dead_execution: str | None = None
+    ) -> tuple[bool, Record]:
         """Make an execution the one that works on a request.
 
         That is possible for a new request, a refused one, one that failed with the same content,
-        one this execution holds already, and one whose execution is known to be dead.
+        one this execution holds already, and one whose execution is known to be dead and left no
+        published outcome.
 
         Returns
         -------
-        Record or None
-            The claimed record; None where another execution holds it or it is CREATED.
+        tuple of bool and Record
+            True with the claimed record; False with the one that another execution holds, or that
+            is CREATED and published.
 
         Raises
         ------
@@ -109,32 +127,45 @@ class Records:
         """
         condition = (
             "attribute_not_exists(requestId) OR #status = :rejected OR (contentHash = :hash AND "
-            "(#status = :failed OR (#status = :running AND executionArn IN (:me, :dead))))"
+            "(#status = :failed OR (executionArn IN (:me, :dead) AND "
+            "(#status = :running OR attribute_not_exists(publishedAt)))))"
         )
         update = (
-            "SET #status = :running, contentHash = :hash, executionArn = :me, ticket = :ticket, "
-            "attempt = if_not_exists(attempt, :zero) REMOVE errors"
+            "SET #status = :running, contentHash = :hash, request = :request, executionArn = :me, "
+            "ticket = :ticket, attempt = if_not_exists(attempt, :zero), claimedAt = :now, "
+            "unfinished = :unfinished REMOVE errors, publishedAt"
         )
+        request_id, digest = request["requestId"], content_hash(request)
         values = {
-            ":hash": content_hash,
+            ":hash": digest,
+            ":request": json.dumps(request),
             ":me": execution_arn,
             ":dead": dead_execution or execution_arn,
-            ":ticket": json.dumps(ticket),
+            ":ticket": json.dumps(request["ticket"]),
             ":running": Status.IN_PROGRESS,
             ":failed": Status.FAILED,
             ":rejected": Status.REJECTED,
             ":zero": 0,
+            ":now": now().isoformat(),
+            ":unfinished": _UNFINISHED,
         }
         try:
-            return self._update(request_id, condition, update, values)
-        except _ConditionFailed:
-            existing = self.get(request_id)
-        if existing and existing.content_hash != content_hash:
+            return True, self._update(request_id, condition, update, values)
+        except _ConditionFailed as failed:
+            holder = failed.record or self._existing(request_id)
+        if holder.content_hash != digest:
             raise RequestConflict(f"requestId {request_id} was used before with other content.")
-        return None
+        return False, holder
 
-    def announce_attempt(self, request_id: str, execution_arn: str, attempt: int) -> bool:
+    def announce_attempt(
+        self, request_id: str, execution_arn: str, attempt: int, token: str
+    ) -> bool:
         """Write down, before CreateKey is sent, that attempt number `attempt` is about to be.
+
+        Parameters
+        ----------
+        token
+            Known to this caller alone, so that it can tell its own announcement from another's.
 
         Returns
         -------
@@ -145,12 +176,18 @@ class Records:
             "executionArn = :me AND attempt = :last AND attribute_not_exists(attemptOpen) "
             "AND attribute_not_exists(keyArn)"
         )
-        update = "SET attempt = :next, attemptOpen = :true"
-        values = {":me": execution_arn, ":last": attempt - 1, ":next": attempt, ":true": True}
+        update = "SET attempt = :next, attemptOpen = :token, attemptSentAt = :now"
+        values = {
+            ":me": execution_arn,
+            ":last": attempt - 1,
+            ":next": attempt,
+            ":token": token,
+            ":now": now().isoformat(),
+        }
         try:
             self._update(request_id, condition, update, values)
-        except _ConditionFailed:
-            return False
+        except _ConditionFailed as failed:
+            return failed.record is not None and failed.record.attempt_open == token
         return True
 
     def close_attempt(self, request_id: str, attempt: int, key_arn: str | None) -> None:
@@ -159,28 +196,32 @@ class Records:
         Raises
         ------
         PrimaryKeyUnconfirmed
-            Another attempt was announced meanwhile, so this answer has no place in the record.
+            Another attempt was announced or another key recorded meanwhile, so this answer has no
+            place in the record.
         """
-        update = "REMOVE attemptOpen" + (" SET keyArn = :arn" if key_arn else "")
-        values = {":attempt": attempt} | ({":arn": key_arn} if key_arn else {})
+        condition = "attempt = :attempt AND attribute_not_exists(keyArn)"
+        update = "REMOVE attemptOpen"
+        values: dict[str, Any] = {":attempt": attempt}
+        if key_arn:
+            condition = "attempt = :attempt AND (attribute_not_exists(keyArn) OR keyArn = :arn)"
+            update += " SET keyArn = :arn"
+            values[":arn"] = key_arn
         try:
-            self._update(request_id, "attempt = :attempt", update, values)
+            self._update(request_id, condition, update, values)
         except _ConditionFailed as error:
             raise PrimaryKeyUnconfirmed(
-                f"Attempt {attempt} of {request_id} made {key_arn or 'no key'}, but it is not the "
-                "attempt that the table has."
+                f"Attempt {attempt} of {request_id} made {key_arn or 'no key'}, but the table has "
+                "another attempt or another key."
             ) from error
 
     def finish(
         self,
-        request_id: str,
+        request: KeySetRequest,
         *,
-        content_hash: str,
         execution_arn: str,
         status: Status,
         key: dict[str, Any] | None,
         errors: list[Problem],
-        ticket: dict[str, Any] | None,
     ) -> bool:
         """Record the outcome of an execution; False where another one holds the request.
 
@@ -188,23 +229,31 @@ class Records:
         """
         update = (
             "SET #status = :status, #key = :key, errors = :errors, contentHash = :hash, "
-            "executionArn = :me, ticket = :ticket, attempt = if_not_exists(attempt, :zero)"
+            "request = :request, executionArn = :me, ticket = :ticket, "
+            "attempt = if_not_exists(attempt, :zero), "
+            "claimedAt = if_not_exists(claimedAt, :now), unfinished = :unfinished"
         )
         values = {
             ":status": status,
             ":key": json.dumps(key),
             ":errors": json.dumps(errors),
-            ":hash": content_hash,
+            ":hash": content_hash(request),
+            ":request": json.dumps(request),
             ":me": execution_arn,
-            ":ticket": json.dumps(ticket),
+            ":ticket": json.dumps(request["ticket"]),
             ":zero": 0,
+            ":now": now().isoformat(),
+            ":unfinished": _UNFINISHED,
         }
         condition = "attribute_not_exists(requestId) OR executionArn = :me"
-        try:
-            self._update(request_id, condition, update, values)
-        except _ConditionFailed:
-            return False
-        return True
+        return self._update_if(request["requestId"], condition, update, values)
+
+    def mark_published(self, request_id: str, execution_arn: str) -> None:
+        """Write down that the event of this execution's outcome was sent."""
+        update = "SET publishedAt = :now REMOVE unfinished"
+        values = {":me": execution_arn, ":now": now().isoformat(), ":running": Status.IN_PROGRESS}
+        condition = "executionArn = :me AND #status <> :running"
+        self._update_if(request_id, condition, update, values)
 
     def note_refusal(
         self,
@@ -226,10 +275,37 @@ class Records:
             ":zero": 0,
         }
         condition = "attribute_not_exists(requestId) OR #status = :rejected"
+        self._update_if(request_id, condition, update, values)
+
+    def unfinished(self) -> Iterator[Record]:
+        """Find the requests without a published outcome, the oldest first.
+
+        The index follows the table within a second or so, and is asked page by page.
+        """
+        with _named_errors("Query"):
+            pages = self._client.get_paginator("query").paginate(
+                TableName=self._table,
+                IndexName=UNFINISHED_INDEX,
+                KeyConditionExpression="unfinished = :unfinished",
+                ExpressionAttributeValues={":unfinished": {"S": _UNFINISHED}},
+            )
+            for page in pages:
+                yield from map(_record, page["Items"])
+
+    def _existing(self, request_id: str) -> Record:
+        record = self.get(request_id)
+        if record is None:
+            raise DependencyUnavailable(f"DynamoDB says that {request_id} exists and does not.")
+        return record
+
+    def _update_if(
+        self, request_id: str, condition: str, update: str, values: dict[str, Any]
+    ) -> bool:
         try:
             self._update(request_id, condition, update, values)
         except _ConditionFailed:
-            return
+            return False
+        return True
 
     def _update(
         self, request_id: str, condition: str, update: str, values: dict[str, Any]
@@ -244,6 +320,7 @@ class Records:
                 UpdateExpression=update,
                 ExpressionAttributeValues={name: _attribute(v) for name, v in values.items()},
                 ReturnValues="ALL_NEW",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 **(
                     {"ExpressionAttributeNames": used}
                     if (used := {name: field for name, field in names.items() if name in text})
@@ -253,11 +330,9 @@ class Records:
         return _record(answer["Attributes"])
 
 
-def _attribute(value: str | int | bool | None) -> dict[str, Any]:
+def _attribute(value: str | int | None) -> dict[str, Any]:
     if value is None:
         return {"NULL": True}
-    if isinstance(value, bool):
-        return {"BOOL": value}
     return {"N": str(value)} if isinstance(value, int) else {"S": value}
 
 
@@ -265,15 +340,22 @@ def _record(item: dict[str, dict[str, Any]]) -> Record:
     def text(name: str) -> str | None:
         return item.get(name, {}).get("S")
 
+    def time(name: str) -> datetime | None:
+        return datetime.fromisoformat(found) if (found := text(name)) else None
+
     return Record(
         request_id=item["requestId"]["S"],
         status=Status(item["status"]["S"]),
         content_hash=text("contentHash"),
+        request=cast("KeySetRequest | None", json.loads(text("request") or "null")),
         execution_arn=text("executionArn"),
         attempt=int(item["attempt"]["N"]),
-        attempt_open="attemptOpen" in item,
+        attempt_open=text("attemptOpen"),
+        attempt_sent_at=time("attemptSentAt"),
         key_arn=text("keyArn"),
         key=json.loads(text("key") or "null"),
         errors=json.loads(text("errors") or "[]"),
         ticket=json.loads(text("ticket") or "null"),
+        published="publishedAt" in item,
+        claimed_at=time("claimedAt"),
     )

@@ -19,6 +19,8 @@ class Settings:
     event_bus: str
     state_machine_arn: str
     deletion_window_days: int
+    quiet_period_seconds: int
+    sweeper_may_delete: bool
 
 
 @cache
@@ -42,4 +44,6 @@ def settings() -> Settings:
         event_bus=env["EVENT_BUS"],
         state_machine_arn=env["STATE_MACHINE_ARN"],
         deletion_window_days=int(env["DELETION_WINDOW_DAYS"]),
+        quiet_period_seconds=int(env["QUIET_PERIOD_SECONDS"]),
+        sweeper_may_delete=env["SWEEPER_MAY_DELETE"] == "true",
     )

@@ -1,0 +1,110 @@
+"""Things that are not as they should be: what they are, and how they are told.
+
+A finding is an event of its own on the stack's bus, and a metric.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from aws_lambda_powertools.metrics import MetricUnit
+
+from provisioner import event_bus, kms
+from provisioner.settings import Settings
+from provisioner.telemetry import logger, metrics
+
+DETAIL_TYPE = "Multi-Region Key Finding"
+
+
+class Kind(StrEnum):
+    """What was found."""
+
+    SURPLUS_KEY = "SURPLUS_KEY"
+    REQUEST_STUCK = "REQUEST_STUCK"
+    KEY_NOT_ENABLED = "KEY_NOT_ENABLED"
+    ALIAS_ELSEWHERE = "ALIAS_ELSEWHERE"
+
+
+class Action(StrEnum):
+    """What was done about it."""
+
+    REPORTED = "REPORTED"
+    RESUMED = "RESUMED"
+    SCHEDULED_FOR_DELETION = "SCHEDULED_FOR_DELETION"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is not as it should be, as its event says it."""
+
+    kind: Kind
+    request_id: str | None
+    region: str
+    key_arn: str | None
+    message: str
+    action: Action = Action.REPORTED
+
+
+def tell(finding: Finding, *, events: Any, bus: str) -> None:
+    """Publish a finding and count it.
+
+    Raises
+    ------
+    DependencyUnavailable, OutcomeNotPublished
+        EventBridge did not take the event.
+    """
+    detail = {
+        "kind": finding.kind,
+        "requestId": finding.request_id,
+        "region": finding.region,
+        "keyArn": finding.key_arn,
+        "message": finding.message,
+        "action": finding.action,
+    }
+    event_bus.put_event(events, bus, DETAIL_TYPE, detail)
+    metrics.add_metric("Findings", MetricUnit.Count, 1)
+    logger.warning(finding.message, finding=finding.kind, action=finding.action)
+
+
+def report_surplus(
+    request_id: str | None,
+    metadata: kms.Metadata,
+    *,
+    client: Any,
+    events: Any,
+    settings: Settings,
+    may_delete: bool = True,
+) -> None:
+    """Report a key that carries a request's tag and is not its key; schedule its deletion.
+
+    A key that has an alias or replicas may be in use, so it is only reported. The deletion can be
+    cancelled until `DeletionWindowInDays` have passed.
+
+    Parameters
+    ----------
+    client
+        KMS client of the key's Region.
+    may_delete
+        Whether its deletion may be scheduled at all.
+
+    Raises
+    ------
+    KmsError, DependencyUnavailable, OutcomeNotPublished
+        A call failed. Calling again does all of it again.
+    """
+    arn = metadata["Arn"]
+    used = metadata["MultiRegionConfiguration"]["ReplicaKeys"] or kms.has_alias(client, arn)
+    retire = may_delete and not used
+    finding = Finding(
+        Kind.SURPLUS_KEY,
+        request_id,
+        arn.split(":")[3],
+        arn,
+        f"{arn} carries the tags of request {request_id} and is not the key recorded for it.",
+        Action.SCHEDULED_FOR_DELETION if retire else Action.REPORTED,
+    )
+    # Told first: once it waits for its deletion, nothing looks at it again.
+    tell(finding, events=events, bus=settings.event_bus)
+    if retire:
+        days = settings.deletion_window_days
+        kms.write(client, "ScheduleKeyDeletion", KeyId=arn, PendingWindowInDays=days)

@@ -1,0 +1,103 @@
+"""Finds out what became of a CreateKey attempt that nobody heard the end of.
+
+Its key, if there is one, carries the request's tag. It is looked for until a quiet period has
+passed since the attempt was announced; then there is none, and another attempt may follow.
+docs/exactly-one-key.md says why that is safe and what it costs.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+from provisioner import kms
+from provisioner.clock import now
+from provisioner.errors import KmsKeyNotFound
+from provisioner.findings import report_surplus
+from provisioner.plan import KeySetRequest, own_tags
+from provisioner.records import Record, Records
+from provisioner.replica_key import LEAVING
+from provisioner.settings import Settings
+from provisioner.tagged_keys import find_keys
+
+
+def reconcile_primary_key(
+    request: KeySetRequest,
+    *,
+    records: Records,
+    client: Any,
+    tagging: Any,
+    events: Any,
+    settings: Settings,
+) -> bool:
+    """Look for the key of an unanswered attempt; adopt it, or say that there is none.
+
+    Of several keys the recorded one stays, else the oldest. The others never had an alias; they are
+    scheduled for deletion, which can be cancelled for `DeletionWindowInDays`.
+
+    Parameters
+    ----------
+    client, tagging
+        Clients of KMS and of the tagging API in the primary's Region.
+
+    Returns
+    -------
+    bool
+        Whether that is settled: the record holds the attempt's key, or the attempt made none. If
+        not, a key may still become visible: look again later.
+
+    Raises
+    ------
+    PrimaryKeyUnconfirmed
+        The record changed under our hands: look again.
+    KmsError, DependencyUnavailable, OutcomeNotPublished
+        A call failed.
+    """
+    record = records.get(request["requestId"])
+    if record is None:
+        raise RuntimeError(f"{request['requestId']} was not claimed before it is reconciled.")
+    if not record.attempt_open and not record.key_arn:
+        return True
+    keys = _keys_of_request(client, tagging, request, settings)
+    winner = record.key_arn or next(iter(keys), None)
+    if winner is None and _is_too_early(record, settings):
+        return False
+    if record.attempt_open:
+        records.close_attempt(record.request_id, record.attempt, winner)
+    for arn, metadata in keys.items():
+        if arn != winner:
+            report_surplus(
+                record.request_id, metadata, client=client, events=events, settings=settings
+            )
+    return True
+
+
+def _is_too_early(record: Record, settings: Settings) -> bool:
+    """Whether a key of the open attempt may still become visible."""
+    quiet = timedelta(seconds=settings.quiet_period_seconds)
+    return record.attempt_sent_at is not None and now() - record.attempt_sent_at < quiet
+
+
+def _keys_of_request(
+    client: Any, tagging: Any, request: KeySetRequest, settings: Settings
+) -> dict[str, kms.Metadata]:
+    """Give the primary keys of the request, as KMS itself knows them, oldest first.
+
+    The tags say which ones; a key of another kind than was asked for is not ours whatever its tags
+    say, and one that was scheduled for deletion by hand is no key of the request any more.
+    """
+    found = []
+    for arn in find_keys(tagging, own_tags(request["requestId"], settings)):
+        try:
+            metadata = kms.describe_key(client, arn)
+        except KmsKeyNotFound:
+            continue  # The index knows it already, or still; KMS does not.
+        if metadata["KeyState"] not in LEAVING and _is_as_asked(metadata, request):
+            found.append(metadata)
+    found.sort(key=lambda metadata: (metadata["CreationDate"], metadata["KeyId"]))
+    return {metadata["Arn"]: metadata for metadata in found}
+
+
+def _is_as_asked(metadata: kms.Metadata, request: KeySetRequest) -> bool:
+    return metadata.get("MultiRegionConfiguration", {}).get("MultiRegionKeyType") == "PRIMARY" and (
+        (metadata["KeySpec"], metadata["KeyUsage"], metadata["Origin"])
+        == (request["keySpec"], request["keyUsage"], request["origin"])
+    )

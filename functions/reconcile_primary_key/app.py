@@ -1,0 +1,30 @@
+"""Look for the key of a CreateKey attempt that has no recorded answer."""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from provisioner.clients import client
+from provisioner.reconcile import reconcile_primary_key
+from provisioner.records import Records
+from provisioner.settings import settings
+from provisioner.telemetry import logger, metrics
+
+
+@metrics.log_metrics
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
+    """Take `{request, looks}`; answer whether the attempt is settled, and one look more."""
+    request, looks = event["request"], event["looks"] + 1
+    logger.append_keys(request_id=request["requestId"])
+    region = request["primaryRegion"]
+    settled = reconcile_primary_key(
+        request,
+        records=Records(client("dynamodb"), settings().requests_table),
+        client=client("kms", region),
+        tagging=client("resourcegroupstaggingapi", region),
+        events=client("events"),
+        settings=settings(),
+    )
+    logger.info("attempt was looked at", settled=settled, looks=looks)
+    return {"settled": settled, "looks": looks}
