@@ -8,7 +8,7 @@ from typing import Any
 from local.build import built_template, run_sam
 from local.endpoint import Endpoint
 from local.server import Server
-from local.settings import ACCOUNT_ID, ROOT, STACK_NAME, aws_environment
+from local.settings import ACCOUNT_ID, PARAMETERS, ROOT, STACK_NAME, aws_environment
 
 _API_URL = re.compile(r"https://(?P<api>[^.]+)\.execute-api\.[^/]+/(?P<stage>[^/]+)")
 _ROLE = re.compile(
@@ -16,7 +16,7 @@ _ROLE = re.compile(
 )
 
 
-def deploy(server: Server, parameters: dict[str, str] | None = None) -> dict[str, Any]:
+def deploy(server: Server, parameters: dict[str, str] = PARAMETERS) -> dict[str, Any]:
     """Build and deploy the stack, unless this very stack is there already.
 
     Parameters
@@ -42,14 +42,14 @@ def deploy(server: Server, parameters: dict[str, str] | None = None) -> dict[str
         "process": server.process.pid,
         "started": server.process.create_time(),
         "fingerprint": fingerprint,
-        "parameters": parameters or {},
+        "parameters": parameters,
     }
     endpoint = Endpoint(server.endpoint_url, server.region)
     create_roles_of_events(endpoint)
     stack = server.folder / "stack.json"
     if not (stack.exists() and deployed.exists() and _read(deployed) == wanted):
         stack.unlink(missing_ok=True)
-        _deploy(server, template, parameters or {})
+        _deploy(server, template, parameters)
         described = {
             "endpointUrl": server.endpoint_url,
             "region": server.region,
@@ -80,7 +80,7 @@ def _deploy(server: Server, template: Path, parameters: dict[str, str]) -> None:
             "--resolve-s3",
             "--no-confirm-changeset",
             "--no-fail-on-empty-changeset",
-            *(["--parameter-overrides", *overrides] if overrides else []),
+            *("--parameter-overrides", *overrides),
         ],
         aws_environment(server.endpoint_url, server.region),
     )

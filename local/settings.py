@@ -9,6 +9,8 @@ STATE = ROOT / ".local"
 HOST = "127.0.0.1"
 ACCOUNT_ID = "111122223333"
 STACK_NAME = "mrk-provisioner"
+# The emulator shows a key as soon as it is made, so nobody has to wait for that as in AWS.
+PARAMETERS = {"QuietPeriodInSeconds": "5"}
 
 # The emulator takes these for the account's root.
 ROOT_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}

@@ -81,11 +81,11 @@ def _named_errors(operation: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        code = error.response["Error"]["Code"]
+        code, reason = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
         if code == "ConditionalCheckFailedException":
             item = error.response.get("Item")
             raise _ConditionFailed(_record(item) if item else None) from error
-        raise DependencyUnavailable(f"DynamoDB refused {operation}: {code}.") from error
+        raise DependencyUnavailable(f"DynamoDB refused {operation}: {code} {reason}.") from error
     except BotoCoreError as error:
         raise DependencyUnavailable(f"DynamoDB did not answer {operation}: {error}.") from error
 
@@ -131,7 +131,7 @@ class Records:
             "(#status = :running OR attribute_not_exists(publishedAt)))))"
         )
         update = (
-            "SET #status = :running, contentHash = :hash, request = :request, executionArn = :me, "
+            "SET #status = :running, contentHash = :hash, #request = :request, executionArn = :me, "
             "ticket = :ticket, attempt = if_not_exists(attempt, :zero), claimedAt = :now, "
             "unfinished = :unfinished REMOVE errors, publishedAt"
         )
@@ -229,7 +229,7 @@ class Records:
         """
         update = (
             "SET #status = :status, #key = :key, errors = :errors, contentHash = :hash, "
-            "request = :request, executionArn = :me, ticket = :ticket, "
+            "#request = :request, executionArn = :me, ticket = :ticket, "
             "attempt = if_not_exists(attempt, :zero), "
             "claimedAt = if_not_exists(claimedAt, :now), unfinished = :unfinished"
         )
@@ -310,7 +310,7 @@ class Records:
     def _update(
         self, request_id: str, condition: str, update: str, values: dict[str, Any]
     ) -> Record:
-        names = {"#status": "status", "#key": "key"}
+        names = {"#status": "status", "#key": "key", "#request": "request"}
         text = f"{condition} {update}"
         with _named_errors("UpdateItem"):
             answer = self._client.update_item(
