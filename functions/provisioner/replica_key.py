@@ -3,6 +3,7 @@
 from typing import Any
 
 from provisioner import kms
+from provisioner.key_specs import Origin
 from provisioner.plan import KeySetRequest, plan_key
 from provisioner.settings import Settings
 
@@ -61,7 +62,11 @@ def bring_back(client: Any, key_arn: str) -> kms.Metadata:
     metadata = kms.describe_key(client, key_arn)
     if metadata["KeyState"] in LEAVING:
         kms.write(client, "CancelKeyDeletion", KeyId=key_arn)
-        metadata["KeyState"] = "Disabled"
+        # Read again only where it is not known: KMS may show the state before for some seconds.
+        if metadata["Origin"] == Origin.EXTERNAL:
+            metadata = kms.describe_key(client, key_arn)
+        else:
+            metadata["KeyState"] = "Disabled"
     if metadata["KeyState"] == "Disabled":
         kms.write(client, "EnableKey", KeyId=key_arn)
         metadata["KeyState"] = "Enabled"

@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import cache
+from itertools import accumulate
 from typing import Annotated, Any, Literal, cast
 
 from botocore.loaders import Loader
@@ -29,7 +30,8 @@ MAX_REQUEST_BYTES = 128 * 1024
 
 https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 """
-MAX_PROBLEMS = 500
+MAX_PROBLEMS_BYTES = 64 * 1024
+"""So that a refusal fits with its request into what Step Functions and EventBridge carry."""
 _MAX_ECHO = 256
 
 
@@ -252,10 +254,12 @@ def _code(kind: str) -> str:
 
 def _bounded(problems: list[Problem]) -> list[Problem]:
     """Keep a refusal within what an event can carry."""
-    if len(problems) <= MAX_PROBLEMS:
+    sizes = accumulate(len(json.dumps(problem)) for problem in problems)
+    kept = sum(size <= MAX_PROBLEMS_BYTES for size in sizes)
+    if kept == len(problems):
         return problems
-    rest = f"There are {len(problems) - MAX_PROBLEMS} more problems like these."
-    return [*problems[:MAX_PROBLEMS], _problem("", "TOO_MANY_PROBLEMS", rest)]
+    rest = f"There are {len(problems) - kept} more problems like these."
+    return [*problems[:kept], _problem("", "TOO_MANY_PROBLEMS", rest)]
 
 
 def _region_rule(draft: _Draft) -> Iterator[Problem]:
