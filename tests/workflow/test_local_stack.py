@@ -311,7 +311,9 @@ class TestKeyPolicies:
         admin = emulator.create_role(f"admin-{uuid.uuid4()}")
         statement = {**allow(*ADMINISTRATION), "Principal": {"AWS": admin}}
         policy = {"Version": "2012-10-17", "Statement": [statement]}
-        key = emulator.client("kms").create_key(Policy=json.dumps(policy))["KeyMetadata"]
+        key = emulator.client("kms").create_key(
+            Policy=json.dumps(policy), BypassPolicyLockoutSafetyCheck=True
+        )["KeyMetadata"]
 
         iam_alone = kms_of(allow("kms:*"))
         assert denied_action(iam_alone.describe_key, KeyId=key["KeyId"]) == "kms:DescribeKey"
