@@ -8,7 +8,7 @@ the emulator is in `local.kms_authorization`, what it answers in `local.kms_serv
 | path | does |
 |---|---|
 | `GET /_local/kms-calls?since=0` | lists the calls of KMS, as `KmsCall` |
-| `GET`, `PUT`, `DELETE /_local/faults` | lists, adds, removes faults: `local.faults.Fault` |
+| `GET`, `PUT`, `DELETE /_local/faults` | lists, sets, removes faults: `local.faults.Fault` |
 | `GET`, `PUT /_local/kms-settings` | lists, changes settings: `local.kms_settings` |
 
 Run as `python -m local.emulator --port 4566`; `local.server` starts it so, with its environment.

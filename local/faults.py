@@ -108,8 +108,8 @@ class Faults:
         self._left: list[Fault] = []
 
     def put(self, faults: list[Fault]) -> None:
-        """Add faults behind those that are left."""
-        self._left += faults
+        """Put faults in the place of those that are left."""
+        self._left = list(faults)
 
     def clear(self) -> None:
         """Remove all."""

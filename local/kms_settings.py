@@ -20,7 +20,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 
 _FIELDS = {
     "creatingSeconds": "creating_seconds",
@@ -30,6 +30,17 @@ _FIELDS = {
     "quotas": "quotas",
     "clockShiftSeconds": "clock_shift_seconds",
 }
+
+
+class KmsChanges(TypedDict, total=False):
+    """Some of the settings of `KmsSettings`."""
+
+    creating_seconds: float
+    updating_seconds: float
+    propagation_seconds: float
+    latency_seconds: float
+    quotas: dict[str, float] | None
+    clock_shift_seconds: float
 
 
 @dataclass(frozen=True)
@@ -63,6 +74,12 @@ class KmsSettings:
             if not (_is_rates(value) if name == "quotas" else _is_number(value)):
                 raise ValueError(f"{name} cannot be {json.dumps(value)}.")
         return replace(self, **{_FIELDS[name]: value for name, value in changes.items()})
+
+
+def over_http(changes: KmsChanges) -> dict[str, Any]:
+    """Give changes under their names over HTTP."""
+    names = {field: name for name, field in _FIELDS.items()}
+    return {names[field]: value for field, value in changes.items()}
 
 
 def _is_number(value: Any) -> bool:
