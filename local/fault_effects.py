@@ -1,6 +1,7 @@
 """What a fault does to a call."""
 
 import asyncio
+import contextlib
 
 import psutil
 
@@ -28,12 +29,19 @@ async def meet(fault: Fault, app: App, scope: Scope, receive: Receive, send: Sen
     elif fault.fault.startswith("lose-"):
         connections.close(port)
     elif fault.fault == "hang-after":
-        await asyncio.sleep(fault.seconds)
+        await _wait_while_connected(fault.seconds, receive)
         for message in answer.messages:
             await send(message)
     else:
         status, code, text = fault.error()
         await send_json(send, status, {"__type": code, "message": text}, x_amzn_errortype=code)
+
+
+async def _wait_while_connected(seconds: float, receive: Receive) -> None:
+    """Wait, but no longer than the client does: what waits holds up the emulator's own end."""
+    # The request is read, so all that can still come is the news that the client has gone.
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(receive(), seconds)
 
 
 def _caller(port: int) -> psutil.Process:
