@@ -31,9 +31,12 @@ _INTERNAL_ERRORS: dict[Service, str] = {
     "dynamodb": "InternalServerError",
     "events": "InternalException",
 }
-_THROTTLE_MESSAGE = (
-    "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls."
-)
+_THROTTLED: dict[Service, str] = {
+    "kms": "You have exceeded the rate at which you may call KMS. "
+    "Reduce the frequency of your calls.",
+    "dynamodb": "The rate of on-demand requests exceeds the allowed account throughput limit.",
+    "events": "Rate exceeded",
+}
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class Fault:
         if self.fault == "refuse":
             return self.status, self.code or "ValidationException", self.message
         if self.fault == "throttle":
-            return 400, "ThrottlingException", _THROTTLE_MESSAGE
+            return 400, "ThrottlingException", _THROTTLED[self.service]
         return 500, _INTERNAL_ERRORS[self.service], "The request failed inside the service."
 
 
