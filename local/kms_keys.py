@@ -8,6 +8,7 @@ the emulator's fields:
 | `_ends_at` | when its passing state, `Creating` or `Updating`, is over |
 | `_visible_at` | when the key can be seen |
 | `_rotation` | on a primary or single-Region key: its automatic rotation |
+| `_material_id` | on a replica with imported material: the set's current material |
 | `KeyAgreementAlgorithms` | as in KeyMetadata |
 """
 
@@ -170,8 +171,6 @@ def metadata(key: Key) -> dict[str, Any]:
             described[name] = algorithms
     if key["MultiRegion"]:
         described["MultiRegionConfiguration"]["ReplicaKeys"].sort(key=lambda k: k["Region"])
-    if key["KeyState"] == "Creating":
-        described.pop("CurrentKeyMaterialId", None)
-    elif "_material_id" in key:
+    if "_material_id" in key and key["KeyState"] != "Creating":
         described["CurrentKeyMaterialId"] = key["_material_id"]
     return described

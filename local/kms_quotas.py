@@ -43,6 +43,9 @@ _DEFAULT_RATES = {
 
 _CREATE_KEY_PER_REPLICA = 2
 
+# A replica takes two at once, however low the rate is set.
+_SMALLEST_BUCKET = 2
+
 
 @dataclass
 class _Bucket:
@@ -107,5 +110,4 @@ def _bucket(region: str, operation: str, rate: float, moment: float) -> _Bucket:
 
 
 def _size(rate: float) -> float:
-    # A replica takes two at once, however low the rate is set.
-    return max(rate, _CREATE_KEY_PER_REPLICA)
+    return max(rate, _SMALLEST_BUCKET)
