@@ -1,7 +1,8 @@
 """Faults that calls of AWS services can be made to meet, for tests of what follows.
 
 `PUT /_local/faults` takes a JSON list of rules with the fields of `Fault`, `GET` tells which are
-left, `DELETE` removes them. A call meets the first rule that fits it.
+left, `DELETE` removes them. A call counts for the first rule that fits it, and for no other: two
+rules for one operation are met one after the other.
 """
 
 from dataclasses import asdict, dataclass, fields, replace

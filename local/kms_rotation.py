@@ -1,6 +1,6 @@
 """Automatic rotation: when it can be set, and what is told of it. The emulator rotates nothing.
 
-https://docs.aws.amazon.com/kms/latest/developerguide/rotating-keys-enable.html
+https://docs.aws.amazon.com/kms/latest/developerguide/rotating-keys-enable-disable.html
 """
 
 from typing import Any
