@@ -16,9 +16,6 @@ from ministack.core.responses import get_account_id
 from local import kms_authorization
 from local.checks import Check, Request
 
-TARGETS = ("TrentService", "AWSEvents")
-"""The first part of X-Amz-Target of KMS and of EventBridge, whose requests `of_request` needs."""
-
 _request: ContextVar[Request | None] = ContextVar("request", default=None)
 _denied: ContextVar[Check | None] = ContextVar("denied", default=None)
 

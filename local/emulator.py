@@ -1,8 +1,15 @@
 """The AWS emulator, with what KMS does and the emulator alone does not.
 
-The emulator (ministack) is an ASGI app. `Emulator` wraps it, so that every request to KMS passes
-through one place, `Emulator._serve_kms`: there it is recorded, and there it can be delayed,
-refused or lost. What KMS authorises beyond the emulator is in `local.kms_authorization`.
+The emulator (ministack) is an ASGI app. `Emulator` wraps it, so that every request to KMS, DynamoDB
+and EventBridge passes through one place, `Emulator._serve`: there it meets the faults of
+`local.faults`, and if it is KMS's, it takes its time and is recorded. What KMS authorises beyond
+the emulator is in `local.kms_authorization`, what it answers in `local.kms_service`.
+
+| path | does |
+|---|---|
+| `GET /_local/kms-calls?since=0` | lists the calls of KMS, as `KmsCall` |
+| `GET`, `PUT`, `DELETE /_local/faults` | lists, sets, removes faults: `local.faults.Fault` |
+| `GET`, `PUT /_local/kms-settings` | lists, changes settings: `local.kms_settings` |
 
 Run as `python -m local.emulator --port 4566`; `local.server` starts it so, with its environment.
 """
@@ -11,7 +18,6 @@ import argparse
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from typing import Any, cast
@@ -21,21 +27,16 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config
 from hypercorn.typing import ASGIFramework
 from ministack.app import app as ministack
-from ministack.core.iam_evaluator import caller_arn
-from ministack.core.responses import get_region
+from ministack.core.iam_evaluator import request_caller_arn
+from ministack.core.router import extract_region
 
-from local import authorization
+from local import authorization, faults, kms_service, kms_settings
+from local.asgi import Answer, App, Message, Receive, Scope, Send, send_json
 from local.checks import Request
+from local.fault_effects import meet
+from local.faults import TARGETS, Faults, Service
 
-type Scope = MutableMapping[str, Any]
-type Message = MutableMapping[str, Any]
-type Receive = Callable[[], Awaitable[Message]]
-type Send = Callable[[Message], Awaitable[None]]
-type App = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-KMS_CALLS_PATH = "/_local/kms-calls"
-
-_KMS = "TrentService"
+_LOCAL = "/_local/"
 
 
 @dataclass(frozen=True)
@@ -61,64 +62,107 @@ class Emulator:
     def __init__(self, app: App) -> None:
         self._app = app
         self._kms_calls: list[KmsCall] = []
+        self._faults = Faults()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, connection or lifespan."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if scope["path"] == KMS_CALLS_PATH:
-            await self._list_kms_calls(scope, send)
+        if scope["path"].startswith(_LOCAL):
+            await self._control(scope, receive, send)
             return
         target = dict(scope["headers"]).get(b"x-amz-target", b"").decode()
-        service, _, operation = target.rpartition(".")
-        if service not in authorization.TARGETS:
+        prefix, _, operation = target.rpartition(".")
+        if prefix not in TARGETS:
             await self._app(scope, receive, send)
             return
         body = await _read(receive)
         request = Request(operation, _parsed(body))
+        serve = self._serve_kms if TARGETS[prefix] == "kms" else self._serve
         with authorization.of_request(request):
-            if service == _KMS:
-                await self._serve_kms(request, scope, _replayed(body, receive), send)
-            else:
-                await self._app(scope, _replayed(body, receive), send)
+            await serve(TARGETS[prefix], operation, scope, _replayed(body, receive), send)
 
     async def _serve_kms(
-        self, request: Request, scope: Scope, receive: Receive, send: Send
+        self, service: Service, operation: str, scope: Scope, receive: Receive, send: Send
     ) -> None:
+        """Serve a call of KMS as any other, but take its time and record it."""
         arrived = time.time()
-        status = 0
-        answer = bytearray()
-
-        async def recording_send(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            else:
-                answer.extend(message.get("body", b""))
-            await send(message)
-
+        answer = Answer()
+        await asyncio.sleep(kms_settings.current().latency_seconds)
         try:
-            await self._app(scope, receive, recording_send)
+            await self._serve(service, operation, scope, receive, answer.recorded(send))
         finally:
+            error = None
+            if answer.status not in (0, HTTPStatus.OK):
+                error = _parsed(answer.body).get("__type")
             self._kms_calls.append(
                 KmsCall(
                     index=len(self._kms_calls),
                     time=arrived,
-                    region=get_region(),
-                    operation=request.operation,
-                    status=status,
-                    error=None if status == HTTPStatus.OK else _parsed(bytes(answer)).get("__type"),
-                    caller=caller_arn(),
+                    region=_region(scope),
+                    operation=operation,
+                    status=answer.status,
+                    error=error,
+                    caller=_caller(scope),
                 )
             )
 
-    async def _list_kms_calls(self, scope: Scope, send: Send) -> None:
-        since = int(parse_qs(scope["query_string"].decode()).get("since", ["0"])[0])
-        body = json.dumps([asdict(call) for call in self._kms_calls[since:]]).encode()
-        headers = [(b"content-type", b"application/json")]
-        await send({"type": "http.response.start", "status": HTTPStatus.OK, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+    async def _serve(
+        self, service: Service, operation: str, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        fault = self._faults.next(service, operation, _region(scope))
+        if fault is None:
+            await self._app(scope, receive, send)
+        else:
+            await meet(fault, self._app, scope, receive, send)
+
+    async def _control(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve what tests and the commands of the local stack ask of the emulator itself."""
+        body = await _read(receive)
+        resource = (scope["method"], scope["path"].removeprefix(_LOCAL))
+        try:
+            match resource:
+                case ("GET", "kms-calls"):
+                    query = parse_qs(scope["query_string"].decode())
+                    since = int(query.get("since", ["0"])[0])
+                    answer: Any = [asdict(call) for call in self._kms_calls[since:]]
+                case ("GET", "faults"):
+                    answer = self._faults.as_json()
+                case ("PUT", "faults"):
+                    self._faults.put(faults.parse(json.loads(body)))
+                    answer = self._faults.as_json()
+                case ("DELETE", "faults"):
+                    self._faults.clear()
+                    answer = []
+                case ("GET", "kms-settings"):
+                    answer = kms_settings.current().as_json()
+                case ("PUT", "kms-settings"):
+                    kms_settings.change(json.loads(body))
+                    answer = kms_settings.current().as_json()
+                case _:
+                    await send_json(
+                        send, HTTPStatus.NOT_FOUND, {"message": "There is no such path."}
+                    )
+                    return
+        except ValueError as error:
+            await send_json(send, HTTPStatus.BAD_REQUEST, {"message": str(error)})
+            return
+        await send_json(send, HTTPStatus.OK, answer)
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def _region(scope: Scope) -> str:
+    region: str = extract_region(_headers(scope))
+    return region
+
+
+def _caller(scope: Scope) -> str:
+    caller: str = request_caller_arn(_headers(scope))
+    return caller
 
 
 async def _read(receive: Receive) -> bytes:
@@ -161,6 +205,7 @@ def main() -> None:
     parser.add_argument("--hosts", nargs="+", default=["127.0.0.1"])
     arguments = parser.parse_args()
     authorization.install()
+    kms_service.install()
     config = Config()
     config.bind = [f"{host}:{arguments.port}" for host in arguments.hosts]
     # Longer than the SDKs keep an idle connection, so that they never use one just closed.

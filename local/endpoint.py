@@ -2,16 +2,22 @@
 
 import contextlib
 import json
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Unpack
 
 import boto3
 import httpx
 from botocore.config import Config
 
+from local import faults
+from local.faults import Fault
+from local.kms_settings import KmsChanges, KmsSettings, over_http
 from local.settings import ACCOUNT_ID, ROOT_CREDENTIALS
 
 _KMS_CALLS_PATH = "/_local/kms-calls"
+_FAULTS_PATH = "/_local/faults"
+_KMS_SETTINGS_PATH = "/_local/kms-settings"
 _READS = ("Describe", "Get", "List")
 
 # A call that fails is to be seen, not repeated.
@@ -82,10 +88,44 @@ class Endpoint:
 
     def kms_calls(self, since: int = 0) -> list[dict[str, Any]]:
         """List the calls of KMS so far, as `local.emulator.KmsCall` describes them."""
-        answer = httpx.get(f"{self.url}{_KMS_CALLS_PATH}", params={"since": since}, timeout=10)
-        answer.raise_for_status()
-        calls: list[dict[str, Any]] = answer.json()
+        calls: list[dict[str, Any]] = self._control("GET", f"{_KMS_CALLS_PATH}?since={since}")
         return calls
+
+    def put_faults(self, *coming: Fault) -> None:
+        """Let calls of AWS services meet these faults, and no others."""
+        self._control("PUT", _FAULTS_PATH, [asdict(fault) for fault in coming])
+
+    def faults(self) -> list[Fault]:
+        """List the faults that are still to come."""
+        return faults.parse(self._control("GET", _FAULTS_PATH))
+
+    def clear_faults(self) -> None:
+        """Remove the faults that are still to come."""
+        self._control("DELETE", _FAULTS_PATH)
+
+    def kms_settings(self) -> KmsSettings:
+        """Read the settings of the emulator's KMS."""
+        return KmsSettings().changed(self._control("GET", _KMS_SETTINGS_PATH))
+
+    def change_kms_settings(self, **changes: Unpack[KmsChanges]) -> KmsSettings:
+        """Change some of the settings of the emulator's KMS; give all."""
+        answer = self._control("PUT", _KMS_SETTINGS_PATH, over_http(changes))
+        return KmsSettings().changed(answer)
+
+    @contextlib.contextmanager
+    def changed_kms_settings(self, **changes: Unpack[KmsChanges]) -> Iterator[None]:
+        """Change some of the settings of the emulator's KMS for as long as the block runs."""
+        before = self.kms_settings()
+        self.change_kms_settings(**changes)
+        try:
+            yield
+        finally:
+            self._control("PUT", _KMS_SETTINGS_PATH, before.as_json())
+
+    def _control(self, method: str, path: str, body: Any = None) -> Any:
+        answer = httpx.request(method, f"{self.url}{path}", json=body, timeout=10)
+        answer.raise_for_status()
+        return answer.json()
 
 
 def is_read(kms_call: dict[str, Any]) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import kms
 
+from local import kms_keys
 from local.checks import Check, Request
 
 # These take no key as their resource, even where a parameter names one.
@@ -46,10 +47,26 @@ def checks(request: Request, asked: Check) -> list[Check]:
     if request.operation in _ACCOUNT_OPERATIONS:
         return [Check(asked.action, asked.region, context=asked.context)]
     key = kms._resolve_key(request.parameters.get("KeyId") or asked.resource)
-    own = [_key_check(asked, key)]
-    if request.operation == "ReplicateKey" and key:
-        own += _replica_creation(request, asked, key)
-    return own
+    if request.operation == "ReplicateKey":
+        replicate = _without_request_tags(asked)
+        creation = _replica_creation(request, asked, key) if key else []
+        return [_key_check(replicate, key), *creation]
+    if request.operation == "UpdatePrimaryRegion":
+        return [_key_check(asked, key), *_replica_checks(request, asked, key)]
+    return [_key_check(asked, key)]
+
+
+def _without_request_tags(check: Check) -> Check:
+    """Take the request's tags away: kms:ReplicateKey has no condition keys for them.
+
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_awskeymanagementservice.html
+    """
+    context = {
+        name: value
+        for name, value in check.context.items()
+        if not name.lower().startswith(("aws:requesttag/", "aws:tagkeys"))
+    }
+    return Check(check.action, check.region, check.resource, context)
 
 
 def _request_context(request: Request) -> dict[str, Any]:
@@ -122,6 +139,18 @@ def _replica_creation(request: Request, asked: Check, key: dict[str, Any]) -> li
     context |= _bypass_context(request.parameters)
     region = request.parameters.get("ReplicaRegion", "")
     return _creation(request, Check("kms:CreateKey", region, context=context))
+
+
+def _replica_checks(request: Request, asked: Check, primary: dict[str, Any] | None) -> list[Check]:
+    """Check that UpdatePrimaryRegion may change the replica, too.
+
+    https://docs.aws.amazon.com/kms/latest/APIReference/API_UpdatePrimaryRegion.html
+    """
+    region = request.parameters.get("PrimaryRegion", "")
+    replica = kms_keys.in_region(primary, region) if primary else None
+    if replica is None:
+        return []
+    return [_key_check(Check(asked.action, region, asked.resource, asked.context), replica)]
 
 
 def _alias_checks(request: Request, asked: Check) -> list[Check]:

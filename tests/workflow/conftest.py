@@ -12,8 +12,8 @@ from local.server import Server
 from local.settings import STATE
 from local.stack import Stack
 
-# Waits and retry delays of the workflow pass fifty times as fast.
-SETTINGS = {"SFN_WAIT_SCALE": "0.02"}
+# Waits and retry delays of the workflow pass fifty times as fast, and replicas are soon Enabled.
+SETTINGS = {"SFN_WAIT_SCALE": "0.02", "KMS_CREATING_SECONDS": "0.2"}
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.endpoint import Endpoint
+from local.polling import wait_for
 from local.settings import ACCOUNT_ID
 
 HOME = "us-east-1"
@@ -183,6 +184,48 @@ class TestReplicateKey:
         assert denied_action(kms.replicate_key, **tagged) == "kms:TagResource"
         assert kms.replicate_key(**replica)
 
+    def test_the_tags_of_a_replica_are_conditions_of_its_creation_alone(
+        self, kms_of: ClientOf, primary_key: dict[str, Any]
+    ) -> None:
+        tagged = equals(**{"aws:RequestTag/team": "payments"})
+        replica = {"KeyId": primary_key["KeyId"], "ReplicaRegion": OTHER, "Tags": TEAM_TAG}
+        create = allow("kms:CreateKey", "kms:TagResource", condition=tagged)
+
+        on_tags = allow("kms:ReplicateKey", condition=tagged)
+        assert denied_action(kms_of(on_tags, create).replicate_key, **replica) == "kms:ReplicateKey"
+        tag_keys = {"Null": {"aws:TagKeys": "false"}}
+        on_tag_keys = allow("kms:ReplicateKey", condition=tag_keys)
+        refused = denied_action(kms_of(on_tag_keys, create).replicate_key, **replica)
+        assert refused == "kms:ReplicateKey"
+        other = [{"TagKey": "team", "TagValue": "other"}]
+        kms = kms_of(allow("kms:ReplicateKey"), create)
+        assert denied_action(kms.replicate_key, **replica | {"Tags": other}) == "kms:CreateKey"
+        assert kms.replicate_key(**replica)
+
+
+class TestUpdatePrimaryRegion:
+    def test_it_needs_both_keys(
+        self, emulator: Endpoint, kms_of: ClientOf, primary_key: dict[str, Any]
+    ) -> None:
+        key_id = primary_key["KeyId"]
+        emulator.client("kms").replicate_key(KeyId=key_id, ReplicaRegion=OTHER)
+        replica_arn = primary_key["Arn"].replace(HOME, OTHER)
+        on_primary = allow("kms:UpdatePrimaryRegion", resource=primary_key["Arn"])
+        on_replica = allow("kms:UpdatePrimaryRegion", resource=replica_arn)
+        promotion = {"KeyId": key_id, "PrimaryRegion": OTHER}
+
+        for part in (on_primary, on_replica):
+            refused = denied_action(kms_of(part).update_primary_region, **promotion)
+            assert refused == "kms:UpdatePrimaryRegion"
+        replica = emulator.client("kms", OTHER)
+
+        def enabled() -> bool | None:
+            state = replica.describe_key(KeyId=key_id)["KeyMetadata"]["KeyState"]
+            return True if state == "Enabled" else None
+
+        assert wait_for(enabled, "the replica to be Enabled", timeout=10)
+        kms_of(on_primary, on_replica).update_primary_region(**promotion)
+
 
 class TestAliases:
     def test_an_alias_needs_the_alias_and_the_key(
@@ -311,7 +354,9 @@ class TestKeyPolicies:
         admin = emulator.create_role(f"admin-{uuid.uuid4()}")
         statement = {**allow(*ADMINISTRATION), "Principal": {"AWS": admin}}
         policy = {"Version": "2012-10-17", "Statement": [statement]}
-        key = emulator.client("kms").create_key(Policy=json.dumps(policy))["KeyMetadata"]
+        key = emulator.client("kms").create_key(
+            Policy=json.dumps(policy), BypassPolicyLockoutSafetyCheck=True
+        )["KeyMetadata"]
 
         iam_alone = kms_of(allow("kms:*"))
         assert denied_action(iam_alone.describe_key, KeyId=key["KeyId"]) == "kms:DescribeKey"

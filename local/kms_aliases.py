@@ -1,0 +1,136 @@
+"""The rules of aliases.
+
+https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateAlias.html
+https://docs.aws.amazon.com/kms/latest/developerguide/alias-create.html
+"""
+
+import re
+from typing import Any
+
+from ministack.core.responses import json_response
+from ministack.services import kms
+
+from local import kms_states
+from local.kms_keys import Key, aliases_of, arn, find, is_alias_visible
+from local.kms_refusal import KmsRefusedError, invalid, invalid_value
+from local.kms_settings import current, now
+
+_NAME = re.compile(r"[a-zA-Z0-9:/_-]+")
+_LONGEST_NAME = 256
+
+# https://docs.aws.amazon.com/kms/latest/developerguide/resource-limits.html
+_MOST_OF_A_KEY = 50
+
+
+def create_alias(parameters: dict[str, Any]) -> Any:
+    """Serve CreateAlias.
+
+    Raises
+    ------
+    KmsRefusedError
+        The name is not allowed or taken, or the key is not there, is leaving or has enough.
+    """
+    name = str(parameters.get("AliasName", ""))
+    _check_name(name)
+    key = _target("CreateAlias", parameters)
+    alias_arn = arn(name)
+    if alias_arn in kms._aliases:
+        raise KmsRefusedError(
+            "AlreadyExistsException", f"An alias with the name {alias_arn} already exists"
+        )
+    kms_states.check("CreateAlias", key)
+    _check_room(key)
+    answer = kms._create_alias({**parameters, "TargetKeyId": key["KeyId"]})
+    kms._alias_dates[alias_arn]["_visible_at"] = now() + current().propagation_seconds
+    return answer
+
+
+def update_alias(parameters: dict[str, Any]) -> Any:
+    """Serve UpdateAlias.
+
+    Raises
+    ------
+    KmsRefusedError
+        The alias or the key is not there, or the key is leaving or has enough.
+    """
+    alias_arn = _existing(parameters)
+    key = _target("UpdateAlias", parameters)
+    kms_states.check("UpdateAlias", key)
+    if kms._aliases[alias_arn] != key["KeyId"]:
+        _check_room(key)
+    return kms._update_alias({**parameters, "TargetKeyId": key["KeyId"]})
+
+
+def delete_alias(parameters: dict[str, Any]) -> Any:
+    """Serve DeleteAlias, which every state of the key allows.
+
+    Raises
+    ------
+    KmsRefusedError
+        There is no such alias.
+    """
+    _existing(parameters)
+    return kms._delete_alias(parameters)
+
+
+def list_aliases(parameters: dict[str, Any]) -> Any:
+    """Serve ListAliases: the aliases that can be seen, of one key or of all.
+
+    Raises
+    ------
+    KmsRefusedError
+        There is no such key.
+    """
+    key_id = parameters.get("KeyId")
+    wanted = find("ListAliases", key_id)["KeyId"] if key_id else None
+    aliases = [
+        {
+            "AliasName": alias_arn.split(":", 5)[5],
+            "AliasArn": alias_arn,
+            "TargetKeyId": target,
+            "CreationDate": kms._alias_dates[alias_arn]["CreationDate"],
+            "LastUpdatedDate": kms._alias_dates[alias_arn]["LastUpdatedDate"],
+        }
+        for alias_arn, target in kms._aliases.items()
+        if is_alias_visible(alias_arn) and target == (wanted or target)
+    ]
+    return json_response({"Aliases": aliases, "Truncated": False})
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        pattern = "satisfy regular expression pattern: ^[a-zA-Z0-9:/_-]+$"
+        raise invalid_value("aliasName", name, pattern)
+    if len(name) > _LONGEST_NAME:
+        shorter = f"have length less than or equal to {_LONGEST_NAME}"
+        raise invalid_value("aliasName", name, shorter)
+    if name.startswith("alias/aws/"):
+        raise KmsRefusedError("NotAuthorizedException", "")
+    if not name.startswith("alias/") or name == "alias/":
+        raise invalid(
+            'Alias must start with the prefix "alias/". Please see '
+            "https://docs.aws.amazon.com/kms/latest/developerguide/kms-alias.html"
+        )
+    if ":" in name:
+        raise invalid(f"{name} contains invalid characters for an alias")
+
+
+def _target(operation: str, parameters: dict[str, Any]) -> Key:
+    target = str(parameters.get("TargetKeyId", ""))
+    if target.startswith("alias/") or ":alias/" in target:
+        raise invalid("Aliases must refer to keys. Not aliases")
+    return find(operation, target)
+
+
+def _existing(parameters: dict[str, Any]) -> str:
+    alias_arn = arn(str(parameters.get("AliasName", "")))
+    if alias_arn not in kms._aliases or not is_alias_visible(alias_arn):
+        raise KmsRefusedError("NotFoundException", f"Alias {alias_arn} is not found.")
+    return alias_arn
+
+
+def _check_room(key: Key) -> None:
+    if len(aliases_of(key)) >= _MOST_OF_A_KEY:
+        raise KmsRefusedError(
+            "LimitExceededException", f"{key['Arn']} has {_MOST_OF_A_KEY} aliases already."
+        )

@@ -1,0 +1,174 @@
+"""What KMS refuses in a key policy, and the refusal of a policy that nobody could change again.
+
+https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-overview.html
+https://docs.aws.amazon.com/kms/latest/APIReference/API_PutKeyPolicy.html
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from ministack.core import iam_evaluator
+from ministack.core.responses import get_account_id, get_region
+from ministack.services import iam
+
+from local.kms_keys import arn
+from local.kms_refusal import KmsRefusedError
+
+_MAXIMUM_BYTES = 32 * 1024
+_VERSIONS = ("2012-10-17", "2008-10-17")
+_POLICY_ELEMENTS = frozenset({"Version", "Id", "Statement"})
+_STATEMENT_ELEMENTS = frozenset(
+    {
+        "Sid",
+        "Effect",
+        "Principal",
+        "NotPrincipal",
+        "Action",
+        "NotAction",
+        "Resource",
+        "NotResource",
+        "Condition",
+    }
+)
+
+_ACCOUNT = re.compile(r"(?:arn:aws[\w-]*:iam::)?(?P<account>\d{12})(?::root)?")
+_IAM_ENTITY = re.compile(
+    r"arn:aws[\w-]*:iam::(?P<account>\d{12}):(?P<kind>role|user)/(?:.*/)?(?P<name>[^/*?]+)"
+)
+_SESSION = re.compile(
+    r"arn:aws[\w-]*:sts::(?P<account>\d{12}):assumed-role/(?P<name>[^/*?]+)/[^/*?]+"
+)
+_FEDERATED_USER = re.compile(r"arn:aws[\w-]*:sts::\d{12}:federated-user/[^/*?]+")
+_SERVICE = re.compile(r"[a-z0-9.-]+\.amazonaws\.com(?:\.cn)?")
+
+
+def check(parameters: dict[str, Any], region: str | None = None) -> None:
+    """Check the policy that a request gives, if it gives one.
+
+    Parameters
+    ----------
+    parameters
+        Of CreateKey, ReplicateKey or PutKeyPolicy.
+    region
+        The Region of the key, if it is not the one called.
+
+    Raises
+    ------
+    KmsRefusedError
+        The policy is too long, is none, names principals that do not exist, or locks its author
+        out.
+    """
+    text = parameters.get("Policy")
+    if text is None:
+        return
+    if len(text.encode()) > _MAXIMUM_BYTES:
+        raise KmsRefusedError(
+            "LimitExceededException", f"The key policy is longer than {_MAXIMUM_BYTES} bytes."
+        )
+    policy = _parsed(text)
+    for statement in _statements(policy):
+        _check_statement(statement)
+    if not parameters.get("BypassPolicyLockoutSafetyCheck"):
+        _check_lockout(policy, region or get_region())
+
+
+def _malformed(message: str) -> KmsRefusedError:
+    return KmsRefusedError("MalformedPolicyDocumentException", message)
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    try:
+        policy = json.loads(text)
+    except ValueError as error:
+        raise _malformed("The policy is not valid JSON.") from error
+    if not isinstance(policy, dict) or not policy.keys() <= _POLICY_ELEMENTS:
+        raise _malformed("The policy is no policy document.")
+    if policy.get("Version", _VERSIONS[0]) not in _VERSIONS:
+        raise _malformed("The policy has an unknown version.")
+    return policy
+
+
+def _statements(policy: dict[str, Any]) -> list[dict[str, Any]]:
+    given = policy.get("Statement")
+    statements: list[Any] = given if isinstance(given, list) else [given]
+    if not statements or not all(isinstance(statement, dict) for statement in statements):
+        raise _malformed("The policy has no statement, or one that is none.")
+    return statements
+
+
+def _check_statement(statement: dict[str, Any]) -> None:
+    """Check one statement; without Action or Resource it is allowed, and has no effect."""
+    unknown = statement.keys() - _STATEMENT_ELEMENTS
+    if unknown:
+        raise _malformed(f"The policy has an unknown element: {min(unknown)}.")
+    if statement.get("Effect") not in ("Allow", "Deny"):
+        raise _malformed("The policy contains a statement with an invalid effect.")
+    if not isinstance(statement.get("Condition", {}), dict):
+        raise _malformed("The policy contains a statement with an invalid condition.")
+    principals = list(_principals(statement))
+    if not principals:
+        raise _malformed("Policy contains a statement with no principal.")
+    if not all(_exists(kind, principal) for kind, principal in principals):
+        raise _malformed("Policy contains a statement with one or more invalid principals.")
+
+
+def _principals(statement: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    given = statement.get("Principal") or statement.get("NotPrincipal")
+    if isinstance(given, str):
+        yield "any", given
+        return
+    for kind, named in (given if isinstance(given, dict) else {}).items():
+        for principal in named if isinstance(named, list) else [named]:
+            yield kind, principal
+
+
+def _exists(kind: str, principal: Any) -> bool:
+    """Say whether a principal is there; a wildcard inside an ARN names none."""
+    if not isinstance(principal, str):
+        return False
+    if kind != "AWS":
+        return _is_known(kind, principal)
+    return principal == "*" or _is_in_iam(principal)
+
+
+def _is_known(kind: str, principal: str) -> bool:
+    if kind == "Service":
+        return bool(_SERVICE.fullmatch(principal))
+    return kind in ("Federated", "CanonicalUser") or (kind, principal) == ("any", "*")
+
+
+def _is_in_iam(principal: str) -> bool:
+    if _ACCOUNT.fullmatch(principal) or _FEDERATED_USER.fullmatch(principal):
+        return True
+    if session := _SESSION.fullmatch(principal):
+        role = iam._roles.get_scoped(session["account"], None, session["name"])
+        return role is not None
+    named = _IAM_ENTITY.fullmatch(principal)
+    if not named:
+        return False
+    store = iam._roles if named["kind"] == "role" else iam._users
+    entity = store.get_scoped(named["account"], None, named["name"])
+    return entity is not None and entity["Arn"] == principal
+
+
+def _check_lockout(policy: dict[str, Any], region: str) -> None:
+    """Check that the caller can change the policy, directly or as the account's root leaves it.
+
+    https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html
+    """
+    account = get_account_id()
+    author = iam_evaluator.EvalContext(
+        principal_arn=iam_evaluator.caller_arn(),
+        principal_type="",
+        principal_account=account,
+        action="kms:PutKeyPolicy",
+        resource_arn=arn("key/new"),
+        region=region,
+        service_context={"kms:CallerAccount": account},
+    )
+    if iam_evaluator.evaluate_resource_policy(policy, author).decision != "Allow":
+        raise _malformed(
+            "The new key policy will not allow you to update the key policy in the future."
+        )

@@ -1,0 +1,162 @@
+"""The emulator's KMS beside the real one: what AWS was seen to answer, row by row.
+
+`kms_observed.json` holds the rows and says where they are from.
+"""
+
+import datetime as dt
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore import xform_name
+from botocore.exceptions import ClientError
+
+from local.endpoint import Endpoint
+from tests.workflow.kms_arrangement import Arrangement
+
+Row = dict[str, Any]
+
+ROWS: list[Row] = json.loads(Path(__file__).with_name("kms_observed.json").read_text())["rows"]
+ALL_OBSERVED = 103
+
+_ROTATES_NOTHING = "The emulator has no rotation on demand."
+_NO_SERVICE_LINKED_ROLE = "The emulator's IAM has no service-linked role of multi-Region keys."
+NOT_SHOWN = {
+    "rotate.on-demand-duration": _ROTATES_NOTHING,
+    "rotate.on-demand-duration-disabled": _ROTATES_NOTHING,
+    "rotate.on-demand-duration-deleting": _ROTATES_NOTHING,
+    "rotate.list-all-after": _ROTATES_NOTHING,
+    "rotate.bad-marker": _ROTATES_NOTHING,
+    "rotate.deleting-status-running": _ROTATES_NOTHING,
+    "mr-rotate.in-progress": _ROTATES_NOTHING,
+    "mr-rotate.duration": _ROTATES_NOTHING,
+    "mr-rotate.done-replica": _ROTATES_NOTHING,
+    "mr-rotate.replica-history": _ROTATES_NOTHING,
+    "slr.created-by-first-key": _NO_SERVICE_LINKED_ROLE,
+    "slr.public-create-taken": _NO_SERVICE_LINKED_ROLE,
+    "slr.delete-fails-while-key-exists": _NO_SERVICE_LINKED_ROLE,
+}
+
+_NAMED_VALUE = re.compile(r"\{(\w+)\}")
+_FROM_NOW = re.compile(r"now \+ (\d+) days")
+_FROM_DELETION = re.compile(r"\{replicaDeletion\} \+ ([\d.]+) seconds")
+_TOLERANCE = dt.timedelta(seconds=60)
+
+
+def calls_of(row: Row) -> Iterator[Any]:
+    """Give a call for each value that the row was seen for."""
+    several = {name: value for name, value in row["params"].items() if _is_several(name, value)}
+    if not several:
+        yield pytest.param(row, row["params"], id=row["case"])
+    for name, values in several.items():
+        for value in values:
+            yield pytest.param(row, row["params"] | {name: value}, id=f"{row['case']}-{value}")
+
+
+def _is_several(name: str, value: Any) -> bool:
+    return isinstance(value, list) and name not in ("Tags", "TagKeys")
+
+
+@pytest.fixture
+def arrangement(emulator: Endpoint) -> Iterator[Arrangement]:
+    with emulator.changed_kms_settings(creating_seconds=0, updating_seconds=0):
+        yield Arrangement(emulator)
+
+
+@pytest.mark.parametrize(("row", "parameters"), [call for row in ROWS for call in calls_of(row)])
+def test_the_emulator_answers_as_kms_did(
+    arrangement: Arrangement, row: Row, parameters: dict[str, Any]
+) -> None:
+    for step in row.get("arrange", []):
+        arrangement.take(step)
+    region = row["region"]
+    values = arrangement.named_values(region) | {
+        name: value for name, value in parameters.items() if isinstance(value, str)
+    }
+    values["number"] = values.get("KeySpec", "").rpartition("_")[2]
+    if "Policy" in parameters:
+        values["policy"] = arrangement.kms(region).get_key_policy(KeyId=values["arn"])["Policy"]
+    given = {name: filled(value, values) for name, value in parameters.items()}
+
+    code, message, answer = call(arrangement.kms(region), row["call"], given)
+
+    expected_message = filled(row["message"], values) if "message" in row else message
+    assert (code, message) == (row["code"], expected_message)
+    for name, expected in row.get("result", {}).items():
+        assert_value(name, field_of(answer, name), filled(expected, values), arrangement)
+    for name in row.get("absent", []):
+        assert field_of(answer, name) is None, name
+    for place, fields in row.get("then", {}).items():
+        seen = look(arrangement, place)
+        for name, expected in fields.items():
+            assert_value(name, field_of(seen, name), filled(expected, values), arrangement)
+
+
+def test_every_observation_is_shown_or_named() -> None:
+    shown = [row["case"] for row in ROWS]
+
+    assert len(set(shown)) == len(shown)
+    assert not NOT_SHOWN.keys() & set(shown)
+    assert len(shown) + len(NOT_SHOWN) == ALL_OBSERVED
+
+
+def call(kms: Any, operation: str, parameters: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
+    """Make a call; give its code, message and the part of the answer that is about the key."""
+    try:
+        answer = getattr(kms, xform_name(operation))(**parameters)
+    except ClientError as error:
+        refused = error.response["Error"]
+        return refused["Code"], refused["Message"], {}
+    return "Success", "", answer.get("KeyMetadata", answer.get("ReplicaKeyMetadata", answer))
+
+
+def filled(value: Any, values: dict[str, Any]) -> Any:
+    """Put the arrangement's values in the place of the names in braces."""
+    if isinstance(value, list):
+        return [filled(item, values) for item in value]
+    if not isinstance(value, str) or _FROM_DELETION.fullmatch(value):
+        return value
+    whole = _NAMED_VALUE.fullmatch(value)
+    if whole:
+        return values[whole[1]]
+    return _NAMED_VALUE.sub(lambda found: str(values[found[1]]), value)
+
+
+def field_of(answer: Any, name: str) -> Any:
+    """Give the field of an answer, by its dotted name; a Region stands for a replica."""
+    found = answer
+    for part in name.split("."):
+        found = found[int(part)] if isinstance(found, list) else found.get(part)
+        if found is None:
+            return None
+    if name.endswith(".ReplicaKeys"):
+        return [replica["Region"] for replica in found]
+    return found
+
+
+def assert_value(name: str, found: Any, expected: Any, arrangement: Arrangement) -> None:
+    """Compare a field with what a row says of it."""
+    if expected == "*":
+        assert found, name
+    elif expected == "mrk-*":
+        assert found.startswith("mrk-")
+    elif isinstance(expected, str) and (days := _FROM_NOW.fullmatch(expected)):
+        moment = arrangement.now() + dt.timedelta(days=int(days[1]))
+        assert abs(found - moment) < 2 * _TOLERANCE, name
+    elif isinstance(expected, str) and (seconds := _FROM_DELETION.fullmatch(expected)):
+        moment = arrangement.values["replicaDeletion"] + dt.timedelta(seconds=float(seconds[1]))
+        assert abs(found - moment) < _TOLERANCE, name
+    else:
+        assert found == expected, name
+
+
+def look(arrangement: Arrangement, place: str) -> dict[str, Any]:
+    """Read a Region's key, or the rotation of the primary."""
+    if place == "rotation":
+        status = arrangement.kms().get_key_rotation_status(KeyId=arrangement.key_id)
+        return dict(status)
+    described = arrangement.kms(place).describe_key(KeyId=arrangement.key_id)
+    return dict(described["KeyMetadata"])

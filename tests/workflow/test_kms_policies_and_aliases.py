@@ -1,0 +1,217 @@
+"""Which key policies and alias names the emulator's KMS refuses."""
+
+import json
+import uuid
+from typing import Any
+
+import pytest
+
+from local.endpoint import Endpoint
+from local.settings import ACCOUNT_ID
+from tests.workflow.kms_calls import (
+    HOME,
+    OTHER,
+    ROOT,
+    Refusal,
+    alias_name,
+    key_policy,
+    refusal,
+)
+
+MALFORMED = "MalformedPolicyDocumentException"
+NO_PRINCIPAL = (MALFORMED, "Policy contains a statement with one or more invalid principals.")
+LOCKED_OUT = (
+    MALFORMED,
+    "The new key policy will not allow you to update the key policy in the future.",
+)
+
+
+@pytest.fixture
+def kms(emulator: Endpoint) -> Any:
+    return emulator.client("kms")
+
+
+@pytest.fixture
+def primary(kms: Any) -> str:
+    key_id: str = kms.create_key(MultiRegion=True)["KeyMetadata"]["KeyId"]
+    return key_id
+
+
+class TestPolicies:
+    """https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-overview.html."""
+
+    def refusals(self, kms: Any, primary: str, policy: str) -> set[Refusal]:
+        """Give a policy to each call that takes one."""
+        return {
+            refusal(kms.create_key, Policy=policy),
+            refusal(kms.put_key_policy, KeyId=primary, Policy=policy),
+            refusal(kms.replicate_key, KeyId=primary, ReplicaRegion=OTHER, Policy=policy),
+        }
+
+    @pytest.mark.parametrize(
+        "policy",
+        [
+            "no JSON",
+            "[]",
+            "{}",
+            json.dumps({"Version": "2024-01-01", "Statement": []}),
+            json.dumps({"Version": "2012-10-17", "Statement": []}),
+            json.dumps({"Version": "2012-10-17", "Statement": ["allow"]}),
+            json.dumps({"Statement": {"Effect": "Allow", "Action": "kms:*", "Resource": "*"}}),
+            key_policy(ROOT, Effect="Maybe"),
+            key_policy(ROOT, Actions="kms:*"),
+            key_policy(ROOT, Condition="none"),
+        ],
+    )
+    def test_what_is_no_policy(self, kms: Any, primary: str, policy: str) -> None:
+        assert {code for code, _ in self.refusals(kms, primary, policy)} == {MALFORMED}
+
+    @pytest.mark.parametrize(
+        "principal",
+        [
+            f"arn:aws:iam::{ACCOUNT_ID}:role/nobody-has-this-name",
+            f"arn:aws:iam::{ACCOUNT_ID}:user/nobody-has-this-name",
+            f"arn:aws:iam::{ACCOUNT_ID}:role/*",
+            f"arn:aws:sts::{ACCOUNT_ID}:assumed-role/nobody-has-this-name/session",
+            "arn:aws:iam::444455556666:role/nobody-has-this-name",
+            "KeyAdmin",
+        ],
+    )
+    def test_principals_must_exist(self, kms: Any, primary: str, principal: str) -> None:
+        assert self.refusals(kms, primary, key_policy(ROOT, principal)) == {NO_PRINCIPAL}
+
+    def test_principals_that_exist(self, emulator: Endpoint, kms: Any, primary: str) -> None:
+        name = f"role-{uuid.uuid4()}"
+        role = emulator.create_role(name, path="/team/")
+        without_path = f"arn:aws:iam::{ACCOUNT_ID}:role/{name}"
+
+        policy = key_policy(ROOT, role, "444455556666", "arn:aws:iam::444455556666:root")
+        kms.put_key_policy(KeyId=primary, Policy=policy)
+        assert json.loads(kms.get_key_policy(KeyId=primary)["Policy"]) == json.loads(policy)
+        refused = refusal(kms.put_key_policy, KeyId=primary, Policy=key_policy(ROOT, without_path))
+        assert refused == NO_PRINCIPAL
+
+    def test_a_service_can_be_a_principal(self, kms: Any, primary: str) -> None:
+        policy = json.loads(key_policy(ROOT))
+        service = {"Effect": "Allow", "Action": "kms:Decrypt", "Resource": "*"}
+        policy["Statement"].append({**service, "Principal": {"Service": "s3.amazonaws.com"}})
+
+        assert kms.put_key_policy(KeyId=primary, Policy=json.dumps(policy))
+
+    def test_a_statement_without_action_is_accepted(self, kms: Any, primary: str) -> None:
+        policy = json.loads(key_policy(ROOT))
+        policy["Statement"].append({"Effect": "Allow", "Principal": {"AWS": ROOT}})
+
+        assert kms.put_key_policy(KeyId=primary, Policy=json.dumps(policy))
+
+    def test_a_policy_of_more_than_32_kilobytes(self, kms: Any, primary: str) -> None:
+        policy = key_policy(ROOT, Sid="x" * 32 * 1024)
+
+        codes = {code for code, _ in self.refusals(kms, primary, policy)}
+        assert codes == {"LimitExceededException"}
+
+    def test_a_policy_that_locks_its_author_out(
+        self, emulator: Endpoint, kms: Any, primary: str
+    ) -> None:
+        other = emulator.create_role(f"role-{uuid.uuid4()}")
+
+        assert self.refusals(kms, primary, key_policy(other)) == {LOCKED_OUT}
+        reading = key_policy(ROOT, action="kms:Describe*")
+        assert self.refusals(kms, primary, reading) == {LOCKED_OUT}
+        bypass = {"Policy": key_policy(other), "BypassPolicyLockoutSafetyCheck": True}
+        assert kms.create_key(**bypass)
+        assert kms.replicate_key(KeyId=primary, ReplicaRegion=OTHER, **bypass)
+        assert kms.put_key_policy(KeyId=primary, **bypass)
+
+    def test_a_role_may_name_itself_alone(self, emulator: Endpoint) -> None:
+        name = f"role-{uuid.uuid4()}"
+        create = {"Effect": "Allow", "Action": "kms:CreateKey", "Resource": "*"}
+        role = emulator.create_role(name, policy={"Version": "2012-10-17", "Statement": [create]})
+        own = emulator.client("kms", HOME, emulator.credentials_of(name))
+
+        assert own.create_key(Policy=key_policy(role))
+        assert own.create_key(Policy=key_policy(ROOT))
+
+
+class TestAliases:
+    """https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateAlias.html."""
+
+    @pytest.mark.parametrize(
+        ("name", "code"),
+        [
+            ("alias/aws/s3", "NotAuthorizedException"),
+            ("alias/aws/ours", "NotAuthorizedException"),
+            ("orders", "ValidationException"),
+            ("alias/", "ValidationException"),
+            ("alias/orders!", "ValidationException"),
+            ("alias/orders:eu", "ValidationException"),
+            ("alias/" + "x" * 251, "ValidationException"),
+        ],
+    )
+    def test_names_that_are_not_allowed(self, kms: Any, primary: str, name: str, code: str) -> None:
+        assert refusal(kms.create_alias, AliasName=name, TargetKeyId=primary)[0] == code
+
+    def test_a_name_of_256_characters(self, kms: Any, primary: str) -> None:
+        name = alias_name()
+        assert kms.create_alias(AliasName=name.ljust(256, "x"), TargetKeyId=primary)
+
+    def test_a_name_is_taken_once_in_a_region(
+        self, emulator: Endpoint, kms: Any, primary: str
+    ) -> None:
+        name = alias_name()
+        kms.create_alias(AliasName=name, TargetKeyId=primary)
+        arn = f"arn:aws:kms:{HOME}:{ACCOUNT_ID}:{name}"
+
+        again = refusal(kms.create_alias, AliasName=name, TargetKeyId=primary)
+        message = f"An alias with the name {arn} already exists"
+        assert again == ("AlreadyExistsException", message)
+        elsewhere = emulator.client("kms", OTHER)
+        other_key = elsewhere.create_key()["KeyMetadata"]["KeyId"]
+        assert elsewhere.create_alias(AliasName=name, TargetKeyId=other_key)
+
+    def test_the_target_must_be_a_key_of_this_region(
+        self, emulator: Endpoint, kms: Any, primary: str
+    ) -> None:
+        name = alias_name()
+        kms.create_alias(AliasName=name, TargetKeyId=primary)
+        elsewhere = emulator.client("kms", OTHER).create_key()["KeyMetadata"]
+        new = alias_name()
+
+        for target, code in (
+            (name, "ValidationException"),
+            (f"mrk-{'0' * 32}", "NotFoundException"),
+            (elsewhere["KeyId"], "NotFoundException"),
+            (elsewhere["Arn"], "NotFoundException"),
+        ):
+            assert refusal(kms.create_alias, AliasName=new, TargetKeyId=target)[0] == code
+
+    def test_a_key_that_is_leaving_gets_no_alias(self, kms: Any, primary: str) -> None:
+        name = alias_name()
+        kms.create_alias(AliasName=name, TargetKeyId=primary)
+        kms.schedule_key_deletion(KeyId=primary, PendingWindowInDays=7)
+
+        refused = refusal(kms.create_alias, AliasName=alias_name(), TargetKeyId=primary)
+        arn = f"arn:aws:kms:{HOME}:{ACCOUNT_ID}:key/{primary}"
+        assert refused == ("KMSInvalidStateException", f"{arn} is pending deletion.")
+        assert kms.delete_alias(AliasName=name)
+
+    def test_a_key_has_at_most_50_aliases(self, kms: Any, primary: str) -> None:
+        names = [alias_name() for _ in range(50)]
+        for name in names:
+            kms.create_alias(AliasName=name, TargetKeyId=primary)
+
+        refused = refusal(kms.create_alias, AliasName=alias_name(), TargetKeyId=primary)
+        assert refused[0] == "LimitExceededException"
+        kms.delete_alias(AliasName=names[0])
+        assert kms.create_alias(AliasName=alias_name(), TargetKeyId=primary)
+
+    def test_an_alias_that_is_not_there(self, kms: Any, primary: str) -> None:
+        name = alias_name()
+        missing = (
+            "NotFoundException",
+            f"Alias arn:aws:kms:{HOME}:{ACCOUNT_ID}:{name} is not found.",
+        )
+
+        assert refusal(kms.delete_alias, AliasName=name) == missing
+        assert refusal(kms.update_alias, AliasName=name, TargetKeyId=primary) == missing
+        assert refusal(kms.describe_key, KeyId=name) == missing
