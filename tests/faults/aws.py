@@ -92,6 +92,10 @@ class Aws(Network):
             self._watch_keys(call)
         return answer
 
+    def sleep(self, seconds: float) -> None:
+        """Let an execution wait."""
+        self.time += seconds
+
     def new_uuid(self) -> int:
         self._uuids += 1
         return self._uuids

@@ -181,7 +181,7 @@ class _Machine:
         return state["Default"], data
 
     def _wait(self, state: dict[str, Any], data: Any) -> tuple[str | None, Any]:
-        self._aws.time += self._evaluate(state["Seconds"], {"input": data})
+        self._aws.sleep(self._evaluate(state["Seconds"], {"input": data}))
         return state["Next"], data
 
     def _pass(self, state: dict[str, Any], data: Any) -> tuple[str | None, Any]:
@@ -243,7 +243,7 @@ class _Machine:
                     return False
                 tried[place] = before + 1
                 delay = retrier["IntervalSeconds"] * retrier["BackoffRate"] ** before
-                self._aws.time += min(delay, retrier["MaxDelaySeconds"])
+                self._aws.sleep(min(delay, retrier["MaxDelaySeconds"]))
                 return True
         return False
 
@@ -277,8 +277,9 @@ class _Machine:
         expression = found[1].strip()
         bindings = {**self._variables, "states": {**states, "context": self._context}}
         value = _at_path(expression, bindings)
-        if value is None:
-            value = _compiled(expression).evaluate(None, bindings)
+        if value is not None:
+            return value
+        value = _compiled(expression).evaluate(None, bindings)
         if value is None:
             raise StateFailed("States.QueryEvaluationError", f"{template} is undefined.")
         return _settled(value)
