@@ -80,6 +80,8 @@ class Aws(Network):
         """Executions that StartExecution took; whoever drives the test runs them."""
         self.violations: list[str] = []
         """What must never be, found right after the call that made it so."""
+        self.recorded: set[tuple[str, str, str]] = set()
+        """Every outcome that was ever durable: request, status, execution."""
         self._uuids = 0
 
     def carry(self, call: Call, effect: Callable[[], Any]) -> Any:
@@ -90,6 +92,10 @@ class Aws(Network):
         answer = perform(**arguments)
         if call.operation in ("CreateAlias", "CreateKey", "CancelKeyDeletion"):
             self._watch_keys(call)
+        if call.operation == "UpdateItem" and "executionArn" in answer["Attributes"]:
+            item = answer["Attributes"]
+            values = (item[name].get("S", "") for name in ("requestId", "status", "executionArn"))
+            self.recorded.add((next(values), next(values), next(values)))
         return answer
 
     def sleep(self, seconds: float) -> None:
@@ -143,16 +149,13 @@ class _EventBridge:
         return {"FailedEntryCount": 0, "Entries": [{"EventId": "1"} for _ in Entries]}
 
     def _watch(self, event: Event) -> None:
-        """An outcome is durable before anybody hears of it, and nothing takes it back."""
-        if event.detail_type not in ("Multi-Region Key Created", "Multi-Region Key Creation Failed"):
-            return
-        request_id, status = event.detail["requestId"], event.detail["status"]
-        record = self.aws.dynamodb.tables["requests"].get(request_id, {})
-        if record.get("status") != {"S": status}:
-            self.aws.violations.append(f"{status} is told of {request_id}, but not recorded")
-        earlier = [e.detail["status"] for e in self.aws.events if "status" in e.detail]
-        if status == "FAILED" and "CREATED" in earlier:
-            self.aws.violations.append(f"FAILED is told of {request_id} after CREATED")
+        """An outcome is durable before anybody hears of it."""
+        told = ("Multi-Region Key Created", "Multi-Region Key Creation Failed")
+        names = ("requestId", "status", "executionArn")
+        if event.detail_type in told:
+            outcome = tuple(event.detail[name] for name in names)
+            if outcome not in self.aws.recorded:
+                self.aws.violations.append(f"{outcome} is told, but was never recorded")
 
 
 @dataclass

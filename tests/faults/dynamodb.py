@@ -10,6 +10,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from moto.dynamodb.parsing.reserved_keywords import ReservedKeywords
+
 from tests.faults.errors import refusal
 
 Item = dict[str, dict[str, Any]]
@@ -19,6 +21,7 @@ Change = Callable[[Item, Item, "Names", Item], None]
 Names = dict[str, str]
 
 _KEYS = {"requests": "requestId", "idempotency": "id"}
+_RESERVED = set(ReservedKeywords.get_reserved_keywords())
 _TOKEN = re.compile(r"\s*(<>|<=|>=|[=<>(),]|[#:]?\w+)")
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "=": lambda left, right: left == right,
@@ -43,6 +46,7 @@ class DynamoDb:
         self, *, TableName: str, Item: Item, ConditionExpression: str, **more: Any
     ) -> dict[str, Any]:
         key = _text(Item[_KEYS[TableName]])
+        _check_use(ConditionExpression, more)
         self._check(TableName, key, "PutItem", ConditionExpression, more)
         self.tables[TableName][key] = dict(Item)
         return {}
@@ -57,6 +61,7 @@ class DynamoDb:
         **more: Any,
     ) -> dict[str, Any]:
         key = _text(Key[_KEYS[TableName]])
+        _check_use(f"{ConditionExpression} {UpdateExpression}", more)
         if ConditionExpression:
             self._check(TableName, key, "UpdateItem", ConditionExpression, more)
         old = self.tables[TableName].get(key, Key)
@@ -99,6 +104,17 @@ class DynamoDb:
 
 def _text(value: dict[str, Any]) -> str:
     return str(value["S"])
+
+
+def _check_use(expressions: str, more: dict[str, Any]) -> None:
+    """Refuse names and values that no expression uses, as DynamoDB does."""
+    used = _used(expressions)
+    assert used == set().union(*_parameters(more)), expressions
+
+
+@cache
+def _used(expressions: str) -> set[str]:
+    return set(re.findall(r"[#:]\w+", expressions))
 
 
 def _parameters(more: dict[str, Any]) -> tuple[Names, Item]:
@@ -193,7 +209,7 @@ class _Reader:
             return lambda *given: present(*given) or otherwise(*given)
         if token.startswith(":"):
             return lambda _item, _names, values: values[token]
-        assert token.isidentifier() or token.startswith("#"), token
+        _check_name(token)
         return lambda item, names, _values: item.get(_attribute(token, names))
 
     def changes(self) -> list[Change]:
@@ -207,7 +223,7 @@ class _Reader:
         return found
 
     def _set(self) -> Change:
-        token = self._next()
+        token = _check_name(self._next())
         self._next("=")
         operand = self._operand()
 
@@ -219,12 +235,18 @@ class _Reader:
         return change
 
     def _remove(self) -> Change:
-        token = self._next()
+        token = _check_name(self._next())
 
         def change(_old: Item, new: Item, names: Names, _values: Item) -> None:
             new.pop(_attribute(token, names), None)
 
         return change
+
+
+def _check_name(token: str) -> str:
+    assert token.startswith("#") or token.isidentifier(), token
+    assert token.upper() not in _RESERVED, f"{token} is a reserved word"
+    return token
 
 
 def _attribute(token: str, names: Names) -> str:

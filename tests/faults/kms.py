@@ -55,9 +55,7 @@ class Kms:
     def replicas_of(self, primary: Key) -> list[Key]:
         """List the replica keys of a primary."""
         return [
-            key
-            for key in self.keys.values()
-            if key.key_id == primary.key_id and key is not primary
+            key for key in self.keys.values() if key.key_id == primary.key_id and key is not primary
         ]
 
     def state_of(self, key: Key) -> str:

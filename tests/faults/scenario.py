@@ -169,6 +169,8 @@ def _problems_of_the_rest(aws: Aws) -> list[str]:
     created = [e.detail for e in aws.events if e.detail_type == "Multi-Region Key Created"]
     if len({detail["outcomeId"] for detail in created}) != 1:
         found.append(f"Created was told {len(created)} times")
+    elif _is_taken_back(aws):
+        found.append("FAILED was told after CREATED")
     arn = recorded_key(aws)
     if arn is None:
         return [*found, "no key is recorded"]
@@ -176,6 +178,17 @@ def _problems_of_the_rest(aws: Aws) -> list[str]:
     if facts != {arn} or json.loads(item["key"]["S"])["primary"]["arn"] != arn:
         found.append(f"{facts} was told, {arn} is recorded")
     return found + [p for region in _WANTED if (p := _problem_in(aws, region, arn))]
+
+
+def _is_taken_back(aws: Aws) -> bool:
+    """Whether a failure was told after the success.
+
+    Of an execution that was stopped by force, the function that still runs may tell its outcome
+    late, and the execution that takes its place may fail where it had succeeded.
+    """
+    statuses = [event.detail["status"] for event in aws.events if "status" in event.detail]
+    is_stopped = any(execution.status == "ABORTED" for execution in aws.executions.values())
+    return not is_stopped and "FAILED" in statuses[statuses.index("CREATED") :]
 
 
 def _problem_in(aws: Aws, region: str, primary_arn: str) -> str | None:

@@ -116,7 +116,9 @@ def test_the_history_meets_both_a_conflict_and_a_place_that_is_taken() -> None:
     assert any("RequestConflict" in text for text in outcomes)
 
 
-@pytest.mark.parametrize("expression", ["size(a) > :b", "NOT a = :b", "a BETWEEN :b AND :c", "a ="])
+@pytest.mark.parametrize(
+    "expression", ["size(a) > :b", "NOT a = :b", "a BETWEEN :b AND :c", "a =", "request = :b"]
+)
 def test_what_is_not_understood_is_refused(expression: str) -> None:
     from tests.faults.dynamodb import condition
 
