@@ -97,7 +97,7 @@ class DynamoDb:
     ) -> None:
         old = self.tables[table].get(key)
         if not condition(expression)(old or {}, *_parameters(more)):
-            shown = {"Item": dict(old)} if old else {}
+            shown: dict[str, Any] = {"Item": dict(old)} if old else {}
             assert more["ReturnValuesOnConditionCheckFailure"] == "ALL_OLD"
             raise refusal("ConditionalCheckFailedException", operation, **shown)
 

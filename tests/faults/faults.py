@@ -20,7 +20,7 @@ from tests.faults.workflow import INVOCATION, ProcessDied
 
 
 class Fault(StrEnum):
-    """One thing that goes wrong. What is called `AFTER` does so when the call has had its effect."""
+    """One thing that goes wrong; `AFTER` stands for: when the call has had its effect."""
 
     REFUSED = "refused"
     THROTTLED = "throttled"

@@ -105,22 +105,18 @@ class KmsInRegion:
         if ReplicaRegion == self._region:
             raise refusal("ValidationException", "ReplicateKey")
         there = KmsInRegion(self._kms, ReplicaRegion)
-        if there._arn(primary.key_id) in self._kms.keys:  # noqa: SLF001
+        if there._arn(primary.key_id) in self._kms.keys:
             raise refusal("AlreadyExistsException", "ReplicateKey")
         _check_policy(Policy, "ReplicateKey")
         facts = {**primary.facts, "type": "REPLICA"}
-        replica = there._add(  # noqa: SLF001
+        replica = there._add(
             primary.key_id, facts, Description, Policy, Tags, seconds=self._kms.creating_seconds
         )
-        return {"ReplicaKeyMetadata": there._metadata(replica)}  # noqa: SLF001
+        return {"ReplicaKeyMetadata": there._metadata(replica)}
 
     def describe_key(self, *, KeyId: str) -> dict[str, Any]:
-        if KeyId.startswith("alias/"):
-            target = self._kms.aliases.get((self._region, KeyId))
-            if target is None:
-                raise refusal("NotFoundException", "DescribeKey")
-            KeyId = target
-        return {"KeyMetadata": self._metadata(self._key(KeyId, "DescribeKey"))}
+        arn = self._kms.aliases.get((self._region, KeyId), KeyId)
+        return {"KeyMetadata": self._metadata(self._key(arn, "DescribeKey"))}
 
     def create_alias(self, *, AliasName: str, TargetKeyId: str) -> None:
         key = self._key(TargetKeyId, "CreateAlias")

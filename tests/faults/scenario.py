@@ -134,7 +134,7 @@ def problems(aws: Aws) -> list[str]:
     # An effect shows itself within the quiet period here, so there is no reason for a second key.
     if len(keys) != 1:
         found.append(f"{len(keys)} keys were created")
-    return [*found, *_problems_of_the_rest(aws), *surplus_problems(aws)]
+    return [*found, *problems_of_the_rest(aws), *surplus_problems(aws)]
 
 
 def surplus_problems(aws: Aws) -> list[str]:
@@ -159,7 +159,8 @@ def recorded_key(aws: Aws) -> str | None:
     return item.get("keyArn", {}).get("S")
 
 
-def _problems_of_the_rest(aws: Aws) -> list[str]:
+def problems_of_the_rest(aws: Aws) -> list[str]:
+    """Say what is wrong with the record, with what was told, and with the key that is recorded."""
     found = []
     item = aws.dynamodb.tables["requests"].get(REQUEST_ID, {})
     if not is_created(aws) or "unfinished" in item or "attemptOpen" in item:

@@ -11,6 +11,7 @@ from provisioner.errors import PrimaryKeyUnconfirmed
 from provisioner.records import Records, Status
 from tests.faults import wiring
 from tests.faults.aws import Aws
+from tests.faults.dynamodb import condition
 from tests.faults.scenario import REQUEST_ID
 from tests.faults.workflow import functions
 
@@ -55,7 +56,9 @@ def _steps(aws: Aws) -> list[Callable[[Records], Any]]:
     def announce(execution: str, attempt: int, token: str) -> Callable[[Records], Any]:
         return lambda records: records.announce_attempt(REQUEST_ID, execution, attempt, token)
 
-    refuse: Callable[[Records], Any] = lambda r: r.note_refusal(REQUEST_ID, "e0", None, [])  # noqa: E731
+    def refuse(records: Records) -> None:
+        records.note_refusal(REQUEST_ID, "e0", None, [])
+
     return [
         lambda records: records.get(REQUEST_ID),
         refuse,
@@ -120,7 +123,5 @@ def test_the_history_meets_both_a_conflict_and_a_place_that_is_taken() -> None:
     "expression", ["size(a) > :b", "NOT a = :b", "a BETWEEN :b AND :c", "a =", "request = :b"]
 )
 def test_what_is_not_understood_is_refused(expression: str) -> None:
-    from tests.faults.dynamodb import condition
-
     with pytest.raises((AssertionError, IndexError)):
         condition(expression)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import create_primary_key.app as create_primary_key_app
-from provisioner import clients, primary_key, reconcile
+from provisioner import clients, kms, reconcile
 from provisioner.records import Record, Records
 from tests.faults.enumeration import singles
 from tests.faults.faults import Fault
@@ -50,7 +50,7 @@ def test_retries_of_the_sdk_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_intent_that_is_written_after_the_key_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    create, announce = primary_key.kms.create_primary_key, Records.announce_attempt
+    create, announce = kms.create_primary_key, Records.announce_attempt
     waiting: list[Callable[[], bool]] = []
 
     def announce_later(*arguments: Any, **more: Any) -> bool:
@@ -63,7 +63,7 @@ def test_an_intent_that_is_written_after_the_key_is_caught(monkeypatch: pytest.M
         return metadata
 
     monkeypatch.setattr(Records, "announce_attempt", announce_later)
-    monkeypatch.setattr(primary_key.kms, "create_primary_key", create_first)
+    monkeypatch.setattr(kms, "create_primary_key", create_first)
 
     assert (Fault.KILLED_AFTER, "CreateKey") in map(fault_and_call, harmful())
 

@@ -46,19 +46,19 @@ class OneRequest(RuleBasedStateMachine):
     @rule()
     @precondition(lambda self: len(self.awake()) < _MOST_AT_ONCE)
     def deliver(self) -> None:
-        """The event arrives; a duplicate is the same."""
+        """Deliver the event; a duplicate is the same."""
         self._start(REQUEST)
 
     @rule()
     @precondition(lambda self: self._is_claimed() and len(self.awake()) < _MOST_AT_ONCE)
     def deliver_other_content(self) -> None:
-        """Another request arrives under the same ID."""
+        """Deliver another request under the same ID."""
         self._start({**REQUEST, "description": "Something else"})
 
     @rule(which=_STEPPERS, calls=st.integers(min_value=1, max_value=12))
     @precondition(lambda self: self.awake())
     def go_on(self, which: int, calls: int) -> None:
-        """One execution gets some calls further."""
+        """Let one execution get some calls further."""
         stepper = self._choose(which)
         for _ in range(calls):
             if stepper in self.awake():
@@ -67,13 +67,13 @@ class OneRequest(RuleBasedStateMachine):
     @rule(which=_STEPPERS, fault=st.sampled_from(_FAULTS))
     @precondition(lambda self: self.awake())
     def go_wrong(self, which: int, fault: Fault) -> None:
-        """The next call of one execution meets a fault."""
+        """Let the next call of one execution meet a fault."""
         self._choose(which).step(fault)
 
     @rule(which=_STEPPERS)
     @precondition(lambda self: self.awake())
     def stop(self, which: int) -> None:
-        """An execution is stopped; its function that runs goes on to its own end."""
+        """Stop an execution; its function that runs goes on to its own end."""
         name = self._choose(which).name
         if name in self.aws.executions and self.aws.executions[name].status == "RUNNING":
             self.aws.executions[name].status = "ABORTED"
@@ -85,7 +85,7 @@ class OneRequest(RuleBasedStateMachine):
     @rule()
     @precondition(lambda self: len(self.awake()) < _MOST_AT_ONCE)
     def sweep(self) -> None:
-        """The schedule starts a sweep."""
+        """Start a sweep, as the schedule does."""
         self._add("sweep", self._sweep)
 
     @invariant()
@@ -97,7 +97,7 @@ class OneRequest(RuleBasedStateMachine):
         assert len(self.aws.kms.primaries()) <= 1
 
     def teardown(self) -> None:
-        """Faults stop: all that runs ends, the request is sent once more, and a sweep follows."""
+        """Let faults stop and all that runs end; send the request once more, and sweep."""
         try:
             self._come_to_rest()
             self._start(REQUEST)

@@ -74,7 +74,7 @@ def wired() -> Iterator[None]:
         mock.patch.dict(os.environ, _ENVIRONMENT),
         mock.patch.object(clients, "boto3", SimpleNamespace(client=_client)),
         mock.patch.object(clock, "datetime", _Datetime),
-        mock.patch.object(uuid, "uuid4", lambda: uuid.UUID(int=current().new_uuid(), version=4)),
+        mock.patch.object(uuid, "uuid4", _uuid4),
         mock.patch.object(idempotency, "dt", powertools_time),
         mock.patch.object(base, "dt", powertools_time),
         mock.patch.object(datarecord, "dt", powertools_time),
@@ -86,7 +86,7 @@ def wired() -> Iterator[None]:
         _forget()
         logger.setLevel("CRITICAL")
         apps: list[Any] = [importlib.import_module(name) for name in _STEPS_WITH_A_STORE]
-        stores = [(app._store, dict(vars(app._store))) for app in apps]  # noqa: SLF001
+        stores = [(app._store, dict(vars(app._store))) for app in apps]
         for store, _ in stores:
             store.client, store.table_name = clients.client("dynamodb"), "idempotency"
         try:
@@ -96,6 +96,10 @@ def wired() -> Iterator[None]:
                 vars(store).update(before)
             logger.setLevel(level)
             _forget()
+
+
+def _uuid4() -> uuid.UUID:
+    return uuid.UUID(int=current().new_uuid(), version=4)
 
 
 def _nothing(*_arguments: Any, **_more: Any) -> None:

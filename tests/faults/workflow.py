@@ -86,8 +86,8 @@ class Function:
         Raises
         ------
         StateFailed
-            With the name and the cause that Lambda gives for what the handler raised. Only errors of
-            the package and of Powertools: any other is a mistake, and ends the test.
+            With the name and the cause that Lambda gives for what the handler raised. Only
+            errors of the package and of Powertools: any other is a mistake, and ends the test.
         """
         invocation = Invocation(aws, execution, name, aws.time + self.timeout)
         token = INVOCATION.set(invocation)
@@ -216,7 +216,7 @@ class _Machine:
             # An item sees the variables around it and changes only its own copy of them.
             context = {**self._context, "Map": {"Item": {"Value": item}}}
             machine = _Machine(self._aws, self._execution, context, dict(self._variables))
-            selected = machine._evaluate(state["ItemSelector"], {"input": data})  # noqa: SLF001
+            selected = machine._evaluate(state["ItemSelector"], {"input": data})
             answers.append(machine.run(state["ItemProcessor"], selected))
         return answers
 
