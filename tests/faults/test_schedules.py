@@ -7,7 +7,6 @@ once; `faults.distinct_kinds_at` says which and why. Nothing is sampled.
 
 import time
 from collections import defaultdict
-from itertools import combinations
 
 from tests.faults.enumeration import play_all, singles
 from tests.faults.faults import Fault, distinct_kinds_at
@@ -37,17 +36,6 @@ def test_merged_faults_make_no_difference() -> None:
         histories = {fault: history(report) for fault, report in by_fault.items()}
         for fault in by_fault.keys() - set(distinct):
             assert histories[fault] in [histories[other] for other in distinct], (call, fault)
-
-
-def test_faults_that_are_kept_apart_do_make_a_difference_at_create_key() -> None:
-    calls = Scenario().play().calls
-    place = [call.operation for call in calls].index("CreateKey")
-    kinds = distinct_kinds_at(calls[place])
-
-    histories = {kind: history(Scenario(((place, kind),)).play()) for kind in kinds}
-
-    alike = {(a, b) for a, b in combinations(kinds, 2) if histories[a] == histories[b]}
-    assert alike == set()
 
 
 def history(report: Report) -> tuple[object, ...]:

@@ -27,6 +27,7 @@ from tests.unit.template import load_template
 DEFINITION = Path("statemachine/provision_key.asl.json")
 _NULL = Utils.NULL_VALUE
 _PATH = re.compile(r"\$\w+(\.\w+)+")
+_VARIABLE = re.compile(r"\$\w+(?:\.\w+)*")
 _EXPRESSION = re.compile(r"\{%(.*)%\}", re.DOTALL)
 
 
@@ -277,12 +278,17 @@ class _Machine:
         expression = found[1].strip()
         bindings = {**self._variables, "states": {**states, "context": self._context}}
         value = _at_path(expression, bindings)
-        if value is not None:
-            return value
-        value = _compiled(expression).evaluate(None, bindings)
+        if value is None:
+            # An expression is a function of what it mentions, and most come up again and again.
+            mentioned = repr([_reached(steps, bindings) for steps in _mentioned(expression)])
+            if (expression, mentioned) not in _values:
+                _values[expression, mentioned] = _settled(
+                    _compiled(expression).evaluate(None, bindings)
+                )
+            value = _values[expression, mentioned]
         if value is None:
             raise StateFailed("States.QueryEvaluationError", f"{template} is undefined.")
-        return _settled(value)
+        return value
 
 
 def _names(rule: dict[str, Any], error: str) -> bool:
@@ -300,6 +306,26 @@ def _at_path(expression: str, bindings: dict[str, Any]) -> Any:
             return None
         found = found.get(step)
     return found
+
+
+def _reached(steps: tuple[str, ...], bindings: dict[str, Any]) -> Any:
+    """Follow a path through objects as far as it goes."""
+    found: Any = bindings
+    for step in steps:
+        if not isinstance(found, dict):
+            return found
+        found = found.get(step)
+    return found
+
+
+_values: dict[tuple[str, str], Any] = {}
+"""What an expression was worth, by everything it mentions."""
+
+
+@cache
+def _mentioned(expression: str) -> list[tuple[str, ...]]:
+    """List the paths that begin with a variable."""
+    return [tuple(path[1:].split(".")) for path in _VARIABLE.findall(expression)]
 
 
 @cache
