@@ -23,9 +23,12 @@ from tests.faults.scenario import REQUEST, REQUEST_ID, problems
 from tests.faults.stepping import SteppedAws, Stepper
 from tests.faults.workflow import functions
 
-EXAMPLES = int(os.environ.get("FAULTS_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("FAULTS_EXAMPLES", "300"))
 _MOST_AT_ONCE = 4
 _FAULTS = sorted(set(Fault) - {Fault.REDELIVERED, Fault.STOPPED})
+_NEAR = 12
+# Chance alone would seldom come to these.
+_WRITES = ("CreateKey", "UpdateItem", "CreateAlias", "ReplicateKey", "PutEvents")
 _STEPPERS = st.integers(min_value=0, max_value=_MOST_AT_ONCE)
 
 
@@ -69,6 +72,19 @@ class OneRequest(RuleBasedStateMachine):
     def go_wrong(self, which: int, fault: Fault) -> None:
         """Let the next call of one execution meet a fault."""
         self._choose(which).step(fault)
+
+    @rule(which=_STEPPERS, operation=st.sampled_from(_WRITES), fault=st.sampled_from(_FAULTS))
+    @precondition(lambda self: self.awake())
+    def go_wrong_at(self, which: int, operation: str, fault: Fault) -> None:
+        """Let one execution come to a write, if one is near, and let that meet a fault."""
+        stepper = self._choose(which)
+        for _ in range(_NEAR):
+            if stepper not in self.awake():
+                return
+            if stepper.call and stepper.call.operation == operation:
+                stepper.step(fault)
+                return
+            stepper.step()
 
     @rule(which=_STEPPERS)
     @precondition(lambda self: self.awake())
