@@ -1,0 +1,155 @@
+from typing import Any
+
+import pytest
+
+from provisioner import executions
+from provisioner.claim import Claim, Decision, claim
+from provisioner.clients import client
+from provisioner.errors import DependencyUnavailable, RequestConflict
+from provisioner.plan import content_hash
+from provisioner.records import Records, Status
+from tests.unit.answering import answer, calls_of, on, refusal
+from tests.unit.samples import EXECUTION, OTHER_EXECUTION, SETTINGS, key_arn, request_of
+
+REQUEST = request_of(ticket={"id": "CHG0031337"})
+
+
+def claim_by(records: Records, execution: str, **options: Any) -> Claim:
+    return claim(records, client("stepfunctions"), REQUEST, execution, **options)
+
+
+def end(records: Records, status: Status) -> None:
+    records.finish(
+        "CHG1",
+        content_hash=content_hash(REQUEST),
+        execution_arn=EXECUTION,
+        status=status,
+        key=None,
+        errors=[],
+        ticket=None,
+    )
+
+
+def start(execution: str) -> None:
+    machine = SETTINGS.state_machine_arn
+    executions.start(client("stepfunctions"), machine, execution, REQUEST)
+
+
+def test_a_new_request_proceeds_and_nobody_else_is_asked(records: Records) -> None:
+    calls = calls_of(client("stepfunctions"))
+
+    claimed = claim_by(records, EXECUTION)
+
+    assert claimed.decision == Decision.PROCEED
+    assert claimed.record.execution_arn == EXECUTION
+    assert claimed.record.ticket == {"id": "CHG0031337"}
+    assert calls == []
+
+
+def test_an_execution_that_claims_again_proceeds(records: Records) -> None:
+    claim_by(records, EXECUTION)
+
+    assert claim_by(records, EXECUTION).decision == Decision.PROCEED
+
+
+def test_a_request_that_another_execution_runs_is_left_to_it(records: Records) -> None:
+    claim_by(records, EXECUTION)
+    start(EXECUTION)
+
+    claimed = claim_by(records, OTHER_EXECUTION)
+
+    assert claimed.decision == Decision.ANOTHER_RUN_IS_ACTIVE
+    assert claimed.record.execution_arn == EXECUTION
+
+
+@pytest.mark.parametrize("status", ["ABORTED", "TIMED_OUT", "FAILED", "SUCCEEDED"])
+def test_the_claim_of_an_execution_that_ended_without_outcome_passes_on(
+    status: str, records: Records
+) -> None:
+    claim_by(records, EXECUTION)
+    records.announce_attempt("CHG1", EXECUTION, 1)
+    records.close_attempt("CHG1", 1, key_arn())
+    answer(client("stepfunctions"), "DescribeExecution", {"status": status})
+
+    claimed = claim_by(records, OTHER_EXECUTION)
+
+    assert claimed.decision == Decision.PROCEED
+    assert claimed.record.execution_arn == OTHER_EXECUTION
+    assert claimed.record.key_arn == key_arn()
+
+
+@pytest.mark.parametrize(
+    ("waits", "decision"),
+    [(False, Decision.PROCEED), (True, Decision.ANOTHER_RUN_IS_ACTIVE)],
+)
+def test_a_holder_that_was_not_started_counts_only_for_who_starts_it(
+    waits: bool, decision: Decision, records: Records
+) -> None:
+    claim_by(records, EXECUTION)
+
+    claimed = claim_by(records, OTHER_EXECUTION, wait_for_unstarted=waits)
+
+    assert claimed.decision == decision
+
+
+def test_a_created_request_has_nothing_left_to_do(records: Records) -> None:
+    claim_by(records, EXECUTION)
+    end(records, Status.CREATED)
+
+    claimed = claim_by(records, OTHER_EXECUTION)
+
+    assert claimed.decision == Decision.ALREADY_CREATED
+    assert claimed.record.execution_arn == EXECUTION
+
+
+def test_a_failed_request_is_resumed(records: Records) -> None:
+    claim_by(records, EXECUTION)
+    end(records, Status.FAILED)
+
+    assert claim_by(records, OTHER_EXECUTION).decision == Decision.PROCEED
+
+
+def test_a_refused_request_is_claimed_with_corrected_content(records: Records) -> None:
+    records.note_refusal("CHG1", None, None, [])
+
+    assert claim_by(records, EXECUTION).decision == Decision.PROCEED
+
+
+def test_other_content_under_the_same_id_is_a_conflict(records: Records) -> None:
+    claim_by(records, EXECUTION)
+
+    with pytest.raises(RequestConflict, match="CHG1"):
+        claim(records, client("stepfunctions"), request_of(description="x"), OTHER_EXECUTION)
+
+
+def test_of_two_that_find_the_holder_dead_one_proceeds(records: Records) -> None:
+    claim_by(records, EXECUTION)
+    third = EXECUTION + "-third"
+    step_functions = client("stepfunctions")
+
+    def meanwhile(**_: Any) -> None:
+        records.claim("CHG1", content_hash(REQUEST), third, None, dead_execution=EXECUTION)
+
+    on(step_functions, "before-call.sfn.DescribeExecution", meanwhile)
+    claimed = claim_by(records, OTHER_EXECUTION)
+
+    assert claimed.decision == Decision.ANOTHER_RUN_IS_ACTIVE
+    record = records.get("CHG1")
+    assert record
+    assert record.execution_arn == third
+
+
+def test_without_an_answer_about_the_holder_nothing_is_decided(records: Records) -> None:
+    claim_by(records, EXECUTION)
+    answer(client("stepfunctions"), "DescribeExecution", refusal("ThrottlingException"))
+
+    with pytest.raises(DependencyUnavailable, match="DescribeExecution"):
+        claim_by(records, OTHER_EXECUTION)
+
+
+def test_a_record_that_is_gone_between_two_looks_is_no_decision(records: Records) -> None:
+    dynamodb = client("dynamodb")
+    answer(dynamodb, "UpdateItem", refusal("ConditionalCheckFailedException"))
+
+    with pytest.raises(RuntimeError, match="has no holder"):
+        claim_by(records, EXECUTION)
