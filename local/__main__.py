@@ -10,7 +10,6 @@ from rich.console import Console
 
 from local import server
 from local.deploy import deploy
-from local.endpoint import Endpoint
 from local.errors import LocalStackError
 from local.invoke import invoke, write_environment
 from local.run import read_event, run
@@ -66,7 +65,7 @@ def _up() -> dict[str, Any]:
             emulator = server.start(port, region, STATE, hosts=[HOST, *server.docker_bridge()])
     with _CONSOLE.status("Building and deploying the template"):
         described = deploy(emulator)
-        write_environment(Endpoint(emulator.endpoint_url, emulator.region))
+        write_environment(described)
     _CONSOLE.print(f"The local stack is up at {emulator.endpoint_url}; see .local/stack.json.")
     return described
 
