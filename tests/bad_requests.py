@@ -452,7 +452,7 @@ _DOCUMENT = [
     _statement(
         "statement-action-bare",
         {"Action": ["kms:Encrypt", "Decrypt"]},
-        (".Action", "POLICY_ACTION_NOT_KMS"),
+        (".Action[1]", "POLICY_ACTION_NOT_KMS"),
     ),
     _statement(
         "statement-resource-missing", {"Resource": ...}, ("", "POLICY_STATEMENT_WITHOUT_RESOURCE")
@@ -599,10 +599,77 @@ _SEVERAL = [
         ("replicas[0].policy.document.Version", "POLICY_MALFORMED"),
         ("replicas[0].policy.document.Statement", "POLICY_MALFORMED"),
         ("replicas[1].region", "REGION_UNKNOWN"),
-        ("replicas[1].region", "DUPLICATE_REGION"),
         ("replicas[1].tags", "TOO_MANY_TAGS"),
         ("replicas[2].policy.administrators[0]", "PRINCIPAL_INVALID"),
         ("replicas[2].policy.users[1]", "PRINCIPAL_INVALID"),
+    ),
+]
+
+_EASILY_MISSED = [
+    _case("region-star", {"primaryRegion": "*"}, ("primaryRegion", "REGION_UNKNOWN")),
+    _replica("replica-star", {"region": "*"}, (".region", "REGION_UNKNOWN")),
+    _case(
+        "policy-both-fields-wrong",
+        {"policy": {"administrators": [5], "users": ["bad"]}},
+        ("policy.administrators[0]", "WRONG_TYPE"),
+        ("policy.users[0]", "PRINCIPAL_INVALID"),
+    ),
+    _case(
+        "policy-unknown-field-and-more",
+        {"policy": {"admins": [], "users": ["bad"]}},
+        ("policy.admins", "UNKNOWN_FIELD"),
+        ("policy.users[0]", "PRINCIPAL_INVALID"),
+    ),
+    _case(
+        "field-named-like-a-path",
+        {"policy.users": [], "policy": {}},
+        ("policy.users", "UNKNOWN_FIELD"),
+        ("policy", "POLICY_EMPTY"),
+    ),
+    *(
+        _case(
+            f"principal-{kind}",
+            {"policy": {"users": [arn]}},
+            ("policy.users[0]", "PRINCIPAL_INVALID"),
+        )
+        for kind, arn in (
+            ("group", f"arn:aws:iam::{ACCOUNT}:group/Admins"),
+            ("policy", f"arn:aws:iam::{ACCOUNT}:policy/Admins"),
+            ("sts-root", f"arn:aws:sts::{ACCOUNT}:root"),
+        )
+    ),
+    _case("usage-number", {"keyUsage": 5}, ("keyUsage", "WRONG_TYPE")),
+    _case("failure-null", {"onFailure": None}, ("onFailure", "WRONG_TYPE")),
+    _document(
+        "document-locks-out-by-resource",
+        {
+            "Statement": [
+                {**ACCOUNT_STATEMENT, "Resource": f"arn:aws:kms:us-east-1:{ACCOUNT}:key/other"}
+            ]
+        },
+        ("", "POLICY_LOCKS_OUT"),
+    ),
+    _document(
+        "document-one-statement",
+        {"Statement": {**ACCOUNT_STATEMENT, "Effect": "x"}},
+        (".Statement.Effect", "POLICY_MALFORMED"),
+    ),
+    _statement("statement-kelvin", {"Action": "\u212ams:*"}, (".Action", "POLICY_ACTION_NOT_KMS")),
+    _statement("statement-action-twice", {"NotAction": "kms:Decrypt"}, ("", "POLICY_MALFORMED")),
+    _statement("statement-resource-twice", {"NotResource": "*"}, ("", "POLICY_MALFORMED")),
+    _statement("statement-action-types", {"Action": ["kms:*", 5]}, (".Action", "POLICY_MALFORMED")),
+    _statement(
+        "statement-not-action-of-s3",
+        {"Action": ..., "NotAction": "s3:*"},
+        (".NotAction", "POLICY_ACTION_NOT_KMS"),
+    ),
+    _statement(
+        "service-star", {"Principal": {"Service": "*"}}, (".Principal", "POLICY_PRINCIPAL_INVALID")
+    ),
+    _statement(
+        "federated-star",
+        {"Principal": {"Federated": "*"}},
+        (".Principal", "POLICY_PRINCIPAL_INVALID"),
     ),
 ]
 
@@ -619,4 +686,5 @@ BAD_REQUESTS: list[BadRequest] = [
     *_POLICY,
     *_DOCUMENT,
     *_SEVERAL,
+    *_EASILY_MISSED,
 ]
