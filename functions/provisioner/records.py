@@ -110,9 +110,9 @@ class Records:
     ) -> tuple[bool, Record]:
         """Make an execution the one that works on a request.
 
-        That is possible for a new request, a refused one, one that failed with the same content,
-        one this execution holds already, and one whose execution is known to be dead and left no
-        published outcome.
+        That is possible for a new request, a refused one, one that failed with the same content and
+        has told so, one this execution holds already, and one whose execution is known to be dead
+        and left no published outcome.
 
         Returns
         -------
@@ -127,8 +127,8 @@ class Records:
         """
         condition = (
             "attribute_not_exists(requestId) OR #status = :rejected OR (contentHash = :hash AND "
-            "(#status = :failed OR (executionArn IN (:me, :dead) AND "
-            "(#status = :running OR attribute_not_exists(publishedAt)))))"
+            "((#status = :failed AND attribute_exists(publishedAt)) OR (executionArn IN (:me, :dead) "
+            "AND (#status = :running OR attribute_not_exists(publishedAt)))))"
         )
         update = (
             "SET #status = :running, contentHash = :hash, #request = :request, executionArn = :me, "
