@@ -22,6 +22,7 @@ from provisioner.errors import (
     DependencyUnavailable,
     OutcomeNotPublished,
     Problem,
+    RequestBeingFinished,
     RequestConflict,
     RequestRejected,
 )
@@ -95,7 +96,12 @@ def _conflict(conflict: RequestConflict) -> Response[str]:
 
 
 @app.exception_handler(
-    [DependencyUnavailable, OutcomeNotPublished, IdempotencyPersistenceLayerError]
+    [
+        DependencyUnavailable,
+        OutcomeNotPublished,
+        RequestBeingFinished,
+        IdempotencyPersistenceLayerError,
+    ]
 )
 def _unavailable(error: Exception) -> Response[str]:
     logger.exception("a service this API needs failed")
