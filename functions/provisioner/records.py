@@ -127,8 +127,9 @@ class Records:
         """
         condition = (
             "attribute_not_exists(requestId) OR #status = :rejected OR (contentHash = :hash AND "
-            "((#status = :failed AND attribute_exists(publishedAt)) OR (executionArn IN (:me, :dead) "
-            "AND (#status = :running OR attribute_not_exists(publishedAt)))))"
+            "((#status = :failed AND attribute_exists(publishedAt)) OR "
+            "(executionArn IN (:me, :dead) AND "
+            "(#status = :running OR attribute_not_exists(publishedAt)))))"
         )
         update = (
             "SET #status = :running, contentHash = :hash, #request = :request, executionArn = :me, "

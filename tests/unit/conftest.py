@@ -18,6 +18,8 @@ from provisioner import clients
 from provisioner.records import Records
 from provisioner.settings import settings
 from tests.unit.answering import forget_answers
+from tests.unit.clock import USERS, Clock
+from tests.unit.template import load_template
 
 # Handlers read their settings when they are imported, moto its account.
 os.environ |= {
@@ -30,6 +32,8 @@ os.environ |= {
     "EVENT_BUS": "keys",
     "STATE_MACHINE_ARN": "arn:aws:states:us-east-1:111122223333:stateMachine:provision-key",
     "DELETION_WINDOW_DAYS": "7",
+    "QUIET_PERIOD_SECONDS": "900",
+    "SWEEPER_MAY_DELETE": "false",
     "POWERTOOLS_SERVICE_NAME": "mrk-provisioner",
     "POWERTOOLS_METRICS_NAMESPACE": "MultiRegionKeys",
     "AWS_REGION": "us-east-1",
@@ -46,6 +50,12 @@ for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KMS", "AWS_SES
 
 hypothesis.settings.register_profile("unit", deadline=None, max_examples=50)
 hypothesis.settings.load_profile("unit")
+
+REQUESTS_TABLE = {
+    name: value
+    for name, value in load_template()["Resources"]["RequestsTable"]["Properties"].items()
+    if name in ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
+}
 
 
 @dataclass(frozen=True)
@@ -89,13 +99,13 @@ def _builder(service: str) -> Any:
 def aws() -> Iterator[None]:
     """Give an AWS that has this stack's tables, event bus and state machine, and no keys."""
     with mock_aws():
-        for table, key in (("requests", "requestId"), ("idempotency", "id")):
-            _builder("dynamodb").create_table(
-                TableName=table,
-                AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"}],
-                KeySchema=[{"AttributeName": key, "KeyType": "HASH"}],
-                BillingMode="PAY_PER_REQUEST",
-            )
+        _builder("dynamodb").create_table(
+            TableName="idempotency",
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        _builder("dynamodb").create_table(TableName="requests", **REQUESTS_TABLE)
         _builder("events").create_event_bus(Name="keys")
         _builder("stepfunctions").create_state_machine(
             name="provision-key",
@@ -109,6 +119,15 @@ def aws() -> Iterator[None]:
 def records(aws: None) -> Records:  # noqa: ARG001
     """Give the requests table, empty."""
     return Records(clients.client("dynamodb"), "requests")
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Give the clock that every module reads from now on."""
+    clock = Clock()
+    for module in USERS:
+        monkeypatch.setattr(module, "now", clock.now)
+    return clock
 
 
 @pytest.fixture

@@ -29,6 +29,8 @@ SETTINGS = Settings(
     event_bus="keys",
     state_machine_arn=f"arn:aws:states:us-east-1:{ACCOUNT}:stateMachine:provision-key",
     deletion_window_days=7,
+    quiet_period_seconds=900,
+    sweeper_may_delete=False,
 )
 CHINA = replace(SETTINGS, partition="aws-cn", home_region="cn-north-1")
 

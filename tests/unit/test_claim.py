@@ -6,7 +6,6 @@ from provisioner import executions
 from provisioner.claim import Claim, Decision, claim
 from provisioner.clients import client
 from provisioner.errors import DependencyUnavailable, RequestConflict
-from provisioner.plan import content_hash
 from provisioner.records import Records, Status
 from tests.unit.answering import answer, calls_of, on, refusal
 from tests.unit.samples import EXECUTION, OTHER_EXECUTION, SETTINGS, key_arn, request_of
@@ -19,15 +18,7 @@ def claim_by(records: Records, execution: str, **options: Any) -> Claim:
 
 
 def end(records: Records, status: Status) -> None:
-    records.finish(
-        "CHG1",
-        content_hash=content_hash(REQUEST),
-        execution_arn=EXECUTION,
-        status=status,
-        key=None,
-        errors=[],
-        ticket=None,
-    )
+    records.finish(REQUEST, execution_arn=EXECUTION, status=status, key=None, errors=[])
 
 
 def start(execution: str) -> None:
@@ -67,7 +58,7 @@ def test_the_claim_of_an_execution_that_ended_without_outcome_passes_on(
     status: str, records: Records
 ) -> None:
     claim_by(records, EXECUTION)
-    records.announce_attempt("CHG1", EXECUTION, 1)
+    records.announce_attempt("CHG1", EXECUTION, 1, "token")
     records.close_attempt("CHG1", 1, key_arn())
     answer(client("stepfunctions"), "DescribeExecution", {"status": status})
 
@@ -95,11 +86,41 @@ def test_a_holder_that_was_not_started_counts_only_for_who_starts_it(
 def test_a_created_request_has_nothing_left_to_do(records: Records) -> None:
     claim_by(records, EXECUTION)
     end(records, Status.CREATED)
+    records.mark_published("CHG1", EXECUTION)
+    calls = calls_of(client("stepfunctions"))
 
     claimed = claim_by(records, OTHER_EXECUTION)
 
     assert claimed.decision == Decision.ALREADY_CREATED
     assert claimed.record.execution_arn == EXECUTION
+    assert calls == []
+
+
+def test_a_created_request_that_nobody_was_told_of_is_left_to_who_still_runs(
+    records: Records,
+) -> None:
+    claim_by(records, EXECUTION)
+    end(records, Status.CREATED)
+    start(EXECUTION)
+
+    claimed = claim_by(records, OTHER_EXECUTION)
+
+    assert claimed.decision == Decision.ANOTHER_RUN_IS_ACTIVE
+    assert claimed.record.status == Status.CREATED
+
+
+def test_a_created_request_that_nobody_was_told_of_passes_on_from_the_dead(
+    records: Records,
+) -> None:
+    claim_by(records, EXECUTION)
+    end(records, Status.CREATED)
+    answer(client("stepfunctions"), "DescribeExecution", {"status": "FAILED"})
+
+    claimed = claim_by(records, OTHER_EXECUTION)
+
+    assert claimed.decision == Decision.PROCEED
+    assert claimed.record.execution_arn == OTHER_EXECUTION
+    assert claimed.record.status == Status.IN_PROGRESS
 
 
 def test_a_failed_request_is_resumed(records: Records) -> None:
@@ -128,7 +149,7 @@ def test_of_two_that_find_the_holder_dead_one_proceeds(records: Records) -> None
     step_functions = client("stepfunctions")
 
     def meanwhile(**_: Any) -> None:
-        records.claim("CHG1", content_hash(REQUEST), third, None, dead_execution=EXECUTION)
+        records.claim(REQUEST, third, dead_execution=EXECUTION)
 
     on(step_functions, "before-call.sfn.DescribeExecution", meanwhile)
     claimed = claim_by(records, OTHER_EXECUTION)
@@ -151,5 +172,18 @@ def test_a_record_that_is_gone_between_two_looks_is_no_decision(records: Records
     dynamodb = client("dynamodb")
     answer(dynamodb, "UpdateItem", refusal("ConditionalCheckFailedException"))
 
-    with pytest.raises(RuntimeError, match="has no holder"):
+    with pytest.raises(DependencyUnavailable, match="CHG1 exists and does not"):
         claim_by(records, EXECUTION)
+
+
+def test_a_record_that_refuses_a_claim_without_a_holder_is_a_fault(records: Records) -> None:
+    claim_by(records, EXECUTION)
+    dynamodb = client("dynamodb")
+    dynamodb.update_item(
+        TableName="requests",
+        Key={"requestId": {"S": "CHG1"}},
+        UpdateExpression="REMOVE executionArn",
+    )
+
+    with pytest.raises(RuntimeError, match="CHG1 refuses a claim, but has no holder"):
+        claim_by(records, OTHER_EXECUTION)

@@ -87,7 +87,7 @@ def test_a_claim_tells_of_the_key_that_is_there(context: Any) -> None:
     event = sample_event("claim-request")
     claim(event, context)
     records = Records(client("dynamodb"), "requests")
-    records.announce_attempt("CHG0031337", event["executionArn"], 1)
+    records.announce_attempt("CHG0031337", event["executionArn"], 1, "token")
     records.close_attempt("CHG0031337", 1, key_arn())
 
     answered = claim_request.handler(event, context)

@@ -10,7 +10,7 @@ from provisioner.clients import client
 from provisioner.records import Records, Status
 from tests.unit.answering import answer, calls_of, forget_answers, lose_on_the_wire, on, refusal
 from tests.unit.published import published_on
-from tests.unit.samples import ADMIN, key_arn, sample_event
+from tests.unit.samples import ADMIN, key_arn, request_of, sample_event
 
 # Most answers of the API count nothing.
 pytestmark = [
@@ -189,15 +189,8 @@ def test_the_status_of_a_request_is_shown(call: Any) -> None:
 def test_the_status_of_a_created_key_set_shows_the_key(call: Any) -> None:
     records = Records(client("dynamodb"), "requests")
     key = {"keyId": "mrk-1", "primary": {"arn": key_arn()}}
-    records.finish(
-        "CHG0031337",
-        content_hash="0",
-        execution_arn="arn",
-        status=Status.CREATED,
-        key=key,
-        errors=[],
-        ticket=None,
-    )
+    request = request_of(requestId="CHG0031337")
+    records.finish(request, execution_arn="arn", status=Status.CREATED, key=key, errors=[])
 
     status, body = call(sample_event("api-get-keys"))
 

@@ -1,3 +1,4 @@
+import uuid
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from provisioner.errors import DependencyUnavailable, OutcomeNotPublished, Probl
 from provisioner.outcome import Outcome, error_code, publish_outcome, publish_refusal
 from provisioner.plan import KeyFacts, content_hash
 from provisioner.records import Records, Status
-from tests.unit.answering import answer, refusal
+from tests.unit.answering import answer, forget_answers, on, refusal
 from tests.unit.published import published_on
 from tests.unit.samples import EXECUTION, KEY_ID, OTHER_EXECUTION, key_arn, request_of
 
@@ -64,12 +65,24 @@ def refuse(
     )
 
 
+def outcome_id(detail: dict[str, Any] | None) -> str:
+    assert detail
+    return str(uuid.UUID(detail["outcomeId"]))
+
+
+def published_by(records: Records, execution: str, outcome: Outcome) -> str:
+    records.claim(outcome["request"], execution, dead_execution=EXECUTION)
+    by_execution: Any = {**outcome, "executionArn": execution}
+    return outcome_id(publish(records, by_execution))
+
+
 def test_a_created_key_set_is_told_as_the_contract_says(records: Records) -> None:
     events = published_on(client("events"))
 
     detail = publish(records, outcome_of())
 
     assert detail == {
+        "outcomeId": outcome_id(detail),
         "requestId": "CHG1",
         "status": "CREATED",
         "executionArn": EXECUTION,
@@ -97,6 +110,7 @@ def test_an_outcome_is_in_the_record_before_it_is_on_the_bus(records: Records) -
     record = records.get("CHG1")
     assert record
     assert (record.status, record.ticket, record.errors) == (Status.CREATED, TICKET, [])
+    assert not record.published
     assert record.content_hash == content_hash(REQUEST)
     assert record.key
     assert record.key["keyId"] == KEY_ID
@@ -116,6 +130,86 @@ def test_an_outcome_that_was_not_published_is_published_by_the_next_call(
 
     assert len(events) == 2
     assert events[0] == events[1]
+
+
+def test_an_outcome_counts_as_published_only_after_its_event_is_taken(records: Records) -> None:
+    seen: list[bool] = []
+
+    def look(**_: Any) -> None:
+        record = records.get("CHG1")
+        seen.append(bool(record and record.published))
+
+    on(client("events"), "before-call.eventbridge.PutEvents", look)
+    publish(records, outcome_of())
+
+    record = records.get("CHG1")
+    assert record
+    assert (seen, record.published) == ([False], True)
+
+
+def test_an_outcome_that_the_bus_refused_is_not_published(records: Records) -> None:
+    refused = {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure"}]}
+    answer(client("events"), "PutEvents", refused)
+
+    with pytest.raises(OutcomeNotPublished):
+        publish(records, failed("AliasInUse"))
+
+    record = records.get("CHG1")
+    assert record
+    assert (record.status, record.published) == (Status.FAILED, False)
+    assert list(records.unfinished()) == [record]
+
+
+def test_a_request_is_created_under_one_id_whoever_finishes_it(records: Records) -> None:
+    answer(client("events"), "PutEvents", refusal("InternalException", status=500))
+    events = published_on(client("events"))
+    with pytest.raises(DependencyUnavailable):
+        publish(records, outcome_of())
+    forget_answers()
+
+    second = published_by(records, OTHER_EXECUTION, outcome_of())
+
+    assert [detail["outcomeId"] for _, _, detail in events] == [second] * len(events)
+    assert events
+
+
+def test_every_failure_has_an_id_of_its_own(records: Records) -> None:
+    first = published_by(records, EXECUTION, failed("AliasInUse"))
+    again = published_by(records, EXECUTION, failed("AliasInUse"))
+    second = published_by(records, OTHER_EXECUTION, failed("AliasInUse"))
+    created = published_by(records, OTHER_EXECUTION, outcome_of())
+
+    assert first == again
+    assert len({first, second, created}) == 3
+
+
+@pytest.mark.parametrize("change", [{"requestId": "CHG2"}, {"alias": "alias/other"}])
+def test_other_requests_are_created_under_other_ids(
+    change: dict[str, Any], records: Records
+) -> None:
+    other = request_of(**{"replicas": REQUEST["replicas"], **change})
+    first = outcome_id(publish(records, outcome_of()))
+    client("dynamodb").delete_item(TableName="requests", Key={"requestId": {"S": "CHG1"}})
+
+    assert outcome_id(publish(records, outcome_of(request=other))) != first
+
+
+def test_a_refusal_has_one_id_an_execution_and_else_one_a_call(records: Records) -> None:
+    def refusal_id(execution: str | None) -> str:
+        return outcome_id(
+            publish_refusal(
+                {"requestId": "CHG1"},
+                [PROBLEM],
+                execution,
+                records=records,
+                events=client("events"),
+                bus="keys",
+            )
+        )
+
+    assert refusal_id(EXECUTION) == refusal_id(EXECUTION)
+    assert len({refusal_id(EXECUTION), refusal_id(OTHER_EXECUTION)}) == 2
+    assert refusal_id(None) != refusal_id(None)
 
 
 def test_a_failure_before_any_key_tells_of_no_key(records: Records) -> None:
@@ -153,7 +247,7 @@ def test_a_failure_names_the_field_it_is_about(
 
 
 def test_an_outcome_is_left_to_the_execution_that_holds_the_request(records: Records) -> None:
-    records.claim("CHG1", content_hash(REQUEST), OTHER_EXECUTION, TICKET)
+    records.claim(REQUEST, OTHER_EXECUTION)
     events = published_on(client("events"))
 
     assert publish(records, failed("DependencyUnavailable")) is None
@@ -171,6 +265,7 @@ def test_a_refusal_is_told_and_kept(records: Records) -> None:
     detail = refuse(records, document)
 
     assert detail == {
+        "outcomeId": outcome_id(detail),
         "requestId": "CHG1",
         "status": "REJECTED",
         "executionArn": EXECUTION,

@@ -13,7 +13,6 @@ from provisioner.errors import (
     KmsUnavailable,
     PrimaryKeyUnconfirmed,
 )
-from provisioner.plan import content_hash
 from provisioner.primary_key import ensure_primary_key
 from provisioner.records import Record, Records
 from tests.unit.answering import (
@@ -34,7 +33,7 @@ UNREACHED = EndpointConnectionError(endpoint_url="https://kms.invalid")
 
 @pytest.fixture
 def claimed(records: Records) -> Records:
-    records.claim("CHG1", content_hash(REQUEST), EXECUTION, None)
+    records.claim(REQUEST, EXECUTION)
     return records
 
 
@@ -65,7 +64,7 @@ def test_a_key_is_created_once_and_recorded(claimed: Records) -> None:
     assert key["arn"] == f"arn:aws:kms:{REGION}:111122223333:key/{key['keyId']}"
     assert (key["region"], key["keyState"], key["fresh"]) == (REGION, "Enabled", True)
     record = record_of(claimed)
-    assert (record.key_arn, record.attempt, record.attempt_open) == (key["arn"], 1, False)
+    assert (record.key_arn, record.attempt, record.attempt_open) == (key["arn"], 1, None)
     tags = client("kms", REGION).list_resource_tags(KeyId=key["arn"])["Tags"]
     assert {"TagKey": "mrk:attempt", "TagValue": "1"} in tags
     assert {"TagKey": "mrk:request-id", "TagValue": "CHG1"} in tags
@@ -78,7 +77,9 @@ def test_the_attempt_is_written_down_before_it_is_sent(claimed: Records) -> None
 
     ensure(claimed)
 
-    assert [(record.attempt, record.attempt_open) for record in seen] == [(1, True)]
+    ((attempt, token),) = [(record.attempt, record.attempt_open) for record in seen]
+    assert attempt == 1
+    assert token
 
 
 def test_a_recorded_key_is_found_and_none_is_created(claimed: Records) -> None:
@@ -133,7 +134,7 @@ def test_after_an_attempt_that_made_no_key_the_next_one_may_follow(
     key = ensure(claimed)
 
     assert sent == ["CreateKey"]
-    assert (record.attempt, record.attempt_open, record.key_arn) == (1, False, None)
+    assert (record.attempt, record.attempt_open, record.key_arn) == (1, None, None)
     assert record_of(claimed).attempt == 2
     assert key["fresh"]
 
@@ -155,14 +156,25 @@ def test_an_attempt_without_an_answer_is_sent_once_and_stays_open(
 
     assert sent == ["CreateKey"]
     record = record_of(claimed)
-    assert (record.attempt, record.attempt_open, record.key_arn) == (1, True, None)
+    assert (record.attempt, record.key_arn) == (1, None)
+    assert record.attempt_open
+
+
+def test_an_open_attempt_is_not_followed_by_another(claimed: Records) -> None:
+    claimed.announce_attempt("CHG1", EXECUTION, 1, "token")
+    calls = calls_of(send_once_kms(REGION))
+
+    with pytest.raises(PrimaryKeyUnconfirmed, match="attempt 1 of request CHG1 has no recorded"):
+        ensure(claimed)
+
+    assert calls == []
 
 
 def test_an_attempt_that_another_execution_announced_is_not_doubled(claimed: Records) -> None:
     kms = kms_in(REGION)
 
     def meanwhile(**_: Any) -> None:
-        claimed.announce_attempt("CHG1", EXECUTION, 1)
+        claimed.announce_attempt("CHG1", EXECUTION, 1, "anothers")
 
     on(kms, "before-call.kms.DescribeKey", meanwhile)
     calls = calls_of(send_once_kms(REGION))

@@ -1,18 +1,18 @@
 import io
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from aws_lambda_powertools.metrics import MetricUnit
 
-from provisioner import outcome
 from provisioner.clients import client
 from provisioner.errors import OutcomeNotPublished
 from provisioner.records import Records, Status
 from provisioner.telemetry import metrics
 from publish_outcome import app
 from tests.unit.answering import answer
+from tests.unit.clock import Clock
 from tests.unit.published import published_on
 from tests.unit.samples import KEY_ID, key_arn, sample_event
 
@@ -85,7 +85,7 @@ def test_the_sample_is_published_recorded_and_counted(
     assert published == detail
     record = records.get("CHG0031403")
     assert record
-    assert record.status == Status.FAILED
+    assert (record.status, record.published) == (Status.FAILED, True)
     assert [error["code"] for error in record.errors] == ["ALIAS_IN_USE"]
     found = metrics_in(capsys.readouterr().out)
     assert found.keys() == {"RequestsFailed", "SecondsToCompletion"}
@@ -103,14 +103,9 @@ def test_a_created_key_set_is_counted_with_its_replicas(
 
 
 def test_the_seconds_are_those_since_the_start(
-    monkeypatch: pytest.MonkeyPatch, context: Any, capsys: pytest.CaptureFixture[str]
+    clock: Clock, context: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    class Clock(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> Any:
-            return cls(2026, 11, 23, 9, 30, 12, 500_000, tzinfo=tz)
-
-    monkeypatch.setattr(outcome, "datetime", Clock)
+    clock.time = datetime(2026, 11, 23, 9, 30, 12, 500_000, tzinfo=UTC)
 
     app.handler(created(), context)
 
@@ -177,7 +172,7 @@ def test_two_outcomes_of_one_execution_are_both_published(
 
 @counts_nothing
 def test_an_outcome_that_was_not_published_is_published_by_the_next_call(
-    events: list[tuple[str, str, dict[str, Any]]], context: Any
+    events: list[tuple[str, str, dict[str, Any]]], records: Records, context: Any
 ) -> None:
     refusal = {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure"}]}
     taken = {"FailedEntryCount": 0, "Entries": [{"EventId": "1"}]}
@@ -185,17 +180,22 @@ def test_an_outcome_that_was_not_published_is_published_by_the_next_call(
 
     with pytest.raises(OutcomeNotPublished):
         app.handler(created(), context)
+    before = records.get("CHG0031403")
     detail = app.handler(created(), context)
     app.handler(created(), context)
 
+    after = records.get("CHG0031403")
     assert [published for _, _, published in events] == [detail, detail]
+    assert before
+    assert after
+    assert (before.published, after.published) == (False, True)
 
 
 @counts_nothing
 def test_an_outcome_that_is_not_this_executions_to_tell_is_nothing(
     records: Records, events: list[tuple[str, str, dict[str, Any]]], context: Any
 ) -> None:
-    records.claim("CHG0031403", "other", EXECUTION + "-other", None)
+    records.claim(created()["request"], EXECUTION + "-other")
 
     assert app.handler(created(), context) is None
     assert events == []

@@ -5,35 +5,45 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 
 from provisioner.clients import client
-from provisioner.errors import DependencyUnavailable, PrimaryKeyUnconfirmed, RequestConflict
+from provisioner.errors import (
+    DependencyUnavailable,
+    PrimaryKeyUnconfirmed,
+    Problem,
+    RequestConflict,
+)
+from provisioner.plan import KeySetRequest, content_hash
 from provisioner.records import Record, Records, Status
 from tests.unit.answering import answer, lose_on_the_wire, on, refusal
-from tests.unit.samples import EXECUTION, OTHER_EXECUTION, key_arn
+from tests.unit.clock import Clock
+from tests.unit.samples import EXECUTION, OTHER_EXECUTION, key_arn, request_of
 
-HASH, OTHER_HASH = "a" * 64, "b" * 64
 TICKET = {"id": "CHG0031337"}
-PROBLEM = {"path": "alias", "code": "ALIAS_IN_USE", "message": "It is in use."}
+REQUEST = request_of(ticket=TICKET)
+OTHER_REQUEST = request_of(ticket=TICKET, description="other")
+PROBLEM: Problem = {"path": "alias", "code": "ALIAS_IN_USE", "message": "It is in use."}
 
 
-def claim(records: Records, execution: str = EXECUTION, digest: str = HASH) -> Record | None:
-    return records.claim("CHG1", digest, execution, TICKET)
+def claim(
+    records: Records, execution: str = EXECUTION, request: KeySetRequest = REQUEST
+) -> Record | None:
+    claimed, record = records.claim(request, execution)
+    return record if claimed else None
+
+
+def announce(
+    records: Records, attempt: int = 1, execution: str = EXECUTION, token: str = "token"
+) -> bool:
+    return records.announce_attempt("CHG1", execution, attempt, token)
 
 
 def finish(records: Records, status: Status, execution: str = EXECUTION) -> bool:
     key = {"keyId": "mrk-1"} if status == Status.CREATED else None
-    return records.finish(
-        "CHG1",
-        content_hash=HASH,
-        execution_arn=execution,
-        status=status,
-        key=key,
-        errors=[] if key else [PROBLEM],  # type: ignore[list-item]
-        ticket=TICKET,
-    )
+    errors = [] if key else [PROBLEM]
+    return records.finish(REQUEST, execution_arn=execution, status=status, key=key, errors=errors)
 
 
 def refuse(records: Records, execution: str | None = EXECUTION) -> None:
-    records.note_refusal("CHG1", execution, TICKET, [PROBLEM])  # type: ignore[list-item]
+    records.note_refusal("CHG1", execution, TICKET, [PROBLEM])
 
 
 def status_of(records: Records) -> Status | None:
@@ -45,24 +55,29 @@ def test_an_unknown_request_has_no_record(records: Records) -> None:
     assert records.get("CHG1") is None
 
 
-def test_a_new_request_is_claimed(records: Records) -> None:
+def test_a_new_request_is_claimed(records: Records, clock: Clock) -> None:
     record = claim(records)
 
     assert record == records.get("CHG1")
     assert record == Record(
         request_id="CHG1",
         status=Status.IN_PROGRESS,
-        content_hash=HASH,
+        content_hash=content_hash(REQUEST),
+        request=REQUEST,
         execution_arn=EXECUTION,
         attempt=0,
-        attempt_open=False,
+        attempt_open=None,
+        attempt_sent_at=None,
         key_arn=None,
         key=None,
         errors=[],
         ticket=TICKET,
+        published=False,
+        claimed_at=clock.time,
     )
 
 
+@pytest.mark.usefixtures("clock")
 def test_an_execution_claims_its_request_again(records: Records) -> None:
     assert claim(records) == claim(records)
 
@@ -70,18 +85,19 @@ def test_an_execution_claims_its_request_again(records: Records) -> None:
 def test_a_request_that_another_execution_holds_is_not_claimed(records: Records) -> None:
     claim(records)
 
-    assert claim(records, OTHER_EXECUTION) is None
-    held = records.get("CHG1")
-    assert held
+    claimed, held = records.claim(REQUEST, OTHER_EXECUTION)
+
+    assert not claimed
+    assert held == records.get("CHG1")
     assert held.execution_arn == EXECUTION
 
 
 def test_the_claim_of_a_dead_execution_passes_on(records: Records) -> None:
     claim(records)
 
-    record = records.claim("CHG1", HASH, OTHER_EXECUTION, TICKET, dead_execution=EXECUTION)
+    claimed, record = records.claim(REQUEST, OTHER_EXECUTION, dead_execution=EXECUTION)
 
-    assert record
+    assert claimed
     assert record.execution_arn == OTHER_EXECUTION
 
 
@@ -89,21 +105,38 @@ def test_a_claim_passes_on_from_no_execution_but_the_dead_one(records: Records) 
     claim(records)
 
     dead = EXECUTION + "-before"
-    assert records.claim("CHG1", HASH, OTHER_EXECUTION, TICKET, dead_execution=dead) is None
+    claimed, record = records.claim(REQUEST, OTHER_EXECUTION, dead_execution=dead)
+
+    assert (claimed, record.execution_arn) == (False, EXECUTION)
 
 
-def test_a_created_request_is_not_claimed_again(records: Records) -> None:
+def test_a_created_and_published_request_is_not_claimed_again(records: Records) -> None:
     claim(records)
     finish(records, Status.CREATED)
+    records.mark_published("CHG1", EXECUTION)
 
     assert claim(records) is None
     assert claim(records, OTHER_EXECUTION) is None
+    assert not records.claim(REQUEST, OTHER_EXECUTION, dead_execution=EXECUTION)[0]
     assert status_of(records) == Status.CREATED
+
+
+def test_a_created_request_that_nobody_was_told_of_passes_on_from_the_dead(
+    records: Records,
+) -> None:
+    claim(records)
+    finish(records, Status.CREATED)
+
+    assert claim(records, OTHER_EXECUTION) is None
+    claimed, record = records.claim(REQUEST, OTHER_EXECUTION, dead_execution=EXECUTION)
+
+    assert claimed
+    assert (record.status, record.published) == (Status.IN_PROGRESS, False)
 
 
 def test_a_failed_request_is_claimed_again_with_what_it_reached(records: Records) -> None:
     claim(records)
-    records.announce_attempt("CHG1", EXECUTION, 1)
+    announce(records)
     records.close_attempt("CHG1", 1, key_arn())
     finish(records, Status.FAILED)
 
@@ -124,7 +157,7 @@ def test_other_content_is_a_conflict_and_changes_nothing(
     before = records.get("CHG1")
 
     with pytest.raises(RequestConflict, match="CHG1 was used before with other content"):
-        claim(records, OTHER_EXECUTION, OTHER_HASH)
+        claim(records, OTHER_EXECUTION, OTHER_REQUEST)
 
     assert records.get("CHG1") == before
 
@@ -132,10 +165,13 @@ def test_other_content_is_a_conflict_and_changes_nothing(
 def test_a_refused_request_may_be_claimed_with_other_content(records: Records) -> None:
     refuse(records)
 
-    record = claim(records, OTHER_EXECUTION, OTHER_HASH)
+    record = claim(records, OTHER_EXECUTION, OTHER_REQUEST)
 
     assert record
-    assert (record.status, record.content_hash) == (Status.IN_PROGRESS, OTHER_HASH)
+    assert (record.status, record.content_hash) == (
+        Status.IN_PROGRESS,
+        content_hash(OTHER_REQUEST),
+    )
     assert record.errors == []
 
 
@@ -170,51 +206,53 @@ def test_a_refusal_hides_no_record(status: Status | None, records: Records) -> N
     assert records.get("CHG1") == before
 
 
-def test_an_attempt_is_open_until_its_answer_is_recorded(records: Records) -> None:
+def test_an_attempt_is_open_until_its_answer_is_recorded(records: Records, clock: Clock) -> None:
     claim(records)
+    clock.move(seconds=7)
 
-    assert records.announce_attempt("CHG1", EXECUTION, 1)
+    assert announce(records)
     announced = records.get("CHG1")
     records.close_attempt("CHG1", 1, key_arn())
     closed = records.get("CHG1")
 
     assert announced
-    assert (announced.attempt, announced.attempt_open, announced.key_arn) == (1, True, None)
+    assert (announced.attempt, announced.attempt_open, announced.key_arn) == (1, "token", None)
+    assert announced.attempt_sent_at == clock.time
     assert closed
-    assert (closed.attempt, closed.attempt_open, closed.key_arn) == (1, False, key_arn())
+    assert (closed.attempt, closed.attempt_open, closed.key_arn) == (1, None, key_arn())
 
 
 def test_an_attempt_without_a_key_may_be_followed_by_the_next(records: Records) -> None:
     claim(records)
-    records.announce_attempt("CHG1", EXECUTION, 1)
+    announce(records)
 
     records.close_attempt("CHG1", 1, None)
 
-    assert records.announce_attempt("CHG1", EXECUTION, 2)
+    assert announce(records, 2)
 
 
 def test_an_open_attempt_is_followed_by_no_other(records: Records) -> None:
     claim(records)
-    records.announce_attempt("CHG1", EXECUTION, 1)
+    announce(records)
 
-    assert not records.announce_attempt("CHG1", EXECUTION, 1)
-    assert not records.announce_attempt("CHG1", EXECUTION, 2)
+    assert not announce(records, 1, token="other")
+    assert not announce(records, 2, token="other")
 
 
 def test_a_key_is_followed_by_no_other_attempt(records: Records) -> None:
     claim(records)
-    records.announce_attempt("CHG1", EXECUTION, 1)
+    announce(records)
     records.close_attempt("CHG1", 1, key_arn())
 
-    assert not records.announce_attempt("CHG1", EXECUTION, 2)
+    assert not announce(records, 2)
 
 
 def test_only_the_holder_announces_and_only_the_next_attempt(records: Records) -> None:
     claim(records)
 
-    assert not records.announce_attempt("CHG1", OTHER_EXECUTION, 1)
-    assert not records.announce_attempt("CHG1", EXECUTION, 2)
-    assert not records.announce_attempt("CHG2", EXECUTION, 1)
+    assert not announce(records, 1, OTHER_EXECUTION)
+    assert not announce(records, 2)
+    assert not records.announce_attempt("CHG2", EXECUTION, 1, "token")
 
 
 @pytest.mark.parametrize("made", [key_arn(), None])
@@ -222,7 +260,7 @@ def test_an_answer_to_an_attempt_that_is_not_the_last_is_told(
     made: str | None, records: Records
 ) -> None:
     claim(records)
-    records.announce_attempt("CHG1", EXECUTION, 1)
+    announce(records)
 
     with pytest.raises(PrimaryKeyUnconfirmed, match=f"made {made or 'no key'}"):
         records.close_attempt("CHG1", 2, made)
@@ -237,7 +275,8 @@ def test_an_outcome_is_recorded_by_the_holder(status: Status, records: Records) 
 
     record = records.get("CHG1")
     assert record
-    assert (record.status, record.content_hash) == (status, HASH)
+    assert (record.status, record.content_hash) == (status, content_hash(REQUEST))
+    assert (record.request, record.published) == (REQUEST, False)
     assert record.key == ({"keyId": "mrk-1"} if status == Status.CREATED else None)
     assert record.errors == ([] if status == Status.CREATED else [PROBLEM])
     assert record.ticket == TICKET
@@ -260,20 +299,22 @@ def test_an_outcome_of_another_execution_is_not_recorded(records: Records) -> No
 CALLS: list[Callable[[Records], Any]] = [
     lambda records: records.get("CHG1"),
     claim,
-    lambda records: records.announce_attempt("CHG1", EXECUTION, 1),
+    announce,
     lambda records: records.close_attempt("CHG1", 1, None),
     lambda records: finish(records, Status.FAILED),
     refuse,
+    lambda records: records.mark_published("CHG1", EXECUTION),
+    lambda records: list(records.unfinished()),
 ]
 
 
 @pytest.mark.parametrize("call", CALLS)
 def test_a_table_that_refuses_is_unavailable(call: Callable[[Records], Any]) -> None:
     dynamodb = client("dynamodb")
-    for operation in ("GetItem", "UpdateItem"):
+    for operation in ("GetItem", "UpdateItem", "Query"):
         answer(dynamodb, operation, refusal("ProvisionedThroughputExceededException"))
 
-    with pytest.raises(DependencyUnavailable, match=r"DynamoDB refused .*Item: Provisioned"):
+    with pytest.raises(DependencyUnavailable, match=r"DynamoDB refused \w+: Provisioned"):
         call(Records(dynamodb, "requests"))
 
 
@@ -284,6 +325,148 @@ def test_a_table_that_does_not_answer_is_unavailable(call: Callable[[Records], A
 
     with pytest.raises(DependencyUnavailable, match="DynamoDB did not answer"):
         call(Records(dynamodb, "requests"))
+
+
+def marked(records: Records) -> None:
+    records.mark_published("CHG1", EXECUTION)
+
+
+UPDATES: dict[str, tuple[list[Callable[[Records], Any]], Callable[[Records], Any]]] = {
+    "claim": ([], lambda records: records.claim(REQUEST, EXECUTION)),
+    "claim of the dead": (
+        [claim],
+        lambda records: records.claim(REQUEST, OTHER_EXECUTION, dead_execution=EXECUTION),
+    ),
+    "announce": ([claim], announce),
+    "close with a key": (
+        [claim, announce],
+        lambda records: records.close_attempt("CHG1", 1, key_arn()),
+    ),
+    "close without a key": (
+        [claim, announce],
+        lambda records: records.close_attempt("CHG1", 1, None),
+    ),
+    "finish": ([claim], lambda records: finish(records, Status.CREATED)),
+    "finish without a claim": ([], lambda records: finish(records, Status.FAILED)),
+    "mark as published": ([claim, lambda records: finish(records, Status.CREATED)], marked),
+    "refuse": ([], refuse),
+}
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize("name", UPDATES)
+def test_an_update_that_is_sent_twice_is_as_good_as_once(name: str, records: Records) -> None:
+    before, update = UPDATES[name]
+    for step in before:
+        step(records)
+
+    first, once = update(records), records.get("CHG1")
+    second, twice = update(records), records.get("CHG1")
+
+    assert once
+    assert (second, twice) == (first, once)
+
+
+def test_an_announcement_is_told_from_anothers_by_its_token(records: Records) -> None:
+    claim(records)
+    announce(records, token="mine")
+
+    assert announce(records, token="mine")
+    assert not announce(records, token="anothers")
+
+
+def test_an_attempt_is_not_closed_with_another_key_than_the_recorded(records: Records) -> None:
+    claim(records)
+    announce(records)
+    records.close_attempt("CHG1", 1, key_arn())
+
+    for made in (key_arn(key_id="mrk-other"), None):
+        with pytest.raises(PrimaryKeyUnconfirmed, match="another attempt or another key"):
+            records.close_attempt("CHG1", 1, made)
+
+    record = records.get("CHG1")
+    assert record
+    assert record.key_arn == key_arn()
+
+
+@pytest.mark.parametrize("status", [Status.CREATED, Status.FAILED])
+def test_an_outcome_counts_as_published_once_it_is_marked(status: Status, records: Records) -> None:
+    claim(records)
+    finish(records, status)
+
+    marked(records)
+
+    record = records.get("CHG1")
+    assert record
+    assert (record.status, record.published) == (status, True)
+
+
+def test_a_request_in_progress_or_of_another_execution_is_not_marked(records: Records) -> None:
+    claim(records)
+    marked(records)
+    in_progress = records.get("CHG1")
+    finish(records, Status.FAILED)
+    records.mark_published("CHG1", OTHER_EXECUTION)
+    anothers = records.get("CHG1")
+
+    assert in_progress
+    assert anothers
+    assert (in_progress.published, anothers.published) == (False, False)
+
+
+def test_a_request_that_is_claimed_again_is_not_published_any_more(records: Records) -> None:
+    claim(records)
+    finish(records, Status.FAILED)
+    marked(records)
+
+    record = claim(records, OTHER_EXECUTION)
+
+    assert record
+    assert not record.published
+
+
+def test_a_request_is_unfinished_until_its_outcome_is_published(records: Records) -> None:
+    def unfinished() -> list[Record]:
+        return list(records.unfinished())
+
+    before = unfinished()
+    claim(records)
+    claimed = unfinished()
+    finish(records, Status.FAILED)
+    finished = unfinished()
+    marked(records)
+    published = unfinished()
+    claim(records, OTHER_EXECUTION)
+    again = unfinished()
+
+    assert (before, published) == ([], [])
+    assert [record.status for record in claimed] == [Status.IN_PROGRESS]
+    assert [record.status for record in finished] == [Status.FAILED]
+    assert again == [records.get("CHG1")]
+
+
+def test_unfinished_requests_are_found_oldest_first_and_page_by_page(
+    records: Records, clock: Clock
+) -> None:
+    for request_id in ("CHG3", "CHG1", "CHG2"):
+        records.claim(request_of(requestId=request_id), EXECUTION)
+        clock.move(seconds=1)
+    dynamodb = client("dynamodb")
+    on(
+        dynamodb,
+        "provide-client-params.dynamodb.Query",
+        lambda params, **_: {**params, "Limit": 1},
+    )
+
+    found = [record.request_id for record in records.unfinished()]
+
+    assert found == ["CHG3", "CHG1", "CHG2"]
+
+
+def test_a_refused_request_is_not_unfinished(records: Records) -> None:
+    refuse(records)
+
+    assert list(records.unfinished()) == []
 
 
 def test_a_record_is_read_consistently(records: Records) -> None:

@@ -12,8 +12,8 @@ REGION = "eu-west-1"
 REQUEST = request_of(replicas=[{"region": REGION}])
 
 
-def metadata(state: str) -> dict[str, Any]:
-    return {"Arn": key_arn(REGION), "KeyState": state}
+def metadata(state: str, origin: str = "AWS_KMS") -> dict[str, Any]:
+    return {"Arn": key_arn(REGION), "KeyState": state, "Origin": origin}
 
 
 def ensure() -> dict[str, Any]:
@@ -75,6 +75,28 @@ def test_a_replica_on_its_way_out_comes_back(state: str, writes: list[str]) -> N
 
     assert (key["keyState"], key["fresh"]) == ("Enabled", False)
     assert calls[1:] == [(name, {"KeyId": key_arn(REGION)}) for name in writes]
+
+
+@pytest.mark.parametrize(
+    ("state", "brought_back", "writes"),
+    [
+        ("PendingImport", "PendingImport", ["CancelKeyDeletion"]),
+        ("Disabled", "Enabled", ["CancelKeyDeletion", "EnableKey"]),
+    ],
+)
+def test_a_key_of_imported_material_comes_back_as_kms_says_it_is(
+    state: str, brought_back: str, writes: list[str]
+) -> None:
+    kms = client("kms", REGION)
+    looks = [{"KeyMetadata": metadata(s, "EXTERNAL")} for s in ("PendingDeletion", state)]
+    answer(kms, "DescribeKey", *looks)
+    answer(kms, "CancelKeyDeletion", {})
+    answer(kms, "EnableKey", {})
+    calls = calls_of(kms)
+
+    assert bring_back(kms, key_arn(REGION))["KeyState"] == brought_back
+
+    assert [name for name, _ in calls if name != "DescribeKey"] == writes
 
 
 @pytest.mark.usefixtures("aws")

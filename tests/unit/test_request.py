@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from provisioner.errors import RequestRejected
-from provisioner.request import parse_request
+from provisioner.request import MAX_PROBLEMS_BYTES, parse_request
 from tests.key_kinds import KEY_KINDS
 from tests.unit.samples import (
     ADMIN,
@@ -219,15 +219,25 @@ def test_what_is_no_number_in_json_is_refused(field: str, number: float) -> None
     assert problems_of(document_of(**{field: inside[field]})) != []
 
 
-def test_a_refusal_lists_at_most_500_problems_and_says_how_many_are_left() -> None:
-    problems = problems_of(document_of(**{f"field-{n}": n for n in range(620)}))
+@pytest.mark.parametrize("width", [8, 200])
+def test_a_refusal_is_bounded_by_its_bytes_and_says_how_many_problems_are_left(width: int) -> None:
+    problems = problems_of(document_of(**{f"{n:0{width}}": n for n in range(1200)}))
 
-    assert len(problems) == 501
-    assert problems[-1] == {
+    *kept, last = problems
+    assert last == {
         "path": "",
         "code": "TOO_MANY_PROBLEMS",
-        "message": "There are 120 more problems like these.",
+        "message": f"There are {1200 - len(kept)} more problems like these.",
     }
+    size = sum(len(json.dumps(problem)) for problem in kept)
+    assert size <= MAX_PROBLEMS_BYTES < size + len(json.dumps(kept[0]))
+
+
+def test_a_refusal_that_fits_lists_every_problem() -> None:
+    problems = problems_of(document_of(**{f"field-{n}": n for n in range(500)}))
+
+    assert {problem["code"] for problem in problems} == {"UNKNOWN_FIELD"}
+    assert len(problems) == 500
 
 
 def test_the_path_of_a_long_name_is_cut() -> None:
