@@ -1,0 +1,46 @@
+"""What AWS answers instead of a result, as botocore raises it."""
+
+from types import SimpleNamespace
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+
+class AlreadyExistsException(ClientError):  # type: ignore[misc]  # botocore has no types
+    """KMS: the alias or the replica key is there already."""
+
+
+class NotFoundException(ClientError):  # type: ignore[misc]
+    """KMS: no such key or alias."""
+
+
+class ExecutionAlreadyExists(ClientError):  # type: ignore[misc]
+    """Step Functions: that name was used with other input."""
+
+
+class ExecutionDoesNotExist(ClientError):  # type: ignore[misc]
+    """Step Functions: no such execution."""
+
+
+_CLASSES = {
+    kind.__name__: kind
+    for kind in (
+        AlreadyExistsException,
+        NotFoundException,
+        ExecutionAlreadyExists,
+        ExecutionDoesNotExist,
+    )
+}
+EXCEPTIONS = SimpleNamespace(**_CLASSES)
+"""What every client has as `exceptions`."""
+
+
+def refusal(code: str, operation: str, *, status: int = 400, **more: Any) -> Exception:
+    """Make the error of an answered call; `more` goes beside `Error` in the response."""
+    response = {
+        "Error": {"Code": code, "Message": f"{code} for {operation}."},
+        "ResponseMetadata": {"HTTPStatusCode": status},
+        **more,
+    }
+    error: Exception = _CLASSES.get(code, ClientError)(response, operation)
+    return error

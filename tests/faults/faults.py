@@ -1,0 +1,135 @@
+"""What can go wrong at a call to AWS, and the network on which it does.
+
+A schedule says at which call of it what goes wrong. Calls are counted from 0 through everything
+that happens, also in the further executions that a fault brings about.
+"""
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Any
+
+from botocore.exceptions import (
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    ReadTimeoutError,
+)
+
+from tests.faults.aws import Aws, Call, Network
+from tests.faults.errors import refusal
+from tests.faults.workflow import INVOCATION, ProcessDied
+
+
+class Fault(StrEnum):
+    """One thing that goes wrong; `AFTER` stands for: when the call has had its effect."""
+
+    REFUSED = "refused"
+    THROTTLED = "throttled"
+    UNREACHABLE = "never sent, since no connection came about"
+    BROKEN = "answered with a 5xx"
+    BROKEN_AFTER = "done, then answered with a 5xx"
+    SILENT = "not done and never answered"
+    SILENT_AFTER = "done, then never answered"
+    RESET_AFTER = "done, then the connection was reset"
+    KILLED = "never sent, since the process died"
+    KILLED_AFTER = "done, then the process died"
+    REDELIVERED = "preceded by a whole execution of the same event"
+    STOPPED = "preceded by the end of its execution and a whole execution of the same event"
+
+
+Schedule = tuple[tuple[int, Fault], ...]
+
+_AFTER = {Fault.BROKEN_AFTER, Fault.SILENT_AFTER, Fault.RESET_AFTER, Fault.KILLED_AFTER}
+_TWO_EXECUTIONS = {Fault.REDELIVERED, Fault.STOPPED}
+_URL = "https://aws.test"
+
+
+def kinds_at(call: Call) -> list[Fault]:
+    """List every fault that can happen at a call. A read has no effect that could come first."""
+    return [fault for fault in Fault if not (call.is_read and fault in _AFTER)]
+
+
+def distinct_kinds_at(call: Call) -> list[Fault]:
+    """List the faults between which the code under test can tell a difference.
+
+    - No answer, a 5xx and a reset end in one error class (`KmsUnavailable`,
+      `DependencyUnavailable`, `IdempotencyPersistenceLayerError`), and nothing but its text is
+      different. `BROKEN` and `BROKEN_AFTER` stand for them. Only at CreateKey is a call that was
+      never sent something else.
+    - Every refusal of another service than KMS ends in that same class.
+
+    `test_merged_faults_make_no_difference` shows it.
+    """
+    merged = {Fault.SILENT, Fault.SILENT_AFTER, Fault.RESET_AFTER}
+    if call.operation != "CreateKey":
+        merged.add(Fault.UNREACHABLE)
+    if call.service != "kms":
+        merged |= {Fault.REFUSED, Fault.THROTTLED}
+    return [fault for fault in kinds_at(call) if fault not in merged]
+
+
+class FaultyNetwork(Network):
+    """Makes a schedule's faults happen, until it is mended.
+
+    `deliver` delivers the event again and runs the execution to its end. `calls` are those that
+    the schedule counts.
+    """
+
+    def __init__(self, aws: Aws, schedule: Schedule, deliver: Callable[[], None]) -> None:
+        self._aws = aws
+        self._faults: Mapping[int, Fault] = dict(schedule)
+        self._deliver = deliver
+        self._mended = False
+        self.calls: list[Call] = []
+
+    def mend(self) -> None:
+        """Let nothing go wrong, and count nothing, from now on."""
+        self._mended = True
+
+    def carry(self, call: Call, effect: Callable[[], Any]) -> Any:
+        invocation = INVOCATION.get()
+        fault = self._next(call)
+        while fault in _TWO_EXECUTIONS:
+            if fault == Fault.STOPPED and invocation.execution:
+                invocation.execution.status = "ABORTED"
+            self._deliver()
+            # The call is still to be made, so it has another place in the count.
+            fault = self._next(call)
+        invocation.die_if_out_of_time()
+        return effect() if fault is None else go_wrong(call, effect, fault)
+
+    def _next(self, call: Call) -> Fault | None:
+        if self._mended:
+            return None
+        self.calls.append(call)
+        return self._faults.get(len(self.calls) - 1)
+
+
+def go_wrong(call: Call, effect: Callable[[], Any], fault: Fault) -> Any:
+    """Make a call that ends with a fault."""
+    if fault in _AFTER:
+        # A refusal or a failed condition is an answer without an effect: it is what gets lost.
+        try:
+            effect()
+        except Exception as answer:  # noqa: BLE001  # whatever the service answers
+            del answer
+    if fault in (Fault.KILLED, Fault.KILLED_AFTER):
+        raise ProcessDied("Runtime.ExitError")
+    raise _error(call, fault)
+
+
+def _error(call: Call, fault: Fault) -> Exception:
+    if fault in (Fault.BROKEN, Fault.BROKEN_AFTER):
+        code = {"kms": "KMSInternalException"}.get(call.service, "InternalServerError")
+        return refusal(code, call.operation, status=500)
+    if fault == Fault.REFUSED:
+        return refusal("AccessDeniedException", call.operation)
+    if fault == Fault.THROTTLED:
+        return refusal("ThrottlingException", call.operation)
+    kinds: dict[Fault, Any] = {
+        Fault.UNREACHABLE: ConnectTimeoutError,
+        Fault.SILENT: ReadTimeoutError,
+        Fault.SILENT_AFTER: ReadTimeoutError,
+        Fault.RESET_AFTER: ConnectionClosedError,
+    }
+    error: Exception = kinds[fault](endpoint_url=_URL)
+    return error

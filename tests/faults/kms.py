@@ -1,0 +1,257 @@
+"""A stand-in for KMS, as strict as KMS about multi-Region keys.
+
+https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html has the table of what each
+state allows.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from tests.faults.errors import refusal
+
+ACCOUNT = "111122223333"
+_LEAVING = ("PendingDeletion", "PendingReplicaDeletion")
+Tags = list[dict[str, str]]
+
+
+@dataclass
+class Key:
+    """One Region's key. `enabled_at` ends its time as `Creating`."""
+
+    arn: str
+    region: str
+    created_at: float
+    enabled_at: float
+    facts: dict[str, str]
+    description: str
+    policy: str
+    tags: dict[str, str]
+    disabled: bool = False
+    leaving: bool = False
+    rotation_days: int | None = None
+    ever_had_alias: bool = False
+
+    @property
+    def key_id(self) -> str:
+        return self.arn.rsplit("/", 1)[1]
+
+
+@dataclass
+class Kms:
+    """All Regions. `keys` holds every key that ever existed, by its ARN, the oldest first."""
+
+    clock: Callable[[], float]
+    creating_seconds: float = 4
+    keys: dict[str, Key] = field(default_factory=dict)
+    aliases: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def primaries(self) -> list[Key]:
+        """List the primary keys that ever existed."""
+        return [key for key in self.keys.values() if key.facts["type"] == "PRIMARY"]
+
+    def replicas_of(self, primary: Key) -> list[Key]:
+        """List the replica keys of a primary."""
+        return [
+            key for key in self.keys.values() if key.key_id == primary.key_id and key is not primary
+        ]
+
+    def state_of(self, key: Key) -> str:
+        if key.leaving:
+            waits = key.facts["type"] == "PRIMARY" and self.replicas_of(key)
+            return "PendingReplicaDeletion" if waits else "PendingDeletion"
+        if self.clock() < key.enabled_at:
+            return "Creating"
+        return "Disabled" if key.disabled else "Enabled"
+
+
+class KmsInRegion:
+    """What a client of one Region can call."""
+
+    def __init__(self, kms: Kms, region: str) -> None:
+        self._kms = kms
+        self._region = region
+
+    def create_key(
+        self,
+        *,
+        MultiRegion: bool,
+        KeySpec: str,
+        KeyUsage: str,
+        Origin: str,
+        Description: str,
+        Policy: str,
+        Tags: Tags,
+    ) -> dict[str, Any]:
+        """Make another key each time: there is no client token."""
+        assert MultiRegion
+        _check_policy(Policy, "CreateKey")
+        key_id = f"mrk-{len(self._kms.primaries()) + 1:032x}"
+        facts = {"type": "PRIMARY", "spec": KeySpec, "usage": KeyUsage, "origin": Origin}
+        key = self._add(key_id, facts, Description, Policy, Tags, seconds=0)
+        return {"KeyMetadata": self._metadata(key)}
+
+    def replicate_key(
+        self, *, KeyId: str, ReplicaRegion: str, Description: str, Policy: str, Tags: Tags
+    ) -> dict[str, Any]:
+        primary = self._key(KeyId, "ReplicateKey")
+        if primary.facts["type"] != "PRIMARY":
+            raise refusal("UnsupportedOperationException", "ReplicateKey")
+        if primary.disabled and not primary.leaving:
+            raise refusal("DisabledException", "ReplicateKey")
+        self._require(primary, "ReplicateKey", "Enabled")
+        if ReplicaRegion == self._region:
+            raise refusal("ValidationException", "ReplicateKey")
+        there = KmsInRegion(self._kms, ReplicaRegion)
+        if there._arn(primary.key_id) in self._kms.keys:
+            raise refusal("AlreadyExistsException", "ReplicateKey")
+        _check_policy(Policy, "ReplicateKey")
+        facts = {**primary.facts, "type": "REPLICA"}
+        replica = there._add(
+            primary.key_id, facts, Description, Policy, Tags, seconds=self._kms.creating_seconds
+        )
+        return {"ReplicaKeyMetadata": there._metadata(replica)}
+
+    def describe_key(self, *, KeyId: str) -> dict[str, Any]:
+        arn = self._kms.aliases.get((self._region, KeyId), KeyId)
+        return {"KeyMetadata": self._metadata(self._key(arn, "DescribeKey"))}
+
+    def create_alias(self, *, AliasName: str, TargetKeyId: str) -> None:
+        key = self._key(TargetKeyId, "CreateAlias")
+        self._forbid(key, "CreateAlias", *_LEAVING)
+        if (self._region, AliasName) in self._kms.aliases:
+            raise refusal("AlreadyExistsException", "CreateAlias")
+        self._kms.aliases[self._region, AliasName] = key.arn
+        key.ever_had_alias = True
+
+    def delete_alias(self, *, AliasName: str) -> None:
+        if self._kms.aliases.pop((self._region, AliasName), None) is None:
+            raise refusal("NotFoundException", "DeleteAlias")
+
+    def list_aliases(self, *, KeyId: str, Limit: int) -> dict[str, Any]:
+        key = self._key(KeyId, "ListAliases")
+        names = [name for (_, name), target in self._kms.aliases.items() if target == key.arn]
+        return {"Aliases": [{"AliasName": name} for name in names[:Limit]]}
+
+    def schedule_key_deletion(self, *, KeyId: str, PendingWindowInDays: int) -> None:
+        assert 7 <= PendingWindowInDays <= 30
+        key = self._key(KeyId, "ScheduleKeyDeletion")
+        self._forbid(key, "ScheduleKeyDeletion", *_LEAVING)
+        key.leaving = True
+
+    def cancel_key_deletion(self, *, KeyId: str) -> None:
+        key = self._key(KeyId, "CancelKeyDeletion")
+        self._require(key, "CancelKeyDeletion", *_LEAVING)
+        key.leaving, key.disabled = False, True
+
+    def enable_key(self, *, KeyId: str) -> None:
+        key = self._key(KeyId, "EnableKey")
+        self._require(key, "EnableKey", "Enabled", "Disabled")
+        key.disabled = False
+
+    def list_resource_tags(self, *, KeyId: str) -> dict[str, Any]:
+        tags = self._key(KeyId, "ListResourceTags").tags
+        return {"Tags": [{"TagKey": name, "TagValue": value} for name, value in tags.items()]}
+
+    def tag_resource(self, *, KeyId: str, Tags: Tags) -> None:
+        key = self._key(KeyId, "TagResource")
+        self._forbid(key, "TagResource", *_LEAVING)
+        key.tags.update(_tags(Tags))
+
+    def get_key_policy(self, *, KeyId: str) -> dict[str, Any]:
+        return {"Policy": self._key(KeyId, "GetKeyPolicy").policy}
+
+    def put_key_policy(self, *, KeyId: str, Policy: str) -> None:
+        _check_policy(Policy, "PutKeyPolicy")
+        self._key(KeyId, "PutKeyPolicy").policy = Policy
+
+    def update_key_description(self, *, KeyId: str, Description: str) -> None:
+        key = self._key(KeyId, "UpdateKeyDescription")
+        self._forbid(key, "UpdateKeyDescription", *_LEAVING)
+        key.description = Description
+
+    def get_key_rotation_status(self, *, KeyId: str) -> dict[str, Any]:
+        days = self._key(KeyId, "GetKeyRotationStatus").rotation_days
+        return {"KeyRotationEnabled": bool(days), "RotationPeriodInDays": days or 365}
+
+    def enable_key_rotation(self, *, KeyId: str, RotationPeriodInDays: int) -> None:
+        key = self._key(KeyId, "EnableKeyRotation")
+        if key.facts["type"] != "PRIMARY":
+            raise refusal("UnsupportedOperationException", "EnableKeyRotation")
+        self._require(key, "EnableKeyRotation", "Enabled")
+        key.rotation_days = RotationPeriodInDays
+
+    def _arn(self, key_id: str) -> str:
+        return f"arn:aws:kms:{self._region}:{ACCOUNT}:key/{key_id}"
+
+    def _add(
+        self,
+        key_id: str,
+        facts: dict[str, str],
+        description: str,
+        policy: str,
+        tags: Tags,
+        *,
+        seconds: float,
+    ) -> Key:
+        now = self._kms.clock()
+        key = Key(
+            arn=self._arn(key_id),
+            region=self._region,
+            created_at=now,
+            enabled_at=now + seconds,
+            facts=facts,
+            description=description,
+            policy=policy,
+            tags=_tags(tags),
+        )
+        self._kms.keys[key.arn] = key
+        return key
+
+    def _key(self, arn: str, operation: str) -> Key:
+        key = self._kms.keys.get(arn)
+        if key is None or key.region != self._region:
+            raise refusal("NotFoundException", operation)
+        return key
+
+    def _require(self, key: Key, operation: str, *states: str) -> None:
+        if self._kms.state_of(key) not in states:
+            raise refusal("KMSInvalidStateException", operation)
+
+    def _forbid(self, key: Key, operation: str, *states: str) -> None:
+        if self._kms.state_of(key) in states:
+            raise refusal("KMSInvalidStateException", operation)
+
+    def _metadata(self, key: Key) -> dict[str, Any]:
+        same_set = [other for other in self._kms.keys.values() if other.key_id == key.key_id]
+        listed = [{"Arn": other.arn, "Region": other.region} for other in same_set]
+        return {
+            "Arn": key.arn,
+            "KeyId": key.key_id,
+            "KeyState": self._kms.state_of(key),
+            "KeySpec": key.facts["spec"],
+            "KeyUsage": key.facts["usage"],
+            "Origin": key.facts["origin"],
+            "Description": key.description,
+            "CreationDate": datetime.fromtimestamp(key.created_at, UTC),
+            "MultiRegionConfiguration": {
+                "MultiRegionKeyType": key.facts["type"],
+                "PrimaryKey": listed[0],
+                "ReplicaKeys": listed[1:],
+            },
+        }
+
+
+def _tags(tags: Tags) -> dict[str, str]:
+    found = {tag["TagKey"]: tag["TagValue"] for tag in tags}
+    assert len(found) == len(tags) <= 50
+    return found
+
+
+def _check_policy(text: str, operation: str) -> None:
+    """Refuse a policy that would lock its own account out."""
+    root = {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
+    if not any(s["Principal"] == root for s in json.loads(text)["Statement"]):
+        raise refusal("MalformedPolicyDocumentException", operation)

@@ -1,0 +1,209 @@
+"""One request under one schedule of faults, from its first sending to the sweep afterwards."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from tests.faults import wiring, workflow
+from tests.faults.aws import Aws, Call, Execution
+from tests.faults.faults import FaultyNetwork, Schedule
+from tests.faults.kms import ACCOUNT
+from tests.faults.workflow import functions
+
+REQUEST_ID = "CHG0031337"
+
+
+def _policy(user: str) -> dict[str, Any]:
+    root, user_arn = f"arn:aws:iam::{ACCOUNT}:root", f"arn:aws:iam::{ACCOUNT}:role/{user}"
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Principal": {"AWS": root}, "Action": "kms:*", "Resource": "*"},
+            {
+                "Effect": "Allow",
+                "Principal": {"AWS": user_arn},
+                "Action": "kms:Decrypt",
+                "Resource": "*",
+            },
+        ],
+    }
+
+
+REQUEST: dict[str, Any] = {
+    "requestId": REQUEST_ID,
+    "primaryRegion": "us-east-1",
+    "alias": "alias/payments/cards",
+    "description": "Card data",
+    "tags": {"team": "payments"},
+    "policy": {"document": _policy("CardService")},
+    "replicas": [
+        {"region": "eu-west-1"},
+        {
+            "region": "us-west-2",
+            "alias": "alias/payments/cards-us",
+            "description": None,
+            "tags": {"team": "payments-us"},
+            "policy": {"document": _policy("CardServiceUs")},
+        },
+    ],
+}
+
+# By Region: alias, description, the caller's tags, policy.
+_WANTED: dict[str, tuple[str, str, dict[str, str], dict[str, Any]]] = {
+    region: ("alias/payments/cards", "Card data", {"team": "payments"}, _policy("CardService"))
+    for region in ("us-east-1", "eu-west-1")
+} | {
+    "us-west-2": (
+        "alias/payments/cards-us",
+        "",
+        {"team": "payments-us"},
+        _policy("CardServiceUs"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of a schedule: the calls in which faults could happen, and what is wrong."""
+
+    schedule: Schedule
+    calls: list[Call]
+    problems: list[str]
+    aws: Aws
+
+    def __str__(self) -> str:
+        places = [f"call {n} ({self.calls[n]}) {fault}" for n, fault in self.schedule]
+        return " and ".join(places or ["no fault"]) + ": " + "; ".join(self.problems)
+
+
+class Scenario:
+    """The request, sent over a network with faults."""
+
+    def __init__(
+        self,
+        schedule: Schedule = (),
+        *,
+        aws: Aws | None = None,
+        document: dict[str, Any] | None = None,
+        definition: dict[str, Any] | None = None,
+    ) -> None:
+        self.aws = aws or Aws()
+        self.document = document or REQUEST
+        self.definition = definition
+        self.schedule = schedule
+        self.network = FaultyNetwork(self.aws, schedule, self.deliver)
+        self.aws.network = self.network
+        wiring.use(self.aws)
+
+    def deliver(self) -> None:
+        """Deliver the event: one more execution, run to its end."""
+        self.run(self.aws.new_execution(self.document))
+
+    def run(self, execution: Execution) -> None:
+        workflow.run(self.aws, execution, self.definition)
+
+    def sweep(self) -> None:
+        """Run the sweeper, and whatever it starts."""
+        functions()["SweepFunction"].invoke(self.aws, "SweepFunction", {})
+        while self.aws.to_run:
+            self.run(self.aws.to_run.pop())
+
+    def play(self) -> Report:
+        """Send the request; again if it did not succeed; once more after faults; sweep later."""
+        self.deliver()
+        for mended in (False, True):
+            if mended:
+                self.network.mend()
+            if not is_created(self.aws):
+                self.deliver()
+        self.aws.time += wiring.QUIET_SECONDS + 1
+        self.sweep()
+        return Report(self.schedule, self.network.calls, problems(self.aws), self.aws)
+
+
+def is_created(aws: Aws) -> bool:
+    """Whether the request is recorded as created, and that was published."""
+    record = aws.dynamodb.tables["requests"].get(REQUEST_ID, {})
+    return record.get("status") == {"S": "CREATED"} and "publishedAt" in record
+
+
+def problems(aws: Aws) -> list[str]:
+    """Say what is not as it has to be once everything has come to rest."""
+    found = list(aws.violations)
+    keys = aws.kms.primaries()
+    # An effect shows itself within the quiet period here, so there is no reason for a second key.
+    if len(keys) != 1:
+        found.append(f"{len(keys)} keys were created")
+    return [*found, *problems_of_the_rest(aws), *surplus_problems(aws)]
+
+
+def surplus_problems(aws: Aws) -> list[str]:
+    """Say what is wrong with the keys that the record does not know."""
+    told = {
+        event.detail["keyArn"]
+        for event in aws.events
+        if event.detail_type == "Multi-Region Key Finding" and event.detail["kind"] == "SURPLUS_KEY"
+    }
+    recorded = recorded_key(aws)
+    found = []
+    for key in aws.kms.primaries():
+        if key.arn != recorded and key.ever_had_alias:
+            found.append(f"{key.arn} is surplus and had an alias")
+        if (key.arn != recorded) != (key.arn in told):
+            found.append(f"{key.arn}: {recorded} is recorded and the sweep found {told}")
+    return found
+
+
+def recorded_key(aws: Aws) -> str | None:
+    item = aws.dynamodb.tables["requests"].get(REQUEST_ID, {})
+    return item.get("keyArn", {}).get("S")
+
+
+def problems_of_the_rest(aws: Aws) -> list[str]:
+    """Say what is wrong with the record, with what was told, and with the key that is recorded."""
+    found = []
+    item = aws.dynamodb.tables["requests"].get(REQUEST_ID, {})
+    if not is_created(aws) or "unfinished" in item or "attemptOpen" in item:
+        found.append(f"the record is {item}")
+    if any(execution.status == "RUNNING" for execution in aws.executions.values()):
+        found.append("an execution never ended")
+    created = [e.detail for e in aws.events if e.detail_type == "Multi-Region Key Created"]
+    if len({detail["outcomeId"] for detail in created}) != 1:
+        found.append(f"Created was told {len(created)} times")
+    elif _is_taken_back(aws):
+        found.append("FAILED was told after CREATED")
+    arn = recorded_key(aws)
+    if arn is None:
+        return [*found, "no key is recorded"]
+    facts = {d["key"]["primary"]["arn"] for d in created}
+    if facts != {arn} or json.loads(item["key"]["S"])["primary"]["arn"] != arn:
+        found.append(f"{facts} was told, {arn} is recorded")
+    return found + [p for region in _WANTED if (p := _problem_in(aws, region, arn))]
+
+
+def _is_taken_back(aws: Aws) -> bool:
+    """Whether a failure was told after the success.
+
+    Of an execution that was stopped by force, the function that still runs may tell its outcome
+    late, and the execution that takes its place may fail where it had succeeded.
+    """
+    statuses = [event.detail["status"] for event in aws.events if "status" in event.detail]
+    is_stopped = any(execution.status == "ABORTED" for execution in aws.executions.values())
+    return not is_stopped and "FAILED" in statuses[statuses.index("CREATED") :]
+
+
+def _problem_in(aws: Aws, region: str, primary_arn: str) -> str | None:
+    """Compare one Region's key with what the request asks for."""
+    key = aws.kms.keys.get(primary_arn.replace("us-east-1", region))
+    if key is None:
+        return f"there is no key in {region}"
+    alias, description, tags, policy = _WANTED[region]
+    is_as_asked = (
+        aws.kms.state_of(key) == "Enabled"
+        and aws.kms.aliases.get((region, alias)) == key.arn
+        and key.description == description
+        and tags.items() <= key.tags.items()
+        and (key.tags["mrk:request-id"], key.tags["mrk:stack"]) == (REQUEST_ID, "mrk")
+        and json.loads(key.policy) == policy
+    )
+    return None if is_as_asked else f"the key in {region} is not as asked: {key}"

@@ -1,0 +1,48 @@
+"""What is left where an assumption breaks, and where a failed request takes its keys back."""
+
+from typing import Any
+
+from tests.faults import wiring
+from tests.faults.aws import Aws
+from tests.faults.enumeration import singles
+from tests.faults.scenario import (
+    REQUEST,
+    Report,
+    Scenario,
+    is_created,
+    problems_of_the_rest,
+    surplus_problems,
+)
+
+_LATE = wiring.QUIET_SECONDS + 600
+
+
+def test_a_key_that_shows_itself_after_the_quiet_period_is_found_and_never_had_an_alias() -> None:
+    with_two_keys = []
+    for single in singles():
+        scenario = Scenario((single,), aws=Aws(visible_after=_LATE))
+        report = scenario.play()
+        scenario.aws.time += _LATE
+        scenario.sweep()
+
+        assert scenario.aws.violations == [], str(report)
+        assert problems_of_the_rest(scenario.aws) == [], str(report)
+        assert surplus_problems(scenario.aws) == [], str(report)
+        if len(scenario.aws.kms.primaries()) > 1:
+            with_two_keys.append(report.calls[single[0]].operation)
+
+    # The assumption matters: without it, attempts whose answer got lost leave a key behind.
+    assert "CreateKey" in with_two_keys
+
+
+def test_a_request_that_wants_roll_back_comes_back_whole_after_every_fault() -> None:
+    document: dict[str, Any] = {**REQUEST, "onFailure": "ROLL_BACK"}
+    rolled_back = 0
+    for single in singles():
+        report: Report = Scenario((single,), document=document).play()
+
+        assert report.problems == [], str(report)
+        assert is_created(report.aws)
+        rolled_back += any(c.operation == "ScheduleKeyDeletion" for c in report.calls)
+
+    assert rolled_back > 0

@@ -1,0 +1,64 @@
+"""What exactly-once costs where nothing goes wrong: a creation with two replicas."""
+
+from collections import Counter
+
+from tests.faults.scenario import REQUEST, Scenario
+
+REPLICAS = len(REQUEST["replicas"])
+
+
+def test_kms_is_called_as_little_as_a_key_set_needs() -> None:
+    calls = Counter(
+        (call.operation, call.is_read) for call in Scenario().play().calls if call.service == "kms"
+    )
+
+    writes = {operation: times for (operation, is_read), times in calls.items() if not is_read}
+    assert writes == {
+        "CreateKey": 1,
+        "ReplicateKey": REPLICAS,
+        "CreateAlias": 1 + REPLICAS,
+    }
+    # Whether the alias is free, each replica once, and the finished key set.
+    assert {o: n for (o, is_read), n in calls.items() if is_read} == {"DescribeKey": 2 + REPLICAS}
+
+
+def test_dynamodb_is_called_eight_times() -> None:
+    calls = Counter(c.operation for c in Scenario().play().calls if c.service == "dynamodb")
+
+    # Claim, read, announce, close, finish, mark published; and Powertools' two around the last.
+    assert calls == {"UpdateItem": 6, "GetItem": 1, "PutItem": 1}
+
+
+def test_nothing_else_is_called_but_the_event_bus_once() -> None:
+    calls = Scenario().play().calls
+
+    assert [c.operation for c in calls if c.service not in ("kms", "dynamodb")] == ["PutEvents"]
+
+
+def test_a_request_that_is_sent_again_writes_nothing_and_tells_nothing() -> None:
+    scenario = Scenario()
+    scenario.deliver()
+    events, before = list(scenario.aws.events), len(scenario.network.calls)
+    table = {key: dict(item) for key, item in scenario.aws.dynamodb.tables["requests"].items()}
+
+    scenario.deliver()
+
+    # The claim that is refused already shows the record.
+    assert [str(call) for call in scenario.network.calls[before:]] == [
+        "dynamodb UpdateItem in us-east-1"
+    ]
+    assert scenario.aws.events == events
+    assert scenario.aws.dynamodb.tables["requests"] == table
+
+
+def test_other_content_under_the_same_id_is_refused_and_touches_nothing() -> None:
+    scenario = Scenario()
+    scenario.deliver()
+    before = len(scenario.network.calls)
+    table = {key: dict(item) for key, item in scenario.aws.dynamodb.tables["requests"].items()}
+
+    scenario.run(scenario.aws.new_execution({**REQUEST, "description": "Something else"}))
+
+    assert {c.service for c in scenario.network.calls[before:]} == {"dynamodb", "events"}
+    assert scenario.aws.dynamodb.tables["requests"] == table
+    assert scenario.aws.events[-1].detail["errors"][0]["code"] == "REQUEST_CONFLICT"

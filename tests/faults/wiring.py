@@ -1,0 +1,111 @@
+"""The one place where the functions are given the clock, the randomness and the AWS of a test."""
+
+import datetime as real_datetime
+import importlib
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+from aws_lambda_powertools.utilities.idempotency import base as idempotency
+from aws_lambda_powertools.utilities.idempotency.persistence import base, datarecord, dynamodb
+
+from provisioner import clients, clock, settings
+from provisioner.telemetry import logger, metrics
+from tests.faults.aws import HOME, STATE_MACHINE, Aws, Client
+from tests.faults.kms import ACCOUNT
+
+QUIET_SECONDS = 900
+
+_ENVIRONMENT = {
+    "AWS_REGION": HOME,
+    "AWS_DEFAULT_REGION": HOME,
+    "STACK_NAME": "mrk",
+    "PARTITION": "aws",
+    "ACCOUNT_ID": ACCOUNT,
+    "ALLOWED_REGIONS": "*",
+    "DELETION_WINDOW_DAYS": "7",
+    "QUIET_PERIOD_SECONDS": str(QUIET_SECONDS),
+    "SWEEPER_MAY_DELETE": "false",
+    "REQUESTS_TABLE": "requests",
+    "IDEMPOTENCY_TABLE": "idempotency",
+    "EVENT_BUS": "mrk-keys",
+    "STATE_MACHINE_ARN": STATE_MACHINE,
+    "POWERTOOLS_SERVICE_NAME": "mrk-provisioner",
+    "POWERTOOLS_METRICS_NAMESPACE": "MultiRegionKeys",
+}
+_STEPS_WITH_A_STORE = ("publish_outcome.app", "keys_api.app")
+
+_current: list[Aws] = []
+
+
+class _Datetime(real_datetime.datetime):
+    """Tells the time of the AWS in use."""
+
+    @classmethod
+    def now(cls, tz: real_datetime.tzinfo | None = None) -> Any:
+        return real_datetime.datetime.fromtimestamp(current().time, tz)
+
+
+def current() -> Aws:
+    """Give the AWS that clients talk to."""
+    return _current[-1]
+
+
+def use(aws: Aws) -> None:
+    """Make every client talk to this AWS from now on."""
+    _current[:] = [aws]
+
+
+def _client(service: str, *, region_name: str | None = None, config: Any) -> Client:
+    sends = config.retries["total_max_attempts"]
+    return Client(current, service, region_name or HOME, sends)
+
+
+@contextmanager
+def wired() -> Iterator[None]:
+    """Wire the functions to whatever AWS is in use, and put everything back at the end."""
+    powertools_time = SimpleNamespace(datetime=_Datetime, timedelta=real_datetime.timedelta)
+    level = logger.log_level
+    with (
+        mock.patch.dict(os.environ, _ENVIRONMENT),
+        mock.patch.object(clients, "boto3", SimpleNamespace(client=_client)),
+        mock.patch.object(clock, "datetime", _Datetime),
+        mock.patch.object(uuid, "uuid4", _uuid4),
+        mock.patch.object(idempotency, "dt", powertools_time),
+        mock.patch.object(base, "dt", powertools_time),
+        mock.patch.object(datarecord, "dt", powertools_time),
+        mock.patch.object(dynamodb, "dt", powertools_time),
+        # Thousands of schedules would print a million lines.
+        mock.patch.object(metrics.provider, "add_metric", _nothing),
+        mock.patch.object(metrics.provider, "flush_metrics", _nothing),
+    ):
+        _forget()
+        logger.setLevel("CRITICAL")
+        apps: list[Any] = [importlib.import_module(name) for name in _STEPS_WITH_A_STORE]
+        stores = [(app._store, dict(vars(app._store))) for app in apps]
+        for store, _ in stores:
+            store.client, store.table_name = clients.client("dynamodb"), "idempotency"
+        try:
+            yield
+        finally:
+            for store, before in stores:
+                vars(store).update(before)
+            logger.setLevel(level)
+            _forget()
+
+
+def _uuid4() -> uuid.UUID:
+    return uuid.UUID(int=current().new_uuid(), version=4)
+
+
+def _nothing(*_arguments: Any, **_more: Any) -> None:
+    """Stand in for the metrics, which are no part of the proof."""
+
+
+def _forget() -> None:
+    for cached in (clients.client, clients.send_once_kms, settings.settings):
+        cached.cache_clear()
