@@ -170,6 +170,16 @@ def test_an_open_attempt_is_not_followed_by_another(claimed: Records) -> None:
     assert calls == []
 
 
+def test_an_attempt_without_an_answer_is_not_followed_by_another(claimed: Records) -> None:
+    claimed.announce_attempt("CHG1", EXECUTION, 1)
+    calls = calls_of(send_once_kms(REGION))
+
+    with pytest.raises(PrimaryKeyUnconfirmed, match="attempt 1 of request CHG1 has no recorded"):
+        ensure(claimed)
+
+    assert calls == []
+
+
 def test_an_attempt_that_another_execution_announced_is_not_doubled(claimed: Records) -> None:
     kms = kms_in(REGION)
 
