@@ -126,7 +126,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Give the clock that every module reads from now on."""
     clock = Clock()
     for module in USERS:
-        monkeypatch.setattr(module, "now", clock.now)
+        monkeypatch.setattr(f"provisioner.{module}.now", clock.now)
     return clock
 
 

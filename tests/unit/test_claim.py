@@ -5,7 +5,7 @@ import pytest
 from provisioner import executions
 from provisioner.claim import Claim, Decision, claim
 from provisioner.clients import client
-from provisioner.errors import DependencyUnavailable, RequestConflict
+from provisioner.errors import DependencyUnavailable, RequestBeingFinished, RequestConflict
 from provisioner.records import Records, Status
 from tests.unit.answering import answer, calls_of, on, refusal
 from tests.unit.samples import EXECUTION, OTHER_EXECUTION, SETTINGS, key_arn, request_of
@@ -126,6 +126,28 @@ def test_a_created_request_that_nobody_was_told_of_passes_on_from_the_dead(
 def test_a_failed_request_is_resumed(records: Records) -> None:
     claim_by(records, EXECUTION)
     end(records, Status.FAILED)
+    records.mark_published("CHG1", EXECUTION)
+    calls = calls_of(client("stepfunctions"))
+
+    assert claim_by(records, OTHER_EXECUTION).decision == Decision.PROCEED
+    assert calls == []
+
+
+def test_a_request_whose_execution_is_about_to_tell_its_failure_is_claimed_later(
+    records: Records,
+) -> None:
+    claim_by(records, EXECUTION)
+    end(records, Status.FAILED)
+    start(EXECUTION)
+
+    with pytest.raises(RequestBeingFinished, match="CHG1 failed"):
+        claim_by(records, OTHER_EXECUTION)
+
+
+def test_a_failure_that_nobody_told_passes_on_from_the_dead(records: Records) -> None:
+    claim_by(records, EXECUTION)
+    end(records, Status.FAILED)
+    answer(client("stepfunctions"), "DescribeExecution", {"status": "ABORTED"})
 
     assert claim_by(records, OTHER_EXECUTION).decision == Decision.PROCEED
 

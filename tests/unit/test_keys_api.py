@@ -12,11 +12,7 @@ from tests.unit.answering import answer, calls_of, forget_answers, lose_on_the_w
 from tests.unit.published import published_on
 from tests.unit.samples import ADMIN, key_arn, request_of, sample_event
 
-# Most answers of the API count nothing.
-pytestmark = [
-    pytest.mark.usefixtures("records"),
-    pytest.mark.filterwarnings("ignore:No application metrics to publish"),
-]
+pytestmark = pytest.mark.usefixtures("records")
 
 LEAST = {"requestId": "CHG1", "alias": "alias/cards"}
 
@@ -215,9 +211,9 @@ def test_a_created_request_is_not_started_again(call: Any) -> None:
     client("dynamodb").update_item(
         TableName="requests",
         Key={"requestId": {"S": "CHG1"}},
-        UpdateExpression="SET #s = :created",
+        UpdateExpression="SET #s = :created, publishedAt = :now",
         ExpressionAttributeNames={"#s": "status"},
-        ExpressionAttributeValues={":created": {"S": "CREATED"}},
+        ExpressionAttributeValues={":created": {"S": "CREATED"}, ":now": {"S": "now"}},
     )
     calls = calls_of(client("stepfunctions"))
 
@@ -225,6 +221,22 @@ def test_a_created_request_is_not_started_again(call: Any) -> None:
 
     assert (status, body) == (202, accepted)
     assert calls == []
+
+
+def test_a_request_that_is_just_failing_is_to_be_sent_again_in_a_moment(call: Any) -> None:
+    _, accepted = call(post(LEAST))
+    Records(client("dynamodb"), "requests").finish(
+        request_of(),
+        execution_arn=accepted["executionArn"],
+        status=Status.FAILED,
+        key=None,
+        errors=[],
+    )
+
+    status, body = call(post(LEAST))
+
+    assert (status, body["errors"][0]["code"]) == (503, "REQUEST_BEING_FINISHED")
+    assert len(started()) == 1
 
 
 def test_an_execution_that_was_not_started_is_started_by_the_next_call(call: Any) -> None:

@@ -31,9 +31,9 @@ def claim(
 
 
 def announce(
-    records: Records, attempt: int = 1, execution: str = EXECUTION, token: str = "token"
+    records: Records, attempt: int = 1, execution: str = EXECUTION, said_by: str = "token"
 ) -> bool:
-    return records.announce_attempt("CHG1", execution, attempt, token)
+    return records.announce_attempt("CHG1", execution, attempt, said_by)
 
 
 def finish(records: Records, status: Status, execution: str = EXECUTION) -> bool:
@@ -139,6 +139,7 @@ def test_a_failed_request_is_claimed_again_with_what_it_reached(records: Records
     announce(records)
     records.close_attempt("CHG1", 1, key_arn())
     finish(records, Status.FAILED)
+    marked(records)
 
     record = claim(records, OTHER_EXECUTION)
 
@@ -235,8 +236,8 @@ def test_an_open_attempt_is_followed_by_no_other(records: Records) -> None:
     claim(records)
     announce(records)
 
-    assert not announce(records, 1, token="other")
-    assert not announce(records, 2, token="other")
+    assert not announce(records, 1, said_by="other")
+    assert not announce(records, 2, said_by="other")
 
 
 def test_a_key_is_followed_by_no_other_attempt(records: Records) -> None:
@@ -286,7 +287,41 @@ def test_an_outcome_of_a_request_that_was_never_claimed_is_recorded(records: Rec
     assert finish(records, Status.FAILED)
 
     assert status_of(records) == Status.FAILED
-    assert claim(records, OTHER_EXECUTION)
+
+
+def test_a_failed_request_is_claimed_by_no_other_before_it_has_told_so(records: Records) -> None:
+    claim(records)
+    finish(records, Status.FAILED)
+
+    assert claim(records, OTHER_EXECUTION) is None
+    assert records.claim(REQUEST, OTHER_EXECUTION, dead_execution=EXECUTION)[0]
+
+
+@pytest.mark.parametrize(
+    ("before", "recorded"), [(Status.REJECTED, True), (Status.FAILED, True), (None, False)]
+)
+def test_an_outcome_without_a_claim_is_recorded_where_nobody_holds_the_request(
+    before: Status | None, *, recorded: bool, records: Records
+) -> None:
+    if before == Status.REJECTED:
+        refuse(records)
+    else:
+        claim(records)
+    if before == Status.FAILED:
+        finish(records, Status.FAILED)
+
+    assert finish(records, Status.FAILED, OTHER_EXECUTION) == recorded
+
+
+def test_an_outcome_that_is_recorded_again_is_to_be_published_again(records: Records) -> None:
+    claim(records)
+    finish(records, Status.CREATED)
+    marked(records)
+
+    finish(records, Status.CREATED)
+
+    (record,) = records.unfinished()
+    assert not record.published
 
 
 def test_an_outcome_of_another_execution_is_not_recorded(records: Records) -> None:
@@ -369,10 +404,10 @@ def test_an_update_that_is_sent_twice_is_as_good_as_once(name: str, records: Rec
 
 def test_an_announcement_is_told_from_anothers_by_its_token(records: Records) -> None:
     claim(records)
-    announce(records, token="mine")
+    announce(records, said_by="mine")
 
-    assert announce(records, token="mine")
-    assert not announce(records, token="anothers")
+    assert announce(records, said_by="mine")
+    assert not announce(records, said_by="anothers")
 
 
 def test_an_attempt_is_not_closed_with_another_key_than_the_recorded(records: Records) -> None:

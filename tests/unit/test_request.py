@@ -26,7 +26,11 @@ FIELDS = [
     *("tags", "policy", "rotation", "replicas", "onFailure", "ticket"),
 ]
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner),
     max_leaves=12,
 )
@@ -219,7 +223,7 @@ def test_what_is_no_number_in_json_is_refused(field: str, number: float) -> None
     assert problems_of(document_of(**{field: inside[field]})) != []
 
 
-@pytest.mark.parametrize("width", [8, 200])
+@pytest.mark.parametrize("width", [8, 80])
 def test_a_refusal_is_bounded_by_its_bytes_and_says_how_many_problems_are_left(width: int) -> None:
     problems = problems_of(document_of(**{f"{n:0{width}}": n for n in range(1200)}))
 
