@@ -10,7 +10,8 @@ class Clock:
     """Tells the time that it was set to."""
 
     def __init__(self) -> None:
-        self.time = datetime.now(UTC)
+        # A little ahead, so that a key that moto makes during the test is never from the future.
+        self.time = datetime.now(UTC) + timedelta(minutes=1)
 
     def now(self) -> datetime:
         """Give the time, in UTC."""

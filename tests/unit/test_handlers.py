@@ -14,9 +14,14 @@ from create_primary_key import app as create_primary_key
 from create_replica_key import app as create_replica_key
 from provisioner.clients import client
 from provisioner.records import Records
+from reconcile_primary_key import app as reconcile_primary_key
 from roll_back_key_set import app as roll_back_key_set
+from sweep import app as sweep
 from tests.unit.answering import answer, calls_of, kms_in, refusal
+from tests.unit.clock import Clock
+from tests.unit.published import published_on
 from tests.unit.samples import SETTINGS, key_arn, sample_event
+from tests.unit.tagged_keys import make_key
 from validate_request import app as validate_request
 
 pytestmark = pytest.mark.usefixtures("aws")
@@ -201,6 +206,67 @@ def test_a_key_set_is_rolled_back(context: Any, log: io.StringIO) -> None:
         assert ("ScheduleKeyDeletion", parameters) in calls[region]
     assert ("DeleteAlias", {"AliasName": "alias/payments/cards-us"}) in calls["us-west-2"]
     logged(log)
+
+
+def attempt(context: Any) -> Records:
+    event = sample_event("create-primary-key")
+    claim(event, context)
+    records = Records(client("dynamodb"), "requests")
+    records.announce_attempt("CHG0031337", event["executionArn"], 1, "token")
+    return records
+
+
+def test_a_key_is_looked_for_again_until_the_attempt_is_settled(
+    context: Any, clock: Clock, log: io.StringIO
+) -> None:
+    attempt(context)
+    event = sample_event("reconcile-primary-key")
+
+    early = reconcile_primary_key.handler(event, context)
+    clock.move(seconds=SETTINGS.quiet_period_seconds)
+    late = reconcile_primary_key.handler({**event, **early}, context)
+
+    assert early == {"settled": False, "looks": 1}
+    assert late == {"settled": True, "looks": 2}
+    assert [line["settled"] for line in logged(log) if "settled" in line] == [False, True]
+
+
+def test_a_key_that_is_found_settles_the_attempt(context: Any, log: io.StringIO) -> None:
+    records = attempt(context)
+    key = make_key(request_id="CHG0031337")
+
+    answered = reconcile_primary_key.handler(sample_event("reconcile-primary-key"), context)
+
+    record = records.get("CHG0031337")
+    assert answered == {"settled": True, "looks": 1}
+    assert record
+    assert record.key_arn == key["Arn"]
+    logged(log)
+
+
+def test_a_sweep_looks_in_every_enabled_region(
+    context: Any, clock: Clock, log: io.StringIO, capsys: pytest.CaptureFixture[str]
+) -> None:
+    regions = [{"RegionName": region} for region in ("us-west-2", HOME)]
+    answer(client("ec2"), "DescribeRegions", {"Regions": regions})
+    attempt(context)
+    stray = [make_key(region, "CHG0031404") for region in (HOME, "us-west-2", "eu-west-1")]
+    clock.move(seconds=SETTINGS.quiet_period_seconds)
+    events = published_on(client("events"))
+
+    counts = sweep.handler(sample_event("sweep"), context)
+
+    assert counts == {"requests": 1, "keys": 2, "failed": 0}
+    told = {(detail["kind"], detail["keyArn"], detail["action"]) for _, _, detail in events}
+    assert told == {
+        ("REQUEST_STUCK", None, "RESUMED"),
+        ("SURPLUS_KEY", stray[0]["Arn"], "REPORTED"),
+        ("SURPLUS_KEY", stray[1]["Arn"], "REPORTED"),
+    }
+    text = log.getvalue()
+    assert json.loads(text.splitlines()[-1])["counts"] == counts
+    assert not [secret for secret in NEVER_LOGGED if secret in text]
+    assert '"LooksFailed":[0.0]' in capsys.readouterr().out
 
 
 def test_an_error_leaves_the_step_under_its_own_name(context: Any) -> None:

@@ -160,18 +160,8 @@ def test_an_attempt_without_an_answer_is_sent_once_and_stays_open(
     assert record.attempt_open
 
 
-def test_an_open_attempt_is_not_followed_by_another(claimed: Records) -> None:
-    claimed.announce_attempt("CHG1", EXECUTION, 1, "token")
-    calls = calls_of(send_once_kms(REGION))
-
-    with pytest.raises(PrimaryKeyUnconfirmed, match="attempt 1 of request CHG1 has no recorded"):
-        ensure(claimed)
-
-    assert calls == []
-
-
 def test_an_attempt_without_an_answer_is_not_followed_by_another(claimed: Records) -> None:
-    claimed.announce_attempt("CHG1", EXECUTION, 1)
+    claimed.announce_attempt("CHG1", EXECUTION, 1, "token")
     calls = calls_of(send_once_kms(REGION))
 
     with pytest.raises(PrimaryKeyUnconfirmed, match="attempt 1 of request CHG1 has no recorded"):
