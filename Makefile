@@ -48,7 +48,7 @@ sam: $(READY) ## Run the SAM CLI with ARGS
 	@$(SAM) $(ARGS)
 
 .PHONY: test
-test: lint unit workflow ## Everything CI runs
+test: lint unit faults workflow ## Everything CI runs
 
 .PHONY: lint
 lint: $(READY) check-lock ## Style, types, pinned versions, the template
@@ -61,9 +61,13 @@ lint: $(READY) check-lock ## Style, types, pinned versions, the template
 unit: $(READY) ## Unit tests, without network, with coverage of functions/
 	pytest tests/unit --disable-socket --allow-unix-socket --cov
 
+.PHONY: faults
+faults: $(READY) ## Every fault and every pair of faults at every call, in process
+	pytest tests/faults --disable-socket --allow-unix-socket
+
 .PHONY: workflow
-workflow: $(READY) ## Tests of the deployed workflow in a local stack of their own
-	pytest tests/workflow
+workflow: $(READY) ## Tests of the deployed workflow in local stacks of their own
+	pytest tests/workflow -n 2 --dist loadfile
 
 .PHONY: lock
 lock: $(UV) ## Pin the newest versions that the requirements' inputs allow

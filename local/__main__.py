@@ -10,11 +10,10 @@ from rich.console import Console
 
 from local import server
 from local.deploy import deploy
-from local.endpoint import Endpoint
 from local.errors import LocalStackError
 from local.invoke import invoke, write_environment
 from local.run import read_event, run
-from local.settings import HOST, STATE
+from local.settings import HOST, STATE, WAIT_SCALE
 
 _CONSOLE = Console(highlight=False, soft_wrap=True)
 
@@ -63,10 +62,12 @@ def _up() -> dict[str, Any]:
         )
     if not emulator:
         with _CONSOLE.status("Starting the emulator"):
-            emulator = server.start(port, region, STATE, hosts=[HOST, *server.docker_bridge()])
+            hosts = [HOST, *server.docker_bridge()]
+            waits = {"SFN_WAIT_SCALE": os.environ.get("SFN_WAIT_SCALE", WAIT_SCALE)}
+            emulator = server.start(port, region, STATE, waits, hosts)
     with _CONSOLE.status("Building and deploying the template"):
         described = deploy(emulator)
-        write_environment(Endpoint(emulator.endpoint_url, emulator.region))
+        write_environment(described)
     _CONSOLE.print(f"The local stack is up at {emulator.endpoint_url}; see .local/stack.json.")
     return described
 

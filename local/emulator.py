@@ -30,7 +30,7 @@ from ministack.app import app as ministack
 from ministack.core.iam_evaluator import request_caller_arn
 from ministack.core.router import extract_region
 
-from local import authorization, faults, kms_service, kms_settings
+from local import authorization, faults, kms_service, kms_settings, lambda_turns
 from local.asgi import Answer, App, Message, Receive, Scope, Send, send_json
 from local.checks import Request
 from local.fault_effects import meet
@@ -206,6 +206,7 @@ def main() -> None:
     arguments = parser.parse_args()
     authorization.install()
     kms_service.install()
+    lambda_turns.install()
     config = Config()
     config.bind = [f"{host}:{arguments.port}" for host in arguments.hosts]
     # Longer than the SDKs keep an idle connection, so that they never use one just closed.

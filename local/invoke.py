@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from local.build import SAM, sam_environment
-from local.endpoint import Endpoint
 from local.errors import LocalStackError
-from local.settings import ROOT, STACK_NAME, STATE, aws_environment
+from local.settings import ROOT, STATE, aws_environment
 from local.stack import Stack
 
 ENVIRONMENT_FILE = STATE / "sam-local.json"
@@ -19,12 +18,13 @@ _HOST_OF_CONTAINERS = "host.docker.internal"
 _SAMPLE_KEY_ID = f"mrk-{'0' * 32}"
 
 
-def write_environment(endpoint: Endpoint) -> None:
+def write_environment(described: dict[str, Any]) -> None:
     """Write the environment of the deployed functions as a container needs it."""
-    port = endpoint.url.rsplit(":", 1)[1]
-    awslambda = endpoint.client("lambda")
+    stack = Stack.of(described)
+    port = stack.url.rsplit(":", 1)[1]
+    awslambda = stack.client("lambda")
     variables = {}
-    for logical_id, name in _functions(endpoint).items():
+    for logical_id, name in stack.functions().items():
         answer = awslambda.get_function_configuration(FunctionName=name)
         variables[logical_id] = {
             **answer["Environment"]["Variables"],
@@ -56,8 +56,8 @@ def invoke(described: dict[str, Any], function: str, event: Path, options: list[
     LocalStackError
         There is no such function or event, or no such key set yet.
     """
-    stack = Stack(described["endpointUrl"], described["region"], described["outputs"])
-    if function not in (known := _functions(stack)):
+    stack = Stack.of(described)
+    if function not in (known := stack.functions()):
         raise LocalStackError(f"FUNCTION={function} is none of {', '.join(sorted(known))}.")
     credentials = stack.credentials_of(stack.role_of(function))
     environment = sam_environment(aws_environment(stack.url, stack.region)) | {
@@ -73,21 +73,6 @@ def invoke(described: dict[str, Any], function: str, event: Path, options: list[
             if done.returncode:
                 return done.returncode
     return 0
-
-
-def _functions(endpoint: Endpoint) -> dict[str, str]:
-    """Map each function's name in the template to its name in the emulator."""
-    pages = (
-        endpoint.client("cloudformation")
-        .get_paginator("list_stack_resources")
-        .paginate(StackName=STACK_NAME)
-    )
-    return {
-        resource["LogicalResourceId"]: resource["PhysicalResourceId"]
-        for page in pages
-        for resource in page["StackResourceSummaries"]
-        if resource["ResourceType"] == "AWS::Lambda::Function"
-    }
 
 
 def _with_key_of_its_request(event: Path, stack: Stack) -> str:

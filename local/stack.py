@@ -39,6 +39,17 @@ class Stack(Endpoint):
     _execution_inputs: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
+    def of(cls, described: dict[str, Any]) -> Self:
+        """Connect to a stack, without hearing its events.
+
+        Parameters
+        ----------
+        described
+            What `stack.json` holds.
+        """
+        return cls(described["endpointUrl"], described["region"], described["outputs"])
+
+    @classmethod
     @contextmanager
     def listening(cls, described: dict[str, Any]) -> Iterator[Self]:
         """Connect to a stack, and hear its events from now on.
@@ -163,6 +174,36 @@ class Stack(Endpoint):
             .paginate(executionArn=arn)
         )
         return [event for page in pages for event in page["events"]]
+
+    def functions(self) -> dict[str, str]:
+        """Map each function's name in template.yaml to its name in the emulator."""
+        pages = (
+            self.client("cloudformation")
+            .get_paginator("list_stack_resources")
+            .paginate(StackName=STACK_NAME)
+        )
+        return {
+            resource["LogicalResourceId"]: resource["PhysicalResourceId"]
+            for page in pages
+            for resource in page["StackResourceSummaries"]
+            if resource["ResourceType"] == "AWS::Lambda::Function"
+        }
+
+    def invoke(self, logical_id: str, event: Any) -> Any:
+        """Call a function, named as in template.yaml, and give its answer.
+
+        Raises
+        ------
+        LocalStackError
+            It ended with an error.
+        """
+        answer = self.client("lambda").invoke(
+            FunctionName=self.functions()[logical_id], Payload=json.dumps(event)
+        )
+        payload = json.loads(answer["Payload"].read())
+        if "FunctionError" in answer:
+            raise LocalStackError(f"{logical_id} failed: {payload}")
+        return payload
 
     def role_of(self, logical_id: str) -> str:
         """Give the name of the role of a function, named as in template.yaml."""

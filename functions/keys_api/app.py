@@ -11,6 +11,7 @@ from aws_lambda_powertools.utilities.idempotency import (
 )
 from aws_lambda_powertools.utilities.idempotency.exceptions import (
     IdempotencyAlreadyInProgressError,
+    IdempotencyPersistenceLayerError,
 )
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
@@ -21,6 +22,7 @@ from provisioner.errors import (
     DependencyUnavailable,
     OutcomeNotPublished,
     Problem,
+    RequestBeingFinished,
     RequestConflict,
     RequestRejected,
 )
@@ -29,7 +31,7 @@ from provisioner.plan import KeySetRequest, plan_key, regions
 from provisioner.records import Records, Status
 from provisioner.request import parse_request
 from provisioner.settings import settings
-from provisioner.telemetry import logger, metrics
+from provisioner.telemetry import logger
 
 app = APIGatewayRestResolver()
 _records = Records(client("dynamodb"), settings().requests_table)
@@ -41,7 +43,6 @@ _store = DynamoDBPersistenceLayer(
 )
 
 
-@metrics.log_metrics
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Answer one request of API Gateway's Lambda proxy integration."""
@@ -94,8 +95,15 @@ def _conflict(conflict: RequestConflict) -> Response[str]:
     return _answer(409, {"errors": [problem]})
 
 
-@app.exception_handler([DependencyUnavailable, OutcomeNotPublished])
-def _unavailable(error: DependencyUnavailable | OutcomeNotPublished) -> Response[str]:
+@app.exception_handler(
+    [
+        DependencyUnavailable,
+        OutcomeNotPublished,
+        RequestBeingFinished,
+        IdempotencyPersistenceLayerError,
+    ]
+)
+def _unavailable(error: Exception) -> Response[str]:
     logger.exception("a service this API needs failed")
     problem = _problem("", error_code(type(error).__name__), "Try again in a moment.")
     return _answer(503, {"errors": [problem]})

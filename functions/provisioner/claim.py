@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Any
 
 from provisioner import executions
+from provisioner.errors import RequestBeingFinished
 from provisioner.executions import Progress
 from provisioner.plan import KeySetRequest
 from provisioner.records import Record, Records, Status
@@ -48,6 +49,8 @@ def claim(
     ------
     RequestConflict
         The requestId was used before with other content.
+    RequestBeingFinished
+        Its execution failed and is about to say so: claim again in a moment.
     DependencyUnavailable
         DynamoDB or Step Functions did not answer.
     """
@@ -61,6 +64,10 @@ def claim(
         return Claim(Decision.ALREADY_CREATED, record)
     progress = executions.progress(step_functions, holder)
     if progress == Progress.RUNNING or (wait_for_unstarted and progress == Progress.NOT_STARTED):
+        if record.status == Status.FAILED:
+            raise RequestBeingFinished(
+                f"{holder} is about to tell that {record.request_id} failed."
+            )
         return Claim(Decision.ANOTHER_RUN_IS_ACTIVE, record)
     claimed, record = records.claim(request, execution_arn, dead_execution=holder)
     return Claim(Decision.PROCEED if claimed else Decision.ANOTHER_RUN_IS_ACTIVE, record)

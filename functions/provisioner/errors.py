@@ -3,6 +3,7 @@
 ProvisionerError
 ├── RequestRejected          the request is not valid; carries every problem
 ├── RequestConflict          the requestId was used before, with other content
+├── RequestBeingFinished     the request failed, and its execution is about to say so
 ├── PrimaryKeyUnconfirmed    CreateKey was sent and no answer was recorded
 ├── AliasInUse               the alias points to another key
 ├── KeySetIncomplete         KMS does not show the key set that was built
@@ -67,6 +68,13 @@ class RequestConflict(ProvisionerError):
 
     field = "requestId"
     next_step = "Send the earlier content again to resume it, or choose another requestId."
+
+
+class RequestBeingFinished(ProvisionerError):
+    """The request failed, and its execution has not told so yet. Then it can be taken up again."""
+
+    field = "requestId"
+    next_step = "Send the request again in a moment: it goes on where it stopped."
 
 
 class PrimaryKeyUnconfirmed(ProvisionerError):

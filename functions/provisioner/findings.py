@@ -63,6 +63,7 @@ def tell(finding: Finding, *, events: Any, bus: str) -> None:
     }
     event_bus.put_event(events, bus, DETAIL_TYPE, detail)
     metrics.add_metric("Findings", MetricUnit.Count, 1)
+    metrics.flush_metrics()
     logger.warning(finding.message, finding=finding.kind, action=finding.action)
 
 

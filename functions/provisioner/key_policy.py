@@ -42,7 +42,8 @@ _STATEMENT_ELEMENTS = {
 }
 _PRINCIPAL_TYPES = {"AWS", "Service", "Federated"}
 _POSITIVE_OPERATOR = re.compile(
-    r"(ForAnyValue:)?(String(Equals|EqualsIgnoreCase|Like)|Arn(Equals|Like)|IpAddress)\Z", re.I
+    r"(ForAnyValue:)?(String(Equals|EqualsIgnoreCase|Like)|Arn(Equals|Like)|IpAddress)\Z",
+    re.I | re.A,
 )
 # Keys whose value only the caller's own account, organisation, network or the calling service sets.
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/access-analyzer-resources.html
@@ -169,7 +170,8 @@ def check_policy(policy: Policy, path: str, *, partition: str, account_id: str) 
         text = "A key policy has a Statement: one object, or a list of at least one."
         return [*problems, _problem(where, "POLICY_MALFORMED", text)]
     for index, statement in enumerate(statements):
-        problems += _statement_problems(statement, f"{path}.Statement[{index}]", partition)
+        where = f"{path}.Statement" + (f"[{index}]" if statements is listed else "")
+        problems += _statement_problems(statement, where, partition)
     if not problems and _locks_out(statements, partition, account_id):
         text = (
             f"No statement lets account {account_id} change this policy later (kms:PutKeyPolicy "
@@ -226,6 +228,7 @@ def _statement_problems(statement: object, path: str, partition: str) -> Iterato
         yield _problem(f"{path}.Effect", "POLICY_MALFORMED", "Effect is Allow or Deny.")
     if not isinstance(statement.get("Sid", ""), str):
         yield _problem(f"{path}.Sid", "POLICY_MALFORMED", "Sid is a text.")
+    yield from _contradictions(statement, path)
     yield from _action_problems(statement, path)
     if not _texts(statement, "Resource", "NotResource"):
         text = "A statement without Resource has no effect: KMS ignores it silently. Use '*'."
@@ -238,15 +241,29 @@ def _statement_problems(statement: object, path: str, partition: str) -> Iterato
     yield from _principal_problems(statement, path, partition)
 
 
+def _contradictions(statement: Policy, path: str) -> Iterator[Problem]:
+    for name in ("Principal", "Action", "Resource"):
+        if {name, f"Not{name}"} <= statement.keys():
+            text = f"A statement has {name} or Not{name}, not both."
+            yield _problem(path, "POLICY_MALFORMED", text)
+
+
 def _action_problems(statement: Policy, path: str) -> Iterator[Problem]:
-    actions = _texts(statement, "Action", "NotAction")
-    if not actions:
+    name = "NotAction" if "NotAction" in statement else "Action"
+    value = statement.get(name)
+    if value in (None, "", []):
         text = "A statement without Action has no effect: KMS ignores it silently."
         yield _problem(path, "POLICY_STATEMENT_WITHOUT_ACTION", text)
-    for action in actions:
-        if action != "*" and not action.lower().startswith("kms:"):
+        return
+    actions = _texts(statement, name)
+    if not actions:
+        text = f"{name} is a text, or a list of texts."
+        yield _problem(f"{path}.{name}", "POLICY_MALFORMED", text)
+    for index, action in enumerate(actions):
+        if action != "*" and not re.match("kms:", action, re.IGNORECASE | re.ASCII):
+            where = f"{path}.{name}" + (f"[{index}]" if isinstance(value, list) else "")
             text = "An action of a key policy begins with 'kms:' or is '*'."
-            yield _problem(f"{path}.Action", "POLICY_ACTION_NOT_KMS", text)
+            yield _problem(where, "POLICY_ACTION_NOT_KMS", text)
 
 
 def _principal_problems(statement: Policy, path: str, partition: str) -> Iterator[Problem]:
@@ -260,6 +277,11 @@ def _principal_problems(statement: Policy, path: str, partition: str) -> Iterato
         text = "A statement names its Principal: '*', or an object such as {\"AWS\": [ARNs]}."
         yield _problem(f"{path}.{element}", "POLICY_MALFORMED", text)
         return
+    services = principal if isinstance(principal, dict) else {}
+    for kind in services.keys() & {"Service", "Federated"}:
+        if any("*" in name for name in _texts(services, kind)):
+            text = f"A {kind} principal is named in full; it has no wildcards."
+            yield _problem(f"{path}.{element}", "POLICY_PRINCIPAL_INVALID", text)
     for name in _aws_principals(statement, element):
         if name != "*" and not is_principal(name, partition):
             text = (
@@ -281,7 +303,10 @@ def _principal_problems(statement: Policy, path: str, partition: str) -> Iterato
 
 def is_principal(name: str, partition: str) -> bool:
     """Whether a key policy can name this as an AWS principal of the partition."""
-    arn = rf"arn:{re.escape(partition)}:(iam|sts)::\d{{12}}:(root|[a-z-]+/[\w+=,.@/-]{{1,576}})"
+    path = r"[\w+=,.@/-]{1,576}"
+    iam = rf"iam::\d{{12}}:(root|(role|user)/{path})"
+    sts = rf"sts::\d{{12}}:(assumed-role|federated-user)/{path}"
+    arn = rf"arn:{re.escape(partition)}:({iam}|{sts})"
     return re.fullmatch(rf"\d{{12}}|{arn}", name, re.ASCII) is not None
 
 
@@ -336,17 +361,29 @@ def _locks_out(statements: list[Policy], partition: str, account_id: str) -> boo
             return account.isdisjoint(_aws_principals(statement, "NotPrincipal"))
         return not (account | {"*"}).isdisjoint(_aws_principals(statement))
 
-    ours = [s for s in statements if concerns_us(s) and _covers_put_key_policy(s)]
+    keys = [
+        f"arn:{partition}:kms:{region}:{account_id}:key/mrk-{digit * 32}"
+        for region, digit in (("us-east-1", "0"), ("eu-west-1", "f"))
+    ]
+    ours = [
+        statement
+        for statement in statements
+        if concerns_us(statement)
+        and _covers(statement, "Action", ["kms:PutKeyPolicy"])
+        and _covers(statement, "Resource", keys)
+    ]
     allowed = any(s["Effect"] == "Allow" and not s.get("Condition") for s in ours)
     denied = any(s["Effect"] == "Deny" and not s.get("Condition") for s in ours)
     return denied or not allowed
 
 
-def _covers_put_key_policy(statement: Policy) -> bool:
-    def matches(action: str) -> bool:
-        pattern = re.escape(action).replace(r"\*", ".*").replace(r"\?", ".")
-        return re.fullmatch(pattern, "kms:PutKeyPolicy", re.IGNORECASE) is not None
+def _covers(statement: Policy, element: str, names: list[str]) -> bool:
+    """Whether a statement's Action or Resource, or what its opposite leaves, holds every name."""
 
-    if "NotAction" in statement:
-        return not any(map(matches, _texts(statement, "NotAction")))
-    return any(map(matches, _texts(statement, "Action")))
+    def listed(name: str, patterns: list[str]) -> bool:
+        texts = (re.escape(text).replace(r"\*", ".*").replace(r"\?", ".") for text in patterns)
+        return any(re.fullmatch(text, name, re.IGNORECASE | re.ASCII) for text in texts)
+
+    if (opposite := f"Not{element}") in statement:
+        return not any(listed(name, _texts(statement, opposite)) for name in names)
+    return all(listed(name, _texts(statement, element)) for name in names)

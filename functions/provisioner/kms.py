@@ -78,7 +78,7 @@ def _named_errors(operation: str, client: Any) -> Iterator[None]:
             kind = KmsUnavailable
         reason = answer.get("Message") or answer["Code"]
         raise kind(f"KMS in {region} refused {operation}: {reason.rstrip('.')}.") from error
-    except _NO_USABLE_ANSWER as error:
+    except (*_NO_USABLE_ANSWER, KeyError) as error:  # botocore takes any body of a 200 for JSON
         raise KmsUnavailable(f"KMS in {region} did not answer {operation}: {error}.") from error
 
 
@@ -115,13 +115,13 @@ def create_primary_key(
                 Policy=policy_text(plan.policy),
                 Tags=_tag_list(tags),
             )
+            return dict(answer["KeyMetadata"])
     except KmsUnavailable as error:
         if isinstance(error.__cause__, _NEVER_SENT):
             raise
         raise PrimaryKeyUnconfirmed(
             f"CreateKey was sent to KMS in {plan.region} and no usable answer came back."
         ) from error
-    return dict(answer["KeyMetadata"])
 
 
 def replicate_key(client: Any, primary_arn: str, plan: KeyPlan) -> Metadata | None:
@@ -148,7 +148,7 @@ def replicate_key(client: Any, primary_arn: str, plan: KeyPlan) -> Metadata | No
             )
         except client.exceptions.AlreadyExistsException:
             return None
-    return dict(answer["ReplicaKeyMetadata"])
+        return dict(answer["ReplicaKeyMetadata"])
 
 
 def describe_key(client: Any, key_id: str) -> Metadata:
@@ -258,7 +258,7 @@ def read_rotation_period(client: Any, key_arn: str) -> int | None:
     """
     with _named_errors("GetKeyRotationStatus", client):
         status = client.get_key_rotation_status(KeyId=key_arn)
-    return status.get("RotationPeriodInDays", 365) if status["KeyRotationEnabled"] else None
+        return status.get("RotationPeriodInDays", 365) if status["KeyRotationEnabled"] else None
 
 
 def write(client: Any, operation: str, **arguments: Any) -> None:

@@ -4,6 +4,7 @@ An event is sent again whenever it is not known to have arrived, so a listener m
 `outcomeId` is the same then, and different for every other outcome.
 """
 
+import json
 import re
 import uuid
 from datetime import datetime
@@ -128,7 +129,7 @@ def publish_refusal(
         records.note_refusal(request_id, execution_arn, ticket, problems)
     detail = {
         "outcomeId": _outcome_id(status, execution_arn or str(uuid.uuid4())),
-        "requestId": request_id if len(str(request_id)) <= _MAX_ECHO else None,
+        "requestId": request_id if is_request_id(request_id) or _is_small(request_id) else None,
         "status": status,
         "executionArn": execution_arn,
         "ticket": ticket,
@@ -144,6 +145,14 @@ def publish_refusal(
 def error_code(name: str) -> str:
     """Turn an error's class name into the code that events carry: `AliasInUse` → `ALIAS_IN_USE`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).upper()
+
+
+def _is_small(given: object) -> bool:
+    """Whether what was given for a requestId can be given back; not all that is sent is text."""
+    try:
+        return len(json.dumps(given, ensure_ascii=False).encode()) <= _MAX_ECHO
+    except (UnicodeEncodeError, RecursionError):
+        return False
 
 
 def _outcome_id(*parts: str) -> str:
@@ -186,3 +195,4 @@ def _count(status: Status, replicas: int = 0, started_at: str | None = None) -> 
     if started_at:
         elapsed = now() - datetime.fromisoformat(started_at)
         metrics.add_metric("SecondsToCompletion", MetricUnit.Seconds, elapsed.total_seconds())
+    metrics.flush_metrics()

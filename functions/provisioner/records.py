@@ -226,13 +226,15 @@ class Records:
     ) -> bool:
         """Record the outcome of an execution; False where another one holds the request.
 
-        An execution that failed before it could claim a new request records its outcome as well.
+        An execution that failed before it could claim a request records its outcome as well, where
+        no other one holds it.
         """
         update = (
             "SET #status = :status, #key = :key, errors = :errors, contentHash = :hash, "
             "#request = :request, executionArn = :me, ticket = :ticket, "
             "attempt = if_not_exists(attempt, :zero), "
-            "claimedAt = if_not_exists(claimedAt, :now), unfinished = :unfinished"
+            "claimedAt = if_not_exists(claimedAt, :now), unfinished = :unfinished "
+            "REMOVE publishedAt"
         )
         values = {
             ":status": status,
@@ -245,8 +247,13 @@ class Records:
             ":zero": 0,
             ":now": now().isoformat(),
             ":unfinished": _UNFINISHED,
+            ":rejected": Status.REJECTED,
+            ":failed": Status.FAILED,
         }
-        condition = "attribute_not_exists(requestId) OR executionArn = :me"
+        condition = (
+            "attribute_not_exists(requestId) OR executionArn = :me OR #status = :rejected "
+            "OR (#status = :failed AND contentHash = :hash)"
+        )
         return self._update_if(request["requestId"], condition, update, values)
 
     def mark_published(self, request_id: str, execution_arn: str) -> None:

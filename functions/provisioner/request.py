@@ -13,7 +13,7 @@ from itertools import accumulate
 from typing import Annotated, Any, Literal, cast
 
 from botocore.loaders import Loader
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.functional_validators import AfterValidator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
@@ -64,7 +64,8 @@ def _alias_name(alias: str) -> str:
 
 
 def _small_ticket(ticket: dict[str, Any]) -> dict[str, Any]:
-    if len(json.dumps(ticket, ensure_ascii=False).encode()) > MAX_TICKET_BYTES:
+    text = json.dumps(ticket, ensure_ascii=False, separators=(",", ":"))
+    if len(text.encode()) > MAX_TICKET_BYTES:
         raise PydanticCustomError("ticket_too_large", "A ticket has at most 4,096 bytes of JSON.")
     return ticket
 
@@ -88,7 +89,7 @@ Tags = dict[
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class KeyPolicyFields(_Model):
@@ -96,7 +97,7 @@ class KeyPolicyFields(_Model):
 
     administrators: list[str] | None = None
     users: list[str] | None = None
-    document: dict[str, JsonValue] | None = None
+    document: dict[str, Any] | None = None
 
 
 class RotationFields(_Model):
@@ -130,7 +131,7 @@ class RequestFields(_Model):
     rotation: RotationFields | None = None
     replicas: list[ReplicaFields] | None = None
     onFailure: Literal["RETAIN", "ROLL_BACK"] = "RETAIN"
-    ticket: Annotated[dict[str, JsonValue], AfterValidator(_small_ticket)] | None = None
+    ticket: Annotated[dict[str, Any], AfterValidator(_small_ticket)] | None = None
 
 
 def parse_request(document: object, settings: Settings) -> KeySetRequest:
@@ -154,12 +155,13 @@ def parse_request(document: object, settings: Settings) -> KeySetRequest:
     if unreadable := _unreadable(document):
         raise RequestRejected([unreadable])
     document = cast(dict[str, Any], document)
-    fields, problems = None, []
+    fields, details = None, []
     try:
         fields = RequestFields.model_validate(document)
     except ValidationError as error:
-        problems = [_from_pydantic(detail) for detail in error.errors(include_url=False)]
-    draft = _Draft(document, problems, settings)
+        details = error.errors(include_url=False)
+    draft = _Draft(document, [detail["loc"] for detail in details], settings)
+    problems = [_from_pydantic(detail) for detail in details]
     problems += [problem for rule in _RULES for problem in rule(draft)]
     if fields is None or problems:
         raise RequestRejected(_bounded(problems))
@@ -171,11 +173,13 @@ def _unreadable(document: object) -> Problem | None:
     if not isinstance(document, dict):
         return _problem("", "NOT_AN_OBJECT", "A request is a JSON object.")
     try:
-        size = len(json.dumps(document, ensure_ascii=False).encode())
+        size = len(json.dumps(document, ensure_ascii=False, allow_nan=False).encode())
     except UnicodeEncodeError:
         return _problem("", "NOT_UNICODE", "The request holds half a surrogate pair, not text.")
     except RecursionError:
         return _problem("", "TOO_DEEP", "The request is nested too deeply to be read.")
+    except ValueError:
+        return _problem("", "NOT_JSON", "NaN and Infinity are no numbers in JSON.")
     if size > MAX_REQUEST_BYTES:
         text = f"The request is {size} bytes long; at most {MAX_REQUEST_BYTES} are taken."
         return _problem("", "REQUEST_TOO_LARGE", text)
@@ -186,17 +190,16 @@ class _Draft:
     """A request of which some fields may be wrong: the rules ask it for sound values only."""
 
     def __init__(
-        self, document: dict[str, Any], problems: list[Problem], settings: Settings
+        self, document: dict[str, Any], wrong: list[tuple[int | str, ...]], settings: Settings
     ) -> None:
         self.document = document
         self.settings = settings
-        self._wrong = [problem["path"] for problem in problems]
+        self._wrong = wrong
 
     def sound(self, path: str) -> bool:
         """Whether no problem was found at or below this path."""
-        return not any(
-            wrong == path or wrong.startswith((f"{path}.", f"{path}[")) for wrong in self._wrong
-        )
+        place = tuple(int(s) if s.isdigit() else s for s in re.findall(r"\w+", path))
+        return not any(wrong[: len(place)] == place for wrong in self._wrong)
 
     def get(self, name: str, default: Any = None) -> Any:
         """Give a field's value, its default where it is absent, or None where it is wrong."""
@@ -230,6 +233,8 @@ def _from_pydantic(detail: ErrorDetails) -> Problem:
         path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else str(step)
     path = path.removesuffix(".[key]")
     kind = detail["type"]
+    if kind in ("enum", "literal_error") and not isinstance(detail["input"], str):
+        return _problem(path, "WRONG_TYPE", f"{detail['msg'].removesuffix('.')}.")
     if kind == "extra_forbidden":
         return _problem(path, "UNKNOWN_FIELD", "There is no such field; look at its spelling.")
     if kind == "missing":
@@ -272,7 +277,7 @@ def _region_rule(draft: _Draft) -> Iterator[Problem]:
         region = draft.settings.home_region if region is None else region
         if problem := _region_problem(path, region, draft.settings):
             yield problem
-        if region in seen:
+        elif region in seen:
             text = f"{region} has a key of this set already; a Region holds one."
             yield _problem(path, "DUPLICATE_REGION", text)
         seen.add(region)
@@ -280,7 +285,7 @@ def _region_rule(draft: _Draft) -> Iterator[Problem]:
 
 def _region_problem(path: str, region: str, settings: Settings) -> Problem | None:
     allowed = settings.allowed_regions
-    if region in allowed:
+    if region in allowed and region != "*":
         return None
     if region not in _known_regions(settings.partition):
         text = f"There is no such Region in partition {settings.partition}."
@@ -353,29 +358,29 @@ def _tags_rule(draft: _Draft) -> Iterator[Problem]:
 
 def _policy_rule(draft: _Draft) -> Iterator[Problem]:
     for prefix, fields in draft.members():
-        path = f"{prefix}policy"
         policy = fields.get("policy")
-        if policy is not None and draft.sound(path):
-            yield from _policy_problems(draft, policy, path)
+        if isinstance(policy, dict):
+            yield from _policy_problems(draft, policy, f"{prefix}policy")
 
 
 def _policy_problems(draft: _Draft, policy: dict[str, Any], path: str) -> Iterator[Problem]:
     partition, account_id = draft.settings.partition, draft.settings.account_id
     document = policy.get("document")
     named = [name for name in ("administrators", "users") if policy.get(name) is not None]
-    if document is None and not any(policy.get(name) for name in named):
+    if document is None and not any(policy.get(name) for name in named) and draft.sound(path):
         text = "Name administrators or users, or give a document; null is the default key policy."
         yield _problem(path, "POLICY_EMPTY", text)
     if document is not None and named:
         text = "Give a document, or administrators and users, not both."
         yield _problem(path, "POLICY_AMBIGUOUS", text)
     for name in named:
-        yield from _principal_problems(policy[name], f"{path}.{name}", partition)
-    if document is not None:
+        if isinstance(policy[name], list):
+            yield from _principal_problems(policy[name], f"{path}.{name}", partition)
+    if isinstance(document, dict):
         yield from key_policy.check_policy(
             document, f"{path}.document", partition=partition, account_id=account_id
         )
-    elif draft.spec is not None:
+    elif draft.spec is not None and draft.sound(path):
         spec, usage, origin = draft.spec
         built = key_policy.console_policy(
             partition=partition,
@@ -391,8 +396,10 @@ def _policy_problems(draft: _Draft, policy: dict[str, Any], path: str) -> Iterat
             yield _problem(path, "POLICY_TOO_LARGE", text)
 
 
-def _principal_problems(names: list[str], path: str, partition: str) -> Iterator[Problem]:
+def _principal_problems(names: list[Any], path: str, partition: str) -> Iterator[Problem]:
     for index, name in enumerate(names):
+        if not isinstance(name, str):
+            continue  # Told already, by the schema.
         if not re.fullmatch(r"arn:.*", name) or not key_policy.is_principal(name, partition):
             text = f"This is not the ARN of an IAM principal in partition {partition}."
             yield _problem(f"{path}[{index}]", "PRINCIPAL_INVALID", text)

@@ -63,6 +63,7 @@ class Sweeper:
                 counts["keys"] += 1
                 counts["failed"] += not self._looked(arn, self._look_at_key, arn, tags)
         metrics.add_metric("LooksFailed", MetricUnit.Count, counts["failed"])
+        metrics.flush_metrics()
         return counts
 
     def _looked(self, subject: str, look: Callable[..., None], *arguments: Any) -> bool:

@@ -13,7 +13,7 @@ from provisioner.clients import client
 from provisioner.outcome import publish_outcome, publish_refusal
 from provisioner.records import Records, Status
 from provisioner.settings import settings
-from provisioner.telemetry import logger, metrics
+from provisioner.telemetry import logger
 
 _ONE_DAY = 86_400
 _once = IdempotencyConfig(
@@ -26,7 +26,6 @@ _store = DynamoDBPersistenceLayer(
 )
 
 
-@metrics.log_metrics
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any] | None:
     """Take an `Outcome`, or a refusal with its `problems`; answer the event's detail."""

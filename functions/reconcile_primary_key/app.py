@@ -8,10 +8,9 @@ from provisioner.clients import client
 from provisioner.reconcile import reconcile_primary_key
 from provisioner.records import Records
 from provisioner.settings import settings
-from provisioner.telemetry import logger, metrics
+from provisioner.telemetry import logger
 
 
-@metrics.log_metrics
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Take `{request, looks}`; answer whether the attempt is settled, and one look more."""

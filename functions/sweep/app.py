@@ -10,10 +10,9 @@ from provisioner.records import Records
 from provisioner.regions import enabled_regions
 from provisioner.settings import settings
 from provisioner.sweep import Sweeper
-from provisioner.telemetry import logger, metrics
+from provisioner.telemetry import logger
 
 
-@metrics.log_metrics
 @logger.inject_lambda_context(clear_state=True)
 def handler(_event: object, _context: LambdaContext) -> dict[str, Any]:
     """Take anything; answer how many requests and keys were looked at."""

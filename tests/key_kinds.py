@@ -1,0 +1,81 @@
+"""Every kind of key that can be multi-Region, written out from the KMS developer guide.
+
+https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-overview.html
+"""
+
+KEY_KINDS: list[tuple[str, str, str]] = [
+    ("SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT", "AWS_KMS"),
+    ("SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT", "EXTERNAL"),
+    ("HMAC_224", "GENERATE_VERIFY_MAC", "AWS_KMS"),
+    ("HMAC_224", "GENERATE_VERIFY_MAC", "EXTERNAL"),
+    ("HMAC_256", "GENERATE_VERIFY_MAC", "AWS_KMS"),
+    ("HMAC_256", "GENERATE_VERIFY_MAC", "EXTERNAL"),
+    ("HMAC_384", "GENERATE_VERIFY_MAC", "AWS_KMS"),
+    ("HMAC_384", "GENERATE_VERIFY_MAC", "EXTERNAL"),
+    ("HMAC_512", "GENERATE_VERIFY_MAC", "AWS_KMS"),
+    ("HMAC_512", "GENERATE_VERIFY_MAC", "EXTERNAL"),
+    ("RSA_2048", "ENCRYPT_DECRYPT", "AWS_KMS"),
+    ("RSA_2048", "ENCRYPT_DECRYPT", "EXTERNAL"),
+    ("RSA_2048", "SIGN_VERIFY", "AWS_KMS"),
+    ("RSA_2048", "SIGN_VERIFY", "EXTERNAL"),
+    ("RSA_3072", "ENCRYPT_DECRYPT", "AWS_KMS"),
+    ("RSA_3072", "ENCRYPT_DECRYPT", "EXTERNAL"),
+    ("RSA_3072", "SIGN_VERIFY", "AWS_KMS"),
+    ("RSA_3072", "SIGN_VERIFY", "EXTERNAL"),
+    ("RSA_4096", "ENCRYPT_DECRYPT", "AWS_KMS"),
+    ("RSA_4096", "ENCRYPT_DECRYPT", "EXTERNAL"),
+    ("RSA_4096", "SIGN_VERIFY", "AWS_KMS"),
+    ("RSA_4096", "SIGN_VERIFY", "EXTERNAL"),
+    ("ECC_NIST_P256", "SIGN_VERIFY", "AWS_KMS"),
+    ("ECC_NIST_P256", "SIGN_VERIFY", "EXTERNAL"),
+    ("ECC_NIST_P256", "KEY_AGREEMENT", "AWS_KMS"),
+    ("ECC_NIST_P256", "KEY_AGREEMENT", "EXTERNAL"),
+    ("ECC_NIST_P384", "SIGN_VERIFY", "AWS_KMS"),
+    ("ECC_NIST_P384", "SIGN_VERIFY", "EXTERNAL"),
+    ("ECC_NIST_P384", "KEY_AGREEMENT", "AWS_KMS"),
+    ("ECC_NIST_P384", "KEY_AGREEMENT", "EXTERNAL"),
+    ("ECC_NIST_P521", "SIGN_VERIFY", "AWS_KMS"),
+    ("ECC_NIST_P521", "SIGN_VERIFY", "EXTERNAL"),
+    ("ECC_NIST_P521", "KEY_AGREEMENT", "AWS_KMS"),
+    ("ECC_NIST_P521", "KEY_AGREEMENT", "EXTERNAL"),
+    ("ECC_SECG_P256K1", "SIGN_VERIFY", "AWS_KMS"),
+    ("ECC_SECG_P256K1", "SIGN_VERIFY", "EXTERNAL"),
+    ("ECC_NIST_EDWARDS25519", "SIGN_VERIFY", "AWS_KMS"),
+    ("ECC_NIST_EDWARDS25519", "SIGN_VERIFY", "EXTERNAL"),
+    ("ML_DSA_44", "SIGN_VERIFY", "AWS_KMS"),
+    ("ML_DSA_65", "SIGN_VERIFY", "AWS_KMS"),
+    ("ML_DSA_87", "SIGN_VERIFY", "AWS_KMS"),
+    ("SM2", "ENCRYPT_DECRYPT", "AWS_KMS"),
+    ("SM2", "ENCRYPT_DECRYPT", "EXTERNAL"),
+    ("SM2", "SIGN_VERIFY", "AWS_KMS"),
+    ("SM2", "SIGN_VERIFY", "EXTERNAL"),
+    ("SM2", "KEY_AGREEMENT", "AWS_KMS"),
+    ("SM2", "KEY_AGREEMENT", "EXTERNAL"),
+]
+"""Allowed (key spec, key usage, origin); SM2 in the China Regions only."""
+
+CHINA_ONLY = {"SM2"}
+
+KEY_SPECS = list(dict.fromkeys(spec for spec, _, _ in KEY_KINDS))
+UNKNOWN_KEY_SPECS = ["RSA_1024", "AES_256", "ECC_NIST_P224", "symmetric_default", "SM4", ""]
+
+KEY_USAGES = ["ENCRYPT_DECRYPT", "SIGN_VERIFY", "GENERATE_VERIFY_MAC", "KEY_AGREEMENT"]
+UNKNOWN_KEY_USAGES = ["WRAP_UNWRAP", "sign_verify", ""]
+
+ORIGINS_OF_KMS = ["AWS_KMS", "EXTERNAL", "AWS_CLOUDHSM", "EXTERNAL_KEY_STORE"]
+"""Every origin that KMS knows; the last two are never multi-Region."""
+UNKNOWN_ORIGINS = ["IMPORTED", "aws_kms", ""]
+
+DEFAULT_USAGES = {
+    "SYMMETRIC_DEFAULT": "ENCRYPT_DECRYPT",
+    "HMAC_224": "GENERATE_VERIFY_MAC",
+    "HMAC_256": "GENERATE_VERIFY_MAC",
+    "HMAC_384": "GENERATE_VERIFY_MAC",
+    "HMAC_512": "GENERATE_VERIFY_MAC",
+    "ECC_SECG_P256K1": "SIGN_VERIFY",
+    "ECC_NIST_EDWARDS25519": "SIGN_VERIFY",
+    "ML_DSA_44": "SIGN_VERIFY",
+    "ML_DSA_65": "SIGN_VERIFY",
+    "ML_DSA_87": "SIGN_VERIFY",
+}
+"""The usage of a key spec where none is given; the specs left out need one."""

@@ -1,0 +1,141 @@
+"""The functions' environment, and AWS as moto plays it."""
+
+import io
+import json
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import boto3
+import hypothesis
+import pytest
+from moto import mock_aws
+
+from provisioner import clients
+from provisioner.records import Records
+from provisioner.settings import settings
+from tests.unit.answering import forget_answers
+from tests.unit.clock import USERS, Clock
+from tests.unit.template import load_template
+
+# Handlers read their settings when they are imported, moto its account.
+os.environ |= {
+    "STACK_NAME": "mrk-provisioner",
+    "PARTITION": "aws",
+    "ACCOUNT_ID": "111122223333",
+    "ALLOWED_REGIONS": "*",
+    "REQUESTS_TABLE": "requests",
+    "IDEMPOTENCY_TABLE": "idempotency",
+    "EVENT_BUS": "keys",
+    "STATE_MACHINE_ARN": "arn:aws:states:us-east-1:111122223333:stateMachine:provision-key",
+    "DELETION_WINDOW_DAYS": "7",
+    "QUIET_PERIOD_SECONDS": "900",
+    "SWEEPER_MAY_DELETE": "false",
+    "POWERTOOLS_SERVICE_NAME": "mrk-provisioner",
+    "POWERTOOLS_METRICS_NAMESPACE": "MultiRegionKeys",
+    "AWS_REGION": "us-east-1",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "MOTO_ACCOUNT_ID": "111122223333",
+}
+for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KMS", "AWS_SESSION_TOKEN"):
+    os.environ.pop(name, None)
+
+
+hypothesis.settings.register_profile("unit", deadline=None, max_examples=50)
+hypothesis.settings.load_profile("unit")
+
+REQUESTS_TABLE = {
+    name: value
+    for name, value in load_template()["Resources"]["RequestsTable"]["Properties"].items()
+    if name in ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
+}
+
+
+@dataclass(frozen=True)
+class FakeContext:
+    """What Lambda tells a function about its invocation."""
+
+    function_name: str = "function"
+    function_version: str = "1"
+    memory_limit_in_mb: int = 512
+    invoked_function_arn: str = "arn:aws:lambda:us-east-1:111122223333:function:function"
+    aws_request_id: str = "00000000-0000-0000-0000-000000000000"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 30_000
+
+
+@pytest.fixture
+def context() -> Any:
+    return FakeContext()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_outlives_its_test() -> Iterator[None]:
+    yield
+    forget_answers()
+    settings.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def _no_retry_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
+
+
+@cache
+def _builder(service: str) -> Any:
+    """Give a client that only sets things up; one that is made anew takes a tenth of a second."""
+    return boto3.client(service, region_name="us-east-1")
+
+
+@pytest.fixture
+def aws() -> Iterator[None]:
+    """Give an AWS that has this stack's tables, event bus and state machine, and no keys."""
+    with mock_aws():
+        _builder("dynamodb").create_table(
+            TableName="idempotency",
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        _builder("dynamodb").create_table(TableName="requests", **REQUESTS_TABLE)
+        _builder("events").create_event_bus(Name="keys")
+        _builder("stepfunctions").create_state_machine(
+            name="provision-key",
+            definition=json.dumps({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}),
+            roleArn="arn:aws:iam::111122223333:role/provision-key",
+        )
+        yield
+
+
+@pytest.fixture
+def records(aws: None) -> Records:  # noqa: ARG001
+    """Give the requests table, empty."""
+    return Records(clients.client("dynamodb"), "requests")
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Give the clock that every module reads from now on."""
+    clock = Clock()
+    for module in USERS:
+        monkeypatch.setattr(f"provisioner.{module}.now", clock.now)
+    return clock
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """Give what the functions log, a JSON document a line."""
+    (handler,) = logging.getLogger("mrk-provisioner").handlers
+    assert isinstance(handler, logging.StreamHandler)
+    written = io.StringIO()
+    stdout = handler.setStream(written)
+    yield written
+    handler.setStream(stdout)

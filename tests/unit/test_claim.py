@@ -1,0 +1,211 @@
+from typing import Any
+
+import pytest
+
+from provisioner import executions
+from provisioner.claim import Claim, Decision, claim
+from provisioner.clients import client
+from provisioner.errors import DependencyUnavailable, RequestBeingFinished, RequestConflict
+from provisioner.records import Records, Status
+from tests.unit.answering import answer, calls_of, on, refusal
+from tests.unit.samples import EXECUTION, OTHER_EXECUTION, SETTINGS, key_arn, request_of
+
+REQUEST = request_of(ticket={"id": "CHG0031337"})
+
+
+def claim_by(records: Records, execution: str, **options: Any) -> Claim:
+    return claim(records, client("stepfunctions"), REQUEST, execution, **options)
+
+
+def end(records: Records, status: Status) -> None:
+    records.finish(REQUEST, execution_arn=EXECUTION, status=status, key=None, errors=[])
+
+
+def start(execution: str) -> None:
+    machine = SETTINGS.state_machine_arn
+    executions.start(client("stepfunctions"), machine, execution, REQUEST)
+
+
+def test_a_new_request_proceeds_and_nobody_else_is_asked(records: Records) -> None:
+    calls = calls_of(client("stepfunctions"))
+
+    claimed = claim_by(records, EXECUTION)
+
+    assert claimed.decision == Decision.PROCEED
+    assert claimed.record.execution_arn == EXECUTION
+    assert claimed.record.ticket == {"id": "CHG0031337"}
+    assert calls == []
+
+
+def test_an_execution_that_claims_again_proceeds(records: Records) -> None:
+    claim_by(records, EXECUTION)
+
+    assert claim_by(records, EXECUTION).decision == Decision.PROCEED
+
+
+def test_a_request_that_another_execution_runs_is_left_to_it(records: Records) -> None:
+    claim_by(records, EXECUTION)
+    start(EXECUTION)
+
+    claimed = claim_by(records, OTHER_EXECUTION)
+
+    assert claimed.decision == Decision.ANOTHER_RUN_IS_ACTIVE
+    assert claimed.record.execution_arn == EXECUTION
+
+
+@pytest.mark.parametrize("status", ["ABORTED", "TIMED_OUT", "FAILED", "SUCCEEDED"])
+def test_the_claim_of_an_execution_that_ended_without_outcome_passes_on(
+    status: str, records: Records
+) -> None:
+    claim_by(records, EXECUTION)
+    records.announce_attempt("CHG1", EXECUTION, 1, "token")
+    records.close_attempt("CHG1", 1, key_arn())
+    answer(client("stepfunctions"), "DescribeExecution", {"status": status})
+
+    claimed = claim_by(records, OTHER_EXECUTION)
+
+    assert claimed.decision == Decision.PROCEED
+    assert claimed.record.execution_arn == OTHER_EXECUTION
+    assert claimed.record.key_arn == key_arn()
+
+
+@pytest.mark.parametrize(
+    ("waits", "decision"),
+    [(False, Decision.PROCEED), (True, Decision.ANOTHER_RUN_IS_ACTIVE)],
+)
+def test_a_holder_that_was_not_started_counts_only_for_who_starts_it(
+    waits: bool, decision: Decision, records: Records
+) -> None:
+    claim_by(records, EXECUTION)
+
+    claimed = claim_by(records, OTHER_EXECUTION, wait_for_unstarted=waits)
+
+    assert claimed.decision == decision
+
+
+def test_a_created_request_has_nothing_left_to_do(records: Records) -> None:
+    claim_by(records, EXECUTION)
+    end(records, Status.CREATED)
+    records.mark_published("CHG1", EXECUTION)
+    calls = calls_of(client("stepfunctions"))
+
+    claimed = claim_by(records, OTHER_EXECUTION)
+
+    assert claimed.decision == Decision.ALREADY_CREATED
+    assert claimed.record.execution_arn == EXECUTION
+    assert calls == []
+
+
+def test_a_created_request_that_nobody_was_told_of_is_left_to_who_still_runs(
+    records: Records,
+) -> None:
+    claim_by(records, EXECUTION)
+    end(records, Status.CREATED)
+    start(EXECUTION)
+
+    claimed = claim_by(records, OTHER_EXECUTION)
+
+    assert claimed.decision == Decision.ANOTHER_RUN_IS_ACTIVE
+    assert claimed.record.status == Status.CREATED
+
+
+def test_a_created_request_that_nobody_was_told_of_passes_on_from_the_dead(
+    records: Records,
+) -> None:
+    claim_by(records, EXECUTION)
+    end(records, Status.CREATED)
+    answer(client("stepfunctions"), "DescribeExecution", {"status": "FAILED"})
+
+    claimed = claim_by(records, OTHER_EXECUTION)
+
+    assert claimed.decision == Decision.PROCEED
+    assert claimed.record.execution_arn == OTHER_EXECUTION
+    assert claimed.record.status == Status.IN_PROGRESS
+
+
+def test_a_failed_request_is_resumed(records: Records) -> None:
+    claim_by(records, EXECUTION)
+    end(records, Status.FAILED)
+    records.mark_published("CHG1", EXECUTION)
+    calls = calls_of(client("stepfunctions"))
+
+    assert claim_by(records, OTHER_EXECUTION).decision == Decision.PROCEED
+    assert calls == []
+
+
+def test_a_request_whose_execution_is_about_to_tell_its_failure_is_claimed_later(
+    records: Records,
+) -> None:
+    claim_by(records, EXECUTION)
+    end(records, Status.FAILED)
+    start(EXECUTION)
+
+    with pytest.raises(RequestBeingFinished, match="CHG1 failed"):
+        claim_by(records, OTHER_EXECUTION)
+
+
+def test_a_failure_that_nobody_told_passes_on_from_the_dead(records: Records) -> None:
+    claim_by(records, EXECUTION)
+    end(records, Status.FAILED)
+    answer(client("stepfunctions"), "DescribeExecution", {"status": "ABORTED"})
+
+    assert claim_by(records, OTHER_EXECUTION).decision == Decision.PROCEED
+
+
+def test_a_refused_request_is_claimed_with_corrected_content(records: Records) -> None:
+    records.note_refusal("CHG1", None, None, [])
+
+    assert claim_by(records, EXECUTION).decision == Decision.PROCEED
+
+
+def test_other_content_under_the_same_id_is_a_conflict(records: Records) -> None:
+    claim_by(records, EXECUTION)
+
+    with pytest.raises(RequestConflict, match="CHG1"):
+        claim(records, client("stepfunctions"), request_of(description="x"), OTHER_EXECUTION)
+
+
+def test_of_two_that_find_the_holder_dead_one_proceeds(records: Records) -> None:
+    claim_by(records, EXECUTION)
+    third = EXECUTION + "-third"
+    step_functions = client("stepfunctions")
+
+    def meanwhile(**_: Any) -> None:
+        records.claim(REQUEST, third, dead_execution=EXECUTION)
+
+    on(step_functions, "before-call.sfn.DescribeExecution", meanwhile)
+    claimed = claim_by(records, OTHER_EXECUTION)
+
+    assert claimed.decision == Decision.ANOTHER_RUN_IS_ACTIVE
+    record = records.get("CHG1")
+    assert record
+    assert record.execution_arn == third
+
+
+def test_without_an_answer_about_the_holder_nothing_is_decided(records: Records) -> None:
+    claim_by(records, EXECUTION)
+    answer(client("stepfunctions"), "DescribeExecution", refusal("ThrottlingException"))
+
+    with pytest.raises(DependencyUnavailable, match="DescribeExecution"):
+        claim_by(records, OTHER_EXECUTION)
+
+
+def test_a_record_that_is_gone_between_two_looks_is_no_decision(records: Records) -> None:
+    dynamodb = client("dynamodb")
+    answer(dynamodb, "UpdateItem", refusal("ConditionalCheckFailedException"))
+
+    with pytest.raises(DependencyUnavailable, match="CHG1 exists and does not"):
+        claim_by(records, EXECUTION)
+
+
+def test_a_record_that_refuses_a_claim_without_a_holder_is_a_fault(records: Records) -> None:
+    claim_by(records, EXECUTION)
+    dynamodb = client("dynamodb")
+    dynamodb.update_item(
+        TableName="requests",
+        Key={"requestId": {"S": "CHG1"}},
+        UpdateExpression="REMOVE executionArn",
+    )
+
+    with pytest.raises(RuntimeError, match="CHG1 refuses a claim, but has no holder"):
+        claim_by(records, OTHER_EXECUTION)

@@ -1,0 +1,80 @@
+import json
+import re
+
+import pytest
+from botocore.exceptions import ReadTimeoutError
+
+from provisioner import executions
+from provisioner.clients import client
+from provisioner.errors import DependencyUnavailable
+from provisioner.executions import Progress
+from tests.unit.answering import answer, lose_on_the_wire, refusal
+from tests.unit.samples import EXECUTION, SETTINGS, request_of
+
+MACHINE = SETTINGS.state_machine_arn
+
+
+@pytest.mark.parametrize("request_id", ["CHG1", "r" * 80])
+def test_an_execution_is_named_after_its_request(request_id: str) -> None:
+    first, second = (executions.new_execution_arn(MACHINE, request_id) for _ in range(2))
+
+    name = first.rsplit(":", 1)[1]
+    assert first == f"arn:aws:states:us-east-1:111122223333:execution:provision-key:{name}"
+    assert name.startswith(request_id[:43])
+    assert re.fullmatch(r"[A-Za-z0-9_-]{1,80}", name)
+    assert first != second
+
+
+@pytest.mark.usefixtures("aws")
+def test_an_execution_starts_under_the_arn_that_was_chosen() -> None:
+    arn = executions.new_execution_arn(MACHINE, "CHG1")
+
+    executions.start(client("stepfunctions"), MACHINE, arn, request_of())
+
+    found = client("stepfunctions").describe_execution(executionArn=arn)
+    assert json.loads(found["input"]) == request_of()
+    assert executions.progress(client("stepfunctions"), arn) == Progress.RUNNING
+
+
+def test_an_execution_that_was_started_before_is_as_good() -> None:
+    answer(client("stepfunctions"), "StartExecution", refusal("ExecutionAlreadyExists"))
+
+    executions.start(client("stepfunctions"), MACHINE, EXECUTION, request_of())
+
+
+def test_an_execution_that_is_not_taken_makes_step_functions_unavailable() -> None:
+    answer(client("stepfunctions"), "StartExecution", refusal("StateMachineDeleting", "Going."))
+
+    with pytest.raises(DependencyUnavailable, match=r"did not do StartExecution.*Going"):
+        executions.start(client("stepfunctions"), MACHINE, EXECUTION, request_of())
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ("RUNNING", Progress.RUNNING),
+        ("PENDING_REDRIVE", Progress.RUNNING),
+        ("SUCCEEDED", Progress.ENDED),
+        ("FAILED", Progress.ENDED),
+        ("TIMED_OUT", Progress.ENDED),
+        ("ABORTED", Progress.ENDED),
+    ],
+)
+def test_the_progress_of_an_execution_is_read(status: str, expected: Progress) -> None:
+    answer(client("stepfunctions"), "DescribeExecution", {"status": status})
+
+    assert executions.progress(client("stepfunctions"), EXECUTION) == expected
+
+
+def test_an_execution_that_nobody_knows_was_not_started() -> None:
+    answer(client("stepfunctions"), "DescribeExecution", refusal("ExecutionDoesNotExist"))
+
+    assert executions.progress(client("stepfunctions"), EXECUTION) == Progress.NOT_STARTED
+
+
+def test_no_answer_about_an_execution_is_no_progress() -> None:
+    lost = ReadTimeoutError(endpoint_url="https://states.invalid")
+    lose_on_the_wire(client("stepfunctions"), lost)
+
+    with pytest.raises(DependencyUnavailable, match="did not do DescribeExecution"):
+        executions.progress(client("stepfunctions"), EXECUTION)

@@ -1,0 +1,163 @@
+import json
+from typing import Any
+
+import pytest
+
+from provisioner.clients import send_once_kms
+from provisioner.errors import AliasInUse
+from provisioner.key_policy import policy_text
+from provisioner.key_settings import ensure_settings
+from provisioner.kms import create_primary_key
+from tests.unit.answering import answer, calls_of, kms_in, refusal
+from tests.unit.samples import ADMIN, USER, plan_of, request_of
+
+pytestmark = pytest.mark.usefixtures("aws")
+
+REGION = "us-east-1"
+WANTED: dict[str, Any] = {
+    "description": "Card data",
+    "tags": {"team": "cards"},
+    "policy": {"administrators": [ADMIN]},
+    "rotation": {"periodInDays": 180},
+}
+
+
+def make_key(**fields: Any) -> str:
+    """Create the key of such a request, without its alias."""
+    plan = plan_of(**fields)
+    return str(
+        create_primary_key(send_once_kms(REGION), request_of(**fields), plan, plan.tags)["Arn"]
+    )
+
+
+def rotating(kms: Any, period: int) -> None:
+    """Tell of this rotation, since moto knows of no period."""
+    answer(
+        kms,
+        "GetKeyRotationStatus",
+        {"KeyRotationEnabled": True, "RotationPeriodInDays": period},
+    )
+
+
+def writes_of(calls: list[tuple[str, dict[str, Any]]]) -> list[str]:
+    return [name for name, _ in calls if not name.startswith(("Describe", "Get", "List"))]
+
+
+def test_a_fresh_key_gets_its_alias_and_rotation_and_nothing_is_read() -> None:
+    arn, kms = make_key(**WANTED), kms_in(REGION)
+    calls = calls_of(kms)
+
+    ensure_settings(kms, plan_of(**WANTED), arn, fresh=True)
+
+    assert [name for name, _ in calls] == ["EnableKeyRotation", "CreateAlias"]
+    assert calls[0][1] == {"KeyId": arn, "RotationPeriodInDays": 180}
+    assert kms.describe_key(KeyId="alias/cards")["KeyMetadata"]["Arn"] == arn
+
+
+def test_a_key_without_alias_and_rotation_in_the_plan_gets_neither() -> None:
+    region = "eu-west-1"
+    kms = kms_in(region)
+    calls = calls_of(kms)
+    plan = plan_of(region, **WANTED, replicas=[{"region": region, "alias": None}])
+
+    ensure_settings(kms, plan, "arn:aws:kms:eu-west-1:111122223333:key/mrk-1", fresh=True)
+
+    assert calls == []
+
+
+def test_an_older_key_that_is_as_planned_is_only_read() -> None:
+    arn, kms = make_key(**WANTED), kms_in(REGION)
+    ensure_settings(kms, plan_of(**WANTED), arn, fresh=True)
+    rotating(kms, 180)
+    calls = calls_of(kms)
+
+    ensure_settings(kms, plan_of(**WANTED), arn, fresh=False)
+
+    # An alias is unique, so asking for it again is how it is looked at.
+    assert writes_of(calls) == ["CreateAlias"]
+
+
+def test_an_older_key_is_brought_to_the_plan() -> None:
+    older = {"description": "old", "tags": {"team": "old", "cost": "42"}}
+    arn, kms = make_key(**older), kms_in(REGION)
+    calls = calls_of(kms)
+
+    ensure_settings(kms, plan_of(**WANTED), arn, fresh=False)
+
+    assert writes_of(calls) == [
+        "UpdateKeyDescription",
+        "TagResource",
+        "PutKeyPolicy",
+        "EnableKeyRotation",
+        "CreateAlias",
+    ]
+    assert kms.describe_key(KeyId=arn)["KeyMetadata"]["Description"] == "Card data"
+    tags = {t["TagKey"]: t["TagValue"] for t in kms.list_resource_tags(KeyId=arn)["Tags"]}
+    assert (tags["team"], tags["cost"]) == ("cards", "42")
+    policy = kms.get_key_policy(KeyId=arn)["Policy"]
+    assert policy == policy_text(plan_of(**WANTED).policy)
+    assert kms.get_key_rotation_status(KeyId=arn)["KeyRotationEnabled"]
+    assert ("EnableKeyRotation", {"KeyId": arn, "RotationPeriodInDays": 180}) in calls
+
+
+@pytest.mark.parametrize(
+    ("change", "operation", "argument"),
+    [
+        ({"description": "new"}, "UpdateKeyDescription", ("Description", "new")),
+        (
+            {"tags": {"team": "new"}},
+            "TagResource",
+            ("Tags", [{"TagKey": "team", "TagValue": "new"}]),
+        ),
+        (
+            {"policy": {"users": [USER]}},
+            "PutKeyPolicy",
+            ("Policy", policy_text(plan_of(policy={"users": [USER]}).policy)),
+        ),
+        ({"rotation": {"periodInDays": 90}}, "EnableKeyRotation", ("RotationPeriodInDays", 90)),
+    ],
+)
+def test_only_what_differs_is_written(
+    change: dict[str, Any], operation: str, argument: tuple[str, Any]
+) -> None:
+    arn, kms = make_key(**WANTED), kms_in(REGION)
+    ensure_settings(kms, plan_of(**WANTED), arn, fresh=True)
+    rotating(kms, 180)
+    calls = calls_of(kms)
+
+    ensure_settings(kms, plan_of(**{**WANTED, **change}), arn, fresh=False)
+
+    assert writes_of(calls) == [operation, "CreateAlias"]
+    parameters = next(parameters for name, parameters in calls if name == operation)
+    assert parameters["KeyId"] == arn
+    assert parameters[argument[0]] == argument[1]
+
+
+def test_a_policy_that_is_only_written_otherwise_is_left_alone() -> None:
+    arn, kms = make_key(**WANTED), kms_in(REGION)
+    pretty = json.dumps(plan_of(**WANTED).policy, indent=2, sort_keys=True)
+    kms.put_key_policy(KeyId=arn, PolicyName="default", Policy=pretty)
+    calls = calls_of(kms)
+
+    ensure_settings(kms, plan_of(**WANTED), arn, fresh=False)
+
+    assert "PutKeyPolicy" not in writes_of(calls)
+
+
+def test_an_alias_of_another_key_stays_where_it_is() -> None:
+    other, arn, kms = make_key(), make_key(), kms_in(REGION)
+    kms.create_alias(AliasName="alias/cards", TargetKeyId=other)
+
+    with pytest.raises(AliasInUse, match=f"alias/cards in {REGION} points to {other}"):
+        ensure_settings(kms, plan_of(), arn, fresh=True)
+
+    assert kms.describe_key(KeyId="alias/cards")["KeyMetadata"]["Arn"] == other
+
+
+def test_an_alias_whose_key_is_not_visible_is_in_use_as_well() -> None:
+    arn, kms = make_key(), kms_in(REGION)
+    answer(kms, "CreateAlias", refusal("AlreadyExistsException"))
+    answer(kms, "DescribeKey", refusal("NotFoundException"))
+
+    with pytest.raises(AliasInUse, match="points to a key that is not visible"):
+        ensure_settings(kms, plan_of(), arn, fresh=True)

@@ -1,0 +1,293 @@
+import base64
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ReadTimeoutError
+
+from keys_api import app
+from provisioner.clients import client
+from provisioner.records import Records, Status
+from tests.unit.answering import answer, calls_of, forget_answers, lose_on_the_wire, on, refusal
+from tests.unit.published import published_on
+from tests.unit.samples import ADMIN, key_arn, request_of, sample_event
+
+pytestmark = pytest.mark.usefixtures("records")
+
+LEAST = {"requestId": "CHG1", "alias": "alias/cards"}
+
+
+@pytest.fixture(autouse=True)
+def _the_apis_own_clients_are_todays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "_records", Records(client("dynamodb"), "requests"))
+
+
+@pytest.fixture
+def call(context: Any) -> Any:
+    def send(event: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        answered = app.handler(event, context)
+        assert answered["multiValueHeaders"]["Content-Type"] == ["application/json"]
+        return answered["statusCode"], json.loads(answered["body"])
+
+    return send
+
+
+def post(body: object, **query: str) -> dict[str, Any]:
+    event: dict[str, Any] = sample_event("api-post-keys")
+    text = body if isinstance(body, str | None) else json.dumps(body)
+    return {**event, "body": text, "queryStringParameters": query or None}
+
+
+def get(request_id: str) -> dict[str, Any]:
+    return {**sample_event("api-get-keys"), "path": f"/keys/{request_id}"}
+
+
+def started() -> list[dict[str, Any]]:
+    found = client("stepfunctions").list_executions(
+        stateMachineArn="arn:aws:states:us-east-1:111122223333:stateMachine:provision-key"
+    )
+    return list(found["executions"])
+
+
+def test_a_request_is_accepted_and_its_execution_started(call: Any) -> None:
+    status, body = call(sample_event("api-post-keys"))
+
+    (execution,) = started()
+    assert status == 202
+    assert body == {
+        "requestId": "CHG0031404",
+        "executionArn": execution["executionArn"],
+        "status": "IN_PROGRESS",
+    }
+    begun = client("stepfunctions").describe_execution(executionArn=execution["executionArn"])
+    assert json.loads(begun["input"])["replicas"] == [{"region": "eu-west-1"}]
+
+
+def test_the_same_request_again_is_the_same_execution(call: Any) -> None:
+    first, second = call(post(LEAST)), call(post({**LEAST, "tags": {}}))
+
+    assert first == second
+    assert len(started()) == 1
+
+
+def test_a_body_in_base64_is_read(call: Any) -> None:
+    body = base64.b64encode(json.dumps(LEAST).encode()).decode()
+
+    status, _ = call({**post(body), "isBase64Encoded": True})
+
+    assert status == 202
+
+
+@pytest.mark.parametrize("body", [None, "", "{", "[1]", "[" * 100_000, "null", '"text"'])
+def test_a_body_that_is_no_object_is_refused(body: str | None, call: Any) -> None:
+    status, answered = call(post(body))
+
+    assert status == 400
+    assert [(e["path"], e["code"]) for e in answered["errors"]] == [("", "NOT_AN_OBJECT")]
+
+
+def test_a_bad_request_is_refused_with_all_its_problems_and_told_on_the_bus(call: Any) -> None:
+    events = published_on(client("events"))
+
+    status, body = call(post({"requestId": "CHG1", "rotation": {"periodInDays": 1}}))
+
+    codes = {(e["path"], e["code"]) for e in body["errors"]}
+    assert status == 400
+    assert codes == {("alias", "REQUIRED"), ("rotation.periodInDays", "OUT_OF_RANGE")}
+    ((_, detail_type, detail),) = events
+    assert detail_type == "Multi-Region Key Request Rejected"
+    assert (detail["executionArn"], detail["errors"]) == (None, body["errors"])
+    assert started() == []
+
+
+def test_a_refused_request_may_be_sent_again_with_corrected_content(call: Any) -> None:
+    call(post({"requestId": "CHG1"}))
+    refused, shown = call(get("CHG1")), call(post(LEAST))
+
+    assert refused[1]["status"] == "REJECTED"
+    assert shown[0] == 202
+
+
+def test_other_content_under_the_same_id_is_a_conflict(call: Any) -> None:
+    call(post(LEAST))
+
+    status, body = call(post({**LEAST, "description": "other"}))
+
+    (error,) = body["errors"]
+    assert status == 409
+    assert (error["path"], error["code"]) == ("requestId", "REQUEST_CONFLICT")
+    assert "CHG1 was used before" in error["message"]
+    assert len(started()) == 1
+
+
+def test_a_plan_shows_every_regions_policy_and_creates_nothing(call: Any) -> None:
+    writes = calls_of(client("dynamodb"))
+
+    status, body = call(sample_event("api-post-keys-plan"))
+
+    assert status == 200
+    assert body["request"]["keySpec"] == "SYMMETRIC_DEFAULT"
+    assert [key["region"] for key in body["keys"]] == ["us-east-1", "eu-west-1", "us-west-2"]
+    assert [key["alias"] for key in body["keys"]] == [
+        "alias/payments/cards",
+        "alias/payments/cards",
+        "alias/payments/cards-us",
+    ]
+    for key in body["keys"]:
+        assert key["policy"]["Statement"][1]["Principal"] == {"AWS": [ADMIN]}
+        assert key["tags"]["mrk:request-id"] == "CHG0031337"
+    assert writes == []
+    assert started() == []
+
+
+def test_a_plan_of_a_bad_request_is_refused_and_told_to_nobody(call: Any) -> None:
+    events = published_on(client("events"))
+
+    status, body = call(post({"requestId": "CHG1"}, plan="true"))
+
+    assert (status, body["errors"][0]["code"]) == (400, "REQUIRED")
+    assert events == []
+    assert call(get("CHG1"))[0] == 404
+
+
+@pytest.mark.parametrize("value", ["True", "1", "", "yes", "treu"])
+def test_a_misspelt_plan_creates_nothing(value: str, call: Any) -> None:
+    events = published_on(client("events"))
+
+    status, body = call(post(LEAST, plan=value))
+
+    (error,) = body["errors"]
+    assert (status, error["path"], error["code"]) == (400, "plan", "NOT_ONE_OF")
+    assert started() == []
+    assert events == []
+
+
+def test_plan_false_is_no_plan(call: Any) -> None:
+    assert call(post(LEAST, plan="false"))[0] == 202
+
+
+def test_the_status_of_a_request_is_shown(call: Any) -> None:
+    _, accepted = call(post({**LEAST, "ticket": {"id": "7"}}))
+
+    status, body = call(get("CHG1"))
+
+    assert status == 200
+    assert body == {
+        "requestId": "CHG1",
+        "status": "IN_PROGRESS",
+        "key": None,
+        "errors": [],
+        "ticket": {"id": "7"},
+        "executionArn": accepted["executionArn"],
+    }
+
+
+def test_the_status_of_a_created_key_set_shows_the_key(call: Any) -> None:
+    records = Records(client("dynamodb"), "requests")
+    key = {"keyId": "mrk-1", "primary": {"arn": key_arn()}}
+    request = request_of(requestId="CHG0031337")
+    records.finish(request, execution_arn="arn", status=Status.CREATED, key=key, errors=[])
+
+    status, body = call(sample_event("api-get-keys"))
+
+    assert (status, body["status"], body["key"]) == (200, "CREATED", key)
+
+
+def test_an_unknown_request_is_not_found(call: Any) -> None:
+    status, body = call(get("CHG2"))
+
+    (error,) = body["errors"]
+    assert (status, error["path"], error["code"]) == (404, "requestId", "NOT_FOUND")
+
+
+def test_an_unknown_path_is_not_found(context: Any) -> None:
+    event = {**get("x"), "path": "/locks", "resource": "/locks"}
+
+    assert app.handler(event, context)["statusCode"] == 404
+
+
+def test_a_created_request_is_not_started_again(call: Any) -> None:
+    _, accepted = call(post(LEAST))
+    client("dynamodb").update_item(
+        TableName="requests",
+        Key={"requestId": {"S": "CHG1"}},
+        UpdateExpression="SET #s = :created, publishedAt = :now",
+        ExpressionAttributeNames={"#s": "status"},
+        ExpressionAttributeValues={":created": {"S": "CREATED"}, ":now": {"S": "now"}},
+    )
+    calls = calls_of(client("stepfunctions"))
+
+    status, body = call(post(LEAST))
+
+    assert (status, body) == (202, accepted)
+    assert calls == []
+
+
+def test_a_request_that_is_just_failing_is_to_be_sent_again_in_a_moment(call: Any) -> None:
+    _, accepted = call(post(LEAST))
+    Records(client("dynamodb"), "requests").finish(
+        request_of(),
+        execution_arn=accepted["executionArn"],
+        status=Status.FAILED,
+        key=None,
+        errors=[],
+    )
+
+    status, body = call(post(LEAST))
+
+    assert (status, body["errors"][0]["code"]) == (503, "REQUEST_BEING_FINISHED")
+    assert len(started()) == 1
+
+
+def test_an_execution_that_was_not_started_is_started_by_the_next_call(call: Any) -> None:
+    step_functions = client("stepfunctions")
+    answer(step_functions, "StartExecution", refusal("StateMachineDeleting"))
+    failed_status, failed = call(post(LEAST))
+    forget_answers()
+
+    status, body = call(post(LEAST))
+
+    assert (failed_status, failed["errors"][0]["code"]) == (503, "DEPENDENCY_UNAVAILABLE")
+    assert status == 202
+    assert [execution["executionArn"] for execution in started()] == [body["executionArn"]]
+
+
+def test_an_execution_that_another_call_starts_right_now_is_left_to_it(
+    call: Any, context: Any
+) -> None:
+    step_functions = client("stepfunctions")
+    inner: list[int] = []
+
+    def meanwhile(**_: Any) -> None:
+        if not inner:
+            inner.append(0)
+            inner[0] = app.handler(post(LEAST), context)["statusCode"]
+
+    on(step_functions, "before-call.sfn.StartExecution", meanwhile)
+
+    status, _ = call(post(LEAST))
+
+    assert (status, inner) == (202, [202])
+    assert len(started()) == 1
+
+
+@pytest.mark.parametrize("event", [post(LEAST), get("CHG1"), post({"requestId": "CHG1"})])
+def test_a_table_that_does_not_answer_makes_the_api_unavailable(
+    event: dict[str, Any], call: Any
+) -> None:
+    lose_on_the_wire(client("dynamodb"), ReadTimeoutError(endpoint_url="https://secret.invalid"))
+
+    status, body = call(event)
+
+    (error,) = body["errors"]
+    assert (status, error["code"]) == (503, "DEPENDENCY_UNAVAILABLE")
+    assert error["message"] == "Try again in a moment."
+
+
+def test_a_bus_that_refuses_makes_the_api_unavailable(call: Any) -> None:
+    refused = {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure"}]}
+    answer(client("events"), "PutEvents", refused)
+
+    status, body = call(post({"requestId": "CHG1"}))
+
+    assert (status, body["errors"][0]["code"]) == (503, "OUTCOME_NOT_PUBLISHED")

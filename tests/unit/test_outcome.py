@@ -1,0 +1,344 @@
+import uuid
+from typing import Any
+
+import pytest
+
+from provisioner import errors
+from provisioner.clients import client
+from provisioner.errors import DependencyUnavailable, OutcomeNotPublished, Problem
+from provisioner.outcome import Outcome, error_code, publish_outcome, publish_refusal
+from provisioner.plan import KeyFacts, content_hash
+from provisioner.records import Records, Status
+from tests.unit.answering import answer, forget_answers, on, refusal
+from tests.unit.published import published_on
+from tests.unit.samples import EXECUTION, KEY_ID, OTHER_EXECUTION, key_arn, request_of
+
+TICKET = {"system": "servicenow", "id": "CHG0031337"}
+REQUEST = request_of(ticket=TICKET, replicas=[{"region": "eu-west-1"}, {"region": "us-west-2"}])
+PROBLEM: Problem = {"path": "alias", "code": "REQUIRED", "message": "This field is required."}
+
+
+def facts(region: str) -> KeyFacts:
+    return {
+        "region": region,
+        "arn": key_arn(region),
+        "alias": "alias/cards",
+        "keyState": "Enabled",
+    }
+
+
+def outcome_of(**fields: Any) -> Outcome:
+    outcome: Any = {
+        "status": "CREATED",
+        "request": REQUEST,
+        "executionArn": EXECUTION,
+        "startedAt": "2026-11-23T09:30:00.000Z",
+        "primary": facts("us-east-1"),
+        "replicas": [facts("eu-west-1"), facts("us-west-2")],
+        "keyMetadata": {"Arn": key_arn()},
+        "failures": [],
+        **fields,
+    }
+    return outcome  # type: ignore[no-any-return]
+
+
+def failed(error: str, region: str = "us-east-1", **fields: Any) -> Outcome:
+    failure = {"step": "Step", "region": region, "error": error, "message": "It failed."}
+    return outcome_of(status="FAILED", keyMetadata=None, failures=[failure], **fields)
+
+
+def publish(records: Records, outcome: Outcome) -> dict[str, Any] | None:
+    return publish_outcome(outcome, records=records, events=client("events"), bus="keys")
+
+
+def refuse(
+    records: Records, document: object, problems: list[Problem] | None = None, **options: Any
+) -> dict[str, Any]:
+    return publish_refusal(
+        document,
+        problems or [PROBLEM],
+        EXECUTION,
+        records=records,
+        events=client("events"),
+        bus="keys",
+        **options,
+    )
+
+
+def outcome_id(detail: dict[str, Any] | None) -> str:
+    assert detail
+    return str(uuid.UUID(detail["outcomeId"]))
+
+
+def published_by(records: Records, execution: str, outcome: Outcome) -> str:
+    records.claim(outcome["request"], execution, dead_execution=EXECUTION)
+    by_execution: Any = {**outcome, "executionArn": execution}
+    return outcome_id(publish(records, by_execution))
+
+
+def test_a_created_key_set_is_told_as_the_contract_says(records: Records) -> None:
+    events = published_on(client("events"))
+
+    detail = publish(records, outcome_of())
+
+    assert detail == {
+        "outcomeId": outcome_id(detail),
+        "requestId": "CHG1",
+        "status": "CREATED",
+        "executionArn": EXECUTION,
+        "ticket": TICKET,
+        "key": {
+            "keyId": KEY_ID,
+            "keySpec": "SYMMETRIC_DEFAULT",
+            "keyUsage": "ENCRYPT_DECRYPT",
+            "origin": "AWS_KMS",
+            "primary": facts("us-east-1"),
+            "replicas": [facts("eu-west-1"), facts("us-west-2")],
+            "keyMetadata": {"Arn": key_arn()},
+        },
+        "errors": [],
+    }
+    assert events == [("mrk.provisioner", "Multi-Region Key Created", detail)]
+
+
+def test_an_outcome_is_in_the_record_before_it_is_on_the_bus(records: Records) -> None:
+    answer(client("events"), "PutEvents", refusal("InternalException", status=500))
+
+    with pytest.raises(DependencyUnavailable):
+        publish(records, outcome_of())
+
+    record = records.get("CHG1")
+    assert record
+    assert (record.status, record.ticket, record.errors) == (Status.CREATED, TICKET, [])
+    assert not record.published
+    assert record.content_hash == content_hash(REQUEST)
+    assert record.key
+    assert record.key["keyId"] == KEY_ID
+
+
+def test_an_outcome_that_was_not_published_is_published_by_the_next_call(
+    records: Records,
+) -> None:
+    events = published_on(client("events"))
+    refused = {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure"}]}
+    taken = {"FailedEntryCount": 0, "Entries": [{"EventId": "1"}]}
+    answer(client("events"), "PutEvents", refused, taken)
+
+    with pytest.raises(OutcomeNotPublished):
+        publish(records, outcome_of())
+    publish(records, outcome_of())
+
+    assert len(events) == 2
+    assert events[0] == events[1]
+
+
+def test_an_outcome_counts_as_published_only_after_its_event_is_taken(records: Records) -> None:
+    seen: list[bool] = []
+
+    def look(**_: Any) -> None:
+        record = records.get("CHG1")
+        seen.append(bool(record and record.published))
+
+    on(client("events"), "before-call.eventbridge.PutEvents", look)
+    publish(records, outcome_of())
+
+    record = records.get("CHG1")
+    assert record
+    assert (seen, record.published) == ([False], True)
+
+
+def test_an_outcome_that_the_bus_refused_is_not_published(records: Records) -> None:
+    refused = {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure"}]}
+    answer(client("events"), "PutEvents", refused)
+
+    with pytest.raises(OutcomeNotPublished):
+        publish(records, failed("AliasInUse"))
+
+    record = records.get("CHG1")
+    assert record
+    assert (record.status, record.published) == (Status.FAILED, False)
+    assert list(records.unfinished()) == [record]
+
+
+def test_a_request_is_created_under_one_id_whoever_finishes_it(records: Records) -> None:
+    answer(client("events"), "PutEvents", refusal("InternalException", status=500))
+    events = published_on(client("events"))
+    with pytest.raises(DependencyUnavailable):
+        publish(records, outcome_of())
+    forget_answers()
+
+    second = published_by(records, OTHER_EXECUTION, outcome_of())
+
+    assert [detail["outcomeId"] for _, _, detail in events] == [second] * len(events)
+    assert events
+
+
+def test_every_failure_has_an_id_of_its_own(records: Records) -> None:
+    first = published_by(records, EXECUTION, failed("AliasInUse"))
+    again = published_by(records, EXECUTION, failed("AliasInUse"))
+    second = published_by(records, OTHER_EXECUTION, failed("AliasInUse"))
+    created = published_by(records, OTHER_EXECUTION, outcome_of())
+
+    assert first == again
+    assert len({first, second, created}) == 3
+
+
+@pytest.mark.parametrize("change", [{"requestId": "CHG2"}, {"alias": "alias/other"}])
+def test_other_requests_are_created_under_other_ids(
+    change: dict[str, Any], records: Records
+) -> None:
+    other = request_of(**{"replicas": REQUEST["replicas"], **change})
+    first = outcome_id(publish(records, outcome_of()))
+    client("dynamodb").delete_item(TableName="requests", Key={"requestId": {"S": "CHG1"}})
+
+    assert outcome_id(publish(records, outcome_of(request=other))) != first
+
+
+def test_a_refusal_has_one_id_an_execution_and_else_one_a_call(records: Records) -> None:
+    def refusal_id(execution: str | None) -> str:
+        return outcome_id(
+            publish_refusal(
+                {"requestId": "CHG1"},
+                [PROBLEM],
+                execution,
+                records=records,
+                events=client("events"),
+                bus="keys",
+            )
+        )
+
+    assert refusal_id(EXECUTION) == refusal_id(EXECUTION)
+    assert len({refusal_id(EXECUTION), refusal_id(OTHER_EXECUTION)}) == 2
+    assert refusal_id(None) != refusal_id(None)
+
+
+def test_a_failure_before_any_key_tells_of_no_key(records: Records) -> None:
+    events = published_on(client("events"))
+
+    detail = publish(records, failed("AliasInUse", primary=None, replicas=[]))
+
+    assert detail
+    assert (detail["status"], detail["key"]) == ("FAILED", None)
+    assert detail["errors"] == [{"path": "alias", "code": "ALIAS_IN_USE", "message": "It failed."}]
+    assert [detail_type for _, detail_type, _ in events] == ["Multi-Region Key Creation Failed"]
+
+
+@pytest.mark.parametrize(
+    ("error", "region", "path", "code"),
+    [
+        ("KmsAccessDenied", "us-east-1", "primaryRegion", "KMS_ACCESS_DENIED"),
+        ("KmsAccessDenied", "eu-west-1", "replicas[0].region", "KMS_ACCESS_DENIED"),
+        ("AliasInUse", "us-west-2", "replicas[1].alias", "ALIAS_IN_USE"),
+        ("KeyPolicyRefused", "us-east-1", "policy", "KEY_POLICY_REFUSED"),
+        ("KeyPolicyRefused", "us-west-2", "replicas[1].policy", "KEY_POLICY_REFUSED"),
+        ("RequestConflict", "us-east-1", "requestId", "REQUEST_CONFLICT"),
+        ("PrimaryKeyUnconfirmed", "us-east-1", "primaryRegion", "PRIMARY_KEY_UNCONFIRMED"),
+        ("ReplicaKeyNotEnabled", "eu-west-1", "replicas[0].region", "REPLICA_KEY_NOT_ENABLED"),
+        ("UnexpectedFailure", "us-east-1", "primaryRegion", "UNEXPECTED_FAILURE"),
+    ],
+)
+def test_a_failure_names_the_field_it_is_about(
+    error: str, region: str, path: str, code: str, records: Records
+) -> None:
+    detail = publish(records, failed(error, region))
+
+    assert detail
+    assert [(e["path"], e["code"]) for e in detail["errors"]] == [(path, code)]
+
+
+def test_an_outcome_is_left_to_the_execution_that_holds_the_request(records: Records) -> None:
+    records.claim(REQUEST, OTHER_EXECUTION)
+    events = published_on(client("events"))
+
+    assert publish(records, failed("DependencyUnavailable")) is None
+
+    record = records.get("CHG1")
+    assert record
+    assert record.status == Status.IN_PROGRESS
+    assert events == []
+
+
+def test_a_refusal_is_told_and_kept(records: Records) -> None:
+    events = published_on(client("events"))
+    document = {"requestId": "CHG1", "ticket": TICKET}
+
+    detail = refuse(records, document)
+
+    assert detail == {
+        "outcomeId": outcome_id(detail),
+        "requestId": "CHG1",
+        "status": "REJECTED",
+        "executionArn": EXECUTION,
+        "ticket": TICKET,
+        "key": None,
+        "errors": [PROBLEM],
+    }
+    assert events == [("mrk.provisioner", "Multi-Region Key Request Rejected", detail)]
+    record = records.get("CHG1")
+    assert record
+    assert (record.status, record.errors) == (Status.REJECTED, [PROBLEM])
+
+
+@pytest.mark.parametrize(
+    ("document", "shown"),
+    [
+        ({"requestId": "CHG 1"}, "CHG 1"),
+        ({"requestId": 31337}, 31337),
+        ({"requestId": ["CHG1"]}, ["CHG1"]),
+        ({"requestId": "r" * 1022}, "r" * 1022),
+        ({"requestId": "r" * 1023}, None),
+        ({"requestId": "é" * 511}, "é" * 511),
+        ({"requestId": "é" * 512}, None),
+        ({"requestId": "\ud800"}, None),
+        ({"alias": "alias/cards"}, None),
+        (None, None),
+        ([{"requestId": "CHG1"}], None),
+        ("CHG1", None),
+    ],
+)
+def test_an_unusable_request_id_is_given_back_and_not_kept(
+    document: object, shown: object, records: Records
+) -> None:
+    detail = refuse(records, document)
+
+    assert detail["requestId"] == shown
+    assert client("dynamodb").scan(TableName="requests")["Items"] == []
+
+
+@pytest.mark.parametrize(
+    ("ticket", "wrong"),
+    [
+        ({"note": "n" * 5000}, "ticket"),
+        ("CHG0031337", "ticket"),
+        (TICKET, ""),
+        (None, "alias"),
+        ("never looked at", "alias"),
+    ],
+)
+def test_an_unusable_ticket_is_not_given_back(ticket: object, wrong: str, records: Records) -> None:
+    problem: Problem = {"path": wrong, "code": "WRONG", "message": "It is wrong."}
+
+    detail = refuse(records, {"requestId": "CHG1", "ticket": ticket}, [problem])
+
+    assert detail["ticket"] is None
+
+
+def test_a_request_that_could_not_be_checked_failed_and_is_not_kept(records: Records) -> None:
+    events = published_on(client("events"))
+
+    refuse(records, {"requestId": "CHG1"}, status=Status.FAILED)
+
+    ((_, detail_type, detail),) = events
+    assert (detail_type, detail["status"]) == ("Multi-Region Key Creation Failed", "FAILED")
+    assert records.get("CHG1") is None
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, kind in vars(errors).items() if isinstance(kind, type)]
+)
+def test_every_errors_code_is_its_name_in_upper_snake_case(name: str) -> None:
+    code = error_code(name)
+
+    assert code == code.upper()
+    assert code.replace("_", "").lower() == name.lower()
+    assert not code.startswith("_")

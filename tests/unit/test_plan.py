@@ -1,0 +1,165 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from provisioner.plan import content_hash, is_request_id, plan_key, regions
+from tests.unit.samples import ADMIN, ROOT, SETTINGS, USER, plan_of, request_of
+
+OWN_TAGS = {"mrk:request-id": "CHG1", "mrk:stack": "mrk-provisioner"}
+REPLICA = "eu-west-1"
+
+
+def planned(replica: dict[str, Any]) -> dict[str, Any]:
+    plan = plan_of(
+        REPLICA,
+        description="shared",
+        tags={"team": "payments"},
+        policy={"administrators": [ADMIN], "users": [USER]},
+        rotation={"periodInDays": 180},
+        replicas=[{"region": "us-west-2"}, {"region": REPLICA, **replica}],
+    )
+    return vars(plan)
+
+
+def sids(policy: dict[str, Any]) -> list[str]:
+    return [statement["Sid"] for statement in policy["Statement"]]
+
+
+def test_a_primary_has_the_requests_settings() -> None:
+    plan = plan_of(description="d", tags={"a": "b"}, rotation={"periodInDays": 180})
+
+    assert (plan.region, plan.alias, plan.description) == ("us-east-1", "alias/cards", "d")
+    assert plan.tags == {"a": "b", **OWN_TAGS}
+    assert plan.rotation == {"periodInDays": 180}
+    assert sids(plan.policy) == ["Enable IAM User Permissions"]
+
+
+def test_a_replica_has_the_primarys_settings_where_it_has_none() -> None:
+    plan = planned({})
+
+    assert (plan["region"], plan["alias"], plan["description"]) == (
+        REPLICA,
+        "alias/cards",
+        "shared",
+    )
+    assert plan["tags"] == {"team": "payments", **OWN_TAGS}
+    assert len(plan["policy"]["Statement"]) == 4
+
+
+def test_a_replica_has_its_own_settings_where_they_are_given() -> None:
+    own = {"alias": "alias/own", "description": "own", "tags": {}, "policy": {"users": [USER]}}
+
+    plan = planned(own)
+
+    assert (plan["alias"], plan["description"]) == ("alias/own", "own")
+    assert plan["tags"] == OWN_TAGS
+    assert sids(plan["policy"])[1:] == [
+        "Allow use of the key",
+        "Allow attachment of persistent resources",
+    ]
+
+
+def test_null_is_none_for_a_replica() -> None:
+    plan = planned({"alias": None, "description": None, "tags": None, "policy": None})
+
+    assert (plan["alias"], plan["description"]) == (None, "")
+    assert plan["tags"] == OWN_TAGS
+    assert sids(plan["policy"]) == ["Enable IAM User Permissions"]
+
+
+def test_rotation_is_the_primarys_alone() -> None:
+    assert planned({})["rotation"] is None
+
+
+def test_a_given_document_is_used_as_it_is() -> None:
+    statement = {"Effect": "Allow", "Principal": {"AWS": ROOT}, "Action": "*", "Resource": "*"}
+    document = {"Statement": statement}
+
+    assert plan_of(policy={"document": document}).policy == document
+
+
+def test_the_stacks_own_tags_name_its_stack() -> None:
+    elsewhere = replace(SETTINGS, stack_name="other")
+
+    assert plan_key(request_of(), "us-east-1", elsewhere).tags["mrk:stack"] == "other"
+
+
+def test_a_region_without_a_key_has_no_plan() -> None:
+    with pytest.raises(KeyError):
+        plan_of("ap-south-1")
+
+
+def test_the_primarys_region_comes_first() -> None:
+    request = request_of(
+        primaryRegion="eu-west-1", replicas=[{"region": "us-west-2"}, {"region": "ap-south-1"}]
+    )
+
+    assert regions(request) == ["eu-west-1", "us-west-2", "ap-south-1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "sound"),
+    [
+        ("CHG0031337", True),
+        ("a" * 80, True),
+        ("_-", True),
+        ("a" * 81, False),
+        ("", False),
+        ("CHG1\n", False),
+        ("CHG 1", False),
+        ("CHG\uff11", False),
+        (None, False),
+        (7, False),
+        (["CHG1"], False),
+    ],
+)
+def test_a_request_id_is_1_to_80_plain_characters(text: object, *, sound: bool) -> None:
+    assert is_request_id(text) is sound
+
+
+@given(tags=st.dictionaries(st.sampled_from("abcdefgh"), st.sampled_from("xyz")), data=st.data())
+def test_the_content_hash_does_not_depend_on_the_order_of_keys(
+    tags: dict[str, str], data: st.DataObject
+) -> None:
+    request: Any = request_of(tags=tags)
+
+    shuffled = dict(data.draw(st.permutations(list(request.items()))))
+    shuffled["tags"] = dict(data.draw(st.permutations(list(tags.items()))))
+
+    assert content_hash(shuffled) == content_hash(request)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"alias": "alias/other"},
+        {"description": "other"},
+        {"tags": {"a": "b"}},
+        {"policy": {"users": [USER]}},
+        {"rotation": {}},
+        {"replicas": [{"region": REPLICA}]},
+        {"onFailure": "ROLL_BACK"},
+        {"ticket": {}},
+    ],
+)
+def test_the_content_hash_tells_requests_apart(change: dict[str, Any]) -> None:
+    assert content_hash(request_of(**change)) != content_hash(request_of())
+
+
+def test_a_default_that_is_written_out_is_the_same_content() -> None:
+    written_out = request_of(
+        primaryRegion="us-east-1",
+        keySpec="SYMMETRIC_DEFAULT",
+        keyUsage="ENCRYPT_DECRYPT",
+        origin="AWS_KMS",
+        description=None,
+        tags=None,
+        policy=None,
+        replicas=[],
+        onFailure="RETAIN",
+    )
+
+    assert content_hash(written_out) == content_hash(request_of())

@@ -1,0 +1,192 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
+
+from provisioner.clients import client, send_once_kms
+from provisioner.errors import (
+    AliasInUse,
+    KmsAccessDenied,
+    KmsError,
+    KmsThrottled,
+    KmsUnavailable,
+    PrimaryKeyUnconfirmed,
+)
+from provisioner.primary_key import ensure_primary_key
+from provisioner.records import Record, Records
+from tests.unit.answering import (
+    answer_on_the_wire,
+    calls_of,
+    forget_answers,
+    kms_in,
+    lose_on_the_wire,
+    on,
+)
+from tests.unit.samples import EXECUTION, SETTINGS, request_of
+
+REGION = "eu-west-1"
+REQUEST = request_of(primaryRegion=REGION)
+LOST = ReadTimeoutError(endpoint_url="https://kms.invalid")
+UNREACHED = EndpointConnectionError(endpoint_url="https://kms.invalid")
+
+
+@pytest.fixture
+def claimed(records: Records) -> Records:
+    records.claim(REQUEST, EXECUTION)
+    return records
+
+
+def ensure(records: Records) -> dict[str, Any]:
+    return ensure_primary_key(
+        REQUEST,
+        EXECUTION,
+        records=records,
+        client=kms_in(REGION),
+        send_once=send_once_kms(REGION),
+        settings=SETTINGS,
+    )
+
+
+def record_of(records: Records) -> Record:
+    record = records.get("CHG1")
+    assert record
+    return record
+
+
+def refused(code: str) -> Callable[[Any], list[str]]:
+    return lambda kms: answer_on_the_wire(kms, 400, {"__type": code, "message": "No."})
+
+
+def test_a_key_is_created_once_and_recorded(claimed: Records) -> None:
+    key = ensure(claimed)
+
+    assert key["arn"] == f"arn:aws:kms:{REGION}:111122223333:key/{key['keyId']}"
+    assert (key["region"], key["keyState"], key["fresh"]) == (REGION, "Enabled", True)
+    record = record_of(claimed)
+    assert (record.key_arn, record.attempt, record.attempt_open) == (key["arn"], 1, None)
+    tags = client("kms", REGION).list_resource_tags(KeyId=key["arn"])["Tags"]
+    assert {"TagKey": "mrk:attempt", "TagValue": "1"} in tags
+    assert {"TagKey": "mrk:request-id", "TagValue": "CHG1"} in tags
+
+
+def test_the_attempt_is_written_down_before_it_is_sent(claimed: Records) -> None:
+    seen: list[Record] = []
+    send_once = send_once_kms(REGION)
+    on(send_once, "before-call.kms.CreateKey", lambda **_: seen.append(record_of(claimed)))
+
+    ensure(claimed)
+
+    ((attempt, token),) = [(record.attempt, record.attempt_open) for record in seen]
+    assert attempt == 1
+    assert token
+
+
+def test_a_recorded_key_is_found_and_none_is_created(claimed: Records) -> None:
+    first = ensure(claimed)
+    calls = calls_of(send_once_kms(REGION))
+
+    second = ensure(claimed)
+
+    assert second == {**first, "fresh": False}
+    assert calls == []
+
+
+def test_a_recorded_key_on_its_way_out_comes_back(claimed: Records) -> None:
+    arn = ensure(claimed)["arn"]
+    kms_in(REGION).schedule_key_deletion(KeyId=arn, PendingWindowInDays=7)
+
+    key = ensure(claimed)
+
+    assert (key["keyState"], key["fresh"]) == ("Enabled", False)
+    assert kms_in(REGION).describe_key(KeyId=arn)["KeyMetadata"]["KeyState"] == "Enabled"
+
+
+def test_an_alias_in_use_leaves_no_key_behind(claimed: Records) -> None:
+    kms = client("kms", REGION)
+    other = kms.create_key()["KeyMetadata"]["Arn"]
+    kms.create_alias(AliasName="alias/cards", TargetKeyId=other)
+
+    with pytest.raises(AliasInUse, match=f"alias/cards in {REGION} points to {other}"):
+        ensure(claimed)
+
+    assert [key["KeyArn"] for key in kms.list_keys()["Keys"]] == [other]
+    assert record_of(claimed).attempt == 0
+
+
+@pytest.mark.parametrize(
+    ("break_it", "kind"),
+    [
+        (refused("AccessDeniedException"), KmsAccessDenied),
+        (refused("ThrottlingException"), KmsThrottled),
+        (lambda kms: lose_on_the_wire(kms, UNREACHED), KmsUnavailable),
+    ],
+)
+def test_after_an_attempt_that_made_no_key_the_next_one_may_follow(
+    break_it: Callable[[Any], list[str]], kind: type[KmsError], claimed: Records
+) -> None:
+    sent = break_it(send_once_kms(REGION))
+
+    with pytest.raises(kind):
+        ensure(claimed)
+    record = record_of(claimed)
+    forget_answers()
+    key = ensure(claimed)
+
+    assert sent == ["CreateKey"]
+    assert (record.attempt, record.attempt_open, record.key_arn) == (1, None, None)
+    assert record_of(claimed).attempt == 2
+    assert key["fresh"]
+
+
+@pytest.mark.parametrize(
+    "break_it",
+    [
+        lambda kms: lose_on_the_wire(kms, LOST),
+        lambda kms: answer_on_the_wire(kms, 500, {"__type": "KMSInternalException"}),
+    ],
+)
+def test_an_attempt_without_an_answer_is_sent_once_and_stays_open(
+    break_it: Callable[[Any], list[str]], claimed: Records
+) -> None:
+    sent = break_it(send_once_kms(REGION))
+
+    with pytest.raises(PrimaryKeyUnconfirmed, match=REGION):
+        ensure(claimed)
+
+    assert sent == ["CreateKey"]
+    record = record_of(claimed)
+    assert (record.attempt, record.key_arn) == (1, None)
+    assert record.attempt_open
+
+
+def test_an_attempt_without_an_answer_is_not_followed_by_another(claimed: Records) -> None:
+    claimed.announce_attempt("CHG1", EXECUTION, 1, "token")
+    calls = calls_of(send_once_kms(REGION))
+
+    with pytest.raises(PrimaryKeyUnconfirmed, match="attempt 1 of request CHG1 has no recorded"):
+        ensure(claimed)
+
+    assert calls == []
+
+
+def test_an_attempt_that_another_execution_announced_is_not_doubled(claimed: Records) -> None:
+    kms = kms_in(REGION)
+
+    def meanwhile(**_: Any) -> None:
+        claimed.announce_attempt("CHG1", EXECUTION, 1, "anothers")
+
+    on(kms, "before-call.kms.DescribeKey", meanwhile)
+    calls = calls_of(send_once_kms(REGION))
+
+    with pytest.raises(PrimaryKeyUnconfirmed):
+        ensure(claimed)
+
+    assert calls == []
+
+
+def test_a_request_that_was_not_claimed_gets_no_key(records: Records) -> None:
+    with pytest.raises(RuntimeError, match="CHG1 was not claimed"):
+        ensure(records)
+
+    assert client("kms", REGION).list_keys()["Keys"] == []

@@ -1,0 +1,153 @@
+from functools import partial
+from typing import Any
+
+import pytest
+
+from provisioner.clients import client
+from provisioner.errors import KmsAccessDenied
+from provisioner.roll_back import roll_back
+from tests.unit.answering import answer, calls_of, kms_in, on, refusal
+from tests.unit.samples import SETTINGS, key_arn, request_of
+
+REPLICAS = ["eu-west-1", "us-west-2"]
+REQUEST = request_of(
+    replicas=[{"region": "eu-west-1"}, {"region": "us-west-2", "alias": "alias/own"}]
+)
+
+
+@pytest.fixture
+def journal() -> list[tuple[str, str]]:
+    """Every call, as (Region, operation), in the order of all Regions together."""
+    return []
+
+
+def stand_in(region: str, journal: list[tuple[str, str]], **answers: Any) -> Any:
+    kms = client("kms", region)
+    for operation, coming in {"ScheduleKeyDeletion": [{}], "DeleteAlias": [{}], **answers}.items():
+        answer(kms, operation, *coming)
+
+    def note(model: Any, **_: Any) -> None:
+        journal.append((region, model.name))
+
+    on(kms, "provide-client-params", note)
+    return kms
+
+
+def metadata(region: str, state: str = "Enabled") -> dict[str, Any]:
+    listed = [{"Region": replica, "Arn": key_arn(replica)} for replica in REPLICAS]
+    configuration = {"ReplicaKeys": listed}
+    return {
+        "KeyMetadata": {
+            "Arn": key_arn(region),
+            "KeyState": state,
+            "MultiRegionConfiguration": configuration,
+        }
+    }
+
+
+def undo(**changes: Any) -> dict[str, Any]:
+    request: Any = {**REQUEST, **changes}
+    return roll_back(request, key_arn(), client_in=partial(client, "kms"), settings=SETTINGS)
+
+
+def test_replicas_go_first_and_every_alias_goes_with_its_key(
+    journal: list[tuple[str, str]],
+) -> None:
+    for region in REPLICAS:
+        # by its alias, before and after
+        states = [metadata(region), metadata(region), metadata(region, "PendingDeletion")]
+        stand_in(region, journal, DescribeKey=states)
+    home = "us-east-1"
+    states = [metadata(home)] * 3 + [metadata(home, "PendingReplicaDeletion")]
+    calls = calls_of(stand_in(home, journal, DescribeKey=states))
+
+    keys = undo()
+
+    assert keys == {
+        "primary": {
+            "region": home,
+            "arn": key_arn(home),
+            "keyState": "PendingReplicaDeletion",
+            "alias": None,
+        },
+        "replicas": [
+            {"region": region, "arn": key_arn(region), "keyState": "PendingDeletion", "alias": None}
+            for region in REPLICAS
+        ],
+    }
+    writes = [call for call in journal if call[1] != "DescribeKey"]
+    assert writes == [
+        (region, operation)
+        for region in [*REPLICAS, home]
+        for operation in ("DeleteAlias", "ScheduleKeyDeletion")
+    ]
+    assert ("ScheduleKeyDeletion", {"KeyId": key_arn(home), "PendingWindowInDays": 7}) in calls
+
+
+def test_an_alias_that_points_elsewhere_stays(journal: list[tuple[str, str]]) -> None:
+    elsewhere = {"KeyMetadata": {"Arn": key_arn(key_id="mrk-1")}}
+    home = "us-east-1"
+    states = [metadata(home), elsewhere, metadata(home), metadata(home, "PendingDeletion")]
+    stand_in(home, journal, DescribeKey=states)
+
+    undo(replicas=[])
+
+    assert (home, "DeleteAlias") not in journal
+
+
+def test_a_replica_that_the_request_does_not_name_stays(journal: list[tuple[str, str]]) -> None:
+    stand_in("us-east-1", journal, DescribeKey=[metadata("us-east-1")])
+    stand_in("eu-west-1", journal, DescribeKey=[metadata("eu-west-1")])
+
+    keys = undo(replicas=[{"region": "eu-west-1"}])
+
+    assert [key["region"] for key in keys["replicas"]] == ["eu-west-1"]
+
+
+def test_a_region_without_an_alias_is_not_asked_for_one(journal: list[tuple[str, str]]) -> None:
+    stand_in("us-east-1", journal, DescribeKey=[metadata("us-east-1")])
+    replica = stand_in("eu-west-1", journal, DescribeKey=[metadata("eu-west-1")])
+    calls = calls_of(replica)
+
+    undo(replicas=[{"region": "eu-west-1", "alias": None}])
+
+    assert {parameters["KeyId"] for _, parameters in calls} == {key_arn("eu-west-1")}
+
+
+@pytest.mark.parametrize("state", ["PendingDeletion", "PendingReplicaDeletion"])
+def test_what_was_rolled_back_before_is_left_as_it_is(
+    state: str, journal: list[tuple[str, str]]
+) -> None:
+    gone = refusal("NotFoundException")
+    home = "us-east-1"
+    stand_in(home, journal, DescribeKey=[metadata(home, state), gone, metadata(home, state)])
+
+    keys = undo(replicas=[])
+
+    assert keys["primary"]["keyState"] == state
+    assert {operation for _, operation in journal} == {"DescribeKey"}
+
+
+def test_a_refusal_stops_it_and_says_where(journal: list[tuple[str, str]]) -> None:
+    stand_in("us-east-1", journal, DescribeKey=[metadata("us-east-1")])
+    denied = refusal("AccessDeniedException", "not authorized")
+    stand_in(
+        "eu-west-1", journal, DescribeKey=[metadata("eu-west-1")], ScheduleKeyDeletion=[denied]
+    )
+
+    with pytest.raises(KmsAccessDenied, match="eu-west-1 refused ScheduleKeyDeletion"):
+        undo()
+
+    assert ("us-east-1", "ScheduleKeyDeletion") not in journal
+
+
+@pytest.mark.usefixtures("aws")
+def test_a_primary_alone_is_scheduled_for_deletion_and_loses_its_alias() -> None:
+    kms = kms_in("us-east-1")
+    arn = kms.create_key(MultiRegion=True)["KeyMetadata"]["Arn"]
+    kms.create_alias(AliasName="alias/cards", TargetKeyId=arn)
+
+    keys = roll_back(request_of(), arn, client_in=partial(client, "kms"), settings=SETTINGS)
+
+    assert keys["primary"]["keyState"] == "PendingDeletion"
+    assert kms.list_aliases(KeyId=arn)["Aliases"] == []

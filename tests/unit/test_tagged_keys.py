@@ -1,0 +1,75 @@
+import pytest
+from botocore.exceptions import ReadTimeoutError
+
+from provisioner.clients import client
+from provisioner.errors import DependencyUnavailable
+from provisioner.tagged_keys import find_keys
+from tests.unit.answering import answer, calls_of, lose_on_the_wire, refusal
+from tests.unit.samples import key_arn
+from tests.unit.tagged_keys import make_key
+
+STACK = {"mrk:stack": "mrk-provisioner"}
+REQUEST = {"mrk:request-id": "CHG1", **STACK}
+SERVICE = "resourcegroupstaggingapi"
+
+
+@pytest.mark.usefixtures("aws")
+def test_the_keys_that_carry_all_the_tags_are_found_with_all_of_theirs() -> None:
+    ours, others = make_key()["Arn"], make_key(request_id="CHG2")["Arn"]
+    make_key(Tags=[{"TagKey": "mrk:request-id", "TagValue": "CHG1"}])
+
+    of_request = find_keys(client(SERVICE, "us-east-1"), REQUEST)
+    of_stack = find_keys(client(SERVICE, "us-east-1"), STACK)
+
+    assert of_request == {ours: REQUEST}
+    assert of_stack == {ours: REQUEST, others: {**REQUEST, "mrk:request-id": "CHG2"}}
+
+
+@pytest.mark.usefixtures("aws")
+def test_keys_are_found_in_the_clients_own_region() -> None:
+    here = make_key("eu-west-1")["Arn"]
+    make_key("us-east-1")
+
+    assert find_keys(client(SERVICE, "eu-west-1"), STACK).keys() == {here}
+
+
+def test_only_kms_keys_are_asked_for_and_every_page_is_read() -> None:
+    tagging = client(SERVICE, "us-east-1")
+    pages = [
+        {
+            "ResourceTagMappingList": [
+                {"ResourceARN": key_arn(key_id=name), "Tags": [{"Key": "a", "Value": name}]}
+            ],
+            "PaginationToken": token,
+        }
+        for name, token in (("mrk-1", "more"), ("mrk-2", ""))
+    ]
+    answer(tagging, "GetResources", *pages)
+    calls = calls_of(tagging)
+
+    found = find_keys(tagging, REQUEST)
+
+    assert found == {key_arn(key_id=name): {"a": name} for name in ("mrk-1", "mrk-2")}
+    (_, first), (_, second) = calls
+    assert first["ResourceTypeFilters"] == ["kms:key"]
+    assert first["TagFilters"] == [
+        {"Key": "mrk:request-id", "Values": ["CHG1"]},
+        {"Key": "mrk:stack", "Values": ["mrk-provisioner"]},
+    ]
+    assert second["PaginationToken"] == "more"
+
+
+def test_a_refusal_makes_it_unavailable() -> None:
+    tagging = client(SERVICE, "eu-west-1")
+    answer(tagging, "GetResources", refusal("ThrottledException", "Slow down."))
+
+    with pytest.raises(DependencyUnavailable, match=r"in eu-west-1 did not find keys.*Slow down"):
+        find_keys(tagging, STACK)
+
+
+def test_no_answer_makes_it_unavailable() -> None:
+    tagging = client(SERVICE, "eu-west-1")
+    lose_on_the_wire(tagging, ReadTimeoutError(endpoint_url="https://tagging.invalid"))
+
+    with pytest.raises(DependencyUnavailable, match="in eu-west-1 did not find keys"):
+        find_keys(tagging, STACK)
