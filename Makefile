@@ -59,7 +59,7 @@ lint: $(READY) check-lock ## Style, types, pinned versions, the template
 
 .PHONY: unit
 unit: $(READY) ## Unit tests, without network, with coverage of functions/
-	pytest tests/unit --disable-socket --allow-unix-socket --cov
+	pytest tests/unit -n 2 --disable-socket --allow-unix-socket --cov
 
 .PHONY: faults
 faults: $(READY) ## Every fault and every pair of faults at every call, in process

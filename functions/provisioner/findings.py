@@ -94,7 +94,8 @@ def report_surplus(
         A call failed. Calling again does all of it again.
     """
     arn = metadata["Arn"]
-    used = metadata["MultiRegionConfiguration"]["ReplicaKeys"] or kms.has_alias(client, arn)
+    replicas = metadata.get("MultiRegionConfiguration", {}).get("ReplicaKeys")
+    used = replicas or kms.has_alias(client, arn)
     retire = may_delete and not used
     finding = Finding(
         Kind.SURPLUS_KEY,

@@ -189,7 +189,8 @@ def has_alias(client: Any, key_arn: str) -> bool:
         KMS refused the call or did not answer.
     """
     with _named_errors("ListAliases", client):
-        return bool(client.list_aliases(KeyId=key_arn, Limit=1)["Aliases"])
+        pages = client.get_paginator("list_aliases").paginate(KeyId=key_arn)
+        return any(page["Aliases"] for page in pages)
 
 
 def create_alias(client: Any, alias: str, key_arn: str) -> bool:

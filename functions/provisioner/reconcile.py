@@ -56,9 +56,10 @@ def reconcile_primary_key(
         raise RuntimeError(f"{request['requestId']} was not claimed before it is reconciled.")
     if not record.attempt_open and not record.key_arn:
         return True
+    too_early = _is_too_early(record, settings)  # Asked before the look, which takes its time.
     keys = _keys_of_request(client, tagging, request, settings)
     winner = record.key_arn or next(iter(keys), None)
-    if winner is None and _is_too_early(record, settings):
+    if winner is None and too_early:
         return False
     if record.attempt_open:
         records.close_attempt(record.request_id, record.attempt, winner)

@@ -153,7 +153,9 @@ class Records:
         try:
             return True, self._update(request_id, condition, update, values)
         except _ConditionFailed as failed:
-            holder = failed.record or self._existing(request_id)
+            holder = failed.record
+        if holder is None:
+            raise DependencyUnavailable(f"DynamoDB does not say who holds {request_id}.")
         if holder.content_hash != digest:
             raise RequestConflict(f"requestId {request_id} was used before with other content.")
         return False, holder
@@ -299,12 +301,6 @@ class Records:
             )
             for page in pages:
                 yield from map(_record, page["Items"])
-
-    def _existing(self, request_id: str) -> Record:
-        record = self.get(request_id)
-        if record is None:
-            raise DependencyUnavailable(f"DynamoDB says that {request_id} exists and does not.")
-        return record
 
     def _update_if(
         self, request_id: str, condition: str, update: str, values: dict[str, Any]

@@ -30,6 +30,8 @@ MAX_REQUEST_BYTES = 128 * 1024
 
 https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 """
+MAX_DEPTH = 64
+"""Levels of objects and lists; no request needs a tenth of that."""
 MAX_PROBLEMS_BYTES = 64 * 1024
 """So that a refusal fits with its request into what Step Functions and EventBridge carry."""
 _MAX_ECHO = 256
@@ -172,18 +174,26 @@ def _unreadable(document: object) -> Problem | None:
     """Say why no field of the document can be looked at, if that is so."""
     if not isinstance(document, dict):
         return _problem("", "NOT_AN_OBJECT", "A request is a JSON object.")
+    if _is_deeper_than(MAX_DEPTH, document):
+        return _problem("", "TOO_DEEP", f"The request is nested more than {MAX_DEPTH} levels deep.")
     try:
         size = len(json.dumps(document, ensure_ascii=False, allow_nan=False).encode())
     except UnicodeEncodeError:
         return _problem("", "NOT_UNICODE", "The request holds half a surrogate pair, not text.")
-    except RecursionError:
-        return _problem("", "TOO_DEEP", "The request is nested too deeply to be read.")
     except ValueError:
         return _problem("", "NOT_JSON", "NaN and Infinity are no numbers in JSON.")
     if size > MAX_REQUEST_BYTES:
         text = f"The request is {size} bytes long; at most {MAX_REQUEST_BYTES} are taken."
         return _problem("", "REQUEST_TOO_LARGE", text)
     return None
+
+
+def _is_deeper_than(levels: int, document: object) -> bool:
+    layer: list[Any] = [document]
+    for _ in range(levels):
+        holders = [value for value in layer if isinstance(value, dict | list)]
+        layer = [v for held in holders for v in (held.values() if isinstance(held, dict) else held)]
+    return any(isinstance(value, dict | list) for value in layer)
 
 
 class _Draft:

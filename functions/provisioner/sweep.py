@@ -17,14 +17,15 @@ from provisioner.clock import now
 from provisioner.errors import KmsKeyNotFound, ProvisionerError
 from provisioner.executions import Progress
 from provisioner.findings import Action, Finding, Kind
-from provisioner.plan import REQUEST_ID_TAG, STACK_TAG, KeySetRequest, plan_key
+from provisioner.plan import REQUEST_ID_TAG, STACK_TAG, KeySetRequest, plan_key, regions
 from provisioner.records import Record, Records, Status
 from provisioner.replica_key import LEAVING
 from provisioner.settings import Settings
 from provisioner.tagged_keys import find_keys
 from provisioner.telemetry import logger, metrics
 
-_NOT_READY = ("Creating", "Updating", "PendingImport", "Unavailable")
+_NOT_READY = ("Creating", "Updating", "PendingImport", "Unavailable", *LEAVING)
+"""States that a key of a finished key set is not in for long. Disabled is somebody's choice."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Sweeper:
     tagging_in: Callable[[str], Any]
     settings: Settings
 
-    def sweep(self, regions: Iterable[str]) -> dict[str, int]:
+    def sweep(self, in_regions: Iterable[str]) -> dict[str, int]:
         """Look at every unfinished request, and at every key of this stack in these Regions.
 
         What cannot be looked at is logged and counted, and the sweep goes on.
@@ -51,17 +52,15 @@ class Sweeper:
         Raises
         ------
         DependencyUnavailable
-            The table or a Region's keys cannot be listed.
+            The table's unfinished requests cannot be listed.
         """
         counts = {"requests": 0, "keys": 0, "failed": 0}
         for record in self.records.unfinished():
             counts["requests"] += 1
             counts["failed"] += not self._looked(record.request_id, self._look_at_request, record)
-        ours = {STACK_TAG: self.settings.stack_name}
-        for region in regions:
-            for arn, tags in find_keys(self.tagging_in(region), ours).items():
-                counts["keys"] += 1
-                counts["failed"] += not self._looked(arn, self._look_at_key, arn, tags)
+        for region in in_regions:
+            if not self._looked(region, self._look_at_region, region, counts):
+                counts["failed"] += 1
         metrics.add_metric("LooksFailed", MetricUnit.Count, counts["failed"])
         metrics.flush_metrics()
         return counts
@@ -73,6 +72,12 @@ class Sweeper:
             logger.exception("could not look", subject=subject)
             return False
         return True
+
+    def _look_at_region(self, region: str, counts: dict[str, int]) -> None:
+        ours = {STACK_TAG: self.settings.stack_name}
+        for arn, tags in find_keys(self.tagging_in(region), ours).items():
+            counts["keys"] += 1
+            counts["failed"] += not self._looked(arn, self._look_at_key, arn, tags)
 
     def _look_at_request(self, record: Record) -> None:
         request = record.request
@@ -106,9 +111,12 @@ class Sweeper:
             metadata = kms.describe_key(client, arn)
         except KmsKeyNotFound:
             return  # The index knows it still; KMS does not.
-        if metadata["KeyState"] in LEAVING or self._is_young(metadata["CreationDate"]):
+        if self._is_young(metadata["CreationDate"]):
             return
-        if record is None or _key_id(record.key_arn) != _key_id(arn):
+        if record and _key_id(record.key_arn) == _key_id(arn):
+            if record.status == Status.CREATED and record.request:
+                self._look_at_settings(client, record.request, metadata)
+        elif metadata["KeyState"] not in LEAVING:
             # The key of an open attempt is the request's own as soon as it is sent again.
             adoptable = record is not None and record.attempt_open is not None
             findings.report_surplus(
@@ -119,8 +127,6 @@ class Sweeper:
                 settings=self.settings,
                 may_delete=self.settings.sweeper_may_delete and not adoptable,
             )
-        elif record.status == Status.CREATED and record.request:
-            self._look_at_settings(client, record.request, metadata)
 
     def _look_at_settings(
         self, client: Any, request: KeySetRequest, metadata: kms.Metadata
@@ -130,6 +136,9 @@ class Sweeper:
         if state in _NOT_READY:
             text = f"{arn} is {state}, although its request was told that it is created."
             self._tell(Finding(Kind.KEY_NOT_ENABLED, request_id, region, arn, text))
+            return
+        if region not in regions(request):
+            return  # Somebody made this replica beside the request.
         alias = plan_key(request, region, self.settings).alias
         if alias and (target := kms.find_alias(client, alias)) != arn:
             text = f"{alias} in {region} points to {target or 'no key'}, not to {arn}."

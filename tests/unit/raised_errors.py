@@ -14,7 +14,11 @@ from pathlib import Path
 from provisioner import errors
 
 FUNCTIONS = Path("functions")
-IDEMPOTENCY_ERRORS = {"IdempotencyAlreadyInProgressError", "IdempotencyPersistenceLayerError"}
+IDEMPOTENCY_ERRORS = {
+    "IdempotencyAlreadyInProgressError",
+    "IdempotencyInconsistentStateError",
+    "IdempotencyPersistenceLayerError",
+}
 """What Powertools raises instead of calling a function that is `idempotent_function`."""
 
 _CLASSES = {

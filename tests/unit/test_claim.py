@@ -190,11 +190,11 @@ def test_without_an_answer_about_the_holder_nothing_is_decided(records: Records)
         claim_by(records, OTHER_EXECUTION)
 
 
-def test_a_record_that_is_gone_between_two_looks_is_no_decision(records: Records) -> None:
+def test_a_refusal_that_shows_no_record_is_no_decision(records: Records) -> None:
     dynamodb = client("dynamodb")
     answer(dynamodb, "UpdateItem", refusal("ConditionalCheckFailedException"))
 
-    with pytest.raises(DependencyUnavailable, match="CHG1 exists and does not"):
+    with pytest.raises(DependencyUnavailable, match="who holds CHG1"):
         claim_by(records, EXECUTION)
 
 

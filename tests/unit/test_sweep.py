@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from provisioner.clients import client
-from provisioner.errors import DependencyUnavailable
 from provisioner.plan import KeySetRequest
 from provisioner.records import Records, Status
 from provisioner.sweep import Sweeper
@@ -346,7 +345,9 @@ def test_an_alias_that_is_gone_is_reported(records: Records, told: Findings, clo
     assert actions(told) == [("ALIAS_ELSEWHERE", "REPORTED")]
 
 
-@pytest.mark.parametrize("state", ["Creating", "Updating", "PendingImport", "Unavailable"])
+@pytest.mark.parametrize(
+    "state", ["Creating", "Updating", "PendingImport", "Unavailable", "PendingDeletion"]
+)
 def test_a_created_key_that_is_not_enabled_is_reported(
     state: str, records: Records, told: Findings, clock: Clock
 ) -> None:
@@ -429,12 +430,52 @@ def test_a_finding_that_cannot_be_told_is_counted(records: Records, clock: Clock
     assert state_of(key) == "Enabled"
 
 
-def test_a_region_whose_keys_cannot_be_listed_ends_the_sweep(records: Records) -> None:
+def test_a_region_whose_keys_cannot_be_listed_is_counted_and_the_rest_goes_on(
+    records: Records, told: Findings, clock: Clock
+) -> None:
+    stray = make_key("eu-west-1", "CHG3")
+    clock.move(seconds=QUIET)
     tagging = client("resourcegroupstaggingapi", HOME)
     answer(tagging, "GetResources", refusal("ThrottledException"))
 
-    with pytest.raises(DependencyUnavailable, match=HOME):
-        sweep(records)
+    counts = sweep(records, HOME, "eu-west-1")
+
+    assert counts == {"requests": 0, "keys": 1, "failed": 1}
+    assert [detail["keyArn"] for _, _, detail in told] == [stray["Arn"]]
+
+
+def test_a_replica_that_the_request_does_not_name_is_somebody_elses(
+    records: Records, told: Findings, clock: Clock
+) -> None:
+    key = created(records)
+    region = "eu-central-1"
+    client("kms", HOME).replicate_key(KeyId=key["KeyId"], ReplicaRegion=region)
+    tags = {"mrk:stack": "mrk-provisioner", "mrk:request-id": "CHG1"}
+    client("kms", region).tag_resource(
+        KeyId=key["KeyId"], Tags=[{"TagKey": k, "TagValue": v} for k, v in tags.items()]
+    )
+    clock.move(seconds=QUIET)
+
+    counts = sweep(records, region)
+
+    assert counts == {"requests": 0, "keys": 1, "failed": 0}
+    assert told == []
+
+
+def test_a_single_region_key_with_our_tags_is_reported_like_any_other(
+    records: Records, told: Findings, clock: Clock
+) -> None:
+    tags = [
+        {"TagKey": "mrk:stack", "TagValue": "mrk-provisioner"},
+        {"TagKey": "mrk:request-id", "TagValue": "CHG9"},
+    ]
+    stray = client("kms", HOME).create_key(Tags=tags)["KeyMetadata"]["Arn"]
+    clock.move(seconds=QUIET)
+
+    counts = sweep(records)
+
+    assert counts["failed"] == 0
+    assert [detail["keyArn"] for _, _, detail in told] == [stray]
 
 
 def test_what_is_swept_twice_is_resumed_once(
