@@ -130,10 +130,10 @@ class KmsInRegion:
         if self._kms.aliases.pop((self._region, AliasName), None) is None:
             raise refusal("NotFoundException", "DeleteAlias")
 
-    def list_aliases(self, *, KeyId: str, Limit: int) -> dict[str, Any]:
+    def list_aliases(self, *, KeyId: str) -> dict[str, Any]:
         key = self._key(KeyId, "ListAliases")
         names = [name for (_, name), target in self._kms.aliases.items() if target == key.arn]
-        return {"Aliases": [{"AliasName": name} for name in names[:Limit]]}
+        return {"Aliases": [{"AliasName": name} for name in names]}
 
     def schedule_key_deletion(self, *, KeyId: str, PendingWindowInDays: int) -> None:
         assert 7 <= PendingWindowInDays <= 30
