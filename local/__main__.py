@@ -13,7 +13,7 @@ from local.deploy import deploy
 from local.errors import LocalStackError
 from local.invoke import invoke, write_environment
 from local.run import read_event, run
-from local.settings import HOST, STATE, WAIT_SCALE
+from local.settings import HOST, PACE, STATE
 
 _CONSOLE = Console(highlight=False, soft_wrap=True)
 
@@ -63,8 +63,8 @@ def _up() -> dict[str, Any]:
     if not emulator:
         with _CONSOLE.status("Starting the emulator"):
             hosts = [HOST, *server.docker_bridge()]
-            waits = {"SFN_WAIT_SCALE": os.environ.get("SFN_WAIT_SCALE", WAIT_SCALE)}
-            emulator = server.start(port, region, STATE, waits, hosts)
+            pace = {name: os.environ.get(name, value) for name, value in PACE.items()}
+            emulator = server.start(port, region, STATE, pace, hosts)
     with _CONSOLE.status("Building and deploying the template"):
         described = deploy(emulator)
         write_environment(described)

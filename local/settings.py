@@ -9,8 +9,9 @@ STATE = ROOT / ".local"
 HOST = "127.0.0.1"
 ACCOUNT_ID = "111122223333"
 STACK_NAME = "mrk-provisioner"
-# Waits and retry delays of the workflow pass ten times as fast as in AWS.
-WAIT_SCALE = "0.1"
+# Waits and retry delays of the workflow pass ten times as fast as in AWS, and so do replicas become
+# Enabled: before the first look at them, as in AWS.
+PACE = {"SFN_WAIT_SCALE": "0.1", "KMS_CREATING_SECONDS": "0.4"}
 # The emulator shows a key as soon as it is made, so nobody has to wait for that as in AWS.
 PARAMETERS = {"QuietPeriodInSeconds": "5"}
 

@@ -13,7 +13,7 @@ from local.settings import STATE
 from local.stack import Stack
 
 # Waits and retry delays of the workflow pass fifty times as fast, and replicas are soon Enabled.
-SETTINGS = {"SFN_WAIT_SCALE": "0.02", "KMS_CREATING_SECONDS": "0.2"}
+SETTINGS = {"SFN_WAIT_SCALE": "0.02", "KMS_CREATING_SECONDS": "0.1"}
 
 
 @pytest.fixture(scope="session")
