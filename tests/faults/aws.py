@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Protocol
 
 from botocore.exceptions import ClientError, HTTPClientError
 
@@ -57,12 +57,12 @@ class Event:
     detail: dict[str, Any]
 
 
-class Network:
+class Network(Protocol):
     """Carries calls to AWS and answers back."""
 
     def carry(self, call: Call, effect: Callable[[], Any]) -> Any:
         """Bring a call to its service, whose work `effect` is, and its answer back."""
-        raise NotImplementedError
+        ...
 
 
 class Aws(Network):
