@@ -13,9 +13,10 @@ from provisioner.telemetry import logger
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
-    """Take `{request, executionArn}`; answer `{decision, primary}`.
+    """Take `{request, executionArn}`; answer `{decision, primary, everCreated}`.
 
     `primary` is the key that an earlier run recorded, its state and alias not read yet, or null.
+    `everCreated` tells that the key set was finished once: then it is never rolled back.
     """
     request, execution_arn = event["request"], event["executionArn"]
     logger.append_keys(request_id=request["requestId"])
@@ -24,4 +25,8 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     key_arn = claimed.record.key_arn
     logger.info("claim decided", decision=claimed.decision, known_key=key_arn)
     primary = {"region": request["primaryRegion"], "arn": key_arn, "alias": None, "keyState": None}
-    return {"decision": claimed.decision, "primary": primary if key_arn else None}
+    return {
+        "decision": claimed.decision,
+        "primary": primary if key_arn else None,
+        "everCreated": claimed.record.ever_created,
+    }

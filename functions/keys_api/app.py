@@ -20,13 +20,18 @@ from provisioner.claim import Decision, claim
 from provisioner.clients import client
 from provisioner.errors import (
     DependencyUnavailable,
+    KeyMaterialNotAwaited,
     OutcomeNotPublished,
     Problem,
     RequestBeingFinished,
     RequestConflict,
+    RequestNotFound,
     RequestRejected,
+    new_problem,
 )
-from provisioner.outcome import error_code, publish_refusal
+from provisioner.failures import error_code
+from provisioner.material_answer import take_answer
+from provisioner.outcome import publish_refusal
 from provisioner.plan import KeySetRequest, plan_key, regions
 from provisioner.records import Records, Status
 from provisioner.request import parse_request
@@ -71,9 +76,8 @@ def get_key_set(request_id: str) -> Response[str]:
     logger.append_keys(request_id=request_id)
     record = _records.get(request_id)
     if record is None:
-        problem = _problem("requestId", "NOT_FOUND", "No request of this ID is known here.")
-        return _answer(404, {"errors": [problem]})
-    status = {
+        raise RequestNotFound(f"There is no request {request_id}.")
+    status: dict[str, Any] = {
         "requestId": record.request_id,
         "status": record.status,
         "key": record.key,
@@ -81,7 +85,22 @@ def get_key_set(request_id: str) -> Response[str]:
         "ticket": record.ticket,
         "executionArn": record.execution_arn,
     }
+    if record.status == Status.WAITING_FOR_MATERIAL:
+        status["materials"] = record.materials
     return _answer(200, status)
+
+
+@app.post("/keys/<request_id>/material")
+def post_material(request_id: str) -> Response[str]:
+    """Take wrapped key material for a request that waits for it (202), or say why not."""
+    logger.append_keys(request_id=request_id)
+    document = _read_body()
+    given = document.get("requestId") if isinstance(document, dict) else request_id
+    if given != request_id:
+        text = f"The address names the request {request_id}."
+        raise RequestRejected([new_problem("requestId", "REQUEST_ID_DIFFERS", text)])
+    record = take_answer(document, records=_records, step_functions=client("stepfunctions"))
+    return _answer(202, _under_way(request_id, record.execution_arn))
 
 
 @app.exception_handler(RequestRejected)
@@ -89,9 +108,14 @@ def _refuse(rejection: RequestRejected) -> Response[str]:
     return _answer(400, {"errors": rejection.problems})
 
 
-@app.exception_handler(RequestConflict)
-def _conflict(conflict: RequestConflict) -> Response[str]:
-    problem = _problem("requestId", error_code(type(conflict).__name__), str(conflict))
+@app.exception_handler(RequestNotFound)
+def _not_found(error: RequestNotFound) -> Response[str]:
+    return _answer(404, {"errors": [new_problem("requestId", "NOT_FOUND", str(error))]})
+
+
+@app.exception_handler([RequestConflict, KeyMaterialNotAwaited])
+def _conflict(conflict: RequestConflict | KeyMaterialNotAwaited) -> Response[str]:
+    problem = new_problem("requestId", error_code(type(conflict).__name__), str(conflict))
     return _answer(409, {"errors": [problem]})
 
 
@@ -105,14 +129,14 @@ def _conflict(conflict: RequestConflict) -> Response[str]:
 )
 def _unavailable(error: Exception) -> Response[str]:
     logger.exception("a service this API needs failed")
-    problem = _problem("", error_code(type(error).__name__), "Try again in a moment.")
+    problem = new_problem("", error_code(type(error).__name__), "Try again in a moment.")
     return _answer(503, {"errors": [problem]})
 
 
 def _is_plan(value: str) -> bool:
     if value not in ("true", "false"):
         # Nobody who mistypes this wants a key to be created.
-        raise RequestRejected([_problem("plan", "NOT_ONE_OF", "plan is true or false.")])
+        raise RequestRejected([new_problem("plan", "NOT_ONE_OF", "plan is true or false.")])
     return value == "true"
 
 
@@ -139,7 +163,7 @@ def _plan(request: KeySetRequest) -> dict[str, Any]:
     return {"request": request, "keys": [vars(plan) for plan in plans]}
 
 
-def _accept(request: KeySetRequest) -> dict[str, str]:
+def _accept(request: KeySetRequest) -> dict[str, str | None]:
     machine = settings().state_machine_arn
     arn = executions.new_execution_arn(machine, request["requestId"])
     step_functions = client("stepfunctions")
@@ -150,9 +174,13 @@ def _accept(request: KeySetRequest) -> dict[str, str]:
             _start(start={"executionArn": arn, "request": request})
         except IdempotencyAlreadyInProgressError:
             logger.info("another call starts this execution right now")
+    return _under_way(request["requestId"], arn)
+
+
+def _under_way(request_id: str, execution_arn: str | None) -> dict[str, str | None]:
     return {
-        "requestId": request["requestId"],
-        "executionArn": arn,
+        "requestId": request_id,
+        "executionArn": execution_arn,
         "status": Status.IN_PROGRESS,
     }
 
@@ -165,10 +193,6 @@ def _start(*, start: dict[str, Any]) -> None:
         start["executionArn"],
         start["request"],
     )
-
-
-def _problem(path: str, code: str, message: str) -> Problem:
-    return {"path": path, "code": code, "message": message}
 
 
 def _answer(status: int, body: dict[str, Any]) -> Response[str]:

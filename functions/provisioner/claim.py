@@ -5,9 +5,9 @@ from enum import StrEnum
 from typing import Any
 
 from provisioner import executions
-from provisioner.errors import RequestBeingFinished
+from provisioner.errors import RequestBeingFinished, RequestConflict
 from provisioner.executions import Progress
-from provisioner.plan import KeySetRequest
+from provisioner.plan import KeySetRequest, material_terms
 from provisioner.records import Record, Records, Status
 
 
@@ -38,7 +38,8 @@ def claim(
     """Claim a request for an execution, or say why it has nothing to do.
 
     An execution that stopped without recording an outcome does not hold its request for ever: once
-    Step Functions says that it does not run, the claim passes on.
+    Step Functions says that it does not run, the claim passes on. A key set that is finished is
+    taken up again where its imported key material is to expire at another time than before.
 
     Parameters
     ----------
@@ -48,7 +49,8 @@ def claim(
     Raises
     ------
     RequestConflict
-        The requestId was used before with other content.
+        The requestId was used before with other content, or another execution is at work on it
+        under other terms for the key material.
     RequestBeingFinished
         Its execution failed and is about to say so: claim again in a moment.
     DependencyUnavailable
@@ -60,13 +62,23 @@ def claim(
     holder = record.execution_arn
     if holder is None:
         raise RuntimeError(f"The record of {record.request_id} refuses a claim, but has no holder.")
+    renewing = record.request is not None and (
+        material_terms(record.request) != material_terms(request)
+    )
     if record.status == Status.CREATED and record.published:
-        return Claim(Decision.ALREADY_CREATED, record)
+        if not renewing:
+            return Claim(Decision.ALREADY_CREATED, record)
+        claimed, record = records.claim(request, execution_arn, renewing=True)
+        return Claim(Decision.PROCEED if claimed else Decision.ANOTHER_RUN_IS_ACTIVE, record)
     progress = executions.progress(step_functions, holder)
     if progress == Progress.RUNNING or (wait_for_unstarted and progress == Progress.NOT_STARTED):
         if record.status == Status.FAILED:
             raise RequestBeingFinished(
                 f"{holder} is about to tell that {record.request_id} failed."
+            )
+        if renewing:
+            raise RequestConflict(
+                f"{holder} works on {record.request_id} with another expiry of the key material."
             )
         return Claim(Decision.ANOTHER_RUN_IS_ACTIVE, record)
     claimed, record = records.claim(request, execution_arn, dead_execution=holder)

@@ -6,3 +6,8 @@ from datetime import UTC, datetime
 def now() -> datetime:
     """Give the current time in UTC."""
     return datetime.now(UTC)
+
+
+def instant_text(instant: datetime) -> str:
+    """Write an instant as ISO 8601, in UTC and whole seconds."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -4,9 +4,13 @@ ProvisionerError
 ├── RequestRejected          the request is not valid; carries every problem
 ├── RequestConflict          the requestId was used before, with other content
 ├── RequestBeingFinished     the request failed, and its execution is about to say so
+├── RequestNotFound          no request of this ID is known
+├── RequestTakenOver         another execution works on the request meanwhile
 ├── PrimaryKeyUnconfirmed    CreateKey was sent and no answer was recorded
 ├── AliasInUse               the alias points to another key
 ├── KeySetIncomplete         KMS does not show the key set that was built
+├── KeyMaterialNotAwaited    the request does not wait for key material
+├── KeyMaterialNotProvided   nobody provided the key material before the deadline
 ├── OutcomeNotPublished      EventBridge did not take the outcome event
 ├── DependencyUnavailable    another AWS service than KMS failed
 └── KmsError
@@ -17,10 +21,17 @@ ProvisionerError
     ├── KmsLimitExceeded     a resource quota of the account is used up
     ├── KmsRequestRefused    KMS refuses the call as such
     ├── KeyPolicyRefused     KMS does not take the key policy
-    └── KeyStateConflict     the key's state does not allow the call
+    ├── KeyStateConflict     the key's state does not allow the call
+    └── KeyMaterialRefused   KMS does not take the key material; it is asked for again
+        ├── IncorrectKeyMaterial     it is not the material that this key set has
+        ├── KeyMaterialUnreadable    it is not wrapped as asked, or of the wrong length or form
+        ├── ImportTokenInvalid       the import token belongs to another key
+        └── ImportTokenExpired       the import token is older than 24 hours
 """
 
 from typing import ClassVar, TypedDict
+
+_MAX_PATH = 256
 
 
 class Problem(TypedDict):
@@ -33,6 +44,11 @@ class Problem(TypedDict):
     path: str
     code: str
     message: str
+
+
+def new_problem(path: str, code: str, message: str) -> Problem:
+    """Make a problem; a path may hold what the caller made up, so it is cut."""
+    return {"path": path[:_MAX_PATH], "code": code, "message": message}
 
 
 class ProvisionerError(Exception):
@@ -77,6 +93,20 @@ class RequestBeingFinished(ProvisionerError):
     next_step = "Send the request again in a moment: it goes on where it stopped."
 
 
+class RequestNotFound(ProvisionerError):
+    """No request of this ID is known to the stack."""
+
+    field = "requestId"
+    next_step = "Look at the spelling of the requestId, and at the stack and Region you ask."
+
+
+class RequestTakenOver(ProvisionerError):
+    """Another execution holds the request, so this one must not go on with it."""
+
+    field = "requestId"
+    next_step = "Nothing is to be done: the other execution finishes the request."
+
+
 class PrimaryKeyUnconfirmed(ProvisionerError):
     """CreateKey was sent and its answer is not known, so a key may exist that nobody recorded."""
 
@@ -94,6 +124,19 @@ class KeySetIncomplete(ProvisionerError):
     """KMS does not show the key set that the earlier steps built."""
 
     next_step = "Send the request again: it completes what is missing."
+
+
+class KeyMaterialNotAwaited(ProvisionerError):
+    """Key material was provided for a request that does not wait for any."""
+
+    field = "requestId"
+    next_step = "Ask for the request's status: it says what it waits for, if for anything."
+
+
+class KeyMaterialNotProvided(ProvisionerError):
+    """The request's deadline passed, and its key material had not come."""
+
+    next_step = "Send the request again: it asks for the key material again."
 
 
 class OutcomeNotPublished(ProvisionerError):
@@ -169,3 +212,37 @@ class KeyStateConflict(KmsError):
     """
 
     next_step = "Bring the key back to Enabled, then send the request again."
+
+
+class KeyMaterialRefused(KmsError):
+    """KMS does not take what was given as key material. Nothing has changed in KMS.
+
+    https://docs.aws.amazon.com/kms/latest/APIReference/API_ImportKeyMaterial.html
+    """
+
+    next_step = "Wrap the right key material with the new parameters and answer again."
+
+
+class IncorrectKeyMaterial(KeyMaterialRefused):
+    """Every Region of a key set holds the same key material, and this is other material.
+
+    https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-import.html
+    """
+
+
+class KeyMaterialUnreadable(KeyMaterialRefused):
+    """The key material is not wrapped as asked, or does not have the form of its key spec.
+
+    https://docs.aws.amazon.com/kms/latest/developerguide/importing-keys-conceptual.html
+    """
+
+
+class ImportTokenInvalid(KeyMaterialRefused):
+    """The import token was made for another key."""
+
+
+class ImportTokenExpired(KeyMaterialRefused):
+    """Import parameters are good for 24 hours.
+
+    https://docs.aws.amazon.com/kms/latest/APIReference/API_GetParametersForImport.html
+    """

@@ -1,4 +1,4 @@
-"""Adapter of Step Functions: start an execution of this stack's state machine, ask if one runs."""
+"""Adapter of Step Functions: start executions of this stack, answer them, ask if one runs."""
 
 import json
 import uuid
@@ -52,6 +52,25 @@ def start(client: Any, state_machine_arn: str, execution_arn: str, request: KeyS
             )
         except client.exceptions.ExecutionAlreadyExists:
             return
+
+
+def answer_task(client: Any, task_token: str, output: dict[str, Any]) -> bool:
+    """Give a task that waits for an answer its output; False where it does not wait any more.
+
+    https://docs.aws.amazon.com/step-functions/latest/apireference/API_SendTaskSuccess.html
+
+    Raises
+    ------
+    DependencyUnavailable
+        Step Functions did not take it.
+    """
+    over = client.exceptions
+    with _named_errors("SendTaskSuccess"):
+        try:
+            client.send_task_success(taskToken=task_token, output=json.dumps(output))
+        except (over.TaskDoesNotExist, over.TaskTimedOut, over.InvalidToken):
+            return False
+    return True
 
 
 def progress(client: Any, execution_arn: str) -> Progress:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from provisioner.errors import Problem
+from provisioner.errors import Problem, new_problem
 from provisioner.key_specs import KeyUsage, Origin
 
 MAX_POLICY_BYTES = 32_768
@@ -156,7 +156,7 @@ def check_policy(policy: Policy, path: str, *, partition: str, account_id: str) 
     if (size := policy_bytes(policy)) > MAX_POLICY_BYTES:
         # Nothing inside is looked at: a policy this long has to change as a whole.
         return [
-            _problem(
+            new_problem(
                 path,
                 "POLICY_TOO_LARGE",
                 f"The key policy is {size} bytes long; KMS takes at most {MAX_POLICY_BYTES}.",
@@ -168,7 +168,7 @@ def check_policy(policy: Policy, path: str, *, partition: str, account_id: str) 
     if not isinstance(statements, list) or not statements:
         where = f"{path}.Statement"
         text = "A key policy has a Statement: one object, or a list of at least one."
-        return [*problems, _problem(where, "POLICY_MALFORMED", text)]
+        return [*problems, new_problem(where, "POLICY_MALFORMED", text)]
     for index, statement in enumerate(statements):
         where = f"{path}.Statement" + (f"[{index}]" if statements is listed else "")
         problems += _statement_problems(statement, where, partition)
@@ -178,7 +178,7 @@ def check_policy(policy: Policy, path: str, *, partition: str, account_id: str) 
             "without a condition), so KMS would refuse it or the key could never be managed. Add "
             "the statement 'Enable IAM User Permissions' of the default key policy."
         )
-        problems.append(_problem(path, "POLICY_LOCKS_OUT", text))
+        problems.append(new_problem(path, "POLICY_LOCKS_OUT", text))
     return problems
 
 
@@ -202,41 +202,37 @@ def _allow(sid: str, principals: list[str], actions: list[str]) -> dict[str, Any
     }
 
 
-def _problem(path: str, code: str, message: str) -> Problem:
-    return {"path": path, "code": code, "message": message}
-
-
 def _outer_problems(policy: Policy, path: str) -> Iterator[Problem]:
     if policy.get("Version", _VERSIONS[0]) not in _VERSIONS:
         text = f"The policy's Version is one of {', '.join(_VERSIONS)}."
-        yield _problem(f"{path}.Version", "POLICY_MALFORMED", text)
+        yield new_problem(f"{path}.Version", "POLICY_MALFORMED", text)
     if not isinstance(policy.get("Id", ""), str):
-        yield _problem(f"{path}.Id", "POLICY_MALFORMED", "The policy's Id is a text.")
+        yield new_problem(f"{path}.Id", "POLICY_MALFORMED", "The policy's Id is a text.")
     for name in sorted(policy.keys() - {"Version", "Id", "Statement"}):
         text = "A key policy has Version, Id and Statement only."
-        yield _problem(f"{path}.{name[:64]}", "POLICY_MALFORMED", text)
+        yield new_problem(f"{path}.{name[:64]}", "POLICY_MALFORMED", text)
 
 
 def _statement_problems(statement: object, path: str, partition: str) -> Iterator[Problem]:
     if not isinstance(statement, dict):
-        yield _problem(path, "POLICY_MALFORMED", "A statement is a JSON object.")
+        yield new_problem(path, "POLICY_MALFORMED", "A statement is a JSON object.")
         return
     for name in sorted(statement.keys() - _STATEMENT_ELEMENTS):
         text = "A key policy's statement has no such element."
-        yield _problem(f"{path}.{name[:64]}", "POLICY_MALFORMED", text)
+        yield new_problem(f"{path}.{name[:64]}", "POLICY_MALFORMED", text)
     if statement.get("Effect") not in ("Allow", "Deny"):
-        yield _problem(f"{path}.Effect", "POLICY_MALFORMED", "Effect is Allow or Deny.")
+        yield new_problem(f"{path}.Effect", "POLICY_MALFORMED", "Effect is Allow or Deny.")
     if not isinstance(statement.get("Sid", ""), str):
-        yield _problem(f"{path}.Sid", "POLICY_MALFORMED", "Sid is a text.")
+        yield new_problem(f"{path}.Sid", "POLICY_MALFORMED", "Sid is a text.")
     yield from _contradictions(statement, path)
     yield from _action_problems(statement, path)
     if not _texts(statement, "Resource", "NotResource"):
         text = "A statement without Resource has no effect: KMS ignores it silently. Use '*'."
-        yield _problem(path, "POLICY_STATEMENT_WITHOUT_RESOURCE", text)
+        yield new_problem(path, "POLICY_STATEMENT_WITHOUT_RESOURCE", text)
     condition = statement.get("Condition", {})
     if not isinstance(condition, dict) or not all(isinstance(v, dict) for v in condition.values()):
         text = "Condition maps operators to objects of condition keys."
-        yield _problem(f"{path}.Condition", "POLICY_MALFORMED", text)
+        yield new_problem(f"{path}.Condition", "POLICY_MALFORMED", text)
         return
     yield from _principal_problems(statement, path, partition)
 
@@ -245,7 +241,7 @@ def _contradictions(statement: Policy, path: str) -> Iterator[Problem]:
     for name in ("Principal", "Action", "Resource"):
         if {name, f"Not{name}"} <= statement.keys():
             text = f"A statement has {name} or Not{name}, not both."
-            yield _problem(path, "POLICY_MALFORMED", text)
+            yield new_problem(path, "POLICY_MALFORMED", text)
 
 
 def _action_problems(statement: Policy, path: str) -> Iterator[Problem]:
@@ -253,42 +249,42 @@ def _action_problems(statement: Policy, path: str) -> Iterator[Problem]:
     value = statement.get(name)
     if value in (None, "", []):
         text = "A statement without Action has no effect: KMS ignores it silently."
-        yield _problem(path, "POLICY_STATEMENT_WITHOUT_ACTION", text)
+        yield new_problem(path, "POLICY_STATEMENT_WITHOUT_ACTION", text)
         return
     actions = _texts(statement, name)
     if not actions:
         text = f"{name} is a text, or a list of texts."
-        yield _problem(f"{path}.{name}", "POLICY_MALFORMED", text)
+        yield new_problem(f"{path}.{name}", "POLICY_MALFORMED", text)
     for index, action in enumerate(actions):
         if action != "*" and not re.match("kms:", action, re.IGNORECASE | re.ASCII):
             where = f"{path}.{name}" + (f"[{index}]" if isinstance(value, list) else "")
             text = "An action of a key policy begins with 'kms:' or is '*'."
-            yield _problem(where, "POLICY_ACTION_NOT_KMS", text)
+            yield new_problem(where, "POLICY_ACTION_NOT_KMS", text)
 
 
 def _principal_problems(statement: Policy, path: str, partition: str) -> Iterator[Problem]:
     if "NotPrincipal" in statement and statement.get("Effect") == "Allow":
         text = "Allow with NotPrincipal gives access to everyone else in the world."
-        yield _problem(f"{path}.NotPrincipal", "POLICY_OPEN_TO_ALL", text)
+        yield new_problem(f"{path}.NotPrincipal", "POLICY_OPEN_TO_ALL", text)
         return
     element = "NotPrincipal" if "NotPrincipal" in statement else "Principal"
     principal = statement.get(element)
     if principal != "*" and not _is_principal_map(principal):
         text = "A statement names its Principal: '*', or an object such as {\"AWS\": [ARNs]}."
-        yield _problem(f"{path}.{element}", "POLICY_MALFORMED", text)
+        yield new_problem(f"{path}.{element}", "POLICY_MALFORMED", text)
         return
     services = principal if isinstance(principal, dict) else {}
     for kind in services.keys() & {"Service", "Federated"}:
         if any("*" in name for name in _texts(services, kind)):
             text = f"A {kind} principal is named in full; it has no wildcards."
-            yield _problem(f"{path}.{element}", "POLICY_PRINCIPAL_INVALID", text)
+            yield new_problem(f"{path}.{element}", "POLICY_PRINCIPAL_INVALID", text)
     for name in _aws_principals(statement, element):
         if name != "*" and not is_principal(name, partition):
             text = (
                 f"An AWS principal is an account ID, or the ARN of an account, role, user or "
                 f"session in partition {partition}."
             )
-            yield _problem(f"{path}.{element}", "POLICY_PRINCIPAL_INVALID", text)
+            yield new_problem(f"{path}.{element}", "POLICY_PRINCIPAL_INVALID", text)
     if (
         statement.get("Effect") == "Allow"
         and "*" in _aws_principals(statement, element)
@@ -298,7 +294,7 @@ def _principal_problems(statement: Policy, path: str, partition: str) -> Iterato
             "The principal '*' is everyone in the world. Name principals, or add a condition with "
             "a fixed value, such as StringEquals aws:PrincipalOrgID."
         )
-        yield _problem(f"{path}.Principal", "POLICY_OPEN_TO_ALL", text)
+        yield new_problem(f"{path}.Principal", "POLICY_OPEN_TO_ALL", text)
 
 
 def is_principal(name: str, partition: str) -> bool:

@@ -24,6 +24,13 @@ class Origin(StrEnum):
     EXTERNAL = "EXTERNAL"
 
 
+class WrappingAlgorithm(StrEnum):
+    """How key material is encrypted on its way into KMS."""
+
+    RSAES_OAEP_SHA_256 = "RSAES_OAEP_SHA_256"
+    RSA_AES_KEY_WRAP_SHA_256 = "RSA_AES_KEY_WRAP_SHA_256"
+
+
 @dataclass(frozen=True)
 class SpecRules:
     """What one key spec allows. `partitions` is empty where every partition has it."""
@@ -54,3 +61,18 @@ def can_rotate(key_spec: str, origin: str) -> bool:
     https://docs.aws.amazon.com/kms/latest/developerguide/rotating-keys-enable.html
     """
     return key_spec == "SYMMETRIC_DEFAULT" and origin == Origin.AWS_KMS
+
+
+def wrapping_algorithms(key_spec: str, wrapping_key_spec: str) -> tuple[WrappingAlgorithm, ...]:
+    """Name the algorithms that can wrap key material for a key spec, the usual one first.
+
+    What is wrapped with RSAES_OAEP directly has to fit under the wrapping key: RSA private keys
+    never do, ECC_NIST_P521 does not under RSA_2048. KMS unwraps keys with AES for asymmetric keys
+    only.
+    https://docs.aws.amazon.com/kms/latest/developerguide/importing-keys-get-public-key-and-token.html#select-wrapping-algorithm
+    """
+    direct, with_aes = WrappingAlgorithm
+    too_long = key_spec == "ECC_NIST_P521" and wrapping_key_spec == "RSA_2048"
+    if key_spec.startswith("RSA_") or too_long:
+        return (with_aes,)
+    return (direct, with_aes) if key_spec.startswith(("ECC_", "SM2")) else (direct,)

@@ -5,8 +5,10 @@ table, which the KMS API reference documents call by call:
 https://docs.aws.amazon.com/kms/latest/APIReference/API_Operations.html
 """
 
+import base64
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -21,7 +23,12 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
+from provisioner.clock import instant_text
 from provisioner.errors import (
+    ImportTokenExpired,
+    ImportTokenInvalid,
+    IncorrectKeyMaterial,
+    KeyMaterialUnreadable,
     KeyPolicyRefused,
     KeyStateConflict,
     KmsAccessDenied,
@@ -53,27 +60,36 @@ _ERRORS: dict[str, type[KmsError]] = {
     "DisabledException": KeyStateConflict,
 }
 
+_IMPORT_ERRORS: dict[str, type[KmsError]] = {
+    "IncorrectKeyMaterialException": IncorrectKeyMaterial,
+    "InvalidCiphertextException": KeyMaterialUnreadable,
+    "InvalidImportTokenException": ImportTokenInvalid,
+    "ExpiredImportTokenException": ImportTokenExpired,
+}
+
 _NEVER_SENT = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError)
 _NO_USABLE_ANSWER = (*_NEVER_SENT, HTTPClientError, SSLError, ResponseParserError)
 
 
 @contextmanager
-def _named_errors(operation: str, client: Any) -> Iterator[None]:
-    """Raise our errors for botocore's.
+def _named_errors(
+    operation: str, client: Any, own: dict[str, type[KmsError]] | None = None
+) -> Iterator[None]:
+    """Raise our errors for botocore's; `own` are those that only this operation gives.
 
     Raises
     ------
     KmsUnavailable
         For a lost answer or an error inside KMS, after the SDK's retries.
     KmsError
-        By `_ERRORS`; `KmsRequestRefused` for a code that is not listed.
+        By `_ERRORS` or `own`; `KmsRequestRefused` for a code that is not listed.
     """
     region = client.meta.region_name
     try:
         yield
     except ClientError as error:
         answer = error.response["Error"]
-        kind = _ERRORS.get(answer["Code"], KmsRequestRefused)
+        kind = (_ERRORS | (own or {})).get(answer["Code"], KmsRequestRefused)
         if error.response["ResponseMetadata"]["HTTPStatusCode"] >= HTTPStatus.INTERNAL_SERVER_ERROR:
             kind = KmsUnavailable
         reason = answer.get("Message") or answer["Code"]
@@ -260,6 +276,66 @@ def read_rotation_period(client: Any, key_arn: str) -> int | None:
     with _named_errors("GetKeyRotationStatus", client):
         status = client.get_key_rotation_status(KeyId=key_arn)
         return status.get("RotationPeriodInDays", 365) if status["KeyRotationEnabled"] else None
+
+
+def get_import_parameters(
+    client: Any, key_arn: str, algorithm: str, wrapping_key_spec: str
+) -> dict[str, str]:
+    """Ask for the public key and the token that let key material into one Region's key.
+
+    KMS answers this once a second. The parameters are good for 24 hours, and older ones stay good
+    beside them.
+    https://docs.aws.amazon.com/kms/latest/APIReference/API_GetParametersForImport.html
+
+    Returns
+    -------
+    dict
+        `publicKey` (DER) and `importToken`, both in base64, and `validUntil`, ISO 8601 in UTC.
+
+    Raises
+    ------
+    KmsError
+        KMS refused the call or did not answer.
+    """
+    with _named_errors("GetParametersForImport", client):
+        answer = client.get_parameters_for_import(
+            KeyId=key_arn, WrappingAlgorithm=algorithm, WrappingKeySpec=wrapping_key_spec
+        )
+        return {
+            "publicKey": base64.b64encode(answer["PublicKey"]).decode(),
+            "importToken": base64.b64encode(answer["ImportToken"]).decode(),
+            "validUntil": instant_text(answer["ParametersValidTo"]),
+        }
+
+
+def import_key_material(
+    client: Any, key_arn: str, token: bytes, encrypted: bytes, valid_to: str | None
+) -> None:
+    """Import wrapped key material into one Region's key.
+
+    Importing the same material again is as good, and sets when it expires.
+    https://docs.aws.amazon.com/kms/latest/APIReference/API_ImportKeyMaterial.html
+
+    Parameters
+    ----------
+    valid_to
+        When KMS deletes the material, ISO 8601; None for never.
+
+    Raises
+    ------
+    KeyMaterialRefused
+        KMS does not take this material or this token.
+    KmsError
+        KMS refused the call for another reason or did not answer.
+    """
+    expiry: dict[str, Any] = {"ExpirationModel": "KEY_MATERIAL_DOES_NOT_EXPIRE"}
+    if valid_to:
+        instant = datetime.fromisoformat(valid_to)
+        expiry = {"ExpirationModel": "KEY_MATERIAL_EXPIRES", "ValidTo": instant}
+    with _named_errors("ImportKeyMaterial", client, _IMPORT_ERRORS):
+        client.import_key_material(
+            KeyId=key_arn, ImportToken=token, EncryptedKeyMaterial=encrypted, **expiry
+        )
 
 
 def write(client: Any, operation: str, **arguments: Any) -> None:

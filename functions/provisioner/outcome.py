@@ -5,17 +5,25 @@ An event is sent again whenever it is not known to have arrived, so a listener m
 """
 
 import json
-import re
 import uuid
 from datetime import datetime
 from typing import Any, TypedDict
 
 from aws_lambda_powertools.metrics import MetricUnit
 
-from provisioner import errors, event_bus
+from provisioner import event_bus
 from provisioner.clock import now
-from provisioner.errors import Problem, ProvisionerError
-from provisioner.plan import KeyFacts, KeySetRequest, content_hash, is_request_id, regions
+from provisioner.errors import Problem
+from provisioner.failures import Failure, problem_of
+from provisioner.key_specs import Origin
+from provisioner.plan import (
+    KeyFacts,
+    KeySetRequest,
+    content_hash,
+    is_request_id,
+    key_facts,
+    material_terms,
+)
 from provisioner.records import Records, Status
 from provisioner.telemetry import logger, metrics
 
@@ -25,15 +33,6 @@ DETAIL_TYPES = {
     Status.FAILED: "Multi-Region Key Creation Failed",
 }
 _MAX_ECHO = 1024
-
-
-class Failure(TypedDict):
-    """An error that ended a step, in the Region that the step worked for."""
-
-    step: str
-    region: str
-    error: str
-    message: str
 
 
 class Outcome(TypedDict):
@@ -66,12 +65,15 @@ def publish_outcome(
     """
     request = outcome["request"]
     status = Status(outcome["status"])
-    key = _key(outcome)
-    problems = [_problem(failure, request) for failure in outcome["failures"]]
+    key = key_facts(request, outcome["primary"], outcome["replicas"], outcome["keyMetadata"])
+    problems = [problem_of(failure, request) for failure in outcome["failures"]]
     # A request with this content is created once, by whichever execution finishes it.
     execution = "" if status == Status.CREATED else outcome["executionArn"]
+    asked = content_hash(request)
+    if request["origin"] == Origin.EXTERNAL:
+        asked += json.dumps(material_terms(request))  # Renewed material is another outcome.
     detail = {
-        "outcomeId": _outcome_id(request["requestId"], content_hash(request), status, execution),
+        "outcomeId": _outcome_id(request["requestId"], asked, status, execution),
         "requestId": request["requestId"],
         "status": status,
         "executionArn": outcome["executionArn"],
@@ -142,11 +144,6 @@ def publish_refusal(
     return detail
 
 
-def error_code(name: str) -> str:
-    """Turn an error's class name into the code that events carry: `AliasInUse` → `ALIAS_IN_USE`."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).upper()
-
-
 def _is_small(given: object) -> bool:
     """Whether what was given for a requestId can be given back; not all that is sent is text."""
     try:
@@ -157,31 +154,6 @@ def _is_small(given: object) -> bool:
 
 def _outcome_id(*parts: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_OID, " ".join(parts)))
-
-
-def _problem(failure: Failure, request: KeySetRequest) -> Problem:
-    known = getattr(errors, failure["error"], ProvisionerError)
-    index = regions(request).index(failure["region"]) - 1
-    if index >= 0:
-        path = f"replicas[{index}].{known.field}"
-    else:
-        path = {"region": "primaryRegion"}.get(known.field, known.field)
-    return {"path": path, "code": error_code(failure["error"]), "message": failure["message"]}
-
-
-def _key(outcome: Outcome) -> dict[str, Any] | None:
-    primary, request = outcome["primary"], outcome["request"]
-    if primary is None:
-        return None
-    return {
-        "keyId": primary["arn"].rsplit("/", 1)[1],
-        "keySpec": request["keySpec"],
-        "keyUsage": request["keyUsage"],
-        "origin": request["origin"],
-        "primary": primary,
-        "replicas": outcome["replicas"],
-        "keyMetadata": outcome["keyMetadata"],
-    }
 
 
 def _count(status: Status, replicas: int = 0, started_at: str | None = None) -> None:

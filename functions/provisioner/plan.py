@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NotRequired, TypedDict, TypeIs
 
 from provisioner import key_policy
+from provisioner.key_specs import Origin
 from provisioner.settings import Settings
 
 REQUEST_ID_PATTERN = "[A-Za-z0-9_-]{1,80}"
@@ -36,6 +37,21 @@ class Rotation(TypedDict):
     periodInDays: int
 
 
+class Expiry(TypedDict):
+    """Whether imported key material expires, and when: ISO 8601 in UTC, or None."""
+
+    expires: bool
+    validTo: str | None
+
+
+class KeyMaterial(Expiry):
+    """How imported key material comes in; the deadline counts from each time it is asked for."""
+
+    wrappingAlgorithm: str
+    wrappingKeySpec: str
+    deadlineInDays: int
+
+
 class ReplicaRequest(TypedDict):
     """One replica key. A field left out is the primary's; `None` is none."""
 
@@ -44,6 +60,7 @@ class ReplicaRequest(TypedDict):
     description: NotRequired[str | None]
     tags: NotRequired[dict[str, str] | None]
     policy: NotRequired[PolicyRequest | None]
+    keyMaterial: NotRequired[Expiry | None]
 
 
 class KeySetRequest(TypedDict):
@@ -59,6 +76,7 @@ class KeySetRequest(TypedDict):
     tags: dict[str, str]
     policy: PolicyRequest | None
     rotation: Rotation | None
+    keyMaterial: NotRequired[KeyMaterial | None]
     replicas: list[ReplicaRequest]
     onFailure: str
     ticket: dict[str, Any] | None
@@ -68,12 +86,14 @@ class KeyFacts(TypedDict):
     """One key that exists, as events and statuses show it.
 
     `alias` is None until it is known to point to the key; `keyState` is None until it is read.
+    `validTo` is there for imported key material only, and None where that does not expire.
     """
 
     region: str
     arn: str
     alias: str | None
     keyState: str | None
+    validTo: NotRequired[str | None]
 
 
 @dataclass(frozen=True)
@@ -89,6 +109,8 @@ class KeyPlan:
     tags: dict[str, str]
     policy: dict[str, Any]
     rotation: Rotation | None
+    expiry: Expiry | None
+    """Of imported key material; None for a key of origin AWS_KMS."""
 
 
 def plan_key(request: KeySetRequest, region: str, settings: Settings) -> KeyPlan:
@@ -110,7 +132,15 @@ def plan_key(request: KeySetRequest, region: str, settings: Settings) -> KeyPlan
         tags={**(chosen["tags"] or {}), **own_tags(request["requestId"], settings)},
         policy=plan_policy(request, chosen["policy"], settings),
         rotation=request["rotation"] if is_primary else None,
+        expiry=_expiry(request, chosen.get("keyMaterial")),
     )
+
+
+def _expiry(request: KeySetRequest, chosen: Expiry | None) -> Expiry | None:
+    if request["origin"] != Origin.EXTERNAL:
+        return None
+    valid_to = chosen["validTo"] if chosen else None
+    return {"expires": valid_to is not None, "validTo": valid_to}
 
 
 def own_tags(request_id: str, settings: Settings) -> dict[str, str]:
@@ -137,6 +167,32 @@ def plan_policy(
     )
 
 
+def key_facts(
+    request: KeySetRequest,
+    primary: KeyFacts | None,
+    replicas: list[KeyFacts],
+    metadata: dict[str, Any] | None = None,
+) -> dict[str, Any] | None:
+    """Say what exists of a key set, as events and statuses do; None where there is no key yet.
+
+    Parameters
+    ----------
+    metadata
+        KMS's KeyMetadata of the primary, once the key set is finished.
+    """
+    if primary is None:
+        return None
+    return {
+        "keyId": primary["arn"].rsplit("/", 1)[1],
+        "keySpec": request["keySpec"],
+        "keyUsage": request["keyUsage"],
+        "origin": request["origin"],
+        "primary": primary,
+        "replicas": replicas,
+        "keyMetadata": metadata,
+    }
+
+
 def is_request_id(text: object) -> TypeIs[str]:
     """Whether this can be the identity of a request."""
     return isinstance(text, str) and re.fullmatch(REQUEST_ID_PATTERN, text) is not None
@@ -148,5 +204,22 @@ def regions(request: KeySetRequest) -> list[str]:
 
 
 def content_hash(request: KeySetRequest) -> str:
-    """Fingerprint of what is asked, the same however the JSON was written; SHA-256 in hex."""
-    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
+    """Fingerprint of what is asked, the same however the JSON was written; SHA-256 in hex.
+
+    How key material comes in and when it expires is no part of it: a request that is sent again
+    with a later `validTo` is the same request and renews the material.
+    """
+    asked: dict[str, Any] = {**request, "replicas": [*map(_without_material, request["replicas"])]}
+    text = json.dumps(_without_material(asked), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def material_terms(request: KeySetRequest) -> list[Expiry | None]:
+    """Say of each Region, the primary's first, when its imported key material is to expire."""
+    shared = request.get("keyMaterial")
+    own = [replica.get("keyMaterial", shared) for replica in request["replicas"]]
+    return [_expiry(request, chosen) for chosen in (shared, *own)]
+
+
+def _without_material(holder: Any) -> dict[str, Any]:
+    return {name: value for name, value in holder.items() if name != "keyMaterial"}

@@ -2,9 +2,11 @@
 
 An item holds the request (`requestId`, `contentHash`, `request`), who works on it (`executionArn`,
 `claimedAt`), how far it is (`status`), the CreateKey attempt (`attempt`, `attemptOpen`,
-`attemptSentAt`, `keyArn`) and its outcome (`key`, `errors`, `ticket` as JSON text). `unfinished` is
-there until the outcome is published (`publishedAt`); the index of that name finds what the sweeper
-has to look at.
+`attemptSentAt`, `keyArn`) and its outcome (`key`, `errors`, `ticket` as JSON text). While it waits
+for key material, `materials` is what was asked for and `taskToken` is what wakes the execution;
+`answerHash` tells an answer that comes twice. `createdAt` stays once the key set was finished.
+`unfinished` is there until the outcome is published (`publishedAt`); the index of that name finds
+what the sweeper has to look at.
 
 Every update may be sent again by the SDK after it took effect. Its condition therefore holds, or is
 recognised, when it is this very update that has changed the item.
@@ -37,9 +39,14 @@ class Status(StrEnum):
     """Where a request stands."""
 
     IN_PROGRESS = "IN_PROGRESS"
+    WAITING_FOR_MATERIAL = "WAITING_FOR_MATERIAL"
     CREATED = "CREATED"
     REJECTED = "REJECTED"
     FAILED = "FAILED"
+
+
+UNDER_WAY = (Status.IN_PROGRESS, Status.WAITING_FOR_MATERIAL)
+"""An execution works on the request, or has died over it."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,8 @@ class Record:
     `key_arn` is the primary key's, once CreateKey's answer is recorded. `attempt` is the number of
     the CreateKey attempt that was announced last, 0 before the first. `attempt_open` is the token
     of an attempt that may have reached KMS and has no recorded answer, announced at
-    `attempt_sent_at`. `published` tells that the outcome's event was sent.
+    `attempt_sent_at`. `published` tells that the outcome's event was sent. `ever_created` tells
+    that the key set was finished once, whatever became of the request since.
     """
 
     request_id: str
@@ -66,6 +74,10 @@ class Record:
     ticket: dict[str, Any] | None
     published: bool
     claimed_at: datetime | None
+    materials: list[dict[str, Any]]
+    task_token: str | None
+    answer_hash: str | None
+    ever_created: bool
 
 
 class _ConditionFailed(Exception):
@@ -106,13 +118,18 @@ class Records:
         return _record(answer["Item"]) if "Item" in answer else None
 
     def claim(
-        self, request: KeySetRequest, execution_arn: str, dead_execution: str | None = None
+        self,
+        request: KeySetRequest,
+        execution_arn: str,
+        *,
+        dead_execution: str | None = None,
+        renewing: bool = False,
     ) -> tuple[bool, Record]:
         """Make an execution the one that works on a request.
 
         That is possible for a new request, a refused one, one that failed with the same content and
         has told so, one this execution holds already, and one whose execution is known to be dead
-        and left no published outcome.
+        and left no published outcome. With `renewing` also for one that was told to be CREATED.
 
         Returns
         -------
@@ -129,12 +146,14 @@ class Records:
             "attribute_not_exists(requestId) OR #status = :rejected OR (contentHash = :hash AND "
             "((#status = :failed AND attribute_exists(publishedAt)) OR "
             "(executionArn IN (:me, :dead) AND "
-            "(#status = :running OR attribute_not_exists(publishedAt)))))"
+            "(#status IN (:running, :waiting) OR attribute_not_exists(publishedAt))) OR "
+            "(#status = :renewable AND attribute_exists(publishedAt))))"
         )
         update = (
             "SET #status = :running, contentHash = :hash, #request = :request, executionArn = :me, "
             "ticket = :ticket, attempt = if_not_exists(attempt, :zero), claimedAt = :now, "
-            "unfinished = :unfinished REMOVE errors, publishedAt"
+            "unfinished = :unfinished "
+            "REMOVE errors, publishedAt, materials, taskToken, answerHash"
         )
         request_id, digest = request["requestId"], content_hash(request)
         values = {
@@ -144,6 +163,8 @@ class Records:
             ":dead": dead_execution or execution_arn,
             ":ticket": json.dumps(request["ticket"]),
             ":running": Status.IN_PROGRESS,
+            ":waiting": Status.WAITING_FOR_MATERIAL,
+            ":renewable": Status.CREATED if renewing else "none",
             ":failed": Status.FAILED,
             ":rejected": Status.REJECTED,
             ":zero": 0,
@@ -217,6 +238,45 @@ class Records:
                 "another attempt or another key."
             ) from error
 
+    def await_material(
+        self,
+        request_id: str,
+        execution_arn: str,
+        task_token: str,
+        *,
+        key: dict[str, Any] | None,
+        materials: list[Any],
+        errors: list[Problem],
+    ) -> bool:
+        """Write down what key material is asked for, and the token that takes the answer.
+
+        Returns
+        -------
+        bool
+            False where another execution holds the request.
+        """
+        update = (
+            "SET #status = :waiting, #key = :key, materials = :materials, errors = :errors, "
+            "taskToken = :token REMOVE answerHash"
+        )
+        values = {
+            ":waiting": Status.WAITING_FOR_MATERIAL,
+            ":key": json.dumps(key),
+            ":materials": json.dumps(materials),
+            ":errors": json.dumps(errors),
+            ":token": task_token,
+            ":me": execution_arn,
+            ":running": Status.IN_PROGRESS,
+        }
+        condition = "executionArn = :me AND #status IN (:running, :waiting)"
+        return self._update_if(request_id, condition, update, values)
+
+    def note_answer(self, request_id: str, task_token: str, answer_hash: str) -> None:
+        """Write down that an answer was taken, unless the next question is out."""
+        update = "SET #status = :running, answerHash = :hash REMOVE materials, errors, taskToken"
+        values = {":running": Status.IN_PROGRESS, ":hash": answer_hash, ":token": task_token}
+        self._update_if(request_id, "taskToken = :token", update, values)
+
     def finish(
         self,
         request: KeySetRequest,
@@ -235,9 +295,11 @@ class Records:
             "SET #status = :status, #key = :key, errors = :errors, contentHash = :hash, "
             "#request = :request, executionArn = :me, ticket = :ticket, "
             "attempt = if_not_exists(attempt, :zero), "
-            "claimedAt = if_not_exists(claimedAt, :now), unfinished = :unfinished "
-            "REMOVE publishedAt"
+            "claimedAt = if_not_exists(claimedAt, :now), unfinished = :unfinished"
         )
+        if status == Status.CREATED:
+            update += ", createdAt = if_not_exists(createdAt, :now)"
+        update += " REMOVE publishedAt, materials, taskToken, answerHash"
         values = {
             ":status": status,
             ":key": json.dumps(key),
@@ -261,8 +323,13 @@ class Records:
     def mark_published(self, request_id: str, execution_arn: str) -> None:
         """Write down that the event of this execution's outcome was sent."""
         update = "SET publishedAt = :now REMOVE unfinished"
-        values = {":me": execution_arn, ":now": now().isoformat(), ":running": Status.IN_PROGRESS}
-        condition = "executionArn = :me AND #status <> :running"
+        values = {
+            ":me": execution_arn,
+            ":now": now().isoformat(),
+            ":running": Status.IN_PROGRESS,
+            ":waiting": Status.WAITING_FOR_MATERIAL,
+        }
+        condition = "executionArn = :me AND #status <> :running AND #status <> :waiting"
         self._update_if(request_id, condition, update, values)
 
     def note_refusal(
@@ -362,4 +429,8 @@ def _record(item: dict[str, dict[str, Any]]) -> Record:
         ticket=json.loads(text("ticket") or "null"),
         published="publishedAt" in item,
         claimed_at=time("claimedAt"),
+        materials=json.loads(text("materials") or "[]"),
+        task_token=text("taskToken"),
+        answer_hash=text("answerHash"),
+        ever_created="createdAt" in item,
     )

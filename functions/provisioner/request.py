@@ -8,33 +8,39 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
 from functools import cache
-from itertools import accumulate
 from typing import Annotated, Any, Literal, cast
 
 from botocore.loaders import Loader
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 from pydantic.functional_validators import AfterValidator
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import PydanticCustomError
 
-from provisioner import key_policy, plan
-from provisioner.errors import Problem, RequestRejected
-from provisioner.key_specs import KEY_SPECS, KeyUsage, Origin, can_rotate
+from provisioner import documents, key_policy, plan
+from provisioner.clock import instant_text, now
+from provisioner.documents import Fields
+from provisioner.errors import Problem, RequestRejected, new_problem
+from provisioner.key_specs import (
+    KEY_SPECS,
+    KeyUsage,
+    Origin,
+    WrappingAlgorithm,
+    can_rotate,
+    wrapping_algorithms,
+)
 from provisioner.plan import KeySetRequest
 from provisioner.settings import Settings
 
 MAX_TAGS = 50
 MAX_TICKET_BYTES = 4_096
+MAX_VALIDITY = timedelta(days=365)
+"""https://docs.aws.amazon.com/kms/latest/APIReference/API_ImportKeyMaterial.html"""
 MAX_REQUEST_BYTES = 128 * 1024
 """Half of what Step Functions and EventBridge carry: a request always fits with its outcome.
 
 https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 """
-MAX_DEPTH = 64
-"""Levels of objects and lists; no request needs a tenth of that."""
-MAX_PROBLEMS_BYTES = 64 * 1024
-"""So that a refusal fits with its request into what Step Functions and EventBridge carry."""
-_MAX_ECHO = 256
 
 
 def _tag_text(text: str) -> str:
@@ -72,6 +78,19 @@ def _small_ticket(ticket: dict[str, Any]) -> dict[str, Any]:
     return ticket
 
 
+def _instant(text: str) -> str:
+    """Write an instant in UTC and whole seconds, as KMS keeps it."""
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        instant = None
+    if instant is None or instant.tzinfo is None:
+        raise PydanticCustomError(
+            "bad_format", "An instant is written as 2027-01-31T00:00:00Z, with its time zone."
+        )
+    return instant_text(instant)
+
+
 # https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateAlias.html
 Alias = Annotated[
     str,
@@ -90,11 +109,7 @@ Tags = dict[
 ]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class KeyPolicyFields(_Model):
+class KeyPolicyFields(Fields):
     """A key policy: built from key administrators and key users, or given as a document."""
 
     administrators: list[str] | None = None
@@ -102,13 +117,28 @@ class KeyPolicyFields(_Model):
     document: dict[str, Any] | None = None
 
 
-class RotationFields(_Model):
+class RotationFields(Fields):
     """Automatic key rotation."""
 
     periodInDays: int = Field(365, ge=90, le=2560)
 
 
-class ReplicaFields(_Model):
+class ExpiryFields(Fields):
+    """When imported key material expires in one Region: at `validTo`, or never."""
+
+    expires: bool | None = None
+    validTo: Annotated[str, AfterValidator(_instant)] | None = None
+
+
+class KeyMaterialFields(ExpiryFields):
+    """How key material of origin EXTERNAL comes in, and when it expires."""
+
+    wrappingAlgorithm: Annotated[WrappingAlgorithm, Field(strict=False)] | None = None
+    wrappingKeySpec: Literal["RSA_2048", "RSA_3072", "RSA_4096"] = "RSA_4096"
+    deadlineInDays: int = Field(7, ge=1, le=30)
+
+
+class ReplicaFields(Fields):
     """A replica key. A field left out is the same as the primary's; null is none."""
 
     region: str
@@ -116,9 +146,10 @@ class ReplicaFields(_Model):
     description: Description | None = None
     tags: Tags | None = None
     policy: KeyPolicyFields | None = None
+    keyMaterial: ExpiryFields | None = None
 
 
-class RequestFields(_Model):
+class RequestFields(Fields):
     """A request for a complete multi-Region key set."""
 
     requestId: str = Field(pattern=f"^{plan.REQUEST_ID_PATTERN}$")
@@ -131,6 +162,7 @@ class RequestFields(_Model):
     tags: Tags | None = None
     policy: KeyPolicyFields | None = None
     rotation: RotationFields | None = None
+    keyMaterial: KeyMaterialFields | None = None
     replicas: list[ReplicaFields] | None = None
     onFailure: Literal["RETAIN", "ROLL_BACK"] = "RETAIN"
     ticket: Annotated[dict[str, Any], AfterValidator(_small_ticket)] | None = None
@@ -154,7 +186,7 @@ def parse_request(document: object, settings: Settings) -> KeySetRequest:
     RequestRejected
         With every problem, each with the path of its field, a code and a message.
     """
-    if unreadable := _unreadable(document):
+    if unreadable := documents.unreadable(document, "request", MAX_REQUEST_BYTES):
         raise RequestRejected([unreadable])
     document = cast(dict[str, Any], document)
     fields, details = None, []
@@ -163,37 +195,11 @@ def parse_request(document: object, settings: Settings) -> KeySetRequest:
     except ValidationError as error:
         details = error.errors(include_url=False)
     draft = _Draft(document, [detail["loc"] for detail in details], settings)
-    problems = [_from_pydantic(detail) for detail in details]
+    problems = [documents.from_pydantic(detail) for detail in details]
     problems += [problem for rule in _RULES for problem in rule(draft)]
     if fields is None or problems:
-        raise RequestRejected(_bounded(problems))
+        raise RequestRejected(documents.bounded(problems))
     return _normalised(fields, settings)
-
-
-def _unreadable(document: object) -> Problem | None:
-    """Say why no field of the document can be looked at, if that is so."""
-    if not isinstance(document, dict):
-        return _problem("", "NOT_AN_OBJECT", "A request is a JSON object.")
-    if _is_deeper_than(MAX_DEPTH, document):
-        return _problem("", "TOO_DEEP", f"The request is nested more than {MAX_DEPTH} levels deep.")
-    try:
-        size = len(json.dumps(document, ensure_ascii=False, allow_nan=False).encode())
-    except UnicodeEncodeError:
-        return _problem("", "NOT_UNICODE", "The request holds half a surrogate pair, not text.")
-    except ValueError:
-        return _problem("", "NOT_JSON", "NaN and Infinity are no numbers in JSON.")
-    if size > MAX_REQUEST_BYTES:
-        text = f"The request is {size} bytes long; at most {MAX_REQUEST_BYTES} are taken."
-        return _problem("", "REQUEST_TOO_LARGE", text)
-    return None
-
-
-def _is_deeper_than(levels: int, document: object) -> bool:
-    layer: list[Any] = [document]
-    for _ in range(levels):
-        holders = [value for value in layer if isinstance(value, dict | list)]
-        layer = [v for held in holders for v in (held.values() if isinstance(held, dict) else held)]
-    return any(isinstance(value, dict | list) for value in layer)
 
 
 class _Draft:
@@ -233,50 +239,6 @@ class _Draft:
         return spec, usage, self.document.get("origin", Origin.AWS_KMS)
 
 
-def _problem(path: str, code: str, message: str) -> Problem:
-    return {"path": path[:_MAX_ECHO], "code": code, "message": message}
-
-
-def _from_pydantic(detail: ErrorDetails) -> Problem:
-    path = ""
-    for step in detail["loc"]:
-        path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else str(step)
-    path = path.removesuffix(".[key]")
-    kind = detail["type"]
-    if kind in ("enum", "literal_error") and not isinstance(detail["input"], str):
-        return _problem(path, "WRONG_TYPE", f"{detail['msg'].removesuffix('.')}.")
-    if kind == "extra_forbidden":
-        return _problem(path, "UNKNOWN_FIELD", "There is no such field; look at its spelling.")
-    if kind == "missing":
-        return _problem(path, "REQUIRED", "This field is required.")
-    return _problem(path, _code(kind), f"{detail['msg'].removesuffix('.')}.")
-
-
-def _code(kind: str) -> str:
-    """Our code for pydantic's kind of error; an unlisted kind is its own code."""
-    if kind.endswith("_type") or kind in ("int_from_float", "is_instance_of"):
-        return "WRONG_TYPE"
-    return {
-        "string_pattern_mismatch": "BAD_FORMAT",
-        "string_too_long": "TOO_LONG",
-        "string_too_short": "TOO_SHORT",
-        "greater_than_equal": "OUT_OF_RANGE",
-        "less_than_equal": "OUT_OF_RANGE",
-        "enum": "NOT_ONE_OF",
-        "literal_error": "NOT_ONE_OF",
-    }.get(kind, kind.upper())
-
-
-def _bounded(problems: list[Problem]) -> list[Problem]:
-    """Keep a refusal within what an event can carry."""
-    sizes = accumulate(len(json.dumps(problem)) for problem in problems)
-    kept = sum(size <= MAX_PROBLEMS_BYTES for size in sizes)
-    if kept == len(problems):
-        return problems
-    rest = f"There are {len(problems) - kept} more problems like these."
-    return [*problems[:kept], _problem("", "TOO_MANY_PROBLEMS", rest)]
-
-
 def _region_rule(draft: _Draft) -> Iterator[Problem]:
     seen: set[str] = set()
     for prefix, fields in draft.members():
@@ -289,7 +251,7 @@ def _region_rule(draft: _Draft) -> Iterator[Problem]:
             yield problem
         elif region in seen:
             text = f"{region} has a key of this set already; a Region holds one."
-            yield _problem(path, "DUPLICATE_REGION", text)
+            yield new_problem(path, "DUPLICATE_REGION", text)
         seen.add(region)
 
 
@@ -299,11 +261,11 @@ def _region_problem(path: str, region: str, settings: Settings) -> Problem | Non
         return None
     if region not in _known_regions(settings.partition):
         text = f"There is no such Region in partition {settings.partition}."
-        return _problem(path, "REGION_UNKNOWN", text)
+        return new_problem(path, "REGION_UNKNOWN", text)
     if "*" in allowed:
         return None
     text = f"{region} is not among the Regions this stack allows (AllowedRegions)."
-    return _problem(path, "REGION_NOT_ALLOWED", text)
+    return new_problem(path, "REGION_NOT_ALLOWED", text)
 
 
 @cache
@@ -327,23 +289,23 @@ def _key_kind_rule(draft: _Draft) -> Iterator[Problem]:
     partition = draft.settings.partition
     if rules is None:
         text = f"A multi-Region key's spec is one of {', '.join(KEY_SPECS)}."
-        yield _problem("keySpec", "KEY_SPEC_NOT_MULTI_REGION", text)
+        yield new_problem("keySpec", "KEY_SPEC_NOT_MULTI_REGION", text)
         return
     if rules.partitions and partition not in rules.partitions:
         text = f"{spec} exists in the China Regions only."
-        yield _problem("keySpec", "KEY_SPEC_NOT_IN_PARTITION", text)
+        yield new_problem("keySpec", "KEY_SPEC_NOT_IN_PARTITION", text)
     usages = ", ".join(rules.usages)
     usage = draft.get("keyUsage")
     if usage is None and draft.sound("keyUsage") and len(rules.usages) > 1:
         text = f"{spec} can be used in several ways; say which: {usages}."
-        yield _problem("keyUsage", "KEY_USAGE_REQUIRED", text)
+        yield new_problem("keyUsage", "KEY_USAGE_REQUIRED", text)
     if usage is not None and usage not in rules.usages:
         text = f"{spec} can be used for {usages} only."
-        yield _problem("keyUsage", "KEY_USAGE_NOT_SUPPORTED", text)
+        yield new_problem("keyUsage", "KEY_USAGE_NOT_SUPPORTED", text)
     origin = draft.get("origin", Origin.AWS_KMS)
     if origin is not None and origin not in rules.origins:
         text = f"{spec} is made with origin {', '.join(rules.origins)} only."
-        yield _problem("origin", "ORIGIN_NOT_SUPPORTED", text)
+        yield new_problem("origin", "ORIGIN_NOT_SUPPORTED", text)
 
 
 def _rotation_rule(draft: _Draft) -> Iterator[Problem]:
@@ -352,7 +314,48 @@ def _rotation_rule(draft: _Draft) -> Iterator[Problem]:
     spec, _, origin = draft.spec
     if not can_rotate(spec, origin):
         text = "Only SYMMETRIC_DEFAULT keys of origin AWS_KMS rotate by themselves."
-        yield _problem("rotation", "ROTATION_NOT_SUPPORTED", text)
+        yield new_problem("rotation", "ROTATION_NOT_SUPPORTED", text)
+
+
+def _key_material_rule(draft: _Draft) -> Iterator[Problem]:
+    origin = draft.get("origin", Origin.AWS_KMS)
+    for prefix, fields in draft.members():
+        path, material = f"{prefix}keyMaterial", fields.get("keyMaterial")
+        if not isinstance(material, dict) or not draft.sound(path):
+            continue
+        if origin is not None and origin != Origin.EXTERNAL:
+            text = "Only a key of origin EXTERNAL has key material that is imported."
+            yield new_problem(path, "KEY_MATERIAL_NOT_IMPORTED", text)
+        yield from _expiry_problems(material, path)
+    yield from _wrapping_problems(draft)
+
+
+def _expiry_problems(material: dict[str, Any], path: str) -> Iterator[Problem]:
+    expires, valid_to = material.get("expires"), material.get("validTo")
+    if expires and valid_to is None:
+        text = "Say with validTo when the key material expires."
+        yield new_problem(f"{path}.validTo", "VALID_TO_REQUIRED", text)
+    if expires is False and valid_to is not None:
+        text = "Key material with a validTo expires; leave validTo out, or expires."
+        yield new_problem(path, "EXPIRY_AMBIGUOUS", text)
+    if valid_to is not None and not now() < _read(valid_to) < now() + MAX_VALIDITY:
+        text = "validTo is in the future, less than 365 days away."
+        yield new_problem(f"{path}.validTo", "OUT_OF_RANGE", text)
+
+
+def _read(valid_to: str) -> datetime:
+    return datetime.fromisoformat(valid_to)
+
+
+def _wrapping_problems(draft: _Draft) -> Iterator[Problem]:
+    material = draft.get("keyMaterial")
+    if draft.spec is None or not material or (wanted := material.get("wrappingAlgorithm")) is None:
+        return
+    spec, size = draft.spec[0], material.get("wrappingKeySpec", "RSA_4096")
+    allowed = wrapping_algorithms(spec, size)
+    if wanted not in allowed:
+        text = f"Key material for {spec} is wrapped under {size} with {' or '.join(allowed)}."
+        yield new_problem("keyMaterial.wrappingAlgorithm", "WRAPPING_ALGORITHM_NOT_SUPPORTED", text)
 
 
 def _tags_rule(draft: _Draft) -> Iterator[Problem]:
@@ -363,7 +366,7 @@ def _tags_rule(draft: _Draft) -> Iterator[Problem]:
                 f"A key has at most {MAX_TAGS} tags, of which {len(plan.OWN_TAGS)} are the "
                 f"provisioner's ({', '.join(plan.OWN_TAGS)}); these are {len(tags)}."
             )
-            yield _problem(f"{prefix}tags", "TOO_MANY_TAGS", text)
+            yield new_problem(f"{prefix}tags", "TOO_MANY_TAGS", text)
 
 
 def _policy_rule(draft: _Draft) -> Iterator[Problem]:
@@ -379,10 +382,10 @@ def _policy_problems(draft: _Draft, policy: dict[str, Any], path: str) -> Iterat
     named = [name for name in ("administrators", "users") if policy.get(name) is not None]
     if document is None and not any(policy.get(name) for name in named) and draft.sound(path):
         text = "Name administrators or users, or give a document; null is the default key policy."
-        yield _problem(path, "POLICY_EMPTY", text)
+        yield new_problem(path, "POLICY_EMPTY", text)
     if document is not None and named:
         text = "Give a document, or administrators and users, not both."
-        yield _problem(path, "POLICY_AMBIGUOUS", text)
+        yield new_problem(path, "POLICY_AMBIGUOUS", text)
     for name in named:
         if isinstance(policy[name], list):
             yield from _principal_problems(policy[name], f"{path}.{name}", partition)
@@ -403,7 +406,7 @@ def _policy_problems(draft: _Draft, policy: dict[str, Any], path: str) -> Iterat
         )
         if (size := key_policy.policy_bytes(built)) > key_policy.MAX_POLICY_BYTES:
             text = f"These principals make a policy of {size} bytes; KMS takes at most 32,768."
-            yield _problem(path, "POLICY_TOO_LARGE", text)
+            yield new_problem(path, "POLICY_TOO_LARGE", text)
 
 
 def _principal_problems(names: list[Any], path: str, partition: str) -> Iterator[Problem]:
@@ -412,13 +415,14 @@ def _principal_problems(names: list[Any], path: str, partition: str) -> Iterator
             continue  # Told already, by the schema.
         if not re.fullmatch(r"arn:.*", name) or not key_policy.is_principal(name, partition):
             text = f"This is not the ARN of an IAM principal in partition {partition}."
-            yield _problem(f"{path}[{index}]", "PRINCIPAL_INVALID", text)
+            yield new_problem(f"{path}[{index}]", "PRINCIPAL_INVALID", text)
 
 
 _RULES = (
     _region_rule,
     _key_kind_rule,
     _rotation_rule,
+    _key_material_rule,
     _tags_rule,
     _policy_rule,
 )
@@ -431,6 +435,7 @@ def _normalised(fields: RequestFields, settings: Settings) -> KeySetRequest:
     given["description"] = fields.description or ""
     given["tags"] = fields.tags or {}
     given["policy"] = _normalised_policy(fields.policy)
+    given["keyMaterial"] = _normalised_material(fields)
     given["replicas"] = [_normalised_replica(replica) for replica in fields.replicas or []]
     return cast(KeySetRequest, given)
 
@@ -439,7 +444,26 @@ def _normalised_replica(replica: ReplicaFields) -> dict[str, Any]:
     given = replica.model_dump(mode="json", exclude_unset=True)
     if "policy" in given:
         given["policy"] = _normalised_policy(replica.policy)
+    if replica.keyMaterial:
+        given["keyMaterial"] = _expiry(replica.keyMaterial)
     return given
+
+
+def _normalised_material(fields: RequestFields) -> dict[str, Any] | None:
+    if fields.origin != Origin.EXTERNAL:
+        return None
+    given = fields.keyMaterial or KeyMaterialFields()
+    usual = wrapping_algorithms(fields.keySpec, given.wrappingKeySpec)[0]
+    return {
+        **_expiry(given),
+        "wrappingAlgorithm": given.wrappingAlgorithm or usual,
+        "wrappingKeySpec": given.wrappingKeySpec,
+        "deadlineInDays": given.deadlineInDays,
+    }
+
+
+def _expiry(given: ExpiryFields) -> dict[str, Any]:
+    return {"expires": given.validTo is not None, "validTo": given.validTo}
 
 
 def _normalised_policy(policy: KeyPolicyFields | None) -> dict[str, Any] | None:

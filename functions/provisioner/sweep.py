@@ -2,7 +2,8 @@
 
 Requests that have no published outcome and no running execution are sent into the workflow again.
 Keys of this stack are compared with the table: one that no record knows, one that is not Enabled,
-one whose alias points elsewhere. Nothing is deleted unless `SweeperMayDelete` allows it.
+one whose alias points elsewhere, one whose imported key material expires soon. Nothing is deleted
+unless `SweeperMayDelete` allows it.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,12 +14,12 @@ from typing import Any
 from aws_lambda_powertools.metrics import MetricUnit
 
 from provisioner import executions, findings, kms
-from provisioner.clock import now
+from provisioner.clock import instant_text, now
 from provisioner.errors import KmsKeyNotFound, ProvisionerError
 from provisioner.executions import Progress
 from provisioner.findings import Action, Finding, Kind
 from provisioner.plan import REQUEST_ID_TAG, STACK_TAG, KeySetRequest, plan_key, regions
-from provisioner.records import Record, Records, Status
+from provisioner.records import UNDER_WAY, Record, Records, Status
 from provisioner.replica_key import LEAVING
 from provisioner.settings import Settings
 from provisioner.tagged_keys import find_keys
@@ -26,6 +27,7 @@ from provisioner.telemetry import logger, metrics
 
 _NOT_READY = ("Creating", "Updating", "PendingImport", "Unavailable", *LEAVING)
 """States that a key of a finished key set is not in for long. Disabled is somebody's choice."""
+_RENEWAL_NOTICE = timedelta(days=30)
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ class Sweeper:
     def _look_at_key(self, arn: str, tags: dict[str, str]) -> None:
         request_id = tags.get(REQUEST_ID_TAG)
         record = self.records.get(request_id) if request_id else None
-        if record and record.status == Status.IN_PROGRESS:
+        if record and record.status in UNDER_WAY:
             return
         client = self.kms_in(arn.split(":")[3])
         try:
@@ -116,6 +118,7 @@ class Sweeper:
         if record and _key_id(record.key_arn) == _key_id(arn):
             if record.status == Status.CREATED and record.request:
                 self._look_at_settings(client, record.request, metadata)
+                self._look_at_expiry(record.request_id, metadata)
         elif metadata["KeyState"] not in LEAVING:
             # The key of an open attempt is the request's own as soon as it is sent again.
             adoptable = record is not None and record.attempt_open is not None
@@ -143,6 +146,17 @@ class Sweeper:
         if alias and (target := kms.find_alias(client, alias)) != arn:
             text = f"{alias} in {region} points to {target or 'no key'}, not to {arn}."
             self._tell(Finding(Kind.ALIAS_ELSEWHERE, request_id, region, arn, text))
+
+    def _look_at_expiry(self, request_id: str, metadata: kms.Metadata) -> None:
+        valid_to = metadata.get("ValidTo")
+        if valid_to is None or valid_to - now() > _RENEWAL_NOTICE:
+            return
+        arn, region = metadata["Arn"], metadata["Arn"].split(":")[3]
+        text = (
+            f"The key material of {arn} expires at {instant_text(valid_to)}. Send request "
+            f"{request_id} again with a later validTo: it asks for the same material once more."
+        )
+        self._tell(Finding(Kind.MATERIAL_EXPIRES, request_id, region, arn, text))
 
     def _is_young(self, since: datetime | None) -> bool:
         quiet = timedelta(seconds=self.settings.quiet_period_seconds)

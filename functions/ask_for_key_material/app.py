@@ -1,0 +1,26 @@
+"""Ask for key material; the state machine waits for the answer, this function does not."""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from provisioner.clients import client
+from provisioner.material_question import ask_for_material
+from provisioner.records import Records
+from provisioner.settings import settings
+from provisioner.telemetry import logger
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], _context: LambdaContext) -> None:
+    """Take `{question, taskToken}`; answer nothing."""
+    question = event["question"]
+    logger.append_keys(request_id=question["requestId"])
+    ask_for_material(
+        question,
+        event["taskToken"],
+        records=Records(client("dynamodb"), settings().requests_table),
+        events=client("events"),
+        bus=settings().event_bus,
+    )
+    logger.info("key material is asked for", regions=[m["region"] for m in question["materials"]])

@@ -1,0 +1,32 @@
+"""Import the key material of one Region, or find out what is needed to wrap it."""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from provisioner.clients import client
+from provisioner.key_material import MaterialState, ensure_key_material
+from provisioner.settings import settings
+from provisioner.telemetry import logger
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], _context: LambdaContext) -> MaterialState:
+    """Take `{request, key, answer}`, the answer for the key's Region or null; answer its state."""
+    request, key = event["request"], event["key"]
+    logger.append_keys(request_id=request["requestId"])
+    state = ensure_key_material(
+        request,
+        key,
+        event["answer"],
+        client=client("kms", key["region"]),
+        settings=settings(),
+    )
+    logger.info(
+        "key material was looked at",
+        region=key["region"],
+        keyState=state["key"]["keyState"],
+        needed=bool(state["materials"]),
+        refused=[problem["code"] for problem in state["problems"]],
+    )
+    return state

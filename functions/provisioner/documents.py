@@ -1,0 +1,102 @@
+"""Documents that come from outside: what makes one unreadable, and how its problems are told.
+
+Requests and answers to a question for key material are read in the same way: first whether the
+document can be looked at, then its fields by a pydantic model, every problem with its path.
+"""
+
+import json
+from itertools import accumulate
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from pydantic_core import ErrorDetails
+
+from provisioner.errors import Problem, new_problem
+
+MAX_DEPTH = 64
+"""Levels of objects and lists; no document needs a tenth of that."""
+MAX_PROBLEMS_BYTES = 64 * 1024
+"""So that a refusal fits with its request into what Step Functions and EventBridge carry."""
+
+
+class Fields(BaseModel):
+    """Base of the models: unknown fields are refused, and nothing is converted."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+def unreadable(document: object, what: str, max_bytes: int) -> Problem | None:
+    """Say why no field of the document can be looked at, if that is so.
+
+    Parameters
+    ----------
+    what
+        Its name in a sentence, such as "request".
+    """
+    if not isinstance(document, dict):
+        article = "An" if what[0] in "aeiou" else "A"
+        return new_problem("", "NOT_AN_OBJECT", f"{article} {what} is a JSON object.")
+    if _is_deeper_than(MAX_DEPTH, document):
+        text = f"The {what} is nested more than {MAX_DEPTH} levels deep."
+        return new_problem("", "TOO_DEEP", text)
+    try:
+        size = len(json.dumps(document, ensure_ascii=False, allow_nan=False).encode())
+    except UnicodeEncodeError:
+        text = f"The {what} holds half a surrogate pair, not text."
+        return new_problem("", "NOT_UNICODE", text)
+    except ValueError:
+        return new_problem("", "NOT_JSON", "NaN and Infinity are no numbers in JSON.")
+    if size > max_bytes:
+        text = f"The {what} is {size} bytes long; at most {max_bytes} are taken."
+        return new_problem("", f"{what.upper()}_TOO_LARGE", text)
+    return None
+
+
+def _is_deeper_than(levels: int, document: object) -> bool:
+    layer: list[Any] = [document]
+    for _ in range(levels):
+        holders = [value for value in layer if isinstance(value, dict | list)]
+        layer = [v for held in holders for v in (held.values() if isinstance(held, dict) else held)]
+    return any(isinstance(value, dict | list) for value in layer)
+
+
+def from_pydantic(detail: ErrorDetails) -> Problem:
+    """Turn one of pydantic's errors into a problem of ours."""
+    path = ""
+    for step in detail["loc"]:
+        path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else str(step)
+    path = path.removesuffix(".[key]")
+    kind = detail["type"]
+    if kind in ("enum", "literal_error") and not isinstance(detail["input"], str):
+        return new_problem(path, "WRONG_TYPE", f"{detail['msg'].removesuffix('.')}.")
+    if kind == "extra_forbidden":
+        return new_problem(path, "UNKNOWN_FIELD", "There is no such field; look at its spelling.")
+    if kind == "missing":
+        return new_problem(path, "REQUIRED", "This field is required.")
+    return new_problem(path, _code(kind), f"{detail['msg'].removesuffix('.')}.")
+
+
+def _code(kind: str) -> str:
+    """Our code for pydantic's kind of error; an unlisted kind is its own code."""
+    if kind.endswith("_type") or kind in ("int_from_float", "is_instance_of"):
+        return "WRONG_TYPE"
+    return {
+        "string_pattern_mismatch": "BAD_FORMAT",
+        "string_too_long": "TOO_LONG",
+        "string_too_short": "TOO_SHORT",
+        "too_short": "TOO_SHORT",
+        "greater_than_equal": "OUT_OF_RANGE",
+        "less_than_equal": "OUT_OF_RANGE",
+        "enum": "NOT_ONE_OF",
+        "literal_error": "NOT_ONE_OF",
+    }.get(kind, kind.upper())
+
+
+def bounded(problems: list[Problem]) -> list[Problem]:
+    """Keep a refusal within what an event can carry."""
+    sizes = accumulate(len(json.dumps(problem)) for problem in problems)
+    kept = sum(size <= MAX_PROBLEMS_BYTES for size in sizes)
+    if kept == len(problems):
+        return problems
+    rest = f"There are {len(problems) - kept} more problems like these."
+    return [*problems[:kept], new_problem("", "TOO_MANY_PROBLEMS", rest)]

@@ -1,0 +1,33 @@
+"""What ended a step in a Region, and how that is told as a problem of the request."""
+
+import re
+from typing import TypedDict
+
+from provisioner import errors
+from provisioner.errors import Problem, ProvisionerError, new_problem
+from provisioner.plan import KeySetRequest, regions
+
+
+class Failure(TypedDict):
+    """An error that ended a step, in the Region that the step worked for."""
+
+    step: str
+    region: str
+    error: str
+    message: str
+
+
+def error_code(name: str) -> str:
+    """Turn an error's class name into the code that events carry: `AliasInUse` → `ALIAS_IN_USE`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).upper()
+
+
+def problem_of(failure: Failure, request: KeySetRequest) -> Problem:
+    """Say which field of the request a failure is about; a name of AWS's own is about the key."""
+    known = getattr(errors, failure["error"], ProvisionerError)
+    index = regions(request).index(failure["region"]) - 1
+    if index >= 0:
+        path = f"replicas[{index}].{known.field}"
+    else:
+        path = {"region": "primaryRegion"}.get(known.field, known.field)
+    return new_problem(path, error_code(failure["error"]), failure["message"])

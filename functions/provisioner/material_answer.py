@@ -1,0 +1,147 @@
+"""Takes answers to a question for key material and hands them to the execution that waits.
+
+What an answer holds is wrapped: only KMS can read the key material in it.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+from pydantic.functional_validators import AfterValidator
+from pydantic_core import PydanticCustomError
+
+from provisioner import documents, event_bus, executions, plan
+from provisioner.documents import Fields
+from provisioner.errors import (
+    KeyMaterialNotAwaited,
+    Problem,
+    RequestNotFound,
+    RequestRejected,
+    new_problem,
+)
+from provisioner.records import Record, Records, Status
+
+REFUSAL_DETAIL_TYPE = "Multi-Region Key Material Refused"
+MAX_ANSWER_BYTES = 96 * 1024
+"""Fits into Step Functions' 256 KB beside a request; several answers can share the Regions."""
+_MAX_BASE64 = 8_192
+"""Of 6,144 bytes: https://docs.aws.amazon.com/kms/latest/APIReference/API_ImportKeyMaterial.html"""
+
+
+def _base64(text: str) -> str:
+    try:
+        base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise PydanticCustomError("bad_format", "This is not base64.") from None
+    return text
+
+
+Base64 = Annotated[str, Field(min_length=1, max_length=_MAX_BASE64), AfterValidator(_base64)]
+
+
+class WrappedMaterialFields(Fields):
+    """Wrapped key material for one Region, with the import token it was wrapped for."""
+
+    region: str
+    importToken: Base64
+    encryptedKeyMaterial: Base64
+
+
+class AnswerFields(Fields):
+    """An answer for some or all of the Regions that were asked for."""
+
+    requestId: str = Field(pattern=f"^{plan.REQUEST_ID_PATTERN}$")
+    materials: list[WrappedMaterialFields] = Field(min_length=1)
+
+
+def take_answer(document: object, *, records: Records, step_functions: Any) -> Record:
+    """Check an answer and wake the execution that waits for it.
+
+    An answer that was taken already is taken again without effect, until the next question.
+
+    Returns
+    -------
+    Record
+        The request's, as it was when the answer came.
+
+    Raises
+    ------
+    RequestRejected
+        The answer is not valid; carries every problem.
+    RequestNotFound
+        There is no such request.
+    KeyMaterialNotAwaited
+        The request does not wait for key material.
+    DependencyUnavailable
+        DynamoDB or Step Functions did not answer; giving the same answer again is safe.
+    """
+    answer = _parse(document)
+    request_id, digest = answer["requestId"], _digest(answer)
+    record = _read(records, request_id)
+    if record.status == Status.WAITING_FOR_MATERIAL and record.task_token:
+        _check_regions(answer, record)
+        output = {"materials": answer["materials"]}
+        if executions.answer_task(step_functions, record.task_token, output):
+            records.note_answer(request_id, record.task_token, digest)
+            return record
+        record = _read(records, request_id)
+    if record.answer_hash == digest:
+        return record
+    raise KeyMaterialNotAwaited(f"Request {request_id} is {record.status}.")
+
+
+def publish_refusal(document: object, problems: list[Problem], *, events: Any, bus: str) -> None:
+    """Tell the bus that an answer which came from there was refused.
+
+    Raises
+    ------
+    DependencyUnavailable, OutcomeNotPublished
+        The refusal is not published; calling again does that.
+    """
+    request_id = document.get("requestId") if isinstance(document, dict) else None
+    detail = {
+        "requestId": request_id if plan.is_request_id(request_id) else None,
+        "errors": problems,
+    }
+    event_bus.put_event(events, bus, REFUSAL_DETAIL_TYPE, detail)
+
+
+def _parse(document: object) -> dict[str, Any]:
+    if problem := documents.unreadable(document, "answer", MAX_ANSWER_BYTES):
+        raise RequestRejected([problem])
+    try:
+        return AnswerFields.model_validate(document).model_dump()
+    except ValidationError as error:
+        problems = [documents.from_pydantic(d) for d in error.errors(include_url=False)]
+        raise RequestRejected(documents.bounded(problems)) from error
+
+
+def _digest(answer: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(answer, sort_keys=True).encode()).hexdigest()
+
+
+def _read(records: Records, request_id: str) -> Record:
+    record = records.get(request_id)
+    if record is None:
+        raise RequestNotFound(f"There is no request {request_id}.")
+    return record
+
+
+def _check_regions(answer: dict[str, Any], record: Record) -> None:
+    awaited = [material["region"] for material in record.materials]
+    seen: set[str] = set()
+    problems = []
+    for index, material in enumerate(answer["materials"]):
+        path, region = f"materials[{index}].region", material["region"]
+        if region not in awaited:
+            text = f"No key material is asked for in this Region; it is in {', '.join(awaited)}."
+            problems.append(new_problem(path, "REGION_NOT_AWAITED", text))
+        elif region in seen:
+            text = f"{region} is answered for twice."
+            problems.append(new_problem(path, "DUPLICATE_REGION", text))
+        seen.add(region)
+    if problems:
+        raise RequestRejected(problems)

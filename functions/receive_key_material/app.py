@@ -1,0 +1,33 @@
+"""Take an answer that came over the event bus; one that is refused is told there as well."""
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from provisioner.clients import client
+from provisioner.errors import (
+    KeyMaterialNotAwaited,
+    RequestNotFound,
+    RequestRejected,
+    new_problem,
+)
+from provisioner.failures import error_code
+from provisioner.material_answer import publish_refusal, take_answer
+from provisioner.records import Records
+from provisioner.settings import settings
+from provisioner.telemetry import logger
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: object, _context: LambdaContext) -> None:
+    """Take the detail of a `Multi-Region Key Material Provided` event."""
+    records = Records(client("dynamodb"), settings().requests_table)
+    try:
+        record = take_answer(event, records=records, step_functions=client("stepfunctions"))
+    except RequestRejected as rejection:
+        problems = rejection.problems
+    except (RequestNotFound, KeyMaterialNotAwaited) as error:
+        problems = [new_problem(error.field, error_code(type(error).__name__), str(error))]
+    else:
+        logger.info("key material was received", request_id=record.request_id)
+        return
+    publish_refusal(event, problems, events=client("events"), bus=settings().event_bus)
+    logger.info("key material was refused", errors=[problem["code"] for problem in problems])
