@@ -39,6 +39,10 @@ up: $(READY) ## Start the local stack and deploy the template into it
 down: $(READY) ## Stop the local stack
 	@python -m local down
 
+.PHONY: provide
+provide: $(READY) ## Wrap the key material in MATERIAL for REQUEST, which waits for it, and answer
+	@python -m local provide $(REQUEST) $(MATERIAL)
+
 .PHONY: invoke
 invoke: $(READY) ## Run FUNCTION in a container with EVENT against the local stack (needs Docker)
 	@python -m local invoke $(FUNCTION) $(EVENT) -- $(ARGS)

@@ -1,4 +1,4 @@
-"""The commands behind `make up`, `make down`, `make run` and `make invoke`."""
+"""The commands behind `make up`, `down`, `run`, `provide` and `invoke`."""
 
 import argparse
 import os
@@ -12,8 +12,10 @@ from local import server
 from local.deploy import deploy
 from local.errors import LocalStackError
 from local.invoke import invoke, write_environment
+from local.provide import provide
 from local.run import read_event, run
 from local.settings import HOST, PACE, STATE
+from local.stack import Stack
 
 _CONSOLE = Console(highlight=False, soft_wrap=True)
 
@@ -28,6 +30,11 @@ def main() -> int:
         "run", help="send an event to the local stack, start it if needed"
     )
     sending.add_argument("event", type=Path, help="file with an EventBridge event")
+    providing = commands.add_parser(
+        "provide", help="answer a request that waits for key material"
+    )
+    providing.add_argument("request", help="the requestId")
+    providing.add_argument("material", type=Path, help="file with the key material")
     invoking = commands.add_parser(
         "invoke", help="run one function in a container against the local stack"
     )
@@ -41,6 +48,9 @@ def main() -> int:
         if arguments.command == "run":
             event = read_event(arguments.event)
             return run(_up(), event, _CONSOLE)
+        if arguments.command == "provide":
+            provide(Stack.of(_up()), arguments.request, arguments.material, _CONSOLE)
+            return 0
         if arguments.command == "invoke":
             return invoke(_up(), arguments.function, arguments.event, arguments.options)
         _up()

@@ -19,6 +19,7 @@ from local.stack import REQUESTED, Stack
 _START_TIMEOUT = 30
 _RUN_TIMEOUT = 1800
 _OUTCOME_TIMEOUT = 15
+_QUESTION = "AskForKeyMaterial"
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,9 @@ def _send_and_follow(stack: Stack, event: Event, console: Console) -> str:
             for entered in history[printed:]:
                 if state := entered.get("stateEnteredEventDetails"):
                     console.print(f"  {state['name']}", markup=False)
+                    if state["name"] == _QUESTION:
+                        hint = f"make provide REQUEST={event.request_id} MATERIAL=<file>"
+                        console.print(f"    waits for key material: {hint}", markup=False)
             printed = len(history)
             return None if running else True
 

@@ -299,7 +299,7 @@ class Records:
         )
         if status == Status.CREATED:
             update += ", createdAt = if_not_exists(createdAt, :now)"
-        update += " REMOVE publishedAt, materials, taskToken, answerHash"
+        update += " REMOVE publishedAt, materials, taskToken"
         values = {
             ":status": status,
             ":key": json.dumps(key),
