@@ -1,9 +1,10 @@
 """The AWS emulator, with what KMS does and the emulator alone does not.
 
-The emulator (ministack) is an ASGI app. `Emulator` wraps it, so that every request to KMS, DynamoDB
-and EventBridge passes through one place, `Emulator._serve`: there it meets the faults of
-`local.faults`, and if it is KMS's, it takes its time and is recorded. What KMS authorises beyond
-the emulator is in `local.kms_authorization`, what it answers in `local.kms_service`.
+The emulator (ministack) is an ASGI app. `Emulator` wraps it, so that every request to KMS,
+DynamoDB, EventBridge and Step Functions passes through one place, `Emulator._serve`: there it
+meets the faults of `local.faults`, and if it is KMS's, it takes its time and is recorded. What KMS
+authorises beyond the emulator is in `local.kms_authorization`, what it answers in
+`local.kms_service`.
 
 | path | does |
 |---|---|

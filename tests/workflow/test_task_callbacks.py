@@ -30,6 +30,7 @@ RETRIED = [{"ErrorEquals": ["Again"], "IntervalSeconds": 1, "MaxAttempts": 2}]
 CAUGHT = [
     {"ErrorEquals": ["States.ALL"], "Output": "{% $states.errorOutput %}", "Next": "Caught"},
 ]
+RESPONSES = ["states:SendTaskSuccess", "states:SendTaskFailure"]
 
 BOOTSTRAP = f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m awslambdaric "$_HANDLER"\n'
 FAILING = """\
@@ -292,6 +293,26 @@ def test_tokens_of_branches_side_by_side_are_their_own(emulator: Endpoint) -> No
         one.states.send_task_success(taskToken=token, output="{}")
 
     assert sorted(json.loads(one.ended(execution)["output"])) == sorted(tokens)
+
+
+def test_who_may_answer_the_tasks_of_one_state_machine_answers_no_other(
+    emulator: Endpoint,
+) -> None:
+    ours, theirs = machine(emulator), machine(emulator)
+    role = f"role-{uuid.uuid4()}"
+    statement = {"Effect": "Allow", "Action": RESPONSES, "Resource": ours.arn}
+    emulator.create_role(role, policy={"Version": "2012-10-17", "Statement": [statement]})
+    states = emulator.client("stepfunctions", HOME, emulator.credentials_of(role))
+    execution = ours.start()
+    theirs.start()
+    token = theirs.token()
+
+    refused = code_of(states.send_task_success, taskToken=token, output="{}")
+    assert refused == "AccessDeniedException"
+    assert code_of(states.send_task_failure, taskToken=token) == "AccessDeniedException"
+    theirs.states.send_task_failure(taskToken=token)
+    states.send_task_success(taskToken=ours.token(), output='"ours"')
+    assert json.loads(ours.ended(execution)["output"]) == "ours"
 
 
 @pytest.fixture
