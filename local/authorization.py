@@ -13,7 +13,7 @@ from typing import Any
 from ministack.core import iam_actions, iam_evaluator
 from ministack.core.responses import get_account_id
 
-from local import kms_authorization
+from local import kms_authorization, task_callbacks
 from local.checks import Check, Request
 
 _request: ContextVar[Request | None] = ContextVar("request", default=None)
@@ -65,6 +65,8 @@ def _checks(service: str, request: Request | None, asked: Check) -> list[Check]:
         return kms_authorization.checks(request, asked)
     if asked.action == "events:PutEvents":
         return _put_events_checks(request, asked)
+    if asked.action.startswith("states:SendTask"):
+        return [_task_response_check(request, asked)]
     return [asked]
 
 
@@ -87,6 +89,17 @@ def _put_events_checks(request: Request, asked: Check) -> list[Check]:
         )
         for entry in entries
     ]
+
+
+def _task_response_check(request: Request, asked: Check) -> Check:
+    """Check an answer to a task on the state machine that the task is of.
+
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsstepfunctions.html
+    """
+    state_machine = task_callbacks.state_machine_of(request.parameters.get("taskToken"))
+    if state_machine is None:
+        return Check(asked.action, asked.region, asked.resource, asked.context, anywhere=True)
+    return Check(asked.action, asked.region, state_machine, asked.context)
 
 
 def _denial(access_key_id: str, service: str, check: Check) -> Any:

@@ -1,9 +1,10 @@
 """The AWS emulator, with what KMS does and the emulator alone does not.
 
-The emulator (ministack) is an ASGI app. `Emulator` wraps it, so that every request to KMS, DynamoDB
-and EventBridge passes through one place, `Emulator._serve`: there it meets the faults of
-`local.faults`, and if it is KMS's, it takes its time and is recorded. What KMS authorises beyond
-the emulator is in `local.kms_authorization`, what it answers in `local.kms_service`.
+The emulator (ministack) is an ASGI app. `Emulator` wraps it, so that every request to KMS,
+DynamoDB, EventBridge and Step Functions passes through one place, `Emulator._serve`: there it
+meets the faults of `local.faults`, and if it is KMS's, it takes its time and is recorded. What KMS
+authorises beyond the emulator is in `local.kms_authorization`, what it answers in
+`local.kms_service`.
 
 | path | does |
 |---|---|
@@ -30,7 +31,14 @@ from ministack.app import app as ministack
 from ministack.core.iam_evaluator import request_caller_arn
 from ministack.core.router import extract_region
 
-from local import authorization, faults, kms_service, kms_settings, lambda_turns
+from local import (
+    authorization,
+    faults,
+    kms_service,
+    kms_settings,
+    lambda_turns,
+    task_callbacks,
+)
 from local.asgi import Answer, App, Message, Receive, Scope, Send, send_json
 from local.checks import Request
 from local.fault_effects import meet
@@ -207,11 +215,15 @@ def main() -> None:
     authorization.install()
     kms_service.install()
     lambda_turns.install()
+    task_callbacks.install()
     config = Config()
     config.bind = [f"{host}:{arguments.port}" for host in arguments.hosts]
     # Longer than the SDKs keep an idle connection, so that they never use one just closed.
     config.keep_alive_timeout = 75
-    asyncio.run(serve(cast("ASGIFramework", Emulator(ministack)), config))
+    try:
+        asyncio.run(serve(cast("ASGIFramework", Emulator(ministack)), config))
+    finally:
+        task_callbacks.end_waits()
 
 
 if __name__ == "__main__":

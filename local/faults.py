@@ -19,24 +19,27 @@ type Kind = Literal[
     "kill-before",
     "kill-after",
 ]
-type Service = Literal["kms", "dynamodb", "events"]
+type Service = Literal["kms", "dynamodb", "events", "states"]
 
 # The first part of X-Amz-Target, and how the service names an error inside it.
 TARGETS: dict[str, Service] = {
     "TrentService": "kms",
     "DynamoDB_20120810": "dynamodb",
     "AWSEvents": "events",
+    "AWSStepFunctions": "states",
 }
 _INTERNAL_ERRORS: dict[Service, str] = {
     "kms": "KMSInternalException",
     "dynamodb": "InternalServerError",
     "events": "InternalException",
+    "states": "InternalServerException",
 }
 _THROTTLED: dict[Service, str] = {
     "kms": "You have exceeded the rate at which you may call KMS. "
     "Reduce the frequency of your calls.",
     "dynamodb": "The rate of on-demand requests exceeds the allowed account throughput limit.",
     "events": "Rate exceeded",
+    "states": "Rate exceeded",
 }
 
 
