@@ -7,6 +7,8 @@ SHELL := /bin/bash -euo pipefail
 PORT ?= 4566
 REGION ?= us-east-1
 EVENT ?= events/key-requested.json
+# Where `make wrap` puts its answer; - is standard output.
+ANSWER ?= -
 
 UV_VERSION := 0.13.9
 UV := $(or $(shell command -v uv),$(CURDIR)/.local/bootstrap/bin/uv)
@@ -47,6 +49,11 @@ provide: $(READY) ## Wrap the key material in MATERIAL for REQUEST, which waits 
 invoke: $(READY) ## Run FUNCTION in a container with EVENT against the local stack (needs Docker)
 	@python -m local invoke $(FUNCTION) $(EVENT) -- $(ARGS)
 
+.PHONY: wrap
+wrap: $(ENVIRONMENT) ## Wrap the key material in the file MATERIAL for the event or status in REQUEST
+	@python tools/wrap_key_material.py --request $(REQUEST) --material $(MATERIAL) \
+		--answer $(ANSWER) $(ARGS)
+
 .PHONY: sam
 sam: $(READY) ## Run the SAM CLI with ARGS
 	@$(SAM) $(ARGS)
@@ -58,7 +65,7 @@ test: lint unit faults workflow ## Everything CI runs
 lint: $(READY) check-lock ## Style, types, pinned versions, the template
 	ruff check
 	ruff format --check
-	mypy functions local tests
+	mypy functions local tests tools
 	$(SAM) validate --lint --region $(REGION) --template-file template.yaml
 
 .PHONY: unit
@@ -76,12 +83,13 @@ workflow: $(READY) ## Tests of the deployed workflow in local stacks of their ow
 .PHONY: lock
 lock: $(UV) ## Pin the newest versions that the requirements' inputs allow
 	$(COMPILE) --upgrade functions/requirements.in --output-file functions/requirements.txt
+	$(COMPILE) --upgrade tools/requirements.in --output-file tools/requirements.txt
 	$(COMPILE) --upgrade requirements-dev.in --output-file requirements-dev.txt
 
 .PHONY: check-lock
 check-lock: $(UV) ## Fail if the pinned versions are not what their inputs compile to
 	@mkdir -p .local/lock
-	@for name in functions/requirements requirements-dev; do \
+	@for name in functions/requirements tools/requirements requirements-dev; do \
 		compiled=.local/lock/$${name##*/}.txt; \
 		cp $$name.txt $$compiled; \
 		$(COMPILE) $$name.in --output-file $$compiled; \
