@@ -30,9 +30,7 @@ def main() -> int:
         "run", help="send an event to the local stack, start it if needed"
     )
     sending.add_argument("event", type=Path, help="file with an EventBridge event")
-    providing = commands.add_parser(
-        "provide", help="answer a request that waits for key material"
-    )
+    providing = commands.add_parser("provide", help="answer a request that waits for key material")
     providing.add_argument("request", help="the requestId")
     providing.add_argument("material", type=Path, help="file with the key material")
     invoking = commands.add_parser(

@@ -95,8 +95,7 @@ def post_material(request_id: str) -> Response[str]:
     """Take wrapped key material for a request that waits for it (202), or say why not."""
     logger.append_keys(request_id=request_id)
     document = _read_body()
-    given = document.get("requestId") if isinstance(document, dict) else request_id
-    if given != request_id:
+    if isinstance(document, dict) and document.setdefault("requestId", request_id) != request_id:
         text = f"The address names the request {request_id}."
         raise RequestRejected([new_problem("requestId", "REQUEST_ID_DIFFERS", text)])
     record = take_answer(document, records=_records, step_functions=client("stepfunctions"))

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -28,6 +29,12 @@ def emulator_server() -> Iterator[Server]:
     finally:
         server.stop(started)
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def emulator_log(emulator_server: Server) -> Path:
+    """Give the file with what the emulator and the functions in it write."""
+    return emulator_server.folder / "emulator.log"
 
 
 @pytest.fixture(scope="session")
