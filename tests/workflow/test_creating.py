@@ -8,6 +8,7 @@ import pytest
 
 from local.stack import Stack
 from tests.key_kinds import KEY_KINDS
+from tests.workflow.material_holder import new_material, provide
 from tests.workflow.reading import (
     ADMIN,
     USER,
@@ -170,6 +171,11 @@ def test_every_kind_of_key_goes_through_the_workflow(stack: Stack) -> None:
 
     for request in requests.values():
         stack.send(request)
+    for (spec, _, origin), request in requests.items():
+        if origin == "EXTERNAL":
+            material = new_material(spec)
+            provide(stack, request["requestId"], material.secret)
+            provide(stack, request["requestId"], material.secret, number=2)
 
     for (spec, usage, origin), request in requests.items():
         detail = stack.wait_for_outcome(request["requestId"])["detail"]
@@ -177,10 +183,6 @@ def test_every_kind_of_key_goes_through_the_workflow(stack: Stack) -> None:
         found = read_key(stack, "us-east-1", key["primary"]["arn"])
         assert (found["spec"], found["usage"], found["origin"]) == (spec, usage, origin)
         assert found["aliases"] == [request["alias"]]
-        if origin == "AWS_KMS":
-            assert detail["status"] == "CREATED", (spec, usage, detail["errors"])
-            assert [r["keyState"] for r in key["replicas"]] == ["Enabled"]
-        else:
-            assert found["state"] == "PendingImport"
-            assert [e["code"] for e in detail["errors"]] == ["KEY_MATERIAL_REQUIRED"]
+        assert detail["status"] == "CREATED", (spec, usage, origin, detail["errors"])
+        assert [r["keyState"] for r in key["replicas"]] == ["Enabled"]
         assert len(keys_of_request(stack, request["requestId"], "us-east-1")) == 1

@@ -3,6 +3,7 @@
 import base64
 import json
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,10 @@ def status(stack: Stack, request_id: str) -> dict[str, Any]:
     return answer
 
 
-def refusals(stack: Stack, request_id: str) -> list[dict[str, Any]]:
-    return [e["detail"] for e in stack.events(request_id) if e["detail-type"] == REFUSED]
+def refusals(stack: Stack, request_id: str) -> list[dict[str, Any]] | None:
+    """List the refused answers, or None while there are none."""
+    events = stack.events(request_id)
+    return [e["detail"] for e in events if e["detail-type"] == REFUSED] or None
 
 
 def codes(problems: list[dict[str, Any]]) -> list[tuple[str, str]]:
@@ -344,13 +347,11 @@ def test_an_answer_that_nobody_waits_for_is_refused(stack: Stack) -> None:
     assert refused.status_code == 409
     assert codes(refused.json()["errors"]) == [("requestId", "KEY_MATERIAL_NOT_AWAITED")]
     assert not_found.status_code == 404
-    for request_id, code in (
+    for asked, code in (
         (request_id, "KEY_MATERIAL_NOT_AWAITED"),
         (unknown["requestId"], "REQUEST_NOT_FOUND"),
     ):
-        (refusal,) = wait_for(
-            lambda asked=request_id: refusals(stack, asked) or None, "a refusal", timeout=30
-        )
+        (refusal,) = wait_for(partial(refusals, stack, asked), "a refusal", timeout=30)
         assert codes(refusal["errors"]) == [("requestId", code)]
 
 
@@ -447,10 +448,12 @@ def test_renewed_material_is_the_same_exchange_on_the_same_keys(stack: Stack) ->
     assert len(keys_of_request(stack, request_id, HOME)) == 1
 
     stack.send(renewal)
-    (newest, *_) = wait_for(
-        lambda: found if len(found := stack.executions(request_id)) == 3 else None,
-        "the third execution",
-    )
+
+    def third() -> str | None:
+        found = stack.executions(request_id)
+        return found[0] if len(found) == 3 else None
+
+    newest = wait_for(third, "the third execution", timeout=30)
     assert stack.wait_for_execution(newest)["status"] == "SUCCEEDED"
     assert len(questions(stack, request_id)) == 4
 
@@ -499,7 +502,7 @@ def test_no_other_role_may_import(stack: Stack, operation: str) -> None:
     request_id = request["requestId"]
     stack.send(request)
     arn = wait_for_question(stack, request_id)["materials"][0]["keyArn"]
-    arguments: dict[str, Any] = {
+    arguments_of: dict[str, dict[str, Any]] = {
         "get_parameters_for_import": {
             "WrappingAlgorithm": "RSAES_OAEP_SHA_256",
             "WrappingKeySpec": "RSA_2048",
@@ -509,14 +512,14 @@ def test_no_other_role_may_import(stack: Stack, operation: str) -> None:
             "EncryptedKeyMaterial": b"material",
             "ExpirationModel": "KEY_MATERIAL_DOES_NOT_EXPIRE",
         },
-    }[operation]
+    }
     allowed = {}
 
     for function in stack.functions():
         credentials = stack.credentials_of(stack.role_of(function))
         kms = stack.client("kms", HOME, credentials)
         try:
-            getattr(kms, operation)(KeyId=arn, **arguments)
+            getattr(kms, operation)(KeyId=arn, **arguments_of[operation])
             allowed[function] = "done"
         except ClientError as error:
             if (code := error.response["Error"]["Code"]) != "AccessDeniedException":
