@@ -8,7 +8,8 @@ the emulator's fields:
 | `_ends_at` | when its passing state, `Creating` or `Updating`, is over |
 | `_visible_at` | when the key can be seen |
 | `_rotation` | on a primary or single-Region key: its automatic rotation |
-| `_material_id` | on a replica with imported material: the set's current material |
+| `_materials`, `_imports` | with origin EXTERNAL: see `local.kms_material` |
+| `_material_id` | on a symmetric key with imported material: the ID of the current one |
 | `KeyAgreementAlgorithms` | as in KeyMetadata |
 """
 

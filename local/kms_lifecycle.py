@@ -89,7 +89,7 @@ def schedule_key_deletion(parameters: dict[str, Any]) -> Any:
 
 
 def cancel_key_deletion(parameters: dict[str, Any]) -> Any:
-    """Serve CancelKeyDeletion, which leaves the key disabled.
+    """Serve CancelKeyDeletion, which leaves the key disabled, or waiting for its material.
 
     Raises
     ------
@@ -99,4 +99,6 @@ def cancel_key_deletion(parameters: dict[str, Any]) -> Any:
     key = find("CancelKeyDeletion", parameters.get("KeyId", ""))
     kms_states.check("CancelKeyDeletion", key)
     kms_states.enter(key, "Disabled")
+    if key["Origin"] == "EXTERNAL":
+        kms_states.settle(key)
     return json_response({"KeyId": key["Arn"]})

@@ -11,12 +11,10 @@ from botocore.exceptions import UnknownRegionError
 from ministack.core.responses import json_response
 from ministack.services import kms
 
-from local import kms_policies, kms_states
+from local import kms_material, kms_policies, kms_states
 from local.kms_keys import Key, find, in_region, is_replica, members, region_of
 from local.kms_refusal import KmsRefusedError, invalid, unsupported
 from local.kms_settings import current, now
-
-_MATERIAL = ("_symmetric_key", "_hmac_key", "_private_key", "_public_key_der")
 
 
 def replicate_key(parameters: dict[str, Any]) -> Any:
@@ -46,7 +44,7 @@ def replicate_key(parameters: dict[str, Any]) -> Any:
     if "KeyAgreementAlgorithms" in primary:
         replica["KeyAgreementAlgorithms"] = primary["KeyAgreementAlgorithms"]
     if primary["Origin"] == "EXTERNAL":
-        _expect_import(primary, replica)
+        kms_material.expect_import(primary, replica)
     kms_states.enter(replica, "Creating", current().creating_seconds)
     return json_response(
         {
@@ -121,15 +119,3 @@ def _partition_and_regions(region: str) -> tuple[str, frozenset[str]]:
     except UnknownRegionError:
         return "", frozenset()
     return partition, frozenset(session.get_available_regions("kms", partition))
-
-
-def _expect_import(primary: Key, replica: Key) -> None:
-    """Leave a replica without the key material, which has to be imported into it as well.
-
-    https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-import.html
-    """
-    if "_symmetric_key" in primary:
-        replica["_material_id"] = kms._key_material_id(primary)
-    for name in _MATERIAL:
-        replica.pop(name, None)
-    replica["ExpirationModel"] = primary["ExpirationModel"]

@@ -1,6 +1,8 @@
-"""Automatic rotation: when it can be set, and what is told of it. The emulator rotates nothing.
+"""Rotation: when it can be set or asked for, and what is told of it.
 
-https://docs.aws.amazon.com/kms/latest/developerguide/rotating-keys-enable-disable.html
+https://docs.aws.amazon.com/kms/latest/developerguide/rotate-keys.html
+
+The emulator rotates to imported key material, on demand. Automatic rotation never comes to pass.
 """
 
 from typing import Any
@@ -8,10 +10,10 @@ from typing import Any
 from ministack.core.responses import json_response
 from ministack.services import kms
 
-from local import kms_states
+from local import kms_material, kms_states
 from local.kms_keys import Key, find, is_replica, primary_of
-from local.kms_refusal import invalid_value, unsupported
-from local.kms_settings import now
+from local.kms_refusal import KmsRefusedError, invalid_value, unsupported
+from local.kms_settings import current, now
 
 _DAY = 86400
 _DEFAULT_PERIOD = 365
@@ -55,16 +57,34 @@ def disable_key_rotation(parameters: dict[str, Any]) -> Any:
 
 
 def rotate_key_on_demand(parameters: dict[str, Any]) -> Any:
-    """Serve RotateKeyOnDemand as far as KMS refuses it.
+    """Serve RotateKeyOnDemand of imported key material.
+
+    https://docs.aws.amazon.com/kms/latest/developerguide/rotating-keys-on-demand.html
 
     Raises
     ------
     KmsRefusedError
-        Always; a key that KMS would rotate is refused because the emulator cannot.
+        The key cannot be rotated now, or has no material that is waiting for it everywhere. A key
+        whose material KMS makes is refused because the emulator cannot.
     """
     key = _rotatable("RotateKeyOnDemand", parameters)
     _check_spec(key)
-    raise unsupported("The emulator does not rotate key material on demand.")
+    if key["Origin"] != "EXTERNAL":
+        raise unsupported("The emulator does not make new key material.")
+    staged = kms_material.of(key).staged
+    if staged is None:
+        raise KmsRefusedError(
+            "KMSInvalidStateException",
+            f"No available key material pending rotation for the key: {key['Arn']}.",
+        )
+    if not kms_material.is_everywhere(key, staged):
+        raise KmsRefusedError(
+            "KMSInvalidStateException",
+            "Cannot perform key material rotation: Key material has not been imported for replicas "
+            "of the Multi-Region key.",
+        )
+    kms_material.begin_rotation(key, current().rotating_seconds)
+    return json_response({"KeyId": key["Arn"]})
 
 
 def get_key_rotation_status(parameters: dict[str, Any]) -> Any:
@@ -82,11 +102,13 @@ def get_key_rotation_status(parameters: dict[str, Any]) -> Any:
     status: dict[str, Any] = {"KeyId": key["Arn"], "KeyRotationEnabled": False}
     if rotation and key["KeyState"] != "PendingDeletion":
         status |= {"KeyRotationEnabled": True, **rotation}
+    if key["Origin"] == "EXTERNAL" and (began := kms_material.of(key).rotation_began_at):
+        status["OnDemandRotationStartDate"] = began
     return json_response(status)
 
 
 def list_key_rotations(parameters: dict[str, Any]) -> Any:
-    """Serve ListKeyRotations of a key that was never rotated.
+    """Serve ListKeyRotations: only imported key material was ever rotated.
 
     Raises
     ------
@@ -94,8 +116,12 @@ def list_key_rotations(parameters: dict[str, Any]) -> Any:
         There is no such key.
     """
     key = find("ListKeyRotations", parameters.get("KeyId", ""))
+    every_material = parameters.get("IncludeKeyMaterial") == "ALL_KEY_MATERIAL"
     rotations = []
-    if parameters.get("IncludeKeyMaterial") == "ALL_KEY_MATERIAL":
+    if key["KeySpec"] == "SYMMETRIC_DEFAULT" and key["Origin"] == "EXTERNAL":
+        history = kms_material.history(key)
+        rotations = [entry for entry in history if every_material or "RotationDate" in entry]
+    elif key["KeySpec"] == "SYMMETRIC_DEFAULT" and every_material:
         material = {
             "KeyId": key["Arn"],
             "KeyMaterialId": kms._key_material_id(key),

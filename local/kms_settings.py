@@ -4,6 +4,7 @@
 |---|---|---|---|
 | `creatingSeconds` | `KMS_CREATING_SECONDS` | 1 | how long a new replica is `Creating` |
 | `updatingSeconds` | `KMS_UPDATING_SECONDS` | 0 | how long a promotion is `Updating` |
+| `rotatingSeconds` | `KMS_ROTATING_SECONDS` | 0 | how long a rotation on demand takes |
 | `propagationSeconds` | `KMS_PROPAGATION_SECONDS` | 0 | how long a new key or alias is not seen |
 | `latencySeconds` | `KMS_LATENCY_SECONDS` | 0 | how long every call takes at least |
 | `quotas` | `KMS_QUOTAS` | null | the request quotas |
@@ -25,6 +26,7 @@ from typing import Any, Self, TypedDict
 _FIELDS = {
     "creatingSeconds": "creating_seconds",
     "updatingSeconds": "updating_seconds",
+    "rotatingSeconds": "rotating_seconds",
     "propagationSeconds": "propagation_seconds",
     "latencySeconds": "latency_seconds",
     "quotas": "quotas",
@@ -37,6 +39,7 @@ class KmsChanges(TypedDict, total=False):
 
     creating_seconds: float
     updating_seconds: float
+    rotating_seconds: float
     propagation_seconds: float
     latency_seconds: float
     quotas: dict[str, float] | None
@@ -49,6 +52,7 @@ class KmsSettings:
 
     creating_seconds: float = 1
     updating_seconds: float = 0
+    rotating_seconds: float = 0
     propagation_seconds: float = 0
     latency_seconds: float = 0
     quotas: dict[str, float] | None = None

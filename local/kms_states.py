@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html
 
 from ministack.services import kms
 
+from local import kms_material
 from local.kms_keys import Key, aliases_of, in_region, members, region_of
 from local.kms_refusal import KmsRefusedError
 from local.kms_settings import now
@@ -72,7 +73,7 @@ _REFUSALS: dict[str, tuple[frozenset[str], str]] = {
         "is updating.",
     ),
     "Disabled": (_USES_OF_MATERIAL | _ROTATION, "is disabled."),
-    # An EXTERNAL key's material is not rotated by KMS: `local.kms_rotation` refuses that.
+    # An EXTERNAL key is not rotated automatically: `local.kms_rotation` refuses that.
     "PendingImport": (_USES_OF_MATERIAL | _SWITCHES | {"RotateKeyOnDemand"}, "is pending import."),
     "PendingDeletion": (_REFUSED_BEFORE_DELETION, "is pending deletion."),
     "PendingReplicaDeletion": (_REFUSED_BEFORE_DELETION, "is pending replica deletion."),
@@ -109,6 +110,17 @@ def enter(key: Key, state: str, seconds: float = 0) -> None:
         key.pop("_pending_window_days", None)
 
 
+def settle(key: Key) -> None:
+    """Bring a key with imported material to the state that its material allows by now."""
+    if key["KeyState"] == "Creating":
+        return
+    complete = kms_material.place(key)
+    if key["KeyState"] in ("Enabled", "Disabled") and not complete:
+        enter(key, "PendingImport")
+    elif key["KeyState"] == "PendingImport" and complete:
+        enter(key, "Enabled")
+
+
 def schedule_deletion(key: Key, days: int, asked_at: float) -> None:
     """Let a key wait for its deletion; a primary waits for its replicas to be gone first.
 
@@ -127,18 +139,14 @@ def pass_time() -> None:
     moment = now()
     for key in kms._keys.all_values():
         if key.get("_ends_at", moment + 1) <= moment:
-            _finish(key)
+            enter(key, "Enabled")
+        if key["Origin"] == "EXTERNAL":
+            kms_material.pass_time(key)
+            settle(key)
     # A primary's own time begins when its last replica is gone: then it may be over as well.
     while gone := [key for key in kms._keys.all_values() if _gone_at(key) <= moment]:
         for key in gone:
             _remove(key)
-
-
-def _finish(key: Key) -> None:
-    waits_for_import = key["KeyState"] == "Creating" and key["Origin"] == "EXTERNAL"
-    enter(key, "PendingImport" if waits_for_import else "Enabled")
-    if waits_for_import:
-        key.pop("ExpirationModel", None)
 
 
 def _gone_at(key: Key) -> float:

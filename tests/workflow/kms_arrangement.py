@@ -15,7 +15,12 @@ REPLICA_REGION = "us-west-2"
 SECOND_REPLICA_REGION = "ap-east-1"
 
 _DAY = 86400
-_MATERIAL = bytes(range(32))
+_MATERIALS = {
+    "A": bytes(range(32)),
+    "B": bytes(range(1, 33)),
+    "C": bytes(range(2, 34)),
+    "too little": bytes(31),
+}
 
 
 @dataclass
@@ -55,6 +60,9 @@ class Arrangement:
     def updating(self, seconds: float) -> None:
         self.emulator.change_kms_settings(updating_seconds=seconds)
 
+    def rotating(self, seconds: float) -> None:
+        self.emulator.change_kms_settings(rotating_seconds=seconds)
+
     def seconds_later(self, seconds: float) -> None:
         passed = self.emulator.kms_settings().clock_shift_seconds
         self.emulator.change_kms_settings(clock_shift_seconds=passed + seconds)
@@ -69,6 +77,9 @@ class Arrangement:
 
     def primary(self) -> None:
         self._create(MultiRegion=True, Description="of the primary")
+
+    def external_key(self) -> None:
+        self._create(Origin="EXTERNAL")
 
     def external_primary(self) -> None:
         self._create(MultiRegion=True, Origin="EXTERNAL")
@@ -118,33 +129,117 @@ class Arrangement:
     def no_rotation(self) -> None:
         self.kms().disable_key_rotation(KeyId=self.key_id)
 
-    # Imported key material.
+    # Imported key material: the bytes of A, B and C, and their IDs under these names.
 
     def import_material(self) -> None:
-        self._import_into(PRIMARY_REGION)
+        self._import("A", PRIMARY_REGION)
 
     def import_material_again(self) -> None:
-        self._import_into(REPLICA_REGION)
+        self._import("A", REPLICA_REGION)
 
-    def _import_into(self, region: str) -> None:
-        kms = self.kms(region)
-        given = kms.get_parameters_for_import(
-            KeyId=self.key_id, WrappingAlgorithm="RSAES_OAEP_SHA_256", WrappingKeySpec="RSA_2048"
-        )
-        wrapping_key = serialization.load_der_public_key(given["PublicKey"])
-        assert isinstance(wrapping_key, rsa.RSAPublicKey)
-        oaep = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), label=None)
-        kms.import_key_material(
-            KeyId=self.key_id,
-            ImportToken=given["ImportToken"],
-            EncryptedKeyMaterial=wrapping_key.encrypt(_MATERIAL, oaep),
-            ExpirationModel="KEY_MATERIAL_DOES_NOT_EXPIRE",
-        )
-        key = kms.describe_key(KeyId=self.key_id)["KeyMetadata"]
-        self.values["materialId"] = key["CurrentKeyMaterialId"]
+    def import_described_material(self) -> None:
+        self._import("A", PRIMARY_REGION, KeyMaterialDescription="x")
+
+    def import_material_for_days(self, days: float) -> None:
+        self._import("A", PRIMARY_REGION, **self._expiring(days))
+
+    def stage_b(self) -> None:
+        self._import("B", PRIMARY_REGION, ImportType="NEW_KEY_MATERIAL")
+
+    def stage_b_for_days(self, days: float) -> None:
+        expiring = self._expiring(days)
+        self._import("B", PRIMARY_REGION, ImportType="NEW_KEY_MATERIAL", **expiring)
+
+    def stage_c(self) -> None:
+        self._import("C", PRIMARY_REGION, ImportType="NEW_KEY_MATERIAL")
+
+    def import_b_into_replica(self) -> None:
+        self._import("B", REPLICA_REGION)
+
+    def rotate(self) -> None:
+        self.kms().rotate_key_on_demand(KeyId=self.key_id)
 
     def remove_material(self) -> None:
         self.kms().delete_imported_key_material(KeyId=self.key_id)
+
+    def remove_a(self) -> None:
+        self._remove("A", PRIMARY_REGION)
+
+    def remove_c(self) -> None:
+        self._remove("C", PRIMARY_REGION)
+
+    def remove_a_from_replica(self) -> None:
+        self._remove("A", REPLICA_REGION)
+
+    def _remove(self, name: str, region: str) -> None:
+        self.kms(region).delete_imported_key_material(
+            KeyId=self.key_id, KeyMaterialId=self.values[name]
+        )
+
+    def _import(self, name: str, region: str, **parameters: Any) -> None:
+        self._wrap(name, region)
+        if "ValidTo" not in parameters:
+            parameters["ExpirationModel"] = "KEY_MATERIAL_DOES_NOT_EXPIRE"
+        answer = self.kms(region).import_key_material(
+            KeyId=self.key_id,
+            ImportToken=self.values["token"],
+            EncryptedKeyMaterial=self.values["wrapped"],
+            **parameters,
+        )
+        self.values[name] = answer["KeyMaterialId"]
+
+    def _expiring(self, days: float) -> dict[str, Any]:
+        # A timestamp travels in whole seconds.
+        valid_to = (self.now() + dt.timedelta(days=days)).replace(microsecond=0)
+        self.values["validTo"] = valid_to
+        return {"ValidTo": valid_to}
+
+    # What an import would be called with.
+
+    def wrap_a(self) -> None:
+        self._wrap("A", PRIMARY_REGION)
+
+    def wrap_b(self) -> None:
+        self._wrap("B", PRIMARY_REGION)
+
+    def wrap_c(self) -> None:
+        self._wrap("C", PRIMARY_REGION)
+
+    def wrap_a_for_replica(self) -> None:
+        self._wrap("A", REPLICA_REGION)
+
+    def wrap_b_for_replica(self) -> None:
+        self._wrap("B", REPLICA_REGION)
+
+    def wrap_too_little(self) -> None:
+        self._wrap("too little", PRIMARY_REGION)
+
+    def wrap_nothing(self) -> None:
+        self._wrap("A", PRIMARY_REGION)
+        self.values["wrapped"] = b"\0" * 256
+
+    def parameters_again(self) -> None:
+        self._parameters(PRIMARY_REGION)
+
+    def other_key_token(self) -> None:
+        key_id = self.key_id
+        self.external_key()
+        self.values["token"] = self._parameters(PRIMARY_REGION)["ImportToken"]
+        self.key_id = key_id
+
+    def _wrap(self, name: str, region: str) -> None:
+        given = self._parameters(region)
+        wrapping_key = serialization.load_der_public_key(given["PublicKey"])
+        assert isinstance(wrapping_key, rsa.RSAPublicKey)
+        oaep = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), label=None)
+        self.values["token"] = given["ImportToken"]
+        self.values["wrapped"] = wrapping_key.encrypt(_MATERIALS[name], oaep)
+
+    def _parameters(self, region: str) -> dict[str, Any]:
+        answer: dict[str, Any] = self.kms(region).get_parameters_for_import(
+            KeyId=self.key_id, WrappingAlgorithm="RSAES_OAEP_SHA_256", WrappingKeySpec="RSA_2048"
+        )
+        return answer
 
     # States.
 
@@ -162,6 +257,9 @@ class Arrangement:
 
     def delete_second_replica(self) -> None:
         self._delete(SECOND_REPLICA_REGION)
+
+    def cancel_primary(self) -> None:
+        self.kms().cancel_key_deletion(KeyId=self.key_id)
 
     def promote(self) -> None:
         self.kms().update_primary_region(KeyId=self.key_id, PrimaryRegion=REPLICA_REGION)

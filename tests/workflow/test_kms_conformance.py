@@ -15,14 +15,14 @@ from botocore import xform_name
 from botocore.exceptions import ClientError
 
 from local.endpoint import Endpoint
-from tests.workflow.kms_arrangement import Arrangement
+from tests.workflow.kms_arrangement import PRIMARY_REGION, REPLICA_REGION, Arrangement
 
 Row = dict[str, Any]
 
 ROWS: list[Row] = json.loads(Path(__file__).with_name("kms_observed.json").read_text())["rows"]
-ALL_OBSERVED = 103
+ALL_OBSERVED = 160
 
-_ROTATES_NOTHING = "The emulator has no rotation on demand."
+_ROTATES_NOTHING = "The emulator rotates only to imported key material."
 _NO_SERVICE_LINKED_ROLE = "The emulator's IAM has no service-linked role of multi-Region keys."
 NOT_SHOWN = {
     "rotate.on-demand-duration": _ROTATES_NOTHING,
@@ -80,6 +80,8 @@ def test_the_emulator_answers_as_kms_did(
     if "Policy" in parameters:
         values["policy"] = arrangement.kms(region).get_key_policy(KeyId=values["arn"])["Policy"]
     given = {name: filled(value, values) for name, value in parameters.items()}
+    if "ValidTo" in given:
+        given["ValidTo"] = moment(given["ValidTo"], arrangement)
 
     code, message, answer = call(arrangement.kms(region), row["call"], given)
 
@@ -129,7 +131,8 @@ def field_of(answer: Any, name: str) -> Any:
     """Give the field of an answer, by its dotted name; a Region stands for a replica."""
     found = answer
     for part in name.split("."):
-        found = found[int(part)] if isinstance(found, list) else found.get(part)
+        found = dict(enumerate(found)) if isinstance(found, list) else found
+        found = found.get(int(part) if part.isdigit() else part)
         if found is None:
             return None
     if name.endswith(".ReplicaKeys"):
@@ -143,18 +146,31 @@ def assert_value(name: str, found: Any, expected: Any, arrangement: Arrangement)
         assert found, name
     elif expected == "mrk-*":
         assert found.startswith("mrk-")
-    elif isinstance(expected, str) and (days := _FROM_NOW.fullmatch(expected)):
-        moment = arrangement.now() + dt.timedelta(days=int(days[1]))
-        assert abs(found - moment) < 2 * _TOLERANCE, name
+    elif isinstance(expected, str) and _FROM_NOW.fullmatch(expected):
+        assert abs(found - moment(expected, arrangement)) < 2 * _TOLERANCE, name
     elif isinstance(expected, str) and (seconds := _FROM_DELETION.fullmatch(expected)):
-        moment = arrangement.values["replicaDeletion"] + dt.timedelta(seconds=float(seconds[1]))
-        assert abs(found - moment) < _TOLERANCE, name
+        expected = arrangement.values["replicaDeletion"] + dt.timedelta(seconds=float(seconds[1]))
+        assert abs(found - expected) < _TOLERANCE, name
     else:
         assert found == expected, name
 
 
+def moment(text: str, arrangement: Arrangement) -> dt.datetime:
+    """Give the time that is some days from now on KMS's clock."""
+    days = _FROM_NOW.fullmatch(text)
+    assert days, text
+    return arrangement.now() + dt.timedelta(days=int(days[1]))
+
+
 def look(arrangement: Arrangement, place: str) -> dict[str, Any]:
-    """Read a Region's key, or the rotation of the primary."""
+    """Read a Region's key, or the rotation or the history of the primary or the replica."""
+    if place.endswith("history"):
+        region = REPLICA_REGION if place.startswith("replica") else PRIMARY_REGION
+        return dict(
+            arrangement.kms(region).list_key_rotations(
+                KeyId=arrangement.key_id, IncludeKeyMaterial="ALL_KEY_MATERIAL"
+            )
+        )
     if place == "rotation":
         status = arrangement.kms().get_key_rotation_status(KeyId=arrangement.key_id)
         return dict(status)
