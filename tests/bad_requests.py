@@ -1,10 +1,12 @@
 """Requests that are refused, each with every problem it has, as (path, code).
 
-They are judged by a stack in account 111122223333 and Region us-east-1 whose AllowedRegions is *.
+They are judged by a stack in account 111122223333 and Region us-east-1 whose AllowedRegions is *,
+soon after this module is imported: some of them hold times that are counted from then.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 ACCOUNT = "111122223333"
@@ -39,6 +41,16 @@ def _replica(name: str, fields: dict[str, Any], *problems: tuple[str, str]) -> B
     """Give a request whose second replica is sound but for these fields."""
     replicas = [{"region": "eu-west-1"}, {"region": "us-west-2", **fields}]
     return _case(name, {"replicas": replicas}, *((f"replicas[1]{p}", code) for p, code in problems))
+
+
+def _imported(name: str, material: Any, *problems: tuple[str, str], **fields: Any) -> BadRequest:
+    """Give a request for a key of origin EXTERNAL with this keyMaterial; paths begin inside it."""
+    inside = ((f"keyMaterial{path}", code) for path, code in problems)
+    return _case(name, {"origin": "EXTERNAL", "keyMaterial": material, **fields}, *inside)
+
+
+def _in_days(days: float) -> str:
+    return (datetime.now(UTC) + timedelta(days=days)).isoformat()
 
 
 def _document(name: str, document: Any, *problems: tuple[str, str]) -> BadRequest:
@@ -187,6 +199,170 @@ _KEY_KIND = [
         {"keySpec": "ML_DSA_44", "keyUsage": "ENCRYPT_DECRYPT", "origin": "EXTERNAL"},
         ("keyUsage", "KEY_USAGE_NOT_SUPPORTED"),
         ("origin", "ORIGIN_NOT_SUPPORTED"),
+    ),
+]
+
+_SIZE = ".wrappingKeySpec"
+_KEY_MATERIAL = [
+    *(
+        _imported(f"material-{kind}", material, ("", "WRONG_TYPE"))
+        for kind, material in (("text", "RSA_4096"), ("list", []), ("bool", True), ("number", 7))
+    ),
+    _imported("material-unknown-field", {"deadline": 7}, (".deadline", "UNKNOWN_FIELD")),
+    _imported("expires-text", {"expires": "false"}, (".expires", "WRONG_TYPE")),
+    _imported("expires-number", {"expires": 0}, (".expires", "WRONG_TYPE")),
+    _imported("expires-when", {"expires": True}, (".validTo", "VALID_TO_REQUIRED")),
+    _imported(
+        "expires-never-and-once",
+        {"expires": False, "validTo": _in_days(100)},
+        ("", "EXPIRY_AMBIGUOUS"),
+    ),
+    _imported(
+        "expires-never-and-long-ago",
+        {"expires": False, "validTo": _in_days(-1)},
+        ("", "EXPIRY_AMBIGUOUS"),
+        (".validTo", "OUT_OF_RANGE"),
+    ),
+    *(
+        _imported(f"valid-to-{kind}", {"validTo": valid_to}, (".validTo", code))
+        for kind, valid_to, code in (
+            ("number", 1_800_000_000, "WRONG_TYPE"),
+            ("object", {"days": 7}, "WRONG_TYPE"),
+            ("empty", "", "BAD_FORMAT"),
+            ("word", "tomorrow", "BAD_FORMAT"),
+            ("days", "P30D", "BAD_FORMAT"),
+            ("day-that-is-none", "2027-02-30T00:00:00Z", "BAD_FORMAT"),
+            ("day-alone", _in_days(30)[:10], "BAD_FORMAT"),
+            ("without-time-zone", _in_days(30)[:19], "BAD_FORMAT"),
+            ("before-the-calendar", "0001-01-01T00:00:00+01:00", "BAD_FORMAT"),
+            ("after-the-calendar", "9999-12-31T23:59:59-01:00", "BAD_FORMAT"),
+            ("over", _in_days(-1), "OUT_OF_RANGE"),
+            ("just-over", _in_days(0), "OUT_OF_RANGE"),
+            ("in-366-days", _in_days(366), "OUT_OF_RANGE"),
+        )
+    ),
+    *(
+        _imported(
+            f"wrapping-{kind}", {"wrappingAlgorithm": algorithm}, (".wrappingAlgorithm", code)
+        )
+        for kind, algorithm, code in (
+            ("of-sha-1", "RSAES_OAEP_SHA_1", "NOT_ONE_OF"),
+            ("of-pkcs", "RSAES_PKCS1_V1_5", "NOT_ONE_OF"),
+            ("lower", "rsaes_oaep_sha_256", "NOT_ONE_OF"),
+            ("number", 256, "WRONG_TYPE"),
+        )
+    ),
+    *(
+        _imported(
+            f"wrapping-of-{spec.lower().replace('_', '-')}",
+            {"wrappingAlgorithm": algorithm, "wrappingKeySpec": "RSA_2048"},
+            (".wrappingAlgorithm", "WRAPPING_ALGORITHM_NOT_SUPPORTED"),
+            keySpec=spec,
+            keyUsage=usage,
+        )
+        for spec, usage, algorithm in (
+            ("SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT", "RSA_AES_KEY_WRAP_SHA_256"),
+            ("HMAC_224", "GENERATE_VERIFY_MAC", "RSA_AES_KEY_WRAP_SHA_256"),
+            ("HMAC_256", "GENERATE_VERIFY_MAC", "RSA_AES_KEY_WRAP_SHA_256"),
+            ("HMAC_384", "GENERATE_VERIFY_MAC", "RSA_AES_KEY_WRAP_SHA_256"),
+            ("HMAC_512", "GENERATE_VERIFY_MAC", "RSA_AES_KEY_WRAP_SHA_256"),
+            ("RSA_2048", "ENCRYPT_DECRYPT", "RSAES_OAEP_SHA_256"),
+            ("RSA_3072", "SIGN_VERIFY", "RSAES_OAEP_SHA_256"),
+            ("RSA_4096", "SIGN_VERIFY", "RSAES_OAEP_SHA_256"),
+            ("ECC_NIST_P521", "SIGN_VERIFY", "RSAES_OAEP_SHA_256"),
+        )
+    ),
+    _imported("wrapping-key-1024", {"wrappingKeySpec": "RSA_1024"}, (_SIZE, "NOT_ONE_OF")),
+    _imported("wrapping-key-null", {"wrappingKeySpec": None}, (_SIZE, "WRONG_TYPE")),
+    _imported("wrapping-key-number", {"wrappingKeySpec": 4096}, (_SIZE, "WRONG_TYPE")),
+    *(
+        _imported(f"deadline-{kind}", {"deadlineInDays": days}, (".deadlineInDays", code))
+        for kind, days, code in (
+            ("0", 0, "OUT_OF_RANGE"),
+            ("31", 31, "OUT_OF_RANGE"),
+            ("fraction", 1.5, "WRONG_TYPE"),
+            ("text", "7", "WRONG_TYPE"),
+            ("bool", True, "WRONG_TYPE"),
+            ("null", None, "WRONG_TYPE"),
+        )
+    ),
+    _case(
+        "material-of-kms",
+        {"keyMaterial": {"expires": False}},
+        ("keyMaterial", "KEY_MATERIAL_NOT_IMPORTED"),
+    ),
+    _case(
+        "material-of-kms-empty", {"keyMaterial": {}}, ("keyMaterial", "KEY_MATERIAL_NOT_IMPORTED")
+    ),
+    _case(
+        "material-of-kms-and-wrong",
+        {"origin": "AWS_KMS", "keyMaterial": {"deadlineInDays": 0}},
+        ("keyMaterial", "KEY_MATERIAL_NOT_IMPORTED"),
+        ("keyMaterial.deadlineInDays", "OUT_OF_RANGE"),
+    ),
+    _replica(
+        "material-of-kms-replica",
+        {"keyMaterial": {"expires": False}},
+        (".keyMaterial", "KEY_MATERIAL_NOT_IMPORTED"),
+    ),
+    _case(
+        "material-of-ml-dsa",
+        {
+            "keySpec": "ML_DSA_65",
+            "origin": "EXTERNAL",
+            "keyMaterial": {"wrappingAlgorithm": "RSA_AES_KEY_WRAP_SHA_256"},
+        },
+        ("origin", "ORIGIN_NOT_SUPPORTED"),
+    ),
+    _case(
+        "material-of-no-spec",
+        {
+            "keySpec": "AES_256",
+            "origin": "EXTERNAL",
+            "keyMaterial": {"wrappingAlgorithm": "RSA_AES_KEY_WRAP_SHA_256"},
+        },
+        ("keySpec", "KEY_SPEC_NOT_MULTI_REGION"),
+    ),
+    _case(
+        "material-of-replicas",
+        {
+            "origin": "EXTERNAL",
+            "replicas": [
+                {"region": "eu-west-1", "keyMaterial": {"deadlineInDays": 7}},
+                {"region": "us-west-2", "keyMaterial": {"wrappingKeySpec": "RSA_4096"}},
+                {"region": "us-west-1", "keyMaterial": {"expires": True}},
+                {"region": "eu-central-1", "keyMaterial": {"validTo": _in_days(-7)}},
+                {"region": "eu-north-1", "keyMaterial": "never"},
+            ],
+        },
+        ("replicas[0].keyMaterial.deadlineInDays", "UNKNOWN_FIELD"),
+        ("replicas[1].keyMaterial.wrappingKeySpec", "UNKNOWN_FIELD"),
+        ("replicas[2].keyMaterial.validTo", "VALID_TO_REQUIRED"),
+        ("replicas[3].keyMaterial.validTo", "OUT_OF_RANGE"),
+        ("replicas[4].keyMaterial", "WRONG_TYPE"),
+    ),
+    _imported(
+        "material-all-wrong",
+        {
+            "expires": True,
+            "wrappingAlgorithm": "RSAES_OAEP_SHA_256",
+            "deadlineInDays": 99,
+            "until": "2027-01-31",
+        },
+        (".validTo", "VALID_TO_REQUIRED"),
+        (".wrappingAlgorithm", "WRAPPING_ALGORITHM_NOT_SUPPORTED"),
+        (".deadlineInDays", "OUT_OF_RANGE"),
+        (".until", "UNKNOWN_FIELD"),
+        keySpec="RSA_2048",
+        keyUsage="SIGN_VERIFY",
+    ),
+    _imported(
+        "material-of-wrong-types",
+        {"expires": 1, "validTo": 1, "wrappingAlgorithm": 1, "wrappingKeySpec": 1},
+        (".expires", "WRONG_TYPE"),
+        (".validTo", "WRONG_TYPE"),
+        (".wrappingAlgorithm", "WRONG_TYPE"),
+        (_SIZE, "WRONG_TYPE"),
     ),
 ]
 
@@ -679,6 +855,7 @@ BAD_REQUESTS: list[BadRequest] = [
     *_ALIAS,
     *_TEXT_AND_TAGS,
     *_KEY_KIND,
+    *_KEY_MATERIAL,
     *_ROTATION,
     *_REGIONS,
     *_REPLICA_SETTINGS,

@@ -82,13 +82,14 @@ def _instant(text: str) -> str:
     """Write an instant in UTC and whole seconds, as KMS keeps it."""
     try:
         instant = datetime.fromisoformat(text)
-    except ValueError:
-        instant = None
-    if instant is None or instant.tzinfo is None:
+        written = instant_text(instant) if instant.tzinfo else None
+    except (ValueError, OverflowError):  # the latter where UTC has no such year
+        written = None
+    if written is None:
         raise PydanticCustomError(
             "bad_format", "An instant is written as 2027-01-31T00:00:00Z, with its time zone."
         )
-    return instant_text(instant)
+    return written
 
 
 # https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateAlias.html
@@ -321,16 +322,18 @@ def _key_material_rule(draft: _Draft) -> Iterator[Problem]:
     origin = draft.get("origin", Origin.AWS_KMS)
     for prefix, fields in draft.members():
         path, material = f"{prefix}keyMaterial", fields.get("keyMaterial")
-        if not isinstance(material, dict) or not draft.sound(path):
+        if not isinstance(material, dict):
             continue
         if origin is not None and origin != Origin.EXTERNAL:
             text = "Only a key of origin EXTERNAL has key material that is imported."
             yield new_problem(path, "KEY_MATERIAL_NOT_IMPORTED", text)
-        yield from _expiry_problems(material, path)
+        yield from _expiry_problems(draft, material, path)
     yield from _wrapping_problems(draft)
 
 
-def _expiry_problems(material: dict[str, Any], path: str) -> Iterator[Problem]:
+def _expiry_problems(draft: _Draft, material: dict[str, Any], path: str) -> Iterator[Problem]:
+    if not (draft.sound(f"{path}.expires") and draft.sound(f"{path}.validTo")):
+        return
     expires, valid_to = material.get("expires"), material.get("validTo")
     if expires and valid_to is None:
         text = "Say with validTo when the key material expires."
@@ -338,22 +341,23 @@ def _expiry_problems(material: dict[str, Any], path: str) -> Iterator[Problem]:
     if expires is False and valid_to is not None:
         text = "Key material with a validTo expires; leave validTo out, or expires."
         yield new_problem(path, "EXPIRY_AMBIGUOUS", text)
-    if valid_to is not None and not now() < _read(valid_to) < now() + MAX_VALIDITY:
-        text = "validTo is in the future, less than 365 days away."
-        yield new_problem(f"{path}.validTo", "OUT_OF_RANGE", text)
-
-
-def _read(valid_to: str) -> datetime:
-    return datetime.fromisoformat(valid_to)
+    if valid_to is not None:
+        instant, soonest = datetime.fromisoformat(valid_to), now()
+        if not soonest < instant < soonest + MAX_VALIDITY:
+            text = "validTo is in the future, less than 365 days away."
+            yield new_problem(f"{path}.validTo", "OUT_OF_RANGE", text)
 
 
 def _wrapping_problems(draft: _Draft) -> Iterator[Problem]:
-    material = draft.get("keyMaterial")
-    if draft.spec is None or not material or (wanted := material.get("wrappingAlgorithm")) is None:
+    spec, material = draft.get("keySpec", "SYMMETRIC_DEFAULT"), draft.document.get("keyMaterial")
+    fields = ("keyMaterial.wrappingAlgorithm", "keyMaterial.wrappingKeySpec")
+    if not isinstance(material, dict) or not all(map(draft.sound, fields)):
         return
-    spec, size = draft.spec[0], material.get("wrappingKeySpec", "RSA_4096")
+    if spec not in KEY_SPECS or Origin.EXTERNAL not in KEY_SPECS[spec].origins:
+        return
+    wanted, size = material.get("wrappingAlgorithm"), material.get("wrappingKeySpec", "RSA_4096")
     allowed = wrapping_algorithms(spec, size)
-    if wanted not in allowed:
+    if wanted is not None and wanted not in allowed:
         text = f"Key material for {spec} is wrapped under {size} with {' or '.join(allowed)}."
         yield new_problem("keyMaterial.wrappingAlgorithm", "WRAPPING_ALGORITHM_NOT_SUPPORTED", text)
 

@@ -2,9 +2,11 @@
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from provisioner.clock import instant_text
 from provisioner.errors import Problem, RequestRejected
 from provisioner.plan import KeyPlan, KeySetRequest, plan_key
 from provisioner.request import parse_request
@@ -43,6 +45,19 @@ def document_of(**fields: Any) -> dict[str, Any]:
 def request_of(**fields: Any) -> KeySetRequest:
     """Give the least request with these fields, checked and with its defaults."""
     return parse_request(document_of(**fields), SETTINGS)
+
+
+def imported_request_of(**fields: Any) -> KeySetRequest:
+    """Give the least request for imported key material with these fields, as `request_of` does."""
+    return request_of(**{"origin": "EXTERNAL", **fields})
+
+
+def in_days(days: float) -> str:
+    """Give an instant that is so many days from now, as a checked request has it.
+
+    A test's name must not hold it: the workers of a parallel run have to agree on the names.
+    """
+    return instant_text(datetime.now(UTC) + timedelta(days=days))
 
 
 def plan_of(region: str = "us-east-1", **fields: Any) -> KeyPlan:

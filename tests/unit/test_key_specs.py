@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from provisioner.key_specs import can_rotate
+from provisioner.key_specs import can_rotate, wrapping_algorithms
 from provisioner.request import parse_request
 from tests.key_kinds import (
     CHINA_ONLY,
@@ -68,6 +68,47 @@ def test_a_key_is_symmetric_and_of_kms_unless_the_request_says_otherwise() -> No
 
     kind = (request["keySpec"], request["keyUsage"], request["origin"])
     assert kind == ("SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT", "AWS_KMS")
+
+
+DIRECT, WITH_AES = "RSAES_OAEP_SHA_256", "RSA_AES_KEY_WRAP_SHA_256"
+# https://docs.aws.amazon.com/kms/latest/developerguide/importing-keys-get-public-key-and-token.html
+WRAPPING = {
+    "SYMMETRIC_DEFAULT": {DIRECT},
+    "HMAC_224": {DIRECT},
+    "HMAC_256": {DIRECT},
+    "HMAC_384": {DIRECT},
+    "HMAC_512": {DIRECT},
+    "RSA_2048": {WITH_AES},
+    "RSA_3072": {WITH_AES},
+    "RSA_4096": {WITH_AES},
+    "ECC_NIST_P256": {DIRECT, WITH_AES},
+    "ECC_NIST_P384": {DIRECT, WITH_AES},
+    "ECC_NIST_P521": {DIRECT, WITH_AES},
+    "ECC_SECG_P256K1": {DIRECT, WITH_AES},
+    "ECC_NIST_EDWARDS25519": {DIRECT, WITH_AES},
+    "SM2": {DIRECT, WITH_AES},
+}
+
+
+def test_every_spec_whose_material_can_be_imported_has_wrapping_algorithms() -> None:
+    assert WRAPPING.keys() == {spec for spec, _, origin in KEY_KINDS if origin == "EXTERNAL"}
+
+
+@pytest.mark.parametrize("spec", WRAPPING)
+@pytest.mark.parametrize("size", ["RSA_2048", "RSA_3072", "RSA_4096"])
+def test_exactly_the_wrapping_algorithms_of_a_spec_are_accepted(spec: str, size: str) -> None:
+    usage = next(usage for kind, usage, _ in KEY_KINDS if kind == spec)
+
+    def problems(algorithm: str) -> set[tuple[str, str]]:
+        material = {"wrappingAlgorithm": algorithm, "wrappingKeySpec": size}
+        fields = {"keySpec": spec, "keyUsage": usage, "origin": "EXTERNAL"}
+        return pairs_of(document_of(**fields, keyMaterial=material), CHINA)
+
+    fit = WRAPPING[spec] - ({DIRECT} if (spec, size) == ("ECC_NIST_P521", "RSA_2048") else set())
+    refused = {("keyMaterial.wrappingAlgorithm", "WRAPPING_ALGORITHM_NOT_SUPPORTED")}
+    assert set(wrapping_algorithms(spec, size)) == fit
+    for algorithm in (DIRECT, WITH_AES):
+        assert problems(algorithm) == (set() if algorithm in fit else refused)
 
 
 @pytest.mark.parametrize("kind", KEY_KINDS)

@@ -1,20 +1,26 @@
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from provisioner.documents import MAX_PROBLEMS_BYTES
 from provisioner.errors import RequestRejected
-from provisioner.request import MAX_PROBLEMS_BYTES, parse_request
+from provisioner.request import parse_request
 from tests.key_kinds import KEY_KINDS
+from tests.unit.any_json import JSON
+from tests.unit.clock import Clock
 from tests.unit.samples import (
     ADMIN,
     CHINA,
     SETTINGS,
     USER,
     document_of,
+    imported_request_of,
+    in_days,
     pairs_of,
     problems_of,
     request_of,
@@ -23,17 +29,8 @@ from tests.unit.samples import (
 
 FIELDS = [
     *("requestId", "primaryRegion", "keySpec", "keyUsage", "origin", "alias", "description"),
-    *("tags", "policy", "rotation", "replicas", "onFailure", "ticket"),
+    *("tags", "policy", "rotation", "keyMaterial", "replicas", "onFailure", "ticket"),
 ]
-JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner),
-    max_leaves=12,
-)
 POLICIES = st.none() | st.fixed_dictionaries(
     {}, optional={"administrators": st.just([ADMIN, ADMIN]), "users": st.just([USER])}
 ).filter(bool)
@@ -42,6 +39,24 @@ SETTINGS_OF_A_KEY = {
     "tags": st.none() | st.dictionaries(st.sampled_from("abc"), st.sampled_from("xyz")),
     "policy": POLICIES,
 }
+EXPIRIES = st.fixed_dictionaries({}, optional={"expires": st.none() | st.just(value=False)}) | (
+    st.fixed_dictionaries(
+        {"validTo": st.sampled_from([in_days(1), in_days(364)])},
+        optional={"expires": st.none() | st.just(value=True)},
+    )
+)
+KEY_MATERIALS = st.builds(
+    lambda expiry, more: {**expiry, **more},
+    EXPIRIES,
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "wrappingAlgorithm": st.none(),
+            "wrappingKeySpec": st.sampled_from(["RSA_2048", "RSA_3072", "RSA_4096"]),
+            "deadlineInDays": st.integers(1, 30),
+        },
+    ),
+)
 REPLICAS = st.lists(
     st.fixed_dictionaries(
         {"region": st.sampled_from(["eu-west-1", "us-west-2", "ap-south-1"])},
@@ -63,7 +78,13 @@ def sound_documents(draw: st.DrawFn) -> dict[str, Any]:
     }
     if (spec, origin) == ("SYMMETRIC_DEFAULT", "AWS_KMS"):
         optional["rotation"] = st.none() | st.just({}) | st.just({"periodInDays": 90})
-    fields = draw(st.fixed_dictionaries({}, optional=optional))
+    if origin == "EXTERNAL":
+        optional["keyMaterial"] = st.none() | KEY_MATERIALS
+    fields: dict[str, Any] = draw(st.fixed_dictionaries({}, optional=optional))
+    if origin == "EXTERNAL":
+        for replica in fields.get("replicas") or []:
+            own: dict[str, Any] = {"keyMaterial": st.none() | EXPIRIES}
+            replica.update(draw(st.fixed_dictionaries({}, optional=own)))
     return document_of(keySpec=spec, keyUsage=usage, origin=origin, **fields)
 
 
@@ -79,6 +100,7 @@ def test_the_least_request_gets_every_default() -> None:
         "tags": {},
         "policy": None,
         "rotation": None,
+        "keyMaterial": None,
         "replicas": [],
         "onFailure": "RETAIN",
         "ticket": None,
@@ -91,10 +113,10 @@ def test_the_contracts_example_is_taken_as_it_is() -> None:
     request = parse_request(document, SETTINGS)
 
     written_out = {"keySpec": "SYMMETRIC_DEFAULT", "keyUsage": "ENCRYPT_DECRYPT"}
-    assert request == {**document, **written_out, "origin": "AWS_KMS"}
+    assert request == {**document, **written_out, "origin": "AWS_KMS", "keyMaterial": None}
 
 
-@pytest.mark.parametrize("name", ["", "-minimal", "-signing"])
+@pytest.mark.parametrize("name", ["", "-minimal", "-signing", "-external"])
 def test_the_sample_events_are_sound(name: str) -> None:
     assert problems_of(sample_event(f"key-requested{name}")["detail"]) == []
 
@@ -128,6 +150,8 @@ def test_the_bad_sample_event_is_refused_for_all_it_has() -> None:
         {"policy": {"administrators": [ADMIN], "users": None}},
         {"replicas": [{"region": "eu-west-1", "alias": None, "tags": None, "policy": None}]},
         {"primaryRegion": "eu-west-1", "replicas": [{"region": "us-east-1"}]},
+        {"origin": "EXTERNAL", "keyMaterial": {"deadlineInDays": 1}},
+        {"origin": "EXTERNAL", "keyMaterial": {"deadlineInDays": 30, "wrappingAlgorithm": None}},
     ],
 )
 def test_a_value_at_its_limit_is_taken(fields: dict[str, Any]) -> None:
@@ -145,6 +169,110 @@ def test_a_replica_keeps_only_what_was_given_for_it() -> None:
 
     policy = {"administrators": [], "users": [USER]}
     assert replicas == [{"region": "us-west-2"}, {**given_fields, "policy": policy}]
+
+
+def test_imported_key_material_gets_every_default() -> None:
+    assert imported_request_of()["keyMaterial"] == {
+        "expires": False,
+        "validTo": None,
+        "wrappingAlgorithm": "RSAES_OAEP_SHA_256",
+        "wrappingKeySpec": "RSA_4096",
+        "deadlineInDays": 7,
+    }
+
+
+@pytest.mark.parametrize(
+    ("spec", "usage", "size", "algorithm"),
+    [
+        ("SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT", "RSA_2048", "RSAES_OAEP_SHA_256"),
+        ("HMAC_512", "GENERATE_VERIFY_MAC", "RSA_2048", "RSAES_OAEP_SHA_256"),
+        ("ECC_NIST_P384", "KEY_AGREEMENT", "RSA_2048", "RSAES_OAEP_SHA_256"),
+        ("ECC_NIST_P521", "SIGN_VERIFY", "RSA_3072", "RSAES_OAEP_SHA_256"),
+        ("ECC_NIST_P521", "SIGN_VERIFY", "RSA_2048", "RSA_AES_KEY_WRAP_SHA_256"),
+        ("RSA_2048", "SIGN_VERIFY", "RSA_4096", "RSA_AES_KEY_WRAP_SHA_256"),
+    ],
+)
+def test_the_usual_wrapping_algorithm_is_the_one_that_fits(
+    spec: str, usage: str, size: str, algorithm: str
+) -> None:
+    request = imported_request_of(
+        keySpec=spec, keyUsage=usage, keyMaterial={"wrappingKeySpec": size}
+    )
+
+    assert request["keyMaterial"]
+    assert request["keyMaterial"]["wrappingAlgorithm"] == algorithm
+
+
+def test_a_wrapping_algorithm_that_fits_is_kept() -> None:
+    wanted = {"wrappingAlgorithm": "RSA_AES_KEY_WRAP_SHA_256"}
+
+    request = imported_request_of(
+        keySpec="ECC_NIST_P256", keyUsage="SIGN_VERIFY", keyMaterial=wanted
+    )
+
+    assert request["keyMaterial"]
+    assert request["keyMaterial"]["wrappingAlgorithm"] == "RSA_AES_KEY_WRAP_SHA_256"
+
+
+@pytest.mark.parametrize(
+    ("given_as", "kept_as"),
+    [
+        ("2027-01-31T00:00:00Z", "2027-01-31T00:00:00Z"),
+        ("2027-01-31T00:00:00.999+00:00", "2027-01-31T00:00:00Z"),
+        ("2027-01-31T01:30:00+01:30", "2027-01-31T00:00:00Z"),
+        ("2027-01-30T19:00:00-05:00", "2027-01-31T00:00:00Z"),
+        ("20270131T000000Z", "2027-01-31T00:00:00Z"),
+    ],
+)
+def test_an_instant_is_kept_in_utc_and_whole_seconds(
+    given_as: str, kept_as: str, clock: Clock
+) -> None:
+    clock.time = datetime(2026, 11, 24, tzinfo=UTC)
+    material = {"validTo": given_as}
+
+    request = imported_request_of(
+        keyMaterial=material, replicas=[{"region": "eu-west-1", "keyMaterial": material}]
+    )
+
+    assert request["keyMaterial"]
+    assert request["keyMaterial"]["validTo"] == kept_as
+    assert request["replicas"][0]["keyMaterial"] == {"expires": True, "validTo": kept_as}
+
+
+@pytest.mark.parametrize(
+    ("valid_to", "taken"),
+    [
+        ("2026-11-24T00:00:00Z", False),
+        ("2026-11-24T00:00:01Z", True),
+        ("2027-11-23T23:59:59Z", True),
+        ("2027-11-24T00:00:00Z", False),
+    ],
+)
+def test_key_material_expires_within_365_days(valid_to: str, *, taken: bool, clock: Clock) -> None:
+    clock.time = datetime(2026, 11, 24, tzinfo=UTC)
+    document = document_of(origin="EXTERNAL", keyMaterial={"validTo": valid_to})
+
+    refused = {("keyMaterial.validTo", "OUT_OF_RANGE")}
+    assert pairs_of(document) == (set() if taken else refused)
+
+
+@pytest.mark.parametrize(
+    "given_as", [None, {}, {"expires": False}, {"expires": None, "validTo": None}]
+)
+def test_a_replicas_key_material_expires_only_where_it_says_so(given_as: Any) -> None:
+    (replica,) = imported_request_of(
+        keyMaterial={"validTo": in_days(7)},
+        replicas=[{"region": "eu-west-1", "keyMaterial": given_as}],
+    )["replicas"]
+
+    never = {"expires": False, "validTo": None}
+    assert replica["keyMaterial"] == (None if given_as is None else never)
+
+
+def test_null_is_no_key_material_and_allowed_for_a_key_of_kms() -> None:
+    request = request_of(keyMaterial=None, replicas=[{"region": "eu-west-1", "keyMaterial": None}])
+
+    assert request["keyMaterial"] is None
 
 
 def test_only_allowed_regions_are_taken() -> None:
