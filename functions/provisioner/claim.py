@@ -62,24 +62,32 @@ def claim(
     holder = record.execution_arn
     if holder is None:
         raise RuntimeError(f"The record of {record.request_id} refuses a claim, but has no holder.")
-    renewing = record.request is not None and (
-        material_terms(record.request) != material_terms(request)
-    )
     if record.status == Status.CREATED and record.published:
-        if not renewing:
+        if not _has_other_terms(record, request):
             return Claim(Decision.ALREADY_CREATED, record)
         claimed, record = records.claim(request, execution_arn, renewing=True)
-        return Claim(Decision.PROCEED if claimed else Decision.ANOTHER_RUN_IS_ACTIVE, record)
+        return Claim(Decision.PROCEED, record) if claimed else _left_to(record, request)
     progress = executions.progress(step_functions, holder)
     if progress == Progress.RUNNING or (wait_for_unstarted and progress == Progress.NOT_STARTED):
         if record.status == Status.FAILED:
             raise RequestBeingFinished(
                 f"{holder} is about to tell that {record.request_id} failed."
             )
-        if renewing:
-            raise RequestConflict(
-                f"{holder} works on {record.request_id} with another expiry of the key material."
-            )
-        return Claim(Decision.ANOTHER_RUN_IS_ACTIVE, record)
+        return _left_to(record, request)
     claimed, record = records.claim(request, execution_arn, dead_execution=holder)
-    return Claim(Decision.PROCEED if claimed else Decision.ANOTHER_RUN_IS_ACTIVE, record)
+    return Claim(Decision.PROCEED, record) if claimed else _left_to(record, request)
+
+
+def _left_to(record: Record, request: KeySetRequest) -> Claim:
+    """Leave a request to the execution that holds it, if that does what is asked."""
+    if _has_other_terms(record, request):
+        raise RequestConflict(
+            f"{record.execution_arn} works on {record.request_id} with another expiry of the key "
+            "material."
+        )
+    return Claim(Decision.ANOTHER_RUN_IS_ACTIVE, record)
+
+
+def _has_other_terms(record: Record, request: KeySetRequest) -> bool:
+    held = record.request
+    return held is not None and material_terms(held) != material_terms(request)

@@ -144,4 +144,4 @@ def _check_regions(answer: dict[str, Any], record: Record) -> None:
             problems.append(new_problem(path, "DUPLICATE_REGION", text))
         seen.add(region)
     if problems:
-        raise RequestRejected(problems)
+        raise RequestRejected(documents.bounded(problems))

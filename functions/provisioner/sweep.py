@@ -118,7 +118,7 @@ class Sweeper:
         if record and _key_id(record.key_arn) == _key_id(arn):
             if record.status == Status.CREATED and record.request:
                 self._look_at_settings(client, record.request, metadata)
-                self._look_at_expiry(record.request_id, metadata)
+                self._look_at_expiry(record.request, metadata)
         elif metadata["KeyState"] not in LEAVING:
             # The key of an open attempt is the request's own as soon as it is sent again.
             adoptable = record is not None and record.attempt_open is not None
@@ -147,11 +147,13 @@ class Sweeper:
             text = f"{alias} in {region} points to {target or 'no key'}, not to {arn}."
             self._tell(Finding(Kind.ALIAS_ELSEWHERE, request_id, region, arn, text))
 
-    def _look_at_expiry(self, request_id: str, metadata: kms.Metadata) -> None:
-        valid_to = metadata.get("ValidTo")
+    def _look_at_expiry(self, request: KeySetRequest, metadata: kms.Metadata) -> None:
+        arn, valid_to, request_id = metadata["Arn"], metadata.get("ValidTo"), request["requestId"]
+        region = arn.split(":")[3]
         if valid_to is None or valid_to - now() > _RENEWAL_NOTICE:
             return
-        arn, region = metadata["Arn"], metadata["Arn"].split(":")[3]
+        if region not in regions(request):
+            return  # The request cannot renew the material of somebody else's replica.
         text = (
             f"The key material of {arn} expires at {instant_text(valid_to)}. Send request "
             f"{request_id} again with a later validTo: it asks for the same material once more."

@@ -6,19 +6,39 @@ from provisioner import executions
 from provisioner.claim import Claim, Decision, claim
 from provisioner.clients import client
 from provisioner.errors import DependencyUnavailable, RequestBeingFinished, RequestConflict
+from provisioner.plan import KeySetRequest
 from provisioner.records import Records, Status
 from tests.unit.answering import answer, calls_of, on, refusal
-from tests.unit.samples import EXECUTION, OTHER_EXECUTION, SETTINGS, key_arn, request_of
+from tests.unit.samples import (
+    EXECUTION,
+    OTHER_EXECUTION,
+    SETTINGS,
+    imported_request_of,
+    in_days,
+    key_arn,
+    request_of,
+)
 
 REQUEST = request_of(ticket={"id": "CHG0031337"})
+SOON, LATER = in_days(20), in_days(360)
+IMPORTED = imported_request_of(keyMaterial={"validTo": SOON}, replicas=[{"region": "eu-west-1"}])
+RENEWED = imported_request_of(keyMaterial={"validTo": LATER}, replicas=[{"region": "eu-west-1"}])
 
 
-def claim_by(records: Records, execution: str, **options: Any) -> Claim:
-    return claim(records, client("stepfunctions"), REQUEST, execution, **options)
+def claim_by(
+    records: Records, execution: str, request: KeySetRequest = REQUEST, **options: Any
+) -> Claim:
+    return claim(records, client("stepfunctions"), request, execution, **options)
 
 
-def end(records: Records, status: Status) -> None:
-    records.finish(REQUEST, execution_arn=EXECUTION, status=status, key=None, errors=[])
+def end(records: Records, status: Status, request: KeySetRequest = REQUEST) -> None:
+    records.finish(request, execution_arn=EXECUTION, status=status, key=None, errors=[])
+
+
+def created(records: Records, request: KeySetRequest = IMPORTED) -> None:
+    claim_by(records, EXECUTION, request)
+    end(records, Status.CREATED, request)
+    records.mark_published("CHG1", EXECUTION)
 
 
 def start(execution: str) -> None:
@@ -188,6 +208,128 @@ def test_without_an_answer_about_the_holder_nothing_is_decided(records: Records)
 
     with pytest.raises(DependencyUnavailable, match="DescribeExecution"):
         claim_by(records, OTHER_EXECUTION)
+
+
+@pytest.mark.parametrize(
+    "renewed",
+    [
+        RENEWED,
+        imported_request_of(replicas=[{"region": "eu-west-1"}]),
+        imported_request_of(
+            keyMaterial={"validTo": SOON},
+            replicas=[{"region": "eu-west-1", "keyMaterial": {"validTo": LATER}}],
+        ),
+    ],
+    ids=["later", "never", "in one Region"],
+)
+def test_a_created_request_is_taken_up_again_where_its_material_expires_at_another_time(
+    renewed: KeySetRequest, records: Records
+) -> None:
+    created(records)
+    calls = calls_of(client("stepfunctions"))
+
+    claimed = claim_by(records, OTHER_EXECUTION, renewed)
+
+    assert claimed.decision == Decision.PROCEED
+    assert claimed.record.ever_created
+    assert claimed.record.request == renewed
+    assert calls == []
+
+
+def test_the_execution_that_renews_a_request_claims_it_again(records: Records) -> None:
+    created(records)
+    claim_by(records, OTHER_EXECUTION, RENEWED)
+
+    assert claim_by(records, OTHER_EXECUTION, RENEWED).decision == Decision.PROCEED
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (IMPORTED, IMPORTED),
+        (
+            IMPORTED,
+            imported_request_of(
+                keyMaterial={"validTo": SOON, "deadlineInDays": 1},
+                replicas=[{"region": "eu-west-1", "keyMaterial": {"validTo": SOON}}],
+            ),
+        ),
+        (REQUEST, REQUEST),
+    ],
+)
+def test_a_created_request_under_the_same_terms_has_nothing_left_to_do(
+    before: KeySetRequest, after: KeySetRequest, records: Records
+) -> None:
+    created(records, before)
+
+    claimed = claim_by(records, OTHER_EXECUTION, after)
+
+    assert claimed.decision == Decision.ALREADY_CREATED
+    assert claimed.record.execution_arn == EXECUTION
+
+
+def test_other_terms_are_a_conflict_while_an_execution_works(records: Records) -> None:
+    claim_by(records, EXECUTION, IMPORTED)
+    start(EXECUTION)
+
+    with pytest.raises(RequestConflict, match=f"{EXECUTION} works on CHG1 with another expiry"):
+        claim_by(records, OTHER_EXECUTION, RENEWED)
+
+    record = records.get("CHG1")
+    assert record
+    assert (record.execution_arn, record.request) == (EXECUTION, IMPORTED)
+
+
+@pytest.mark.parametrize("status", [None, Status.CREATED, Status.FAILED])
+def test_other_terms_pass_on_from_the_dead(status: Status | None, records: Records) -> None:
+    claim_by(records, EXECUTION, IMPORTED)
+    if status:
+        end(records, status, IMPORTED)
+    answer(client("stepfunctions"), "DescribeExecution", {"status": "ABORTED"})
+
+    claimed = claim_by(records, OTHER_EXECUTION, RENEWED)
+
+    assert claimed.decision == Decision.PROCEED
+    assert claimed.record.request == RENEWED
+
+
+def test_a_failed_request_is_resumed_under_other_terms(records: Records) -> None:
+    claim_by(records, EXECUTION, IMPORTED)
+    end(records, Status.FAILED, IMPORTED)
+    records.mark_published("CHG1", EXECUTION)
+
+    assert claim_by(records, OTHER_EXECUTION, RENEWED).decision == Decision.PROCEED
+
+
+def renew_meanwhile(records: Records) -> None:
+    """Let another execution renew the request right after the next claim has failed."""
+    once: list[None] = []
+
+    def renew(**_: Any) -> None:
+        if not once:
+            once.append(None)
+            records.claim(RENEWED, OTHER_EXECUTION, renewing=True)
+
+    on(client("dynamodb"), "after-call.dynamodb.UpdateItem", renew)
+
+
+def test_of_two_that_renew_a_request_alike_one_proceeds(records: Records) -> None:
+    created(records)
+    renew_meanwhile(records)
+
+    claimed = claim_by(records, EXECUTION + "-third", RENEWED)
+
+    assert claimed.decision == Decision.ANOTHER_RUN_IS_ACTIVE
+    assert claimed.record.execution_arn == OTHER_EXECUTION
+
+
+def test_of_two_that_renew_a_request_in_different_ways_one_is_refused(records: Records) -> None:
+    created(records)
+    renew_meanwhile(records)
+    otherwise = imported_request_of(replicas=[{"region": "eu-west-1"}])
+
+    with pytest.raises(RequestConflict, match=f"{OTHER_EXECUTION} works on CHG1"):
+        claim_by(records, EXECUTION + "-third", otherwise)
 
 
 def test_a_refusal_that_shows_no_record_is_no_decision(records: Records) -> None:

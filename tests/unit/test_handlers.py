@@ -2,18 +2,23 @@
 
 import io
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from apply_key_settings import app as apply_key_settings
+from ask_for_key_material import app as ask_for_key_material
 from await_replica_key import app as await_replica_key
 from claim_request import app as claim_request
 from confirm_key_set import app as confirm_key_set
 from create_primary_key import app as create_primary_key
 from create_replica_key import app as create_replica_key
+from import_key_material import app as import_key_material
 from provisioner.clients import client
-from provisioner.records import Records
+from provisioner.errors import DependencyUnavailable, OutcomeNotPublished
+from provisioner.records import Record, Records, Status
+from receive_key_material import app as receive_key_material
 from reconcile_primary_key import app as reconcile_primary_key
 from roll_back_key_set import app as roll_back_key_set
 from sweep import app as sweep
@@ -27,7 +32,13 @@ from validate_request import app as validate_request
 pytestmark = pytest.mark.usefixtures("aws")
 
 HOME = "us-east-1"
-NEVER_LOGGED = ["servicenow", "CardService", "KeyAdmin", "Statement", "kms:*", "Card data"]
+QUESTION = sample_event("ask-for-key-material")
+IMPORTED = sample_event("import-key-material")
+NEVER_LOGGED = [
+    *("servicenow", "CardService", "KeyAdmin", "Statement", "kms:*", "Card data"),
+    *(QUESTION["taskToken"], QUESTION["question"]["materials"][0]["publicKey"]),
+    *(IMPORTED["answer"]["importToken"], IMPORTED["answer"]["encryptedKeyMaterial"]),
+]
 
 
 def metadata(region: str, state: str = "Enabled", **fields: Any) -> dict[str, Any]:
@@ -68,6 +79,19 @@ def test_a_sound_request_is_normalised(context: Any, log: io.StringIO) -> None:
     assert (line["message"], line["replicas"]) == ("request is valid", 2)
 
 
+def test_the_samples_about_imported_key_material_are_of_one_request(context: Any) -> None:
+    document = sample_event("key-requested-external")["detail"]
+    answer_sample = sample_event("receive-key-material")
+
+    answered = validate_request.handler(document, context)
+
+    assert answered == {"request": IMPORTED["request"], "problems": []}
+    assert answer_sample["materials"] == [IMPORTED["answer"]]
+    assert json.loads(sample_event("api-post-material")["body"]) == answer_sample
+    ids = {document["requestId"], answer_sample["requestId"], QUESTION["question"]["requestId"]}
+    assert ids == {"CHG0031338"}
+
+
 @pytest.mark.parametrize("document", [{}, None, [], "text", {"requestId": "CHG1", "policy": 1}])
 def test_a_bad_request_is_answered_with_its_problems(
     document: object, context: Any, log: io.StringIO
@@ -84,7 +108,7 @@ def test_a_bad_request_is_answered_with_its_problems(
 def test_a_new_request_is_claimed(context: Any, log: io.StringIO) -> None:
     answered = claim_request.handler(sample_event("claim-request"), context)
 
-    assert answered == {"decision": "PROCEED", "primary": None}
+    assert answered == {"decision": "PROCEED", "primary": None, "everCreated": False}
     logged(log)
 
 
@@ -98,7 +122,7 @@ def test_a_claim_tells_of_the_key_that_is_there(context: Any) -> None:
     answered = claim_request.handler(event, context)
 
     key = {"region": HOME, "arn": key_arn(), "alias": None, "keyState": None}
-    assert answered == {"decision": "PROCEED", "primary": key}
+    assert answered == {"decision": "PROCEED", "primary": key, "everCreated": False}
 
 
 def test_a_primary_key_is_created_with_everything_but_its_alias(
@@ -206,6 +230,166 @@ def test_a_key_set_is_rolled_back(context: Any, log: io.StringIO) -> None:
         assert ("ScheduleKeyDeletion", parameters) in calls[region]
     assert ("DeleteAlias", {"AliasName": "alias/payments/cards-us"}) in calls["us-west-2"]
     logged(log)
+
+
+@pytest.mark.parametrize("code", [None, "IncorrectKeyMaterialException"])
+def test_key_material_is_imported_in_the_keys_region_or_asked_for_again(
+    code: str | None, context: Any, log: io.StringIO
+) -> None:
+    kms, region = client("kms", "us-west-2"), "us-west-2"
+    answer(kms, "DescribeKey", metadata(region, "PendingImport"), metadata(region))
+    answer(kms, "ImportKeyMaterial", refusal(code) if code else {})
+    parameters = {
+        "PublicKey": b"public",
+        "ImportToken": b"token",
+        "ParametersValidTo": datetime(2026, 11, 25, 20, 0, tzinfo=UTC),
+    }
+    answer(kms, "GetParametersForImport", parameters)
+    calls = calls_of(kms)
+
+    state = import_key_material.handler(IMPORTED, context)
+
+    refused = ["INCORRECT_KEY_MATERIAL"] if code else []
+    key_state = "PendingImport" if code else "Enabled"
+    assert state["key"] == {**IMPORTED["key"], "keyState": key_state, "validTo": None}
+    assert [material["region"] for material in state["materials"]] == [region] * bool(code)
+    assert [problem["code"] for problem in state["problems"]] == refused
+    assert ("ImportKeyMaterial", calls[1][1]) in calls
+    assert calls[1][1]["ImportToken"] == b"import token of us-west-2"
+    (line,) = logged(log, "CHG0031338")
+    assert (line["region"], line["keyState"]) == (region, key_state)
+    assert (line["needed"], line["refused"]) == (bool(code), refused)
+
+
+def test_a_region_that_nobody_answered_for_is_asked_for(context: Any) -> None:
+    kms = client("kms", "us-west-2")
+    answer(kms, "DescribeKey", metadata("us-west-2", "PendingImport"))
+    answer(kms, "GetParametersForImport", refusal("ThrottlingException"))
+
+    with pytest.raises(Exception, match="GetParametersForImport") as caught:
+        import_key_material.handler({**IMPORTED, "answer": None}, context)
+
+    assert type(caught.value).__name__ == "KmsThrottled"
+
+
+def ask(context: Any) -> Records:
+    """Let the request of the samples wait for key material."""
+    execution = QUESTION["question"]["executionArn"]
+    claim({"request": IMPORTED["request"], "executionArn": execution}, context)
+    ask_for_key_material.handler(QUESTION, context)
+    return Records(client("dynamodb"), "requests")
+
+
+def imported_record(records: Records) -> Record:
+    record = records.get("CHG0031338")
+    assert record
+    return record
+
+
+def test_key_material_is_asked_for(context: Any, log: io.StringIO) -> None:
+    events = published_on(client("events"))
+
+    records = ask(context)
+
+    ((_, detail_type, detail),) = events
+    assert (detail_type, detail) == ("Multi-Region Key Material Required", QUESTION["question"])
+    record = imported_record(records)
+    assert (record.status, record.task_token) == (
+        Status.WAITING_FOR_MATERIAL,
+        QUESTION["taskToken"],
+    )
+    assert logged(log, "CHG0031338")[-1]["regions"] == ["us-west-2"]
+
+
+def test_an_answer_over_the_bus_is_handed_to_the_execution(context: Any, log: io.StringIO) -> None:
+    records = ask(context)
+    events = published_on(client("events"))
+    answer(client("stepfunctions"), "SendTaskSuccess", {})
+    calls = calls_of(client("stepfunctions"))
+
+    receive_key_material.handler(sample_event("receive-key-material"), context)
+
+    ((_, parameters),) = calls
+    assert parameters["taskToken"] == QUESTION["taskToken"]
+    assert json.loads(parameters["output"]) == {"materials": [IMPORTED["answer"]]}
+    assert imported_record(records).status == Status.IN_PROGRESS
+    assert events == []
+    assert logged(log, "CHG0031338")[-1]["message"] == "key material was received"
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "code"),
+    [
+        ({"materials": []}, "materials", "TOO_SHORT"),
+        ({"requestId": "CHG7"}, "requestId", "REQUEST_NOT_FOUND"),
+        ({"requestId": "CHG0031337"}, "requestId", "KEY_MATERIAL_NOT_AWAITED"),
+    ],
+)
+def test_an_answer_over_the_bus_is_refused_on_the_bus(
+    changes: dict[str, Any], path: str, code: str, context: Any, log: io.StringIO
+) -> None:
+    ask(context)
+    claim(sample_event("claim-request"), context)
+    events = published_on(client("events"))
+    log.seek(0)
+    log.truncate()
+
+    receive_key_material.handler({**sample_event("receive-key-material"), **changes}, context)
+
+    ((_, detail_type, detail),) = events
+    request_id = changes.get("requestId", "CHG0031338")
+    assert detail_type == "Multi-Region Key Material Refused"
+    assert detail["requestId"] == request_id
+    assert [(error["path"], error["code"]) for error in detail["errors"]] == [(path, code)]
+    (line,) = logged(log, request_id)
+    assert line["errors"] == [code]
+
+
+@pytest.mark.parametrize("event", [None, [], "text", {}, {"requestId": 7}, {"requestId": "CHG 7"}])
+def test_what_is_no_answer_is_refused_on_the_bus(
+    event: object, context: Any, log: io.StringIO
+) -> None:
+    events = published_on(client("events"))
+
+    receive_key_material.handler(event, context)
+
+    ((_, _, detail),) = events
+    assert detail["requestId"] is None
+    assert detail["errors"]
+    (line,) = map(json.loads, log.getvalue().splitlines())
+    assert "request_id" not in line
+
+
+def test_an_answer_over_the_bus_that_is_not_taken_comes_again(context: Any) -> None:
+    ask(context)
+    answer(client("stepfunctions"), "SendTaskSuccess", refusal("ThrottlingException"))
+
+    with pytest.raises(DependencyUnavailable, match="SendTaskSuccess"):
+        receive_key_material.handler(sample_event("receive-key-material"), context)
+
+
+def test_a_refusal_that_is_not_told_comes_again(context: Any) -> None:
+    refused = {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure"}]}
+    answer(client("events"), "PutEvents", refused)
+
+    with pytest.raises(OutcomeNotPublished):
+        receive_key_material.handler(sample_event("receive-key-material"), context)
+
+
+def test_a_claim_tells_that_the_key_set_was_finished_once(context: Any) -> None:
+    event = sample_event("claim-request")
+    claim(event, context)
+    Records(client("dynamodb"), "requests").finish(
+        event["request"],
+        execution_arn=event["executionArn"],
+        status=Status.CREATED,
+        key=None,
+        errors=[],
+    )
+
+    answered = claim_request.handler(event, context)
+
+    assert (answered["decision"], answered["everCreated"]) == ("PROCEED", True)
 
 
 def attempt(context: Any) -> Records:

@@ -1,11 +1,13 @@
 import io
 import json
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from provisioner.clients import client
+from provisioner.clock import instant_text
 from provisioner.plan import KeySetRequest
 from provisioner.records import Records, Status
 from provisioner.sweep import Sweeper
@@ -62,6 +64,11 @@ def claimed(records: Records, request: KeySetRequest = REQUEST) -> None:
 def end(records: Records, status: Status, request: KeySetRequest = REQUEST) -> None:
     records.finish(request, execution_arn=EXECUTION, status=status, key=None, errors=[])
     records.mark_published(request["requestId"], EXECUTION)
+
+
+def waiting(records: Records) -> None:
+    claimed(records)
+    assert records.await_material("CHG1", EXECUTION, "task", key=None, materials=[{}], errors=[])
 
 
 def created(records: Records, key: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -362,6 +369,79 @@ def test_a_created_key_that_is_not_enabled_is_reported(
     assert f"{key['Arn']} is {state}" in detail["message"]
 
 
+@pytest.mark.parametrize("days", [-1, 0, 1, 30])
+def test_key_material_that_expires_within_30_days_is_reported(
+    days: int, records: Records, told: Findings, clock: Clock
+) -> None:
+    key = created(records)
+    clock.move(seconds=QUIET)
+    show(key, ValidTo=clock.time + timedelta(days=days))
+
+    sweep(records)
+
+    ((_, _, detail),) = told
+    assert (detail["kind"], detail["action"]) == ("MATERIAL_EXPIRES", "REPORTED")
+    assert (detail["requestId"], detail["region"]) == ("CHG1", HOME)
+    assert detail["keyArn"] == key["Arn"]
+    at = instant_text(clock.time + timedelta(days=days))
+    assert f"The key material of {key['Arn']} expires at {at}." in detail["message"]
+    assert "Send request CHG1 again with a later validTo" in detail["message"]
+
+
+@pytest.mark.parametrize("left", [timedelta(days=30, seconds=1), timedelta(days=31)])
+def test_key_material_that_expires_later_is_no_finding(
+    left: timedelta, records: Records, told: Findings, clock: Clock
+) -> None:
+    key = created(records)
+    clock.move(seconds=QUIET)
+    show(key, ValidTo=clock.time + left)
+
+    sweep(records)
+
+    assert told == []
+
+
+def test_key_material_that_has_expired_leaves_a_key_that_is_not_enabled(
+    records: Records, told: Findings, clock: Clock
+) -> None:
+    key = created(records)
+    show(key, KeyState="PendingImport")
+    clock.move(seconds=QUIET)
+
+    sweep(records)
+
+    assert actions(told) == [("KEY_NOT_ENABLED", "REPORTED")]
+
+
+def test_the_keys_of_a_request_that_waits_for_key_material_are_left_alone(
+    records: Records, told: Findings, clock: Clock
+) -> None:
+    waiting(records)
+    holder_is("RUNNING")
+    key = make_key()
+    show(key, KeyState="PendingImport", ValidTo=clock.time)
+    clock.move(seconds=QUIET)
+
+    counts = sweep(records, settings=MAY_DELETE)
+
+    assert counts == {"requests": 1, "keys": 1, "failed": 0}
+    assert (told, executions()) == ([], [])
+
+
+@pytest.mark.parametrize("status", ["FAILED", "ABORTED", "TIMED_OUT"])
+def test_a_request_that_waits_and_has_no_execution_any_more_is_resumed(
+    status: str, records: Records, told: Findings, clock: Clock
+) -> None:
+    waiting(records)
+    clock.move(seconds=QUIET)
+    holder_is(status)
+
+    sweep(records)
+
+    assert actions(told) == [("REQUEST_STUCK", "RESUMED")]
+    assert len(executions()) == 1
+
+
 def test_the_key_of_a_failed_request_needs_neither_alias_nor_state(
     records: Records, told: Findings, clock: Clock
 ) -> None:
@@ -444,8 +524,9 @@ def test_a_region_whose_keys_cannot_be_listed_is_counted_and_the_rest_goes_on(
     assert [detail["keyArn"] for _, _, detail in told] == [stray["Arn"]]
 
 
+@pytest.mark.parametrize("fields", [{}, {"ValidTo": datetime(2026, 11, 24, tzinfo=UTC)}])
 def test_a_replica_that_the_request_does_not_name_is_somebody_elses(
-    records: Records, told: Findings, clock: Clock
+    fields: dict[str, Any], records: Records, told: Findings, clock: Clock
 ) -> None:
     key = created(records)
     region = "eu-central-1"
@@ -454,6 +535,7 @@ def test_a_replica_that_the_request_does_not_name_is_somebody_elses(
     client("kms", region).tag_resource(
         KeyId=key["KeyId"], Tags=[{"TagKey": k, "TagValue": v} for k, v in tags.items()]
     )
+    show({**key, "Arn": key["Arn"].replace(HOME, region)}, **fields)
     clock.move(seconds=QUIET)
 
     counts = sweep(records, region)
