@@ -40,7 +40,12 @@ class _Module:
 
 def errors_of_handler(step: str) -> set[str]:
     """Name every error that `<step>/app.py`'s handler can end with."""
-    return _errors_of(f"{step}.app", "handler", frozenset())
+    return errors_of(f"{step}.app", "handler")
+
+
+def errors_of(module: str, function: str) -> set[str]:
+    """Name every error that a function of a module can end with."""
+    return _errors_of(module, function, frozenset())
 
 
 def every_concrete_error() -> set[str]:

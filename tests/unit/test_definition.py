@@ -3,13 +3,23 @@
 import ast
 import json
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonata.jsonata import Jsonata
 
+from provisioner.errors import KeyMaterialRefused
+from provisioner.key_material import Material
+from provisioner.material_question import Question
 from provisioner.outcome import Outcome
-from tests.unit.raised_errors import errors_of_handler, every_concrete_error
+from tests.unit.raised_errors import (
+    IDEMPOTENCY_ERRORS,
+    errors_of,
+    errors_of_handler,
+    every_concrete_error,
+)
 from tests.unit.template import load_template
 
 TEXT = Path("statemachine/provision_key.asl.json").read_text()
@@ -44,6 +54,12 @@ def all_states(machine: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 STATES = all_states(DEFINITION)
 TASKS = {name: state for name, state in STATES.items() if state["Type"] == "Task"}
+CALLBACKS = {
+    name: task for name, task in TASKS.items() if task["Resource"].endswith(".waitForTaskToken")
+}
+# The API answers them, and what comes over the bus is refused on the bus.
+REFUSALS_OF_A_DOCUMENT = {"RequestRejected", "RequestNotFound", "KeyMaterialNotAwaited"}
+REFUSALS_OF_MATERIAL = {kind.__name__ for kind in KeyMaterialRefused.__subclasses__()}
 # A refusal is published by the same function, from a payload of its own.
 TASKS_OF_ONE_PAYLOAD = sorted(TASKS.keys() - {"ValidateRequest", "PublishRefusal"})
 
@@ -75,18 +91,112 @@ def test_a_task_handles_exactly_the_errors_that_its_function_raises(name: str) -
     assert handled == errors_of_handler(step_of(TASKS[name]))
 
 
-def test_every_error_is_raised_by_a_step_or_answered_by_the_api() -> None:
+def test_every_error_is_raised_by_a_step_or_told_by_who_knows_of_it() -> None:
     raised = set().union(*(errors_of_handler(step_of(task)) for task in TASKS.values()))
 
-    assert every_concrete_error() - raised == {"RequestRejected"}
+    told_elsewhere = REFUSALS_OF_A_DOCUMENT | REFUSALS_OF_MATERIAL | {"KeyMaterialNotProvided"}
+    assert every_concrete_error() - raised == told_elsewhere
 
 
-@pytest.mark.parametrize("name", sorted(TASKS))
-def test_a_task_outlives_its_function_and_is_retried_patiently(name: str) -> None:
+def test_a_document_is_refused_by_what_no_task_ends_with() -> None:
+    assert errors_of("provisioner.request", "parse_request") == {"RequestRejected"}
+    answering = errors_of("provisioner.material_answer", "take_answer")
+    assert answering == REFUSALS_OF_A_DOCUMENT | {"DependencyUnavailable"}
+    assert errors_of_handler("validate_request") == set()
+
+
+def test_a_function_that_the_bus_calls_ends_only_with_what_may_pass() -> None:
+    assert errors_of_handler("receive_key_material") == {
+        "DependencyUnavailable",
+        "OutcomeNotPublished",
+    }
+
+
+def test_the_api_answers_every_error_of_its_routes() -> None:
+    routes = ("post_key_set", "get_key_set", "post_material")
+    raised = set().union(*(errors_of("keys_api.app", route) for route in routes))
+    code = ast.parse(Path("functions/keys_api/app.py").read_text())
+    answered = {
+        name.id
+        for decorator in ast.walk(code)
+        if isinstance(decorator, ast.Call)
+        and ast.unparse(decorator.func) == "app.exception_handler"
+        for name in ast.walk(decorator.args[0])
+        if isinstance(name, ast.Name)
+    }
+
+    assert answered - IDEMPOTENCY_ERRORS == raised - IDEMPOTENCY_ERRORS
+
+
+def test_material_that_kms_does_not_take_is_told_and_not_raised() -> None:
+    importing = errors_of("provisioner.kms", "import_key_material")
+
+    assert importing - errors_of_handler("import_key_material") == REFUSALS_OF_MATERIAL
+
+
+def test_the_definition_names_a_failure_as_its_class_is_named_or_has_no_class() -> None:
+    named = set(re.findall(r"""['"]error['"]: ['"](\w+)['"]""", TEXT))
+
+    assert named == {"KeyMaterialNotProvided", "ReplicaKeyNotEnabled", "UnexpectedFailure"}
+    assert named & every_concrete_error() == {"KeyMaterialNotProvided"}
+
+
+@pytest.mark.parametrize("name", sorted(TASKS.keys() - CALLBACKS.keys()))
+def test_a_task_outlives_its_function(name: str) -> None:
     function = TEMPLATE["Resources"][function_of(TASKS[name])]["Properties"]
     timeout = function.get("Timeout", TEMPLATE["Globals"]["Function"]["Timeout"])
 
     assert TASKS[name]["TimeoutSeconds"] > timeout
+
+
+def test_only_the_question_for_key_material_waits_for_an_answer() -> None:
+    assert CALLBACKS.keys() == {"AskForKeyMaterial"}
+
+
+@pytest.mark.parametrize("name", CALLBACKS)
+def test_the_end_of_waiting_is_caught_and_never_retried(name: str) -> None:
+    first = CALLBACKS[name]["Catch"][0]
+
+    assert {"States.Timeout", "States.ALL"}.isdisjoint(named_errors(CALLBACKS[name], "Retry"))
+    assert (first["ErrorEquals"], first["Next"]) == (
+        ["States.Timeout"],
+        "IsKeyMaterialDeadlineOver",
+    )
+
+
+@pytest.mark.parametrize("name", CALLBACKS)
+def test_a_task_that_waits_for_an_answer_hands_out_its_own_token(name: str) -> None:
+    payload = CALLBACKS[name]["Arguments"]["Payload"]
+
+    assert payload["taskToken"] == "{% $states.context.Task.Token %}"
+
+
+@pytest.mark.parametrize(
+    ("left", "seconds"),
+    [
+        (timedelta(days=30), 84_600),
+        (timedelta(seconds=84_601), 84_600),
+        (timedelta(seconds=84_599), 84_599),
+        (timedelta(seconds=1), 1),
+        (timedelta(milliseconds=1), 1),
+        (timedelta(0), 1),
+        (timedelta(days=-1), 1),
+    ],
+)
+def test_a_question_waits_until_the_deadline_and_less_than_its_parameters_are_good_for(
+    left: timedelta, seconds: int
+) -> None:
+    entered = datetime(2026, 11, 24, 20, 0, tzinfo=UTC)
+    timeout = CALLBACKS["AskForKeyMaterial"]["TimeoutSeconds"]
+    expression = Jsonata(timeout.removeprefix("{%").removesuffix("%}"))
+    expression.assign("deadline", (entered + left).isoformat(timespec="milliseconds"))
+    expression.assign("states", {"context": {"State": {"EnteredTime": entered.isoformat()}}})
+
+    assert expression.evaluate({}) == seconds
+
+
+@pytest.mark.parametrize("name", sorted(TASKS))
+def test_a_task_is_retried_patiently(name: str) -> None:
     for retrier in TASKS[name]["Retry"]:
         assert retrier["BackoffRate"] > 1
         assert retrier["JitterStrategy"] == "FULL"
@@ -139,6 +249,15 @@ def test_a_function_has_a_sample_of_its_payload(name: str) -> None:
     sample = json.loads(Path(f"events/{step_of(task).replace('_', '-')}.json").read_text())
 
     assert sample.keys() == task["Arguments"]["Payload"].keys()
+
+
+def test_a_question_is_asked_as_its_event_says_it() -> None:
+    task = TASKS["AskForKeyMaterial"]
+    sample = json.loads(Path("events/ask-for-key-material.json").read_text())["question"]
+
+    for question in (task["Arguments"]["Payload"]["question"], sample):
+        assert question.keys() == Question.__annotations__.keys()
+    assert sample["materials"][0].keys() == Material.__annotations__.keys()
 
 
 def test_every_state_is_reached_from_the_start() -> None:

@@ -8,7 +8,7 @@ from provisioner import executions
 from provisioner.clients import client
 from provisioner.errors import DependencyUnavailable
 from provisioner.executions import Progress
-from tests.unit.answering import answer, lose_on_the_wire, refusal
+from tests.unit.answering import answer, calls_of, lose_on_the_wire, refusal
 from tests.unit.samples import EXECUTION, SETTINGS, request_of
 
 MACHINE = SETTINGS.state_machine_arn
@@ -47,6 +47,43 @@ def test_an_execution_that_is_not_taken_makes_step_functions_unavailable() -> No
 
     with pytest.raises(DependencyUnavailable, match=r"did not do StartExecution.*Going"):
         executions.start(client("stepfunctions"), MACHINE, EXECUTION, request_of())
+
+
+def test_a_task_that_waits_gets_its_answer() -> None:
+    calls = calls_of(client("stepfunctions"))
+    answer(client("stepfunctions"), "SendTaskSuccess", {})
+
+    assert executions.answer_task(client("stepfunctions"), "token", {"materials": [{"n": "é"}]})
+
+    ((name, parameters),) = calls
+    assert (name, parameters["taskToken"]) == ("SendTaskSuccess", "token")
+    assert json.loads(parameters["output"]) == {"materials": [{"n": "é"}]}
+
+
+@pytest.mark.parametrize("code", ["TaskDoesNotExist", "TaskTimedOut", "InvalidToken"])
+def test_a_task_that_does_not_wait_any_more_takes_no_answer(code: str) -> None:
+    answer(client("stepfunctions"), "SendTaskSuccess", refusal(code))
+
+    assert not executions.answer_task(client("stepfunctions"), "token", {})
+
+
+@pytest.mark.parametrize(
+    "code", ["InvalidOutput", "AccessDeniedException", "KmsThrottlingException"]
+)
+def test_an_answer_that_is_not_taken_makes_step_functions_unavailable(code: str) -> None:
+    answer(client("stepfunctions"), "SendTaskSuccess", refusal(code, "No."))
+
+    with pytest.raises(DependencyUnavailable, match=r"did not do SendTaskSuccess.*No\."):
+        executions.answer_task(client("stepfunctions"), "token", {})
+
+
+def test_an_answer_that_is_lost_makes_step_functions_unavailable() -> None:
+    lose_on_the_wire(
+        client("stepfunctions"), ReadTimeoutError(endpoint_url="https://states.invalid")
+    )
+
+    with pytest.raises(DependencyUnavailable, match="did not do SendTaskSuccess"):
+        executions.answer_task(client("stepfunctions"), "token", {})
 
 
 @pytest.mark.parametrize(

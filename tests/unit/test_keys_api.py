@@ -10,7 +10,8 @@ from provisioner.clients import client
 from provisioner.records import Records, Status
 from tests.unit.answering import answer, calls_of, forget_answers, lose_on_the_wire, on, refusal
 from tests.unit.published import published_on
-from tests.unit.samples import ADMIN, key_arn, request_of, sample_event
+from tests.unit.samples import ADMIN, EXECUTION, in_days, key_arn, request_of, sample_event
+from tests.unit.waiting import ASIA, EUROPE, HOME, TOKEN, answer_of, wait
 
 pytestmark = pytest.mark.usefixtures("records")
 
@@ -40,6 +41,12 @@ def post(body: object, **query: str) -> dict[str, Any]:
 
 def get(request_id: str) -> dict[str, Any]:
     return {**sample_event("api-get-keys"), "path": f"/keys/{request_id}"}
+
+
+def provide(body: object, request_id: str = "CHG1") -> dict[str, Any]:
+    event: dict[str, Any] = sample_event("api-post-material")
+    text = body if isinstance(body, str | None) else json.dumps(body)
+    return {**event, "path": f"/keys/{request_id}/material", "body": text}
 
 
 def started() -> list[dict[str, Any]]:
@@ -140,6 +147,21 @@ def test_a_plan_shows_every_regions_policy_and_creates_nothing(call: Any) -> Non
     assert started() == []
 
 
+def test_a_plan_shows_when_the_key_material_of_every_region_expires(call: Any) -> None:
+    at = in_days(100)
+    material = {"validTo": at}
+    replicas = [{"region": EUROPE}, {"region": ASIA, "keyMaterial": None}]
+
+    _, body = call(
+        post(
+            {**LEAST, "origin": "EXTERNAL", "keyMaterial": material, "replicas": replicas},
+            plan="true",
+        )
+    )
+
+    assert [key["expiry"]["validTo"] for key in body["keys"]] == [at, at, None]
+
+
 def test_a_plan_of_a_bad_request_is_refused_and_told_to_nobody(call: Any) -> None:
     events = published_on(client("events"))
 
@@ -191,6 +213,99 @@ def test_the_status_of_a_created_key_set_shows_the_key(call: Any) -> None:
     status, body = call(sample_event("api-get-keys"))
 
     assert (status, body["status"], body["key"]) == (200, "CREATED", key)
+
+
+def test_the_status_shows_what_is_asked_for_only_while_it_is(call: Any) -> None:
+    records = Records(client("dynamodb"), "requests")
+    record = wait(records, HOME, EUROPE)
+    _, waiting = call(get("CHG1"))
+    records.note_answer("CHG1", TOKEN, "hash")
+    _, answered = call(get("CHG1"))
+
+    assert (waiting["status"], waiting["materials"]) == ("WAITING_FOR_MATERIAL", record.materials)
+    assert TOKEN not in json.dumps(waiting)
+    assert answered["status"] == "IN_PROGRESS"
+    assert "materials" not in answered
+
+
+def test_key_material_is_accepted_and_wakes_the_execution(call: Any) -> None:
+    wait(Records(client("dynamodb"), "requests"))
+    answer(client("stepfunctions"), "SendTaskSuccess", {})
+    calls = calls_of(client("stepfunctions"))
+
+    first, second = call(provide(answer_of(HOME))), call(provide(answer_of(HOME)))
+
+    body = {"requestId": "CHG1", "executionArn": EXECUTION, "status": "IN_PROGRESS"}
+    assert first == second == (202, body)
+    ((name, parameters),) = calls
+    assert (name, parameters["taskToken"]) == ("SendTaskSuccess", TOKEN)
+
+
+def test_the_address_is_enough_to_name_the_request(call: Any) -> None:
+    wait(Records(client("dynamodb"), "requests"))
+    answer(client("stepfunctions"), "SendTaskSuccess", {})
+
+    status, body = call(provide({"materials": answer_of(HOME)["materials"]}))
+
+    assert (status, body["requestId"]) == (202, "CHG1")
+
+
+def test_the_sample_of_key_material_is_sound(call: Any) -> None:
+    status, body = call(sample_event("api-post-material"))
+
+    assert (status, body["errors"][0]["code"]) == (404, "NOT_FOUND")
+    assert "CHG0031338" in body["errors"][0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "problems"),
+    [
+        (None, {("", "NOT_AN_OBJECT")}),
+        ("[", {("", "NOT_AN_OBJECT")}),
+        ([], {("", "NOT_AN_OBJECT")}),
+        ({}, {("materials", "REQUIRED")}),
+        ({**answer_of(HOME), "requestId": None}, {("requestId", "REQUEST_ID_DIFFERS")}),
+        ({**answer_of(HOME), "requestId": "CHG2"}, {("requestId", "REQUEST_ID_DIFFERS")}),
+        (answer_of(HOME, importToken="?"), {("materials[0].importToken", "BAD_FORMAT")}),
+        (answer_of(EUROPE), {("materials[0].region", "REGION_NOT_AWAITED")}),
+    ],
+)
+def test_bad_key_material_is_refused_with_its_problems(
+    body: object, problems: set[tuple[str, str]], call: Any
+) -> None:
+    wait(Records(client("dynamodb"), "requests"))
+    calls, events = calls_of(client("stepfunctions")), published_on(client("events"))
+
+    status, answered = call(provide(body))
+
+    assert status == 400
+    assert {(e["path"], e["code"]) for e in answered["errors"]} == problems
+    assert (calls, events) == ([], [])
+
+
+def test_key_material_for_an_unknown_request_is_not_found(call: Any) -> None:
+    status, body = call(provide(answer_of(HOME)))
+
+    (error,) = body["errors"]
+    assert (status, error["path"], error["code"]) == (404, "requestId", "NOT_FOUND")
+
+
+def test_key_material_that_nobody_waits_for_is_a_conflict(call: Any) -> None:
+    call(post(LEAST))
+
+    status, body = call(provide(answer_of(HOME)))
+
+    (error,) = body["errors"]
+    assert (status, error["path"], error["code"]) == (409, "requestId", "KEY_MATERIAL_NOT_AWAITED")
+
+
+def test_step_functions_that_does_not_take_an_answer_makes_the_api_unavailable(call: Any) -> None:
+    wait(Records(client("dynamodb"), "requests"))
+    answer(client("stepfunctions"), "SendTaskSuccess", refusal("ThrottlingException"))
+
+    status, body = call(provide(answer_of(HOME)))
+
+    assert (status, body["errors"][0]["code"]) == (503, "DEPENDENCY_UNAVAILABLE")
 
 
 def test_an_unknown_request_is_not_found(call: Any) -> None:
@@ -271,7 +386,10 @@ def test_an_execution_that_another_call_starts_right_now_is_left_to_it(
     assert len(started()) == 1
 
 
-@pytest.mark.parametrize("event", [post(LEAST), get("CHG1"), post({"requestId": "CHG1"})])
+@pytest.mark.parametrize(
+    "event",
+    [post(LEAST), get("CHG1"), post({"requestId": "CHG1"}), provide(answer_of(HOME))],
+)
 def test_a_table_that_does_not_answer_makes_the_api_unavailable(
     event: dict[str, Any], call: Any
 ) -> None:

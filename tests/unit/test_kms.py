@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -15,6 +16,10 @@ from botocore.exceptions import (
 from provisioner import kms
 from provisioner.clients import client, send_once_kms
 from provisioner.errors import (
+    ImportTokenExpired,
+    ImportTokenInvalid,
+    IncorrectKeyMaterial,
+    KeyMaterialUnreadable,
     KeyPolicyRefused,
     KeyStateConflict,
     KmsAccessDenied,
@@ -60,6 +65,12 @@ CODES = {
     "TagException": KmsRequestRefused,
     "SomethingNewException": KmsRequestRefused,
 }
+CODES_OF_IMPORTS = {
+    "IncorrectKeyMaterialException": IncorrectKeyMaterial,
+    "InvalidCiphertextException": KeyMaterialUnreadable,
+    "InvalidImportTokenException": ImportTokenInvalid,
+    "ExpiredImportTokenException": ImportTokenExpired,
+}
 URL = "https://kms.eu-west-1.amazonaws.com/"
 NEVER_SENT = [
     EndpointConnectionError(endpoint_url=URL),
@@ -81,6 +92,10 @@ def create(kms_client: Any, **fields: Any) -> dict[str, Any]:
     request = request_of(primaryRegion=REGION, **fields)
     plan = plan_of(REGION, primaryRegion=REGION, **fields)
     return kms.create_primary_key(kms_client, request, plan, {**plan.tags, "mrk:attempt": "1"})
+
+
+def import_material(kms_client: Any, valid_to: str | None = None) -> None:
+    kms.import_key_material(kms_client, key_arn(REGION), b"token", b"wrapped", valid_to)
 
 
 def error_body(code: str, message: str = "The reason.") -> dict[str, str]:
@@ -324,6 +339,81 @@ def test_tags_are_set_beside_those_that_are_there() -> None:
     assert (tags["a"], tags["b"]) == ("1", "2")
 
 
+def test_import_parameters_are_asked_for_and_given_as_text() -> None:
+    ordinary = client("kms", REGION)
+    calls = calls_of(ordinary)
+    parameters = {
+        "PublicKey": b"public",
+        "ImportToken": b"token",
+        "ParametersValidTo": datetime(2026, 11, 25, 20, 0, 0, 400_000, UTC),
+    }
+    answer(ordinary, "GetParametersForImport", parameters)
+
+    asked = kms.get_import_parameters(
+        ordinary, key_arn(REGION), "RSA_AES_KEY_WRAP_SHA_256", "RSA_3072"
+    )
+
+    assert asked == {
+        "publicKey": "cHVibGlj",
+        "importToken": "dG9rZW4=",
+        "validUntil": "2026-11-25T20:00:00Z",
+    }
+    wanted = {
+        "KeyId": key_arn(REGION),
+        "WrappingAlgorithm": "RSA_AES_KEY_WRAP_SHA_256",
+        "WrappingKeySpec": "RSA_3072",
+    }
+    assert calls == [("GetParametersForImport", wanted)]
+
+
+@pytest.mark.parametrize(
+    ("valid_to", "expiry"),
+    [
+        (None, {"ExpirationModel": "KEY_MATERIAL_DOES_NOT_EXPIRE"}),
+        (
+            "2027-01-31T00:00:00Z",
+            {
+                "ExpirationModel": "KEY_MATERIAL_EXPIRES",
+                "ValidTo": datetime(2027, 1, 31, tzinfo=UTC),
+            },
+        ),
+    ],
+)
+def test_key_material_is_imported_with_its_expiry(
+    valid_to: str | None, expiry: dict[str, Any]
+) -> None:
+    ordinary = client("kms", REGION)
+    calls = calls_of(ordinary)
+    answer(ordinary, "ImportKeyMaterial", {})
+
+    import_material(ordinary, valid_to)
+
+    given = {"KeyId": key_arn(REGION), "ImportToken": b"token", "EncryptedKeyMaterial": b"wrapped"}
+    assert calls == [("ImportKeyMaterial", {**given, **expiry})]
+
+
+@pytest.mark.parametrize(("code", "kind"), (CODES | CODES_OF_IMPORTS).items())
+def test_an_import_that_is_refused_tells_the_material_from_the_rest(
+    code: str, kind: type[KmsError]
+) -> None:
+    ordinary = client("kms", REGION)
+    answer_on_the_wire(ordinary, 400, error_body(code))
+
+    with pytest.raises(kind, match=f"KMS in {REGION} refused ImportKeyMaterial") as caught:
+        import_material(ordinary)
+
+    assert type(caught.value) is kind
+
+
+@pytest.mark.parametrize("code", CODES_OF_IMPORTS)
+def test_only_an_import_is_refused_for_its_material(code: str) -> None:
+    ordinary = client("kms", REGION)
+    answer_on_the_wire(ordinary, 400, error_body(code))
+
+    with pytest.raises(KmsRequestRefused):
+        describe(ordinary)
+
+
 @pytest.mark.parametrize(
     ("name", "call"),
     [
@@ -333,6 +423,11 @@ def test_tags_are_set_beside_those_that_are_there() -> None:
         ("ListResourceTags", lambda c: kms.read_tags(c, key_arn())),
         ("GetKeyPolicy", lambda c: kms.read_policy(c, key_arn())),
         ("GetKeyRotationStatus", lambda c: kms.read_rotation_period(c, key_arn())),
+        (
+            "GetParametersForImport",
+            lambda c: kms.get_import_parameters(c, key_arn(), "RSAES_OAEP_SHA_256", "RSA_2048"),
+        ),
+        ("ImportKeyMaterial", import_material),
         ("EnableKey", lambda c: kms.write(c, "EnableKey", KeyId=key_arn())),
         ("TagResource", lambda c: kms.write_tags(c, key_arn(), {"a": "b"})),
     ],

@@ -6,12 +6,20 @@ import pytest
 from provisioner import errors
 from provisioner.clients import client
 from provisioner.errors import DependencyUnavailable, OutcomeNotPublished, Problem
-from provisioner.outcome import Outcome, error_code, publish_outcome, publish_refusal
+from provisioner.failures import error_code
+from provisioner.outcome import Outcome, publish_outcome, publish_refusal
 from provisioner.plan import KeyFacts, content_hash
 from provisioner.records import Records, Status
 from tests.unit.answering import answer, forget_answers, on, refusal
 from tests.unit.published import published_on
-from tests.unit.samples import EXECUTION, KEY_ID, OTHER_EXECUTION, key_arn, request_of
+from tests.unit.samples import (
+    EXECUTION,
+    KEY_ID,
+    OTHER_EXECUTION,
+    in_days,
+    key_arn,
+    request_of,
+)
 
 TICKET = {"system": "servicenow", "id": "CHG0031337"}
 REQUEST = request_of(ticket=TICKET, replicas=[{"region": "eu-west-1"}, {"region": "us-west-2"}])
@@ -183,6 +191,35 @@ def test_every_failure_has_an_id_of_its_own(records: Records) -> None:
     assert len({first, second, created}) == 3
 
 
+def created_id(records: Records, **fields: Any) -> str:
+    """Give the ID under which a request of this content is created, in a table of its own."""
+    request = request_of(replicas=REQUEST["replicas"], **fields)
+    client("dynamodb").delete_item(TableName="requests", Key={"requestId": {"S": "CHG1"}})
+    return outcome_id(publish(records, outcome_of(request=request)))
+
+
+def test_renewed_material_is_another_outcome_and_the_same_material_is_not(
+    records: Records,
+) -> None:
+    imported = {"origin": "EXTERNAL"}
+    soon, later = {"validTo": in_days(100)}, {"validTo": in_days(200)}
+
+    never = created_id(records, **imported)
+    again = created_id(records, **imported, keyMaterial={"expires": False, "deadlineInDays": 1})
+    first = created_id(records, **imported, keyMaterial=soon)
+    renewed = created_id(records, **imported, keyMaterial=later)
+    back = created_id(records, **imported, keyMaterial=soon)
+
+    assert (again, back) == (never, first)
+    assert len({never, first, renewed}) == 3
+
+
+def test_the_ids_of_keys_of_kms_are_what_they_have_always_been(records: Records) -> None:
+    name = f"CHG1 {content_hash(request_of(replicas=REQUEST['replicas']))} CREATED "
+
+    assert created_id(records) == str(uuid.uuid5(uuid.NAMESPACE_OID, name))
+
+
 @pytest.mark.parametrize("change", [{"requestId": "CHG2"}, {"alias": "alias/other"}])
 def test_other_requests_are_created_under_other_ids(
     change: dict[str, Any], records: Records
@@ -233,6 +270,9 @@ def test_a_failure_before_any_key_tells_of_no_key(records: Records) -> None:
         ("KeyPolicyRefused", "us-west-2", "replicas[1].policy", "KEY_POLICY_REFUSED"),
         ("RequestConflict", "us-east-1", "requestId", "REQUEST_CONFLICT"),
         ("PrimaryKeyUnconfirmed", "us-east-1", "primaryRegion", "PRIMARY_KEY_UNCONFIRMED"),
+        ("KeyMaterialNotProvided", "us-east-1", "primaryRegion", "KEY_MATERIAL_NOT_PROVIDED"),
+        ("KeyMaterialNotProvided", "us-west-2", "replicas[1].region", "KEY_MATERIAL_NOT_PROVIDED"),
+        ("IncorrectKeyMaterial", "eu-west-1", "replicas[0].region", "INCORRECT_KEY_MATERIAL"),
         ("ReplicaKeyNotEnabled", "eu-west-1", "replicas[0].region", "REPLICA_KEY_NOT_ENABLED"),
         ("UnexpectedFailure", "us-east-1", "primaryRegion", "UNEXPECTED_FAILURE"),
     ],

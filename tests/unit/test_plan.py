@@ -5,11 +5,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provisioner.plan import content_hash, is_request_id, plan_key, regions
-from tests.unit.samples import ADMIN, ROOT, SETTINGS, USER, plan_of, request_of
+from provisioner.plan import content_hash, is_request_id, material_terms, plan_key, regions
+from tests.unit.samples import (
+    ADMIN,
+    ROOT,
+    SETTINGS,
+    USER,
+    imported_request_of,
+    in_days,
+    plan_of,
+    request_of,
+)
 
 OWN_TAGS = {"mrk:request-id": "CHG1", "mrk:stack": "mrk-provisioner"}
 REPLICA = "eu-west-1"
+SOON, LATER = in_days(100), in_days(200)
+NEVER = {"expires": False, "validTo": None}
+AT_SOON, AT_LATER = ({"expires": True, "validTo": instant} for instant in (SOON, LATER))
+# What a request says of the primary and of its replica, and when they expire then.
+EXPIRIES: list[tuple[dict[str, Any], dict[str, Any], tuple[Any, Any]]] = [
+    ({}, {}, (NEVER, NEVER)),
+    ({"validTo": SOON}, {}, (AT_SOON, AT_SOON)),
+    ({"validTo": SOON}, {"keyMaterial": {"validTo": LATER}}, (AT_SOON, AT_LATER)),
+    ({"validTo": SOON}, {"keyMaterial": {"expires": False}}, (AT_SOON, NEVER)),
+    ({"validTo": SOON}, {"keyMaterial": None}, (AT_SOON, NEVER)),
+    ({}, {"keyMaterial": {"validTo": LATER}}, (NEVER, AT_LATER)),
+]
 
 
 def planned(replica: dict[str, Any]) -> dict[str, Any]:
@@ -72,6 +93,35 @@ def test_null_is_none_for_a_replica() -> None:
 
 def test_rotation_is_the_primarys_alone() -> None:
     assert planned({})["rotation"] is None
+
+
+@pytest.mark.parametrize(("primary", "replica", "expected"), EXPIRIES)
+def test_the_expiry_of_a_replica_is_its_own_where_it_is_given(
+    primary: dict[str, Any], replica: dict[str, Any], expected: tuple[Any, Any]
+) -> None:
+    request = imported_request_of(
+        keyMaterial=primary, replicas=[{"region": REPLICA, **replica}, {"region": "us-west-2"}]
+    )
+
+    of_primary, of_replica = expected
+    planned = [plan_key(request, region, SETTINGS).expiry for region in regions(request)]
+    assert planned == [of_primary, of_replica, of_primary]
+    assert material_terms(request) == planned
+
+
+def test_the_material_of_a_key_of_kms_has_no_expiry() -> None:
+    request = request_of(replicas=[{"region": REPLICA, "keyMaterial": None}])
+
+    assert [plan_key(request, region, SETTINGS).expiry for region in regions(request)] == [None] * 2
+    assert material_terms(request) == [None, None]
+
+
+def test_a_request_from_before_there_were_terms_has_material_that_does_not_expire() -> None:
+    request = imported_request_of()
+    del request["keyMaterial"]
+
+    assert plan_key(request, "us-east-1", SETTINGS).expiry == NEVER
+    assert material_terms(request) == [NEVER]
 
 
 def test_a_given_document_is_used_as_it_is() -> None:
@@ -142,11 +192,25 @@ def test_the_content_hash_does_not_depend_on_the_order_of_keys(
         {"rotation": {}},
         {"replicas": [{"region": REPLICA}]},
         {"onFailure": "ROLL_BACK"},
+        {"origin": "EXTERNAL"},
         {"ticket": {}},
     ],
 )
 def test_the_content_hash_tells_requests_apart(change: dict[str, Any]) -> None:
     assert content_hash(request_of(**change)) != content_hash(request_of())
+
+
+@pytest.mark.parametrize(("primary", "replica", "_"), EXPIRIES)
+def test_the_content_hash_does_not_depend_on_the_key_material(
+    primary: dict[str, Any], replica: dict[str, Any], _: object
+) -> None:
+    asked = imported_request_of(
+        keyMaterial={"deadlineInDays": 1, **primary}, replicas=[{"region": REPLICA, **replica}]
+    )
+    unasked = imported_request_of(replicas=[{"region": REPLICA}])
+    del unasked["keyMaterial"]
+
+    assert content_hash(asked) == content_hash(unasked)
 
 
 def test_a_default_that_is_written_out_is_the_same_content() -> None:

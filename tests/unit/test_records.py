@@ -15,11 +15,19 @@ from provisioner.plan import KeySetRequest, content_hash
 from provisioner.records import Record, Records, Status
 from tests.unit.answering import answer, lose_on_the_wire, on, refusal
 from tests.unit.clock import Clock
-from tests.unit.samples import EXECUTION, OTHER_EXECUTION, key_arn, request_of
+from tests.unit.samples import (
+    EXECUTION,
+    OTHER_EXECUTION,
+    imported_request_of,
+    in_days,
+    key_arn,
+    request_of,
+)
 
 TICKET = {"id": "CHG0031337"}
 REQUEST = request_of(ticket=TICKET)
 OTHER_REQUEST = request_of(ticket=TICKET, description="other")
+MATERIAL = {"region": "us-east-1", "publicKey": "cHVibGlj"}
 PROBLEM: Problem = {"path": "alias", "code": "ALIAS_IN_USE", "message": "It is in use."}
 
 
@@ -42,8 +50,38 @@ def finish(records: Records, status: Status, execution: str = EXECUTION) -> bool
     return records.finish(REQUEST, execution_arn=execution, status=status, key=key, errors=errors)
 
 
+def ask(records: Records, execution: str = EXECUTION, task: str = "task", errors: Any = ()) -> bool:
+    return records.await_material(
+        "CHG1", execution, task, key={"keyId": "mrk-1"}, materials=[MATERIAL], errors=[*errors]
+    )
+
+
+def answered(records: Records, task: str = "task") -> None:
+    records.note_answer("CHG1", task, "hash")
+
+
+def renew(records: Records, execution: str = OTHER_EXECUTION) -> bool:
+    return records.claim(REQUEST, execution, renewing=True)[0]
+
+
+def marked(records: Records) -> None:
+    records.mark_published("CHG1", EXECUTION)
+
+
+def created(records: Records) -> None:
+    claim(records)
+    finish(records, Status.CREATED)
+    marked(records)
+
+
 def refuse(records: Records, execution: str | None = EXECUTION) -> None:
     records.note_refusal("CHG1", execution, TICKET, [PROBLEM])
+
+
+def record_of(records: Records) -> Record:
+    record = records.get("CHG1")
+    assert record
+    return record
 
 
 def status_of(records: Records) -> Status | None:
@@ -74,6 +112,10 @@ def test_a_new_request_is_claimed(records: Records, clock: Clock) -> None:
         ticket=TICKET,
         published=False,
         claimed_at=clock.time,
+        materials=[],
+        task_token=None,
+        answer_hash=None,
+        ever_created=False,
     )
 
 
@@ -331,6 +373,174 @@ def test_an_outcome_of_another_execution_is_not_recorded(records: Records) -> No
     assert status_of(records) == Status.IN_PROGRESS
 
 
+def test_what_is_asked_for_is_kept_until_it_is_answered(records: Records) -> None:
+    claim(records)
+
+    assert ask(records, errors=[PROBLEM])
+    asked = record_of(records)
+    answered(records)
+    after = record_of(records)
+
+    assert (asked.status, asked.task_token) == (Status.WAITING_FOR_MATERIAL, "task")
+    assert (asked.materials, asked.errors) == ([MATERIAL], [PROBLEM])
+    assert (asked.key, asked.answer_hash) == ({"keyId": "mrk-1"}, None)
+    assert (after.status, after.task_token) == (Status.IN_PROGRESS, None)
+    assert (after.materials, after.errors) == ([], [])
+    assert (after.key, after.answer_hash) == ({"keyId": "mrk-1"}, "hash")
+
+
+def test_the_next_question_forgets_the_answer_to_the_last(records: Records) -> None:
+    claim(records)
+    ask(records)
+    answered(records)
+
+    assert ask(records, task="next")
+
+    record = record_of(records)
+    assert (record.status, record.task_token) == (Status.WAITING_FOR_MATERIAL, "next")
+    assert record.answer_hash is None
+
+
+def test_a_question_replaces_one_that_nobody_answered(records: Records) -> None:
+    claim(records)
+    ask(records)
+
+    assert ask(records, task="next")
+    answered(records)
+
+    assert record_of(records).task_token == "next"  # noqa: S105
+
+
+@pytest.mark.parametrize("status", [Status.CREATED, Status.FAILED])
+def test_only_the_holder_asks_and_only_while_it_works(status: Status, records: Records) -> None:
+    assert not ask(records)
+    claim(records)
+    assert not ask(records, OTHER_EXECUTION)
+    finish(records, status)
+    assert not ask(records)
+
+    assert status_of(records) == status
+
+
+def test_a_waiting_request_is_held_like_any_other(records: Records) -> None:
+    claim(records)
+    ask(records)
+
+    assert claim(records, OTHER_EXECUTION) is None
+    with pytest.raises(RequestConflict):
+        claim(records, OTHER_EXECUTION, OTHER_REQUEST)
+    marked(records)
+
+    record = record_of(records)
+    assert (record.execution_arn, record.status) == (EXECUTION, Status.WAITING_FOR_MATERIAL)
+    assert not record.published
+    assert list(records.unfinished()) == [record]
+
+
+@pytest.mark.parametrize(("execution", "dead"), [(EXECUTION, None), (OTHER_EXECUTION, EXECUTION)])
+def test_a_claim_takes_a_waiting_request_up_again(
+    execution: str, dead: str | None, records: Records
+) -> None:
+    claim(records)
+    ask(records, errors=[PROBLEM])
+
+    claimed, record = records.claim(REQUEST, execution, dead_execution=dead)
+
+    assert claimed
+    assert (record.status, record.execution_arn) == (Status.IN_PROGRESS, execution)
+    assert (record.materials, record.task_token, record.errors) == ([], None, [])
+
+
+@pytest.mark.parametrize("status", [Status.CREATED, Status.FAILED])
+def test_an_outcome_ends_the_waiting(status: Status, records: Records) -> None:
+    claim(records)
+    ask(records)
+
+    assert finish(records, status)
+
+    record = record_of(records)
+    assert (record.status, record.materials, record.task_token) == (status, [], None)
+
+
+def test_an_answer_that_was_taken_is_known_until_the_request_is_claimed_again(
+    records: Records,
+) -> None:
+    claim(records)
+    ask(records)
+    answered(records)
+    finish(records, Status.FAILED)
+    marked(records)
+
+    finished = record_of(records)
+    claim(records, OTHER_EXECUTION)
+
+    assert (finished.answer_hash, record_of(records).answer_hash) == ("hash", None)
+
+
+def test_a_key_set_that_was_finished_once_stays_known_as_such(
+    records: Records, clock: Clock
+) -> None:
+    def created_at() -> str | None:
+        found = client("dynamodb").get_item(TableName="requests", Key={"requestId": {"S": "CHG1"}})
+        at: str | None = found["Item"].get("createdAt", {}).get("S")
+        return at
+
+    claim(records)
+    finish(records, Status.FAILED)
+    before = (created_at(), record_of(records).ever_created)
+    finish(records, Status.CREATED)
+    first = clock.time.isoformat()
+    marked(records)
+    clock.move(seconds=60)
+    renew(records)
+    renewing = (created_at(), record_of(records).ever_created)
+    finish(records, Status.FAILED, OTHER_EXECUTION)
+    failed = (created_at(), record_of(records).ever_created)
+    finish(records, Status.CREATED, OTHER_EXECUTION)
+
+    assert before == (None, False)
+    assert renewing == failed == (first, True)
+    assert created_at() == first
+
+
+def test_a_created_request_is_claimed_again_to_renew_it(records: Records, clock: Clock) -> None:
+    created(records)
+    clock.move(seconds=60)
+    later = imported_request_of(ticket=TICKET, keyMaterial={"validTo": in_days(100)})
+    renewed: Any = {**REQUEST, "keyMaterial": later["keyMaterial"]}
+
+    claimed, record = records.claim(renewed, OTHER_EXECUTION, renewing=True)
+
+    assert claimed
+    assert (record.status, record.execution_arn) == (Status.IN_PROGRESS, OTHER_EXECUTION)
+    assert (record.request, record.claimed_at) == (renewed, clock.time)
+    assert (record.published, record.ever_created) == (False, True)
+    assert record.key == {"keyId": "mrk-1"}
+
+
+def test_only_a_request_that_was_told_to_be_created_is_renewed(records: Records) -> None:
+    claim(records)
+    in_progress = renew(records)
+    ask(records)
+    waiting = renew(records)
+    finish(records, Status.CREATED)
+    untold = renew(records)
+    marked(records)
+
+    assert (in_progress, waiting, untold) == (False, False, False)
+    with pytest.raises(RequestConflict):
+        records.claim(OTHER_REQUEST, OTHER_EXECUTION, renewing=True)
+    assert renew(records)
+
+
+def test_of_two_that_renew_a_request_one_does(records: Records) -> None:
+    created(records)
+
+    assert renew(records)
+    assert not renew(records, EXECUTION + "-third")
+    assert record_of(records).execution_arn == OTHER_EXECUTION
+
+
 CALLS: list[Callable[[Records], Any]] = [
     lambda records: records.get("CHG1"),
     claim,
@@ -339,6 +549,9 @@ CALLS: list[Callable[[Records], Any]] = [
     lambda records: finish(records, Status.FAILED),
     refuse,
     lambda records: records.mark_published("CHG1", EXECUTION),
+    ask,
+    answered,
+    renew,
     lambda records: list(records.unfinished()),
 ]
 
@@ -362,10 +575,6 @@ def test_a_table_that_does_not_answer_is_unavailable(call: Callable[[Records], A
         call(Records(dynamodb, "requests"))
 
 
-def marked(records: Records) -> None:
-    records.mark_published("CHG1", EXECUTION)
-
-
 UPDATES: dict[str, tuple[list[Callable[[Records], Any]], Callable[[Records], Any]]] = {
     "claim": ([], lambda records: records.claim(REQUEST, EXECUTION)),
     "claim of the dead": (
@@ -385,6 +594,29 @@ UPDATES: dict[str, tuple[list[Callable[[Records], Any]], Callable[[Records], Any
     "finish without a claim": ([], lambda records: finish(records, Status.FAILED)),
     "mark as published": ([claim, lambda records: finish(records, Status.CREATED)], marked),
     "refuse": ([], refuse),
+    "claim while waiting": ([claim, ask], claim),
+    "claim of the dead while waiting": (
+        [claim, ask],
+        lambda records: records.claim(REQUEST, OTHER_EXECUTION, dead_execution=EXECUTION),
+    ),
+    "renew": ([created], renew),
+    "ask": ([claim], ask),
+    "ask again": ([claim, ask], lambda records: ask(records, task="next")),
+    "ask after an answer": ([claim, ask, answered], lambda records: ask(records, task="next")),
+    "note an answer": ([claim, ask], answered),
+    "finish while waiting": ([claim, ask], lambda records: finish(records, Status.FAILED)),
+    "finish after an answer": (
+        [claim, ask, answered],
+        lambda records: finish(records, Status.CREATED),
+    ),
+    "finish a renewal": (
+        [created, renew],
+        lambda records: finish(records, Status.CREATED, OTHER_EXECUTION),
+    ),
+    "mark a renewal as published": (
+        [created, renew, lambda records: finish(records, Status.CREATED, OTHER_EXECUTION)],
+        lambda records: records.mark_published("CHG1", OTHER_EXECUTION),
+    ),
 }
 
 
