@@ -49,10 +49,22 @@ class Execution:
     status: str = "RUNNING"
 
 
+@dataclass
+class WaitingTask:
+    """One try of a task that waits for whoever has its token, until `ends_at`."""
+
+    token: str
+    execution: Execution
+    ends_at: float
+    output: Any = None
+    is_over: bool = False
+
+
 @dataclass(frozen=True)
 class Event:
-    """What was put on the bus."""
+    """What was put on the bus, and when."""
 
+    at: float
     detail_type: str
     detail: dict[str, Any]
 
@@ -82,6 +94,11 @@ class Aws(Network):
         """What must never be, found right after the call that made it so."""
         self.recorded: set[tuple[str, str, str]] = set()
         """Every outcome that was ever durable: request, status, execution."""
+        self.asked: set[tuple[str, str]] = set()
+        """Every question for key material that was ever durable: request, materials."""
+        self.tasks: dict[str, WaitingTask] = {}
+        self.holder: Holder = nobody
+        """Acts when a task begins to wait for an answer."""
         self._uuids = 0
 
     def carry(self, call: Call, effect: Callable[[], Any]) -> Any:
@@ -98,6 +115,8 @@ class Aws(Network):
             item = answer["Attributes"]
             values = (item[name].get("S", "") for name in ("requestId", "status", "executionArn"))
             self.recorded.add((next(values), next(values), next(values)))
+            if "materials" in item:
+                self.asked.add((item["requestId"]["S"], item["materials"]["S"]))
         return answer
 
     def sleep(self, seconds: float) -> None:
@@ -115,6 +134,21 @@ class Aws(Network):
         execution = Execution(arn, document, self.time)
         self.executions[arn] = execution
         return execution
+
+    def new_task(self, execution: Execution, timeout: float) -> WaitingTask:
+        """Begin a try of a task that waits for an answer."""
+        token = f"task-{len(self.tasks) + 1}"
+        self.tasks[token] = WaitingTask(token, execution, self.time + timeout)
+        return self.tasks[token]
+
+    def wait_for_answer(self, task: WaitingTask) -> None:
+        """Let the holder act, then let time pass until there is an answer or no time left."""
+        self.holder(self, task)
+        if task.output is None and task.execution.status == "RUNNING":
+            self.sleep(max(0, task.ends_at - self.time))
+
+    def wake(self, task: WaitingTask) -> None:
+        """Let a task that was answered go on; here it waits for nothing else."""
 
     def service(self, name: str, region: str) -> Any:
         services: dict[str, Callable[[], Any]] = {
@@ -139,25 +173,36 @@ class Aws(Network):
                 self.violations.append(f"{call} gave {request_id} a second named key: {key_ids}")
 
 
+Holder = Callable[[Aws, WaitingTask], None]
+
+
+def nobody(_aws: Aws, _task: WaitingTask) -> None:
+    """Answer nothing."""
+
+
 @dataclass
 class _EventBridge:
     aws: Aws
 
     def put_events(self, *, Entries: list[dict[str, str]]) -> dict[str, Any]:
         for entry in Entries:
-            event = Event(entry["DetailType"], json.loads(entry["Detail"]))
+            event = Event(self.aws.time, entry["DetailType"], json.loads(entry["Detail"]))
             self._watch(event)
             self.aws.events.append(event)
         return {"FailedEntryCount": 0, "Entries": [{"EventId": "1"} for _ in Entries]}
 
     def _watch(self, event: Event) -> None:
-        """Check that an outcome was durable before anybody hears of it."""
+        """Check that an outcome or a question was durable before anybody hears of it."""
         told = ("Multi-Region Key Created", "Multi-Region Key Creation Failed")
         names = ("requestId", "status", "executionArn")
         if event.detail_type in told:
             outcome = tuple(event.detail[name] for name in names)
             if outcome not in self.aws.recorded:
                 self.aws.violations.append(f"{outcome} is told, but was never recorded")
+        if event.detail_type == "Multi-Region Key Material Required":
+            question = event.detail["requestId"], json.dumps(event.detail["materials"])
+            if question not in self.aws.asked:
+                self.aws.violations.append(f"{question} is asked, but was never recorded")
 
 
 @dataclass
@@ -174,6 +219,17 @@ class _StepFunctions:
         if executionArn not in self.aws.executions:
             raise refusal("ExecutionDoesNotExist", "DescribeExecution")
         return {"status": self.aws.executions[executionArn].status}
+
+    def send_task_success(self, *, taskToken: str, output: str) -> None:
+        task = self.aws.tasks.get(taskToken)
+        if task is None:
+            raise refusal("InvalidToken", "SendTaskSuccess")
+        if task.execution.status != "RUNNING":
+            raise refusal("TaskDoesNotExist", "SendTaskSuccess")
+        if task.is_over or task.output is not None or self.aws.time >= task.ends_at:
+            raise refusal("TaskTimedOut", "SendTaskSuccess")
+        task.output = json.loads(output)
+        self.aws.wake(task)
 
 
 @dataclass

@@ -22,6 +22,18 @@ class ExecutionDoesNotExist(ClientError):  # type: ignore[misc]
     """Step Functions: no such execution."""
 
 
+class TaskDoesNotExist(ClientError):  # type: ignore[misc]
+    """Step Functions: the execution of that task is over."""
+
+
+class TaskTimedOut(ClientError):  # type: ignore[misc]
+    """Step Functions: that task is closed, by its time or by an answer."""
+
+
+class InvalidToken(ClientError):  # type: ignore[misc]
+    """Step Functions: that is no task token."""
+
+
 _CLASSES = {
     kind.__name__: kind
     for kind in (
@@ -29,6 +41,9 @@ _CLASSES = {
         NotFoundException,
         ExecutionAlreadyExists,
         ExecutionDoesNotExist,
+        TaskDoesNotExist,
+        TaskTimedOut,
+        InvalidToken,
     )
 }
 EXCEPTIONS = SimpleNamespace(**_CLASSES)

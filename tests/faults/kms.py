@@ -1,7 +1,7 @@
-"""A stand-in for KMS, as strict as KMS about multi-Region keys.
+"""A stand-in for KMS, as strict as KMS about multi-Region keys and imported key material.
 
 https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html has the table of what each
-state allows.
+state allows. Nothing is encrypted: `wrap` only writes down for which public key it was done.
 """
 
 import json
@@ -14,12 +14,17 @@ from tests.faults.errors import refusal
 
 ACCOUNT = "111122223333"
 _LEAVING = ("PendingDeletion", "PendingReplicaDeletion")
+_ONE_DAY = 86_400
+_ONE_YEAR = 365 * _ONE_DAY
 Tags = list[dict[str, str]]
 
 
 @dataclass
 class Key:
-    """One Region's key. `enabled_at` ends its time as `Creating`."""
+    """One Region's key. `enabled_at` ends its time as `Creating`.
+
+    `material` is what was imported last, which KMS deletes at `valid_to`.
+    """
 
     arn: str
     region: str
@@ -33,6 +38,8 @@ class Key:
     leaving: bool = False
     rotation_days: int | None = None
     ever_had_alias: bool = False
+    material: bytes | None = None
+    valid_to: float | None = None
 
     @property
     def key_id(self) -> str:
@@ -47,6 +54,9 @@ class Kms:
     creating_seconds: float = 4
     keys: dict[str, Key] = field(default_factory=dict)
     aliases: dict[tuple[str, str], str] = field(default_factory=dict)
+    materials: dict[str, bytes] = field(default_factory=dict)
+    """By key ID: the material that was imported first, and is the only one ever since."""
+    import_tokens: int = 0
 
     def primaries(self) -> list[Key]:
         """List the primary keys that ever existed."""
@@ -64,7 +74,13 @@ class Kms:
             return "PendingReplicaDeletion" if waits else "PendingDeletion"
         if self.clock() < key.enabled_at:
             return "Creating"
+        if key.facts["origin"] == "EXTERNAL" and not self._has_material(key):
+            return "PendingImport"
         return "Disabled" if key.disabled else "Enabled"
+
+    def _has_material(self, key: Key) -> bool:
+        is_expired = key.valid_to is not None and key.valid_to <= self.clock()
+        return key.material is not None and not is_expired
 
 
 class KmsInRegion:
@@ -183,6 +199,61 @@ class KmsInRegion:
         self._require(key, "EnableKeyRotation", "Enabled")
         key.rotation_days = RotationPeriodInDays
 
+    def get_parameters_for_import(
+        self, *, KeyId: str, WrappingAlgorithm: str, WrappingKeySpec: str
+    ) -> dict[str, Any]:
+        """Make a public key and an import token each time; those before stay good."""
+        assert WrappingAlgorithm.startswith("RSA")
+        assert WrappingKeySpec.startswith("RSA_")
+        key = self._external_key(KeyId, "GetParametersForImport")
+        self._kms.import_tokens += 1
+        public_key = f"public key {self._kms.import_tokens}"
+        valid_to = self._kms.clock() + _ONE_DAY
+        token = {"key": key.arn, "publicKey": public_key, "validTo": valid_to}
+        return {
+            "KeyId": key.arn,
+            "PublicKey": public_key.encode(),
+            "ImportToken": json.dumps(token).encode(),
+            "ParametersValidTo": datetime.fromtimestamp(valid_to, UTC),
+        }
+
+    def import_key_material(
+        self,
+        *,
+        KeyId: str,
+        ImportToken: bytes,
+        EncryptedKeyMaterial: bytes,
+        ExpirationModel: str,
+        ValidTo: datetime | None = None,
+    ) -> None:
+        """Take the key set's material, as often as it comes, and when it expires."""
+        operation = "ImportKeyMaterial"
+        key = self._external_key(KeyId, operation)
+        token, now = json.loads(ImportToken), self._kms.clock()
+        public_key, _, material = EncryptedKeyMaterial.partition(_WRAPPED)
+        expires_in = ValidTo.timestamp() - now if ValidTo else None
+        if token["key"] != key.arn:
+            raise refusal("InvalidImportTokenException", operation)
+        if token["validTo"] <= now:
+            raise refusal("ExpiredImportTokenException", operation)
+        if public_key.decode() != token["publicKey"]:
+            raise refusal("InvalidCiphertextException", operation)
+        if (ExpirationModel == "KEY_MATERIAL_EXPIRES") != (ValidTo is not None):
+            raise refusal("ValidationException", operation)
+        if expires_in is not None and not 0 < expires_in <= _ONE_YEAR:
+            raise refusal("ValidationException", operation)
+        if self._kms.materials.setdefault(key.key_id, material) != material:
+            raise refusal("IncorrectKeyMaterialException", operation)
+        key.material, key.disabled = material, False
+        key.valid_to = ValidTo.timestamp() if ValidTo else None
+
+    def _external_key(self, arn: str, operation: str) -> Key:
+        key = self._key(arn, operation)
+        if key.facts["origin"] != "EXTERNAL":
+            raise refusal("UnsupportedOperationException", operation)
+        self._require(key, operation, "PendingImport", "Enabled", "Disabled")
+        return key
+
     def _arn(self, key_id: str) -> str:
         return f"arn:aws:kms:{self._region}:{ACCOUNT}:key/{key_id}"
 
@@ -227,7 +298,14 @@ class KmsInRegion:
     def _metadata(self, key: Key) -> dict[str, Any]:
         same_set = [other for other in self._kms.keys.values() if other.key_id == key.key_id]
         listed = [{"Arn": other.arn, "Region": other.region} for other in same_set]
+        expiry: dict[str, Any] = {}
+        if self._kms._has_material(key):
+            expiry["ExpirationModel"] = "KEY_MATERIAL_DOES_NOT_EXPIRE"
+            if key.valid_to:
+                expiry["ExpirationModel"] = "KEY_MATERIAL_EXPIRES"
+                expiry["ValidTo"] = datetime.fromtimestamp(key.valid_to, UTC)
         return {
+            **expiry,
             "Arn": key.arn,
             "KeyId": key.key_id,
             "KeyState": self._kms.state_of(key),
@@ -242,6 +320,14 @@ class KmsInRegion:
                 "ReplicaKeys": listed[1:],
             },
         }
+
+
+_WRAPPED = b" wraps "
+
+
+def wrap(public_key: bytes, material: bytes) -> bytes:
+    """Wrap key material as whoever holds it does."""
+    return public_key + _WRAPPED + material
 
 
 def _tags(tags: Tags) -> dict[str, str]:

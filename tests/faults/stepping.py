@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from tests.faults.aws import Aws, Call, Network
+from tests.faults.aws import Aws, Call, Network, WaitingTask
 from tests.faults.faults import Fault, go_wrong
 from tests.faults.workflow import INVOCATION
 
@@ -82,6 +82,19 @@ class Stepper:
 
 class SteppedAws(Aws, Network):
     """An AWS whose callers halt before each call and each wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting: dict[str, Stepper] = {}
+
+    def wait_for_answer(self, task: WaitingTask) -> None:
+        self._waiting[task.token] = Stepper.current()
+        if task.output is None:
+            self.sleep(task.ends_at - self.time)
+
+    def wake(self, task: WaitingTask) -> None:
+        if task.token in self._waiting:
+            self._waiting[task.token].wakes_at = self.time
 
     def sleep(self, seconds: float) -> None:
         Stepper.current().halt(wakes_at=self.time + seconds)

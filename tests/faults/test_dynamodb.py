@@ -50,11 +50,26 @@ def _steps(aws: Aws) -> list[Callable[[Records], Any]]:
     def close(attempt: int, arn: str | None) -> Callable[[Records], Any]:
         return lambda records: records.close_attempt(REQUEST_ID, attempt, arn)
 
-    def claim(execution: str, dead: str | None = None) -> Callable[[Records], Any]:
-        return lambda records: records.claim(request, execution, dead)
+    def claim(
+        execution: str, dead: str | None = None, *, renewing: bool = False
+    ) -> Callable[[Records], Any]:
+        return lambda records: records.claim(
+            request, execution, dead_execution=dead, renewing=renewing
+        )
 
     def announce(execution: str, attempt: int, token: str) -> Callable[[Records], Any]:
         return lambda records: records.announce_attempt(REQUEST_ID, execution, attempt, token)
+
+    def ask(execution: str, token: str) -> Callable[[Records], Any]:
+        asked: dict[str, Any] = {
+            "key": {"keyId": "k"},
+            "materials": [{"region": "r"}],
+            "errors": [],
+        }
+        return lambda records: records.await_material(REQUEST_ID, execution, token, **asked)
+
+    def note(token: str) -> Callable[[Records], Any]:
+        return lambda records: records.note_answer(REQUEST_ID, token, "hash of the answer")
 
     def refuse(records: Records) -> None:
         records.note_refusal(REQUEST_ID, "e0", None, [])
@@ -83,11 +98,28 @@ def _steps(aws: Aws) -> list[Callable[[Records], Any]]:
         close(2, "arn:1"),
         close(2, "arn:2"),
         lambda records: records.mark_published(REQUEST_ID, "e3"),
+        ask("e2", "task-1"),
+        ask("e3", "task-2"),
+        ask("e3", "task-3"),
+        lambda records: records.mark_published(REQUEST_ID, "e3"),
+        claim("e5", "e3"),
+        ask("e5", "task-4"),
+        note("task-3"),
+        note("task-4"),
+        note("task-4"),
+        lambda records: records.get(REQUEST_ID),
+        claim("e3", "e5"),
         finish(Status.CREATED, "e3"),
         claim("e4"),
+        claim("e4", renewing=True),
         lambda records: records.mark_published(REQUEST_ID, "e3"),
         claim("e3"),
         claim("e4", "e3"),
+        ask("e3", "task-5"),
+        claim("e4", renewing=True),
+        ask("e4", "task-6"),
+        finish(Status.FAILED, "e4"),
+        note("task-6"),
         lambda records: records.get(REQUEST_ID),
     ]
 

@@ -1,7 +1,8 @@
 """Runs statemachine/provision_key.asl.json as Step Functions would, with the real handlers.
 
 It knows what the definition uses: JSONata, Task, Choice, Wait, Map, Pass, Succeed and Fail, with
-Retry and Catch. Waiting moves the clock. Map items run one after another, in order.
+Retry and Catch, and tasks that wait for an answer. Waiting moves the clock. Map items run one after
+another, in order.
 https://docs.aws.amazon.com/step-functions/latest/dg/concepts-amazon-states-language.html
 """
 
@@ -132,12 +133,7 @@ def load_definition() -> dict[str, Any]:
 
 def run(aws: Aws, execution: Execution, definition: dict[str, Any] | None = None) -> None:
     """Run an execution to its end, and set its status."""
-    context = {
-        "Execution": {
-            "Id": execution.arn,
-            "StartTime": datetime.fromtimestamp(execution.started_at, UTC).isoformat(),
-        }
-    }
+    context = {"Execution": {"Id": execution.arn, "StartTime": _instant(execution.started_at)}}
     machine = _Machine(aws, execution, context, {})
     try:
         machine.run(definition or load_definition(), _with_nulls(execution.document))
@@ -165,12 +161,15 @@ class _Machine:
         name: str | None = definition["StartAt"]
         while name:
             state = definition["States"][name]
+            entered = {"Name": name, "EnteredTime": _instant(self._aws.time)}
+            self._context = {**self._context, "State": entered}
             step = getattr(self, f"_{state['Type'].lower()}")
             name, data = step(state, data)
         return data
 
     def _task(self, state: dict[str, Any], data: Any) -> tuple[str | None, Any]:
-        return self._with_retries(state, data, self._invoke)
+        waits = state["Resource"].endswith(".waitForTaskToken")
+        return self._with_retries(state, data, self._invoke_and_wait if waits else self._invoke)
 
     def _map(self, state: dict[str, Any], data: Any) -> tuple[str | None, Any]:
         return self._with_retries(state, data, self._run_items)
@@ -206,6 +205,24 @@ class _Machine:
             raise
         self._stop_if_ended()
         return {"Payload": payload}
+
+    def _invoke_and_wait(self, state: dict[str, Any], data: Any) -> Any:
+        """Invoke the function with a token of this try; the result is what its holder gives."""
+        timeout = self._evaluate(state["TimeoutSeconds"], {"input": data})
+        task = self._aws.new_task(self._execution, timeout)
+        self._context = {**self._context, "Task": {"Token": task.token}}
+        try:
+            self._invoke(state, data)
+            self._aws.wait_for_answer(task)
+        except StateFailed:
+            if task.output is None:
+                raise
+        finally:
+            task.is_over = True
+        self._stop_if_ended()
+        if task.output is None:
+            raise StateFailed("States.Timeout", "")
+        return task.output
 
     def _stop_if_ended(self) -> None:
         if self._execution.status != "RUNNING":
@@ -362,6 +379,12 @@ def _settled(value: Any) -> Any:
     if isinstance(value, list):
         return [_settled(one) for one in value]
     return value
+
+
+def _instant(time: float) -> str:
+    """Write an instant as the context object does."""
+    text = datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
 
 
 def _plain(value: Any) -> None:
