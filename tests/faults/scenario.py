@@ -2,12 +2,14 @@
 
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from tests.faults import wiring, workflow
-from tests.faults.aws import Aws, Call, Execution
+from tests.faults.aws import Aws, Call, Execution, Holder
 from tests.faults.faults import FaultyNetwork, Schedule
-from tests.faults.kms import ACCOUNT
+from tests.faults.holder import MATERIAL, answer_promptly
+from tests.faults.kms import ACCOUNT, Key
 from tests.faults.workflow import functions
 
 REQUEST_ID = "CHG0031337"
@@ -48,6 +50,18 @@ REQUEST: dict[str, Any] = {
     ],
 }
 
+IMPORTED: dict[str, Any] = {
+    **REQUEST,
+    "origin": "EXTERNAL",
+    "keyMaterial": {"validTo": "2027-11-01T00:00:00Z", "deadlineInDays": 2},
+    "replicas": REQUEST["replicas"][:1],
+}
+"""A key set whose material comes from outside, and expires when the year is almost over."""
+
+RENEWED: dict[str, Any] = {**IMPORTED, "keyMaterial": {"validTo": "2028-09-01T00:00:00Z"}}
+"""The same key set; its material is to expire almost a year later."""
+RENEWAL = datetime.fromisoformat("2027-10-15T00:00:00Z").timestamp()
+
 # By Region: alias, description, the caller's tags, policy.
 _WANTED: dict[str, tuple[str, str, dict[str, str], dict[str, Any]]] = {
     region: ("alias/payments/cards", "Card data", {"team": "payments"}, _policy("CardService"))
@@ -86,8 +100,10 @@ class Scenario:
         aws: Aws | None = None,
         document: dict[str, Any] | None = None,
         definition: dict[str, Any] | None = None,
+        holder: Holder | None = None,
     ) -> None:
         self.aws = aws or Aws()
+        self.aws.holder = holder or self.aws.holder
         self.document = document or REQUEST
         self.definition = definition
         self.schedule = schedule
@@ -118,7 +134,23 @@ class Scenario:
                 self.deliver()
         self.aws.time += wiring.QUIET_SECONDS + 1
         self.sweep()
-        return Report(self.schedule, self.network.calls, problems(self.aws), self.aws)
+        found = problems(self.aws, self.document)
+        return Report(self.schedule, self.network.calls, found, self.aws)
+
+
+def imported(schedule: Schedule = (), **more: Any) -> Scenario:
+    """Give the scenario of imported key material, whose holder answers at once."""
+    return Scenario(schedule, **{"document": IMPORTED, "holder": answer_promptly, **more})
+
+
+def renewed(schedule: Schedule = (), *, on_failure: str = "RETAIN", **more: Any) -> Scenario:
+    """Give the scenario of a renewal: the key set is there, and nothing was told of it yet."""
+    asked = {"onFailure": on_failure}
+    created = imported(document={**IMPORTED, **asked})
+    assert created.play().problems == []
+    created.aws.events.clear()
+    created.aws.time = RENEWAL
+    return imported(schedule, aws=created.aws, document={**RENEWED, **asked}, **more)
 
 
 def is_created(aws: Aws) -> bool:
@@ -127,14 +159,14 @@ def is_created(aws: Aws) -> bool:
     return record.get("status") == {"S": "CREATED"} and "publishedAt" in record
 
 
-def problems(aws: Aws) -> list[str]:
+def problems(aws: Aws, document: dict[str, Any] = REQUEST) -> list[str]:
     """Say what is not as it has to be once everything has come to rest."""
     found = list(aws.violations)
     keys = aws.kms.primaries()
     # An effect shows itself within the quiet period here, so there is no reason for a second key.
     if len(keys) != 1:
         found.append(f"{len(keys)} keys were created")
-    return [*found, *problems_of_the_rest(aws), *surplus_problems(aws)]
+    return [*found, *problems_of_the_rest(aws, document), *surplus_problems(aws)]
 
 
 def surplus_problems(aws: Aws) -> list[str]:
@@ -159,7 +191,7 @@ def recorded_key(aws: Aws) -> str | None:
     return item.get("keyArn", {}).get("S")
 
 
-def problems_of_the_rest(aws: Aws) -> list[str]:
+def problems_of_the_rest(aws: Aws, document: dict[str, Any] = REQUEST) -> list[str]:
     """Say what is wrong with the record, with what was told, and with the key that is recorded."""
     found = []
     item = aws.dynamodb.tables["requests"].get(REQUEST_ID, {})
@@ -178,7 +210,13 @@ def problems_of_the_rest(aws: Aws) -> list[str]:
     facts = {d["key"]["primary"]["arn"] for d in created}
     if facts != {arn} or json.loads(item["key"]["S"])["primary"]["arn"] != arn:
         found.append(f"{facts} was told, {arn} is recorded")
-    return found + [p for region in _WANTED if (p := _problem_in(aws, region, arn))]
+    found += [
+        f"{key.arn} has other material than was given"
+        for key in aws.kms.keys.values()
+        if key.material not in (None, MATERIAL)
+    ]
+    regions = [document["primaryRegion"], *(replica["region"] for replica in document["replicas"])]
+    return found + [p for region in regions if (p := _problem_in(aws, region, arn, document))]
 
 
 def _is_taken_back(aws: Aws) -> bool:
@@ -192,7 +230,7 @@ def _is_taken_back(aws: Aws) -> bool:
     return not is_stopped and "FAILED" in statuses[statuses.index("CREATED") :]
 
 
-def _problem_in(aws: Aws, region: str, primary_arn: str) -> str | None:
+def _problem_in(aws: Aws, region: str, primary_arn: str, document: dict[str, Any]) -> str | None:
     """Compare one Region's key with what the request asks for."""
     key = aws.kms.keys.get(primary_arn.replace("us-east-1", region))
     if key is None:
@@ -205,5 +243,13 @@ def _problem_in(aws: Aws, region: str, primary_arn: str) -> str | None:
         and tags.items() <= key.tags.items()
         and (key.tags["mrk:request-id"], key.tags["mrk:stack"]) == (REQUEST_ID, "mrk")
         and json.loads(key.policy) == policy
+        and _has_its_material(key, document)
     )
     return None if is_as_asked else f"the key in {region} is not as asked: {key}"
+
+
+def _has_its_material(key: Key, document: dict[str, Any]) -> bool:
+    if document.get("origin") != "EXTERNAL":
+        return key.material is None
+    expiry = datetime.fromisoformat(document["keyMaterial"]["validTo"]).timestamp()
+    return key.material == MATERIAL and key.valid_to == expiry
