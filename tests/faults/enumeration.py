@@ -1,12 +1,12 @@
 """Plays every schedule of one fault and of two faults, in two processes."""
 
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
 from tests.faults import wiring
-from tests.faults.faults import Fault, distinct_kinds_at, kinds_at
+from tests.faults.faults import Fault, Schedule, distinct_kinds_at, kinds_at
 from tests.faults.scenario import Report, Scenario
 
 PROCESSES = 2
@@ -21,9 +21,9 @@ class Tally:
     failures: list[str]
 
 
-def singles() -> Iterator[tuple[int, Fault]]:
+def singles(make: Callable[[Schedule], Scenario] = Scenario) -> Iterator[tuple[int, Fault]]:
     """Give every fault at every call of a creation."""
-    for place, call in enumerate(Scenario().play().calls):
+    for place, call in enumerate(make(()).play().calls):
         for fault in kinds_at(call):
             yield place, fault
 

@@ -1,14 +1,19 @@
 """What is left where an assumption breaks, and where a failed request takes its keys back."""
 
+from collections.abc import Callable
 from typing import Any
+
+import pytest
 
 from tests.faults import wiring
 from tests.faults.aws import Aws
 from tests.faults.enumeration import singles
 from tests.faults.scenario import (
+    IMPORTED,
     REQUEST,
     Report,
     Scenario,
+    imported,
     is_created,
     problems_of_the_rest,
     surplus_problems,
@@ -35,11 +40,14 @@ def test_a_key_that_shows_itself_after_the_quiet_period_is_found_and_never_had_a
     assert "CreateKey" in with_two_keys
 
 
-def test_a_request_that_wants_roll_back_comes_back_whole_after_every_fault() -> None:
-    document: dict[str, Any] = {**REQUEST, "onFailure": "ROLL_BACK"}
+@pytest.mark.parametrize(("make", "asked"), [(Scenario, REQUEST), (imported, IMPORTED)])
+def test_a_request_that_wants_roll_back_comes_back_whole_after_every_fault(
+    make: Callable[..., Scenario], asked: dict[str, Any]
+) -> None:
+    document: dict[str, Any] = {**asked, "onFailure": "ROLL_BACK"}
     rolled_back = 0
-    for single in singles():
-        report: Report = Scenario((single,), document=document).play()
+    for single in singles(make):
+        report: Report = make((single,), document=document).play()
 
         assert report.problems == [], str(report)
         assert is_created(report.aws)

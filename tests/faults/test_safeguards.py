@@ -1,6 +1,6 @@
 """The suite can fail: each safeguard is turned off in turn, and a schedule shows that it is gone.
 
-A single fault is enough for each of them.
+A single fault is enough for each of them, and a question that nobody answers for the last one.
 """
 
 import copy
@@ -13,9 +13,10 @@ import pytest
 import create_primary_key.app as create_primary_key_app
 from provisioner import clients, kms, reconcile
 from provisioner.records import Record, Records
+from tests.faults.aws import nobody
 from tests.faults.enumeration import singles
 from tests.faults.faults import Fault
-from tests.faults.scenario import Report, Scenario
+from tests.faults.scenario import Report, Scenario, renewed
 from tests.faults.workflow import load_definition
 from tests.unit import test_definition
 
@@ -137,3 +138,17 @@ def test_the_check_of_the_definition_refuses_a_blind_retry(monkeypatch: pytest.M
 
     with pytest.raises(AssertionError):
         test_definition.test_create_key_is_never_retried_where_a_key_may_exist()
+
+
+def test_a_roll_back_of_what_was_finished_once_is_caught() -> None:
+    mutated = copy.deepcopy(load_definition())
+    [choice] = mutated["States"]["DoesRequestWantRollBack"]["Choices"]
+    choice["Condition"] = choice["Condition"].replace(" and $not($everCreated)", "")
+
+    deleted = []
+    for definition in (None, mutated):
+        scenario = renewed(on_failure="ROLL_BACK", holder=nobody, definition=definition)
+        scenario.deliver()
+        deleted.append("ScheduleKeyDeletion" in {c.operation for c in scenario.network.calls})
+
+    assert deleted == [False, True]

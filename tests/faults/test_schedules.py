@@ -1,5 +1,7 @@
 """Every single fault and every pair of faults, at every call of a creation with two replicas.
 
+With imported key material there are more calls, and every single fault at each of them is tried.
+
 A fault in a pair may hit any call that happens after the first one, in whatever execution, the
 second sending included. Faults between which the code cannot tell a difference are tried as pairs
 once; `faults.distinct_kinds_at` says which and why. Nothing is sampled.
@@ -7,10 +9,11 @@ once; `faults.distinct_kinds_at` says which and why. Nothing is sampled.
 
 import time
 from collections import defaultdict
+from functools import partial
 
 from tests.faults.enumeration import play_all, singles
 from tests.faults.faults import Fault, distinct_kinds_at
-from tests.faults.scenario import Report, Scenario
+from tests.faults.scenario import Report, Scenario, imported, renewed
 
 
 def test_one_key_set_is_left_after_every_fault_and_every_pair_of_faults() -> None:
@@ -23,6 +26,27 @@ def test_one_key_set_is_left_after_every_fault_and_every_pair_of_faults() -> Non
     assert tally.failures[:10] == []
     assert tally.singles > 200
     assert tally.pairs > 10_000
+
+
+def test_one_key_set_of_imported_material_is_left_after_every_fault() -> None:
+    operations = set()
+    for single in singles(imported):
+        report = imported((single,)).play()
+
+        assert report.problems == [], str(report)
+        operations.add(report.calls[single[0]].operation)
+
+    assert {"GetParametersForImport", "ImportKeyMaterial", "SendTaskSuccess"} < operations
+
+
+def test_a_renewal_makes_and_deletes_no_key_after_any_fault() -> None:
+    make = partial(renewed, on_failure="ROLL_BACK")
+    for single in singles(make):
+        report = make((single,)).play()
+
+        assert report.problems == [], str(report)
+        operations = {call.operation for call in report.calls}
+        assert operations.isdisjoint({"CreateKey", "ScheduleKeyDeletion"}), str(report)
 
 
 def test_merged_faults_make_no_difference() -> None:

@@ -19,7 +19,8 @@ from hypothesis.stateful import (
 
 from tests.faults import wiring, workflow
 from tests.faults.faults import Fault
-from tests.faults.scenario import REQUEST, REQUEST_ID, problems
+from tests.faults.holder import answer, asked_for, give
+from tests.faults.scenario import IMPORTED, REQUEST, REQUEST_ID, problems
 from tests.faults.stepping import SteppedAws, Stepper
 from tests.faults.workflow import functions
 
@@ -29,11 +30,15 @@ _FAULTS = sorted(set(Fault) - {Fault.REDELIVERED, Fault.STOPPED})
 _NEAR = 12
 # Chance alone would seldom come to these.
 _WRITES = ("CreateKey", "UpdateItem", "CreateAlias", "ReplicateKey", "PutEvents")
+_WRITES_OF_MATERIAL = ("UpdateItem", "PutEvents", "SendTaskSuccess", "ImportKeyMaterial")
+_QUESTION_SECONDS = 84_600
 _STEPPERS = st.integers(min_value=0, max_value=_MOST_AT_ONCE)
 
 
 class OneRequest(RuleBasedStateMachine):
     """What can happen to one request."""
+
+    document = REQUEST
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,19 +49,19 @@ class OneRequest(RuleBasedStateMachine):
 
     @initialize()
     def deliver_first(self) -> None:
-        self._start(REQUEST)
+        self._start(self.document)
 
     @rule()
     @precondition(lambda self: len(self.awake()) < _MOST_AT_ONCE)
     def deliver(self) -> None:
         """Deliver the event; a duplicate is the same."""
-        self._start(REQUEST)
+        self._start(self.document)
 
     @rule()
     @precondition(lambda self: self._is_claimed() and len(self.awake()) < _MOST_AT_ONCE)
     def deliver_other_content(self) -> None:
         """Deliver another request under the same ID."""
-        self._start({**REQUEST, "description": "Something else"})
+        self._start({**self.document, "description": "Something else"})
 
     @rule(which=_STEPPERS, calls=st.integers(min_value=1, max_value=12))
     @precondition(lambda self: self.awake())
@@ -77,14 +82,7 @@ class OneRequest(RuleBasedStateMachine):
     @precondition(lambda self: self.awake())
     def go_wrong_at(self, which: int, operation: str, fault: Fault) -> None:
         """Let one execution come to a write, if one is near, and let that meet a fault."""
-        stepper = self._choose(which)
-        for _ in range(_NEAR):
-            if stepper not in self.awake():
-                return
-            if stepper.call and stepper.call.operation == operation:
-                stepper.step(fault)
-                return
-            stepper.step()
+        self._step_to(self._choose(which), operation, fault)
 
     @rule(which=_STEPPERS)
     @precondition(lambda self: self.awake())
@@ -116,12 +114,12 @@ class OneRequest(RuleBasedStateMachine):
         """Let faults stop and all that runs end; send the request once more, and sweep."""
         try:
             self._come_to_rest()
-            self._start(REQUEST)
+            self._start(self.document)
             self._come_to_rest()
             self.aws.time += wiring.QUIET_SECONDS + 1
             self._add("sweep", self._sweep)
             self._come_to_rest()
-            assert problems(self.aws) == []
+            assert problems(self.aws, self.document) == []
         finally:
             for stepper in self.steppers:
                 stepper.abandon()
@@ -139,9 +137,24 @@ class OneRequest(RuleBasedStateMachine):
             for stepper in self.awake():
                 stepper.step()
             self.nothing_is_wrong_yet()
+            if not self.awake() and self.answer_at_rest():
+                continue
             waiting = [s.wakes_at for s in self.steppers if not s.is_done and s.wakes_at]
             if waiting and not self.awake():
                 self.aws.time = min(waiting)
+
+    def answer_at_rest(self) -> bool:
+        """Answer what is asked for when nothing else goes on; False where nothing is new."""
+        return False
+
+    def _step_to(self, stepper: Stepper, operation: str, fault: Fault) -> None:
+        for _ in range(_NEAR):
+            if stepper not in self.awake():
+                return
+            if stepper.call and stepper.call.operation == operation:
+                stepper.step(fault)
+                return
+            stepper.step()
 
     def _choose(self, which: int) -> Stepper:
         awake = self.awake()
@@ -164,8 +177,62 @@ class OneRequest(RuleBasedStateMachine):
         self.steppers.append(Stepper(name, work))
 
 
-TestOneRequest = OneRequest.TestCase
-TestOneRequest.settings = settings(
+class OneImportedRequest(OneRequest):
+    """What can happen to one request whose key material comes from outside."""
+
+    document = IMPORTED
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.questions: list[list[dict[str, str]]] = []
+
+    @rule(which=st.integers(min_value=0, max_value=2))
+    @precondition(lambda self: len(self.awake()) < _MOST_AT_ONCE and self.aws.asked)
+    def answer(self, which: int) -> None:
+        """Answer the question that is open, or an earlier one."""
+        self._look()
+        if self.questions:
+            self._answer(self.questions[-1 - which % len(self.questions)])
+
+    @rule(
+        which=_STEPPERS,
+        operation=st.sampled_from(_WRITES_OF_MATERIAL),
+        fault=st.sampled_from(_FAULTS),
+    )
+    @precondition(lambda self: self.awake())
+    def material_goes_wrong_at(self, which: int, operation: str, fault: Fault) -> None:
+        """Let one execution or one answer come to a write, and let that meet a fault."""
+        self._step_to(self._choose(which), operation, fault)
+
+    @rule()
+    @precondition(lambda self: self.aws.asked)
+    def let_a_question_pass(self) -> None:
+        self.aws.time += _QUESTION_SECONDS
+
+    def answer_at_rest(self) -> bool:
+        if not self._look():
+            return False
+        self._answer(self.questions[-1])
+        return True
+
+    def _look(self) -> bool:
+        """Look at the status; True where it asks for something that it did not ask for before."""
+        asked = asked_for(self.aws, REQUEST_ID)
+        is_new = bool(asked) and asked not in self.questions
+        if is_new:
+            self.questions.append(asked)
+        return is_new
+
+    def _answer(self, asked: list[dict[str, str]]) -> None:
+        document = answer(REQUEST_ID, asked)
+
+        def work() -> None:
+            give(self.aws, document)
+
+        self._add("answer", work)
+
+
+_SETTINGS = settings(
     max_examples=EXAMPLES,
     stateful_step_count=60,
     deadline=None,
@@ -174,3 +241,7 @@ TestOneRequest.settings = settings(
     phases=[Phase.generate, Phase.shrink],
     suppress_health_check=list(HealthCheck),
 )
+TestOneRequest = OneRequest.TestCase
+TestOneRequest.settings = _SETTINGS
+TestOneImportedRequest = OneImportedRequest.TestCase
+TestOneImportedRequest.settings = settings(_SETTINGS, max_examples=max(1, EXAMPLES // 3))
