@@ -458,3 +458,20 @@ def test_a_request_that_waits_is_left_to_its_execution() -> None:
     assert told(scenario.aws, "Finding") == []
     rejected = told(scenario.aws, "Request Rejected")
     assert [errors_of(event) for event in rejected] == [[("requestId", "REQUEST_CONFLICT")]] * 2
+
+
+def test_an_execution_that_lost_its_request_rolls_nothing_back() -> None:
+    def give_way(aws: Aws, task: WaitingTask) -> None:
+        stop(aws, task)
+        scenario.deliver()
+        task.execution.status = "RUNNING"  # as after a redrive
+
+    scenario = imported(document={**IMPORTED, "onFailure": "ROLL_BACK"})
+    aws = scenario.aws
+    aws.holder = script(give_way, stop)
+
+    scenario.deliver()
+
+    assert state_in(aws, PRIMARY) == "PendingImport"
+    assert len(aws.kms.aliases) == 1
+    assert told(aws, "Creation Failed") == []
