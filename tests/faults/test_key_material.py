@@ -8,6 +8,7 @@ import pytest
 
 from tests.faults.aws import Aws, Event, Holder, WaitingTask, nobody
 from tests.faults.holder import (
+    MATERIAL,
     OTHER_MATERIAL,
     answer,
     answer_promptly,
@@ -475,3 +476,22 @@ def test_an_execution_that_lost_its_request_rolls_nothing_back() -> None:
     assert state_in(aws, PRIMARY) == "PendingImport"
     assert len(aws.kms.aliases) == 1
     assert told(aws, "Creation Failed") == []
+
+
+def test_whoever_answers_wrongly_again_and_again_is_told_that_it_failed() -> None:
+    def answer_wrongly(aws: Aws, _task: WaitingTask) -> None:
+        aws.sleep(1)
+        material = MATERIAL if len(questions(aws)) == 1 else OTHER_MATERIAL
+        give(aws, answer(REQUEST_ID, asked_for(aws, REQUEST_ID), material))
+
+    scenario = imported(holder=answer_wrongly)
+    aws = scenario.aws
+
+    scenario.deliver()
+
+    assert 10 < len(questions(aws)) <= 50
+    [failed] = told(aws, "Creation Failed")
+    assert errors_of(failed) == [("replicas[0].region", "KEY_MATERIAL_NOT_PROVIDED")]
+
+    aws.holder = answer_promptly
+    assert scenario.play().problems == []
