@@ -289,7 +289,8 @@ class Records:
         """Record the outcome of an execution; False where another one holds the request.
 
         An execution that failed before it could claim a request records its outcome as well, where
-        no other one holds it.
+        no other one holds it. CREATED is the holder's alone: another one that failed meanwhile may
+        have rolled the key set back.
         """
         update = (
             "SET #status = :status, #key = :key, errors = :errors, contentHash = :hash, "
@@ -297,6 +298,7 @@ class Records:
             "attempt = if_not_exists(attempt, :zero), "
             "claimedAt = if_not_exists(claimedAt, :now), unfinished = :unfinished"
         )
+        condition = "executionArn = :me"
         if status == Status.CREATED:
             update += ", createdAt = if_not_exists(createdAt, :now)"
         update += " REMOVE publishedAt, materials, taskToken"
@@ -311,13 +313,13 @@ class Records:
             ":zero": 0,
             ":now": now().isoformat(),
             ":unfinished": _UNFINISHED,
-            ":rejected": Status.REJECTED,
-            ":failed": Status.FAILED,
         }
-        condition = (
-            "attribute_not_exists(requestId) OR executionArn = :me OR #status = :rejected "
-            "OR (#status = :failed AND contentHash = :hash)"
-        )
+        if status != Status.CREATED:
+            condition += (
+                " OR attribute_not_exists(requestId) OR #status = :rejected "
+                "OR (#status = :failed AND contentHash = :hash)"
+            )
+            values |= {":rejected": Status.REJECTED, ":failed": Status.FAILED}
         return self._update_if(request["requestId"], condition, update, values)
 
     def mark_published(self, request_id: str, execution_arn: str) -> None:

@@ -8,6 +8,7 @@ import pytest
 from tests.faults import wiring
 from tests.faults.aws import Aws
 from tests.faults.enumeration import singles
+from tests.faults.faults import Fault
 from tests.faults.scenario import (
     IMPORTED,
     REQUEST,
@@ -38,6 +39,18 @@ def test_a_key_that_shows_itself_after_the_quiet_period_is_found_and_never_had_a
 
     # The assumption matters: without it, attempts whose answer got lost leave a key behind.
     assert "CreateKey" in with_two_keys
+
+
+def test_a_key_set_that_was_rolled_back_is_never_told_to_be_created() -> None:
+    document: dict[str, Any] = {**REQUEST, "onFailure": "ROLL_BACK"}
+    calls = Scenario(document=document).play().calls
+    publishing = next(place for place, call in enumerate(calls) if call.operation == "PutItem")
+    # The execution that takes over fails; then the function that still runs tells its outcome.
+    first = (publishing, Fault.STOPPED)
+    for place in range(publishing + 1, len(Scenario((first,), document=document).play().calls)):
+        report = Scenario((first, (place, Fault.REFUSED)), document=document).play()
+
+        assert report.problems == [], str(report)
 
 
 @pytest.mark.parametrize(("make", "asked"), [(Scenario, REQUEST), (imported, IMPORTED)])

@@ -119,6 +119,7 @@ def _steps(aws: Aws) -> list[Callable[[Records], Any]]:
         claim("e4", renewing=True),
         ask("e4", "task-6"),
         finish(Status.FAILED, "e4"),
+        finish(Status.CREATED, "e3"),
         note("task-6"),
         lambda records: records.get(REQUEST_ID),
     ]
