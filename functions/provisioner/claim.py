@@ -83,7 +83,7 @@ def _left_to(record: Record, request: KeySetRequest) -> Claim:
     if _has_other_terms(record, request):
         raise RequestConflict(
             f"{record.execution_arn} works on {record.request_id} with another expiry of the key "
-            "material."
+            "material; let it finish first."
         )
     return Claim(Decision.ANOTHER_RUN_IS_ACTIVE, record)
 
