@@ -298,7 +298,7 @@ class Records:
             "attempt = if_not_exists(attempt, :zero), "
             "claimedAt = if_not_exists(claimedAt, :now), unfinished = :unfinished"
         )
-        condition = "executionArn = :me"
+        condition = "attribute_not_exists(requestId) OR executionArn = :me"
         if status == Status.CREATED:
             update += ", createdAt = if_not_exists(createdAt, :now)"
         update += " REMOVE publishedAt, materials, taskToken"
@@ -315,10 +315,7 @@ class Records:
             ":unfinished": _UNFINISHED,
         }
         if status != Status.CREATED:
-            condition += (
-                " OR attribute_not_exists(requestId) OR #status = :rejected "
-                "OR (#status = :failed AND contentHash = :hash)"
-            )
+            condition += " OR #status = :rejected OR (#status = :failed AND contentHash = :hash)"
             values |= {":rejected": Status.REJECTED, ":failed": Status.FAILED}
         return self._update_if(request["requestId"], condition, update, values)
 
