@@ -83,7 +83,8 @@ def _with_key_of_its_request(event: Path, stack: Stack) -> str:
         raise LocalStackError(f"EVENT={event} is not a readable JSON file: {error}.") from error
     if _SAMPLE_KEY_ID not in text:
         return text
-    request_id = document.get("requestId") or document["request"]["requestId"]
+    holders = (document, document.get("request", {}), document.get("question", {}))
+    request_id = next(holder["requestId"] for holder in holders if "requestId" in holder)
     answer = stack.api("GET", f"/keys/{request_id}").json()
     if not answer.get("key"):
         raise LocalStackError(
