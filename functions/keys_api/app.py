@@ -34,7 +34,7 @@ from provisioner.material_answer import take_answer
 from provisioner.outcome import publish_refusal
 from provisioner.plan import KeySetRequest, plan_key, regions
 from provisioner.records import Records, Status
-from provisioner.request import parse_request
+from provisioner.request import RequestFields, parse_request
 from provisioner.settings import settings
 from provisioner.telemetry import logger
 
@@ -100,6 +100,12 @@ def post_material(request_id: str) -> Response[str]:
         raise RequestRejected([new_problem("requestId", "REQUEST_ID_DIFFERS", text)])
     record = take_answer(document, records=_records, step_functions=client("stepfunctions"))
     return _answer(202, _under_way(request_id, record.execution_arn))
+
+
+@app.get("/schema")
+def get_schema() -> Response[str]:
+    """Give the JSON schema of a request; the rules across fields are the code's alone."""
+    return _answer(200, RequestFields.model_json_schema())
 
 
 @app.exception_handler(RequestRejected)

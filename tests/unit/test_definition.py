@@ -220,7 +220,8 @@ def test_every_substitution_is_defined_and_used() -> None:
 
 
 def test_the_definition_may_invoke_the_functions_that_it_uses_and_no_others() -> None:
-    statement = TEMPLATE["Resources"]["ProvisionKey"]["Properties"]["Policies"][0]["Statement"][0]
+    (policy,) = TEMPLATE["Resources"]["ProvisionKeyRole"]["Properties"]["Policies"]
+    statement = policy["PolicyDocument"]["Statement"][0]
 
     used = {f"{function_of(task)}.Arn" for task in TASKS.values()}
     assert {arn["Fn::GetAtt"] for arn in statement["Resource"]} == used

@@ -56,6 +56,14 @@ def started() -> list[dict[str, Any]]:
     return list(found["executions"])
 
 
+def test_the_schema_is_the_models_own(call: Any) -> None:
+    status, body = call({**sample_event("api-get-keys"), "path": "/schema"})
+
+    assert status == 200
+    assert body["required"] == ["requestId", "alias"]
+    assert body["properties"].keys() == request_of(**LEAST).keys()
+
+
 def test_a_request_is_accepted_and_its_execution_started(call: Any) -> None:
     status, body = call(sample_event("api-post-keys"))
 

@@ -1,0 +1,114 @@
+"""Sends what could not be delivered on its way again, once its cause is mended.
+
+A message is deleted only after it was taken, so that none is lost; one that was taken twice does no
+harm, since a request's ID is its identity and an answer counts once.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from provisioner import executions
+from provisioner.errors import DependencyUnavailable
+from provisioner.telemetry import logger
+
+_HIDDEN_SECONDS = 60
+"""How long a message that is not taken stays out of sight, so that one redrive meets it once."""
+
+
+@dataclass
+class Redriven:
+    """How many messages of a queue were taken, and the IDs of those that stay in it."""
+
+    taken: int
+    left: list[str]
+
+
+def redrive(sqs: Any, queue_url: str, deliver: Callable[[str, Any], None]) -> Redriven:
+    """Deliver every message of a queue again.
+
+    Parameters
+    ----------
+    deliver
+        Takes a message's ID and its document.
+
+    Raises
+    ------
+    DependencyUnavailable
+        SQS failed. What was taken is gone from the queue or is harmless to take again.
+    """
+    redriven = Redriven(0, [])
+    while messages := _receive(sqs, queue_url):
+        for message in messages:
+            message_id = message["MessageId"]
+            try:
+                deliver(message_id, _document(message["Body"]))
+            except (DependencyUnavailable, ValueError):
+                logger.exception("dead letter stays", message_id=message_id)
+                redriven.left.append(message_id)
+                continue
+            _delete(sqs, queue_url, message["ReceiptHandle"])
+            redriven.taken += 1
+    return redriven
+
+
+def deliver_request(
+    step_functions: Any, state_machine_arn: str, message_id: str, document: Any
+) -> None:
+    """Start the workflow; once for each message, however often it is delivered.
+
+    Raises
+    ------
+    DependencyUnavailable
+        Step Functions did not take it.
+    """
+    machine = state_machine_arn.replace(":stateMachine:", ":execution:")
+    arn = f"{machine}:redriven-{message_id}"
+    executions.start(step_functions, state_machine_arn, arn, document)
+
+
+def deliver_answer(functions: Any, function_name: str, document: Any) -> None:
+    """Hand an answer with key material to the function that takes those.
+
+    Raises
+    ------
+    DependencyUnavailable
+        Lambda refused the call, or the function failed.
+    """
+    try:
+        answer = functions.invoke(FunctionName=function_name, Payload=json.dumps(document))
+    except (BotoCoreError, ClientError) as error:
+        raise DependencyUnavailable(f"Lambda did not run {function_name}: {error}.") from error
+    if "FunctionError" in answer:
+        raise DependencyUnavailable(f"{function_name} failed; its log says why.")
+
+
+def _document(body: str) -> Any:
+    """Read what the target was to get: an event's detail, or the message as it is."""
+    message = json.loads(body)
+    is_event = isinstance(message, dict) and {"detail-type", "detail"} <= message.keys()
+    return message["detail"] if is_event else message
+
+
+def _receive(sqs: Any, queue_url: str) -> list[dict[str, Any]]:
+    try:
+        answer = sqs.receive_message(
+            QueueUrl=queue_url,
+            MaxNumberOfMessages=10,
+            VisibilityTimeout=_HIDDEN_SECONDS,
+            WaitTimeSeconds=1,
+        )
+    except (BotoCoreError, ClientError) as error:
+        raise DependencyUnavailable(f"SQS did not do ReceiveMessage: {error}.") from error
+    messages: list[dict[str, Any]] = answer.get("Messages", [])
+    return messages
+
+
+def _delete(sqs: Any, queue_url: str, receipt: str) -> None:
+    try:
+        sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=receipt)
+    except (BotoCoreError, ClientError) as error:
+        raise DependencyUnavailable(f"SQS did not do DeleteMessage: {error}.") from error

@@ -1,0 +1,97 @@
+"""What the template promises and no run of the local stack can show."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.unit.template import load_template
+
+RESOURCES: dict[str, dict[str, Any]] = load_template()["Resources"]
+ROLES = {name: r["Properties"] for name, r in RESOURCES.items() if r["Type"] == "AWS::IAM::Role"}
+
+
+def of_type(kind: str) -> dict[str, dict[str, Any]]:
+    return {name: r["Properties"] for name, r in RESOURCES.items() if r["Type"] == kind}
+
+
+@pytest.mark.parametrize("name", sorted(ROLES))
+def test_a_service_assumes_a_role_for_this_account_only(name: str) -> None:
+    (statement,) = ROLES[name]["AssumeRolePolicyDocument"]["Statement"]
+
+    assert statement["Condition"]["StringEquals"]["aws:SourceAccount"] == {"Ref": "AWS::AccountId"}
+
+
+def test_only_our_functions_may_put_events_under_our_name() -> None:
+    (statement,) = RESOURCES["EventBus"]["Properties"]["Policy"]["Statement"]
+
+    assert (statement["Effect"], statement["Principal"]) == ("Deny", "*")
+    assert statement["Action"] == "events:PutEvents"
+    assert statement["Condition"]["StringEquals"] == {"events:source": "mrk.provisioner"}
+    (pattern,) = statement["Condition"]["ArnNotLike"]["aws:PrincipalArn"].values()
+    assert pattern.endswith(":role/${AWS::StackName}-*FunctionRole-*")
+
+
+def test_every_asynchronous_hop_has_a_dead_letter_queue() -> None:
+    functions = of_type("AWS::Serverless::Function")
+    hops = [
+        target for rule in of_type("AWS::Events::Rule").values() for target in rule["Targets"]
+    ] + [
+        event["Properties"]
+        for function in functions.values()
+        for event in function.get("Events", {}).values()
+        if event["Type"] in ("EventBridgeRule", "Schedule")
+    ]
+    invoked = [
+        function
+        for function in functions.values()
+        if any(
+            e["Type"] in ("EventBridgeRule", "Schedule")
+            for e in function.get("Events", {}).values()
+        )
+    ]
+
+    assert len(hops) == 3
+    assert all("DeadLetterConfig" in hop for hop in hops)
+    assert len(invoked) == 2
+    assert all("DeadLetterQueue" in function for function in invoked)
+
+
+def test_rules_of_this_account_alone_fill_the_queues() -> None:
+    (policy,) = of_type("AWS::SQS::QueuePolicy").values()
+    (statement,) = policy["PolicyDocument"]["Statement"]
+
+    assert {queue["Ref"] for queue in policy["Queues"]} == of_type("AWS::SQS::Queue").keys()
+    assert {arn["Fn::GetAtt"] for arn in statement["Resource"]} == {
+        f"{queue}.Arn" for queue in of_type("AWS::SQS::Queue")
+    }
+    assert statement["Condition"].keys() == {"StringEquals", "ArnLike"}
+
+
+def test_what_is_kept_is_encrypted_and_the_record_is_not_deleted_by_accident() -> None:
+    for table in of_type("AWS::DynamoDB::Table").values():
+        assert table["SSESpecification"]["SSEEnabled"] is True
+        assert table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
+    for queue in of_type("AWS::SQS::Queue").values():
+        assert queue["SqsManagedSseEnabled"] is True
+    for group in of_type("AWS::Logs::LogGroup").values():
+        assert group["RetentionInDays"] == {"Ref": "LogRetentionInDays"}
+    assert RESOURCES["RequestsTable"]["DeletionPolicy"] == "Retain"
+    assert RESOURCES["RequestsTable"]["Properties"]["DeletionProtectionEnabled"] is True
+
+
+@pytest.mark.parametrize("kind", ["BAD_REQUEST_BODY", "DEFAULT_4XX", "DEFAULT_5XX"])
+def test_the_gateway_refuses_in_the_shape_of_the_code(kind: str) -> None:
+    response = RESOURCES["KeysApi"]["Properties"]["GatewayResponses"][kind]
+    template = response["ResponseTemplates"]["application/json"]
+
+    answer = json.loads(template.replace("$context.error.messageString", '"Forbidden"'))
+
+    (error,) = answer["errors"]
+    assert error.keys() == {"path", "code", "message"}
+
+
+def test_the_workflow_logs_no_data() -> None:
+    logging = RESOURCES["ProvisionKey"]["Properties"]["Logging"]
+
+    assert (logging["Level"], logging["IncludeExecutionData"]) == ("ALL", False)
