@@ -14,7 +14,7 @@ from provisioner.findings import Finding, Kind
 from provisioner.records import Records
 from provisioner.sweep import Sweeper
 from publish_outcome import app as publish_outcome
-from tests.unit.emitted_metrics import Metric, metrics_in
+from tests.emitted_metrics import Metric, metrics_in
 from tests.unit.samples import SETTINGS, key_arn, sample_event
 from tests.unit.template import load_template
 
