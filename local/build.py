@@ -10,6 +10,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from local.errors import LocalStackError
 from local.settings import ROOT, STATE
@@ -24,6 +27,8 @@ _FINGERPRINT = _BUILD / "fingerprint"
 # so the built copy runs on AWS's own runtime client.
 _RUNTIME = "Runtime: python3.13"
 _EMULATED_RUNTIME = "Runtime: provided.al2023"
+# The emulator keeps no saved queries of CloudWatch Logs; nothing of the stack refers to them.
+_NOT_EMULATED = {"AWS::Logs::QueryDefinition"}
 _BOOTSTRAP = """\
 #!/bin/sh
 cd "$(dirname "$0")"
@@ -99,11 +104,35 @@ def _build() -> None:
             f"The built template has no '{_RUNTIME}'. If the functions' runtime was changed, "
             "change it in local/build.py, .python-version and pyproject.toml too."
         )
-    _BUILT_TEMPLATE.write_text(template.replace(_RUNTIME, _EMULATED_RUNTIME))
+    emulated = _as_emulated(yaml.safe_load(template.replace(_RUNTIME, _EMULATED_RUNTIME)))
+    _BUILT_TEMPLATE.write_text(yaml.safe_dump(emulated, sort_keys=False))
     for functions in (path for path in _BUILD.iterdir() if path.is_dir()):
         bootstrap = functions / "bootstrap"
         bootstrap.write_text(_BOOTSTRAP.format(python=shlex.quote(sys.executable)))
         bootstrap.chmod(0o755)
+
+
+def _as_emulated(template: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what the emulator's CloudFormation refuses, and nothing else.
+
+    It refuses alarms on a sum of metrics. The first metric stands for the sum, since the dashboard
+    refers to every alarm.
+    """
+    resources = {
+        name: resource
+        for name, resource in template["Resources"].items()
+        if resource["Type"] not in _NOT_EMULATED
+    }
+    for resource in resources.values():
+        if resource["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in resource["Properties"]:
+            metrics = resource["Properties"].pop("Metrics")
+            first = next(query["MetricStat"] for query in metrics if "MetricStat" in query)
+            resource["Properties"] |= {
+                **first["Metric"],
+                "Period": first["Period"],
+                "Statistic": first["Stat"],
+            }
+    return {**template, "Resources": resources}
 
 
 def _fingerprint() -> str:

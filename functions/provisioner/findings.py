@@ -1,6 +1,6 @@
 """Things that are not as they should be: what they are, and how they are told.
 
-A finding is an event of its own on the stack's bus, and a metric.
+A finding is an event of its own on the stack's bus, and a metric with its kind as a dimension.
 """
 
 from dataclasses import dataclass
@@ -63,8 +63,9 @@ def tell(finding: Finding, *, events: Any, bus: str) -> None:
         "action": finding.action,
     }
     event_bus.put_event(events, bus, DETAIL_TYPE, detail)
+    metrics.add_dimension("kind", finding.kind)
     metrics.add_metric("Findings", MetricUnit.Count, 1)
-    metrics.flush_metrics()
+    metrics.flush_metrics()  # Clears the dimension too, which no other metric has.
     logger.warning(finding.message, finding=finding.kind, action=finding.action)
 
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -51,8 +52,19 @@ def test_a_finding_is_an_event_and_counted(capsys: pytest.CaptureFixture[str]) -
             },
         )
     ]
-    (line,) = capsys.readouterr().out.splitlines()
-    assert json.loads(line)["Findings"] == [1.0]
+    (line,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert line["Findings"] == [1.0]
+    (group,) = line["_aws"]["CloudWatchMetrics"]
+    assert [set(dimensions) for dimensions in group["Dimensions"]] == [{"service", "kind"}]
+    assert (line["service"], line["kind"]) == ("mrk-provisioner", "KEY_NOT_ENABLED")
+
+
+def test_findings_of_two_kinds_are_counted_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    tell(FINDING, events=client("events"), bus="keys")
+    tell(replace(FINDING, kind=Kind.SURPLUS_KEY), events=client("events"), bus="keys")
+
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["kind"] for line in lines] == ["KEY_NOT_ENABLED", "SURPLUS_KEY"]
 
 
 def test_a_finding_that_the_bus_refuses_is_not_counted(capsys: pytest.CaptureFixture[str]) -> None:
