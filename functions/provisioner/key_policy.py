@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from provisioner import wildcards
 from provisioner.errors import Problem, new_problem
 from provisioner.key_specs import KeyUsage, Origin
 
@@ -377,9 +378,17 @@ def _covers(statement: Policy, element: str, names: list[str]) -> bool:
     """Whether a statement's Action or Resource, or what its opposite leaves, holds every name."""
 
     def listed(name: str, patterns: list[str]) -> bool:
-        texts = (re.escape(text).replace(r"\*", ".*").replace(r"\?", ".") for text in patterns)
-        return any(re.fullmatch(text, name, re.IGNORECASE | re.ASCII) for text in texts)
+        return any(wildcards.matches(name, pattern) for pattern in patterns)
 
-    if (opposite := f"Not{element}") in statement:
-        return not any(listed(name, _texts(statement, opposite)) for name in names)
-    return all(listed(name, _texts(statement, element)) for name in names)
+    opposite = f"Not{element}"
+    given = _texts(statement, opposite, element)
+    if element == "Action":  # Of all that a statement holds, only actions have no case.
+        names, given = [*map(_lower, names)], [*map(_lower, given)]
+    if opposite in statement:
+        return not any(listed(name, given) for name in names)
+    return all(listed(name, given) for name in names)
+
+
+def _lower(text: str) -> str:
+    """Lower A to Z alone: a Kelvin sign is no K."""
+    return re.sub("[A-Z]+", lambda letters: letters[0].lower(), text)

@@ -1,4 +1,5 @@
 import json
+import time
 from typing import Any
 
 import pytest
@@ -221,6 +222,35 @@ def test_not_action_counts_as_everything_else() -> None:
 
     assert codes_of(granting("kms:Decrypt")) == set()
     assert codes_of(granting("kms:Put*")) == {("p", "POLICY_LOCKS_OUT")}
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [
+        {"Resource": "arn:AWS:kms:*"},
+        {"Action": "\N{KELVIN SIGN}ms:PutKeyPolicy"},
+        {"Action": "kms:PutKeyPolic[y]"},
+    ],
+)
+def test_what_kms_does_not_read_as_the_account_locks_out(elements: dict[str, Any]) -> None:
+    policy = {"Statement": [{**ACCOUNT_STATEMENT, **elements}]}
+
+    assert codes_of(policy) & {
+        ("p", "POLICY_LOCKS_OUT"),
+        ("p.Statement[0].Action", "POLICY_ACTION_NOT_KMS"),
+    }
+
+
+@pytest.mark.parametrize("element", ["Action", "NotAction", "Resource", "NotResource"])
+def test_no_pattern_takes_long_to_be_read(element: str) -> None:
+    policy = {"Statement": [ACCOUNT_STATEMENT, {**ACCOUNT_STATEMENT, "Effect": "Deny"}]}
+    del policy["Statement"][1][element.removeprefix("Not")]
+    policy["Statement"][1][element] = ["kms:" + "*" * 100 + "x", "arn:" + "*0" * 100]
+    started = time.process_time()
+
+    codes_of(policy)
+
+    assert time.process_time() - started < 1
 
 
 def test_not_resource_stands_for_a_resource() -> None:
