@@ -164,16 +164,14 @@ def check_policy(policy: Policy, path: str, *, partition: str, account_id: str) 
             )
         ]
     problems = list(_outer_problems(policy, path))
-    listed = policy.get("Statement")
-    statements = [listed] if isinstance(listed, dict) else listed
-    if not isinstance(statements, list) or not statements:
+    statements = _statements(policy, path)
+    if not statements:
         where = f"{path}.Statement"
         text = "A key policy has a Statement: one object, or a list of at least one."
         return [*problems, new_problem(where, "POLICY_MALFORMED", text)]
-    for index, statement in enumerate(statements):
-        where = f"{path}.Statement" + (f"[{index}]" if statements is listed else "")
+    for where, statement in statements.items():
         problems += _statement_problems(statement, where, partition)
-    if not problems and _locks_out(statements, partition, account_id):
+    if not problems and _locks_out([*statements.values()], partition, account_id):
         text = (
             f"No statement lets account {account_id} change this policy later (kms:PutKeyPolicy "
             "without a condition), so KMS would refuse it or the key could never be managed. Add "
@@ -181,6 +179,42 @@ def check_policy(policy: Policy, path: str, *, partition: str, account_id: str) 
         )
         problems.append(new_problem(path, "POLICY_LOCKS_OUT", text))
     return problems
+
+
+def principals_let_in(policy: Policy, path: str) -> Iterator[tuple[str, str]]:
+    """List the AWS principals that a given key policy lets in, each with its path.
+
+    A Deny lets nobody in, so it may name whom it likes. What is malformed is passed over:
+    `check_policy` tells of it.
+
+    Parameters
+    ----------
+    path
+        Where the policy stands in the request, such as `replicas[0].policy.document`.
+    """
+    for where, statement in _statements(policy, path).items():
+        if not isinstance(statement, dict) or statement.get("Effect") == "Deny":
+            continue
+        principal = statement.get("Principal")
+        if principal == "*":
+            yield f"{where}.Principal", "*"
+        named = principal.get("AWS") if isinstance(principal, dict) else None
+        for place, name in _items(named, f"{where}.Principal.AWS").items():
+            if isinstance(name, str):
+                yield place, name
+
+
+def _statements(policy: Policy, path: str) -> dict[str, Any]:
+    """Map the path of each statement to the statement; nothing where there are none."""
+    listed = policy.get("Statement")
+    return _items(listed, f"{path}.Statement") if isinstance(listed, dict | list) else {}
+
+
+def _items(given: object, path: str) -> dict[str, Any]:
+    """Map paths to the items of a list; what is not in a list is one item by itself."""
+    if not isinstance(given, list):
+        return {path: given}
+    return {f"{path}[{index}]": item for index, item in enumerate(given)}
 
 
 def _account_statement(partition: str, account_id: str) -> dict[str, Any]:
