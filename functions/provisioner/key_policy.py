@@ -46,6 +46,13 @@ _POSITIVE_OPERATOR = re.compile(
     r"(ForAnyValue:)?(String(Equals|EqualsIgnoreCase|Like)|Arn(Equals|Like)|IpAddress)\Z",
     re.I | re.A,
 )
+_OPERATOR = re.compile(
+    r"Null|((ForAnyValue|ForAllValues):)?(String(Not)?(Equals(IgnoreCase)?|Like)"
+    r"|(Numeric|Date)((Not)?Equals|(Less|Greater)Than(Equals)?)|Bool|BinaryEquals"
+    r"|(Not)?IpAddress|Arn(Not)?(Equals|Like))(IfExists)?",
+    re.I | re.A,
+)
+"""https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html"""
 # Keys whose value only the caller's own account, organisation, network or the calling service sets.
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/access-analyzer-resources.html
 _IDENTIFYING_KEYS = {
@@ -163,7 +170,7 @@ def check_policy(policy: Policy, path: str, *, partition: str, account_id: str) 
                 f"The key policy is {size} bytes long; KMS takes at most {MAX_POLICY_BYTES}.",
             )
         ]
-    problems = list(_outer_problems(policy, path))
+    problems = [*_character_problems(policy, path), *_outer_problems(policy, path)]
     statements = _statements(policy, path)
     if not statements:
         where = f"{path}.Statement"
@@ -237,6 +244,16 @@ def _allow(sid: str, principals: list[str], actions: list[str]) -> dict[str, Any
     }
 
 
+def _character_problems(policy: Policy, path: str) -> Iterator[Problem]:
+    """Find a character that no key policy can hold; JSON writes control characters without one.
+
+    https://docs.aws.amazon.com/kms/latest/APIReference/API_PutKeyPolicy.html
+    """
+    if stranger := re.search(r"[^\x20-\xff]", policy_text(policy)):
+        text = f"KMS takes no character beyond U+00FF in a key policy; U+{ord(stranger[0]):04X} is."
+        yield new_problem(path, "POLICY_CHARACTERS", text)
+
+
 def _outer_problems(policy: Policy, path: str) -> Iterator[Problem]:
     if policy.get("Version", _VERSIONS[0]) not in _VERSIONS:
         text = f"The policy's Version is one of {', '.join(_VERSIONS)}."
@@ -264,12 +281,27 @@ def _statement_problems(statement: object, path: str, partition: str) -> Iterato
     if not _texts(statement, "Resource", "NotResource"):
         text = "A statement without Resource has no effect: KMS ignores it silently. Use '*'."
         yield new_problem(path, "POLICY_STATEMENT_WITHOUT_RESOURCE", text)
-    condition = statement.get("Condition", {})
-    if not isinstance(condition, dict) or not all(isinstance(v, dict) for v in condition.values()):
-        text = "Condition maps operators to objects of condition keys."
+    if not _is_condition(statement.get("Condition", {})):
+        text = (
+            "Condition maps IAM's operators, such as StringEquals, to objects of condition keys, "
+            "and each key to a value or a list of values."
+        )
         yield new_problem(f"{path}.Condition", "POLICY_MALFORMED", text)
         return
     yield from _principal_problems(statement, path, partition)
+
+
+def _is_condition(condition: object) -> bool:
+    return isinstance(condition, dict) and all(
+        _OPERATOR.fullmatch(operator)
+        and isinstance(keys, dict)
+        and all(isinstance(v, str | int | float) for given in keys.values() for v in _listed(given))
+        for operator, keys in condition.items()
+    )
+
+
+def _listed(given: Any) -> list[Any]:
+    return given if isinstance(given, list) else [given]
 
 
 def _contradictions(statement: Policy, path: str) -> Iterator[Problem]:
@@ -352,8 +384,7 @@ def _is_principal_map(principal: object) -> bool:
 
 def _texts(holder: dict[str, Any], *names: str) -> list[str]:
     """Give the one text or the texts under the first of the names that is there, else nothing."""
-    value = next((holder[name] for name in names if name in holder), None)
-    listed: list[Any] = value if isinstance(value, list) else [value]
+    listed = _listed(next((holder[name] for name in names if name in holder), None))
     return listed if all(isinstance(item, str) and item for item in listed) else []
 
 
