@@ -211,12 +211,12 @@ class _Draft:
     ) -> None:
         self.document = document
         self.settings = settings
-        self._wrong = wrong
+        self._wrong = {place[:steps] for place in wrong for steps in range(len(place) + 1)}
 
     def sound(self, path: str) -> bool:
         """Whether no problem was found at or below this path."""
         place = tuple(int(s) if s.isdigit() else s for s in re.findall(r"\w+", path))
-        return not any(wrong[: len(place)] == place for wrong in self._wrong)
+        return place not in self._wrong
 
     def get(self, name: str, default: Any = None) -> Any:
         """Give a field's value, its default where it is absent, or None where it is wrong."""
