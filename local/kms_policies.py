@@ -14,7 +14,7 @@ from ministack.core.responses import get_account_id, get_region
 from ministack.services import iam
 
 from local.kms_keys import arn
-from local.kms_refusal import KmsRefusedError
+from local.kms_refusal import KmsRefusedError, invalid_value
 
 _MAXIMUM_BYTES = 32 * 1024
 _VERSIONS = ("2012-10-17", "2008-10-17")
@@ -31,6 +31,16 @@ _STATEMENT_ELEMENTS = frozenset(
         "NotResource",
         "Condition",
     }
+)
+
+# Of the parameter Policy, in the API's own model.
+_TEXT = re.compile(r"[\u0009\u000A\u000D\u0020-\u00FF]+")
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html
+_OPERATOR = re.compile(
+    r"(foranyvalue:|forallvalues:)?"
+    r"(string(not)?(equals|equalsignorecase|like)|arn(not)?(equals|like)|(not)?ipaddress"
+    r"|(numeric|date)((not)?equals|(less|greater)than(equals)?)|bool|binaryequals)"
+    r"(ifexists)?|null"
 )
 
 _ACCOUNT = re.compile(r"(?:arn:aws[\w-]*:iam::)?(?P<account>\d{12})(?::root)?")
@@ -57,8 +67,8 @@ def check(parameters: dict[str, Any], region: str | None = None) -> None:
     Raises
     ------
     KmsRefusedError
-        The policy is too long, is none, names principals that do not exist, or locks its author
-        out.
+        The policy is too long, has characters that no policy can have, is none, names principals
+        that do not exist, or locks its author out.
     """
     text = parameters.get("Policy")
     if text is None:
@@ -67,6 +77,8 @@ def check(parameters: dict[str, Any], region: str | None = None) -> None:
         raise KmsRefusedError(
             "LimitExceededException", f"The key policy is longer than {_MAXIMUM_BYTES} bytes."
         )
+    if not _TEXT.fullmatch(text):
+        raise invalid_value("policy", text, f"satisfy regular expression pattern: {_TEXT.pattern}")
     policy = _parsed(text)
     for statement in _statements(policy):
         _check_statement(statement)
@@ -105,13 +117,27 @@ def _check_statement(statement: dict[str, Any]) -> None:
         raise _malformed(f"The policy has an unknown element: {min(unknown)}.")
     if statement.get("Effect") not in ("Allow", "Deny"):
         raise _malformed("The policy contains a statement with an invalid effect.")
-    if not isinstance(statement.get("Condition", {}), dict):
+    if not _is_condition(statement.get("Condition", {})):
         raise _malformed("The policy contains a statement with an invalid condition.")
     principals = list(_principals(statement))
     if not principals:
         raise _malformed("Policy contains a statement with no principal.")
     if not all(_exists(kind, principal) for kind, principal in principals):
         raise _malformed("Policy contains a statement with one or more invalid principals.")
+
+
+def _is_condition(condition: Any) -> bool:
+    return isinstance(condition, dict) and all(
+        _OPERATOR.fullmatch(operator.lower())
+        and isinstance(keys, dict)
+        and all(map(_is_value, keys.values()))
+        for operator, keys in condition.items()
+    )
+
+
+def _is_value(value: Any) -> bool:
+    values = value if isinstance(value, list) else [value]
+    return all(isinstance(one, str | int | float) for one in values)
 
 
 def _principals(statement: dict[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -830,7 +830,27 @@ _EASILY_MISSED = [
         {"Statement": {**ACCOUNT_STATEMENT, "Effect": "x"}},
         (".Statement.Effect", "POLICY_MALFORMED"),
     ),
-    _statement("statement-kelvin", {"Action": "\u212ams:*"}, (".Action", "POLICY_ACTION_NOT_KMS")),
+    _document(
+        "document-kelvin",
+        {"Statement": [ACCOUNT_STATEMENT, {**ACCOUNT_STATEMENT, "Action": "\u212ams:*"}]},
+        ("", "POLICY_CHARACTERS"),
+        (".Statement[1].Action", "POLICY_ACTION_NOT_KMS"),
+    ),
+    _document(
+        "document-characters",
+        {"Statement": [{**ACCOUNT_STATEMENT, "Sid": "\u9375"}]},
+        ("", "POLICY_CHARACTERS"),
+    ),
+    _statement(
+        "statement-operator",
+        {"Condition": {"StringIs": {"aws:PrincipalOrgID": "o-1"}}},
+        (".Condition", "POLICY_MALFORMED"),
+    ),
+    _statement(
+        "statement-condition-null",
+        {"Condition": {"StringEquals": {"aws:PrincipalOrgID": None}}},
+        (".Condition", "POLICY_MALFORMED"),
+    ),
     _statement("statement-action-twice", {"NotAction": "kms:Decrypt"}, ("", "POLICY_MALFORMED")),
     _statement("statement-resource-twice", {"NotResource": "*"}, ("", "POLICY_MALFORMED")),
     _statement("statement-action-types", {"Action": ["kms:*", 5]}, (".Action", "POLICY_MALFORMED")),

@@ -32,7 +32,7 @@ from provisioner.errors import (
 from provisioner.failures import error_code
 from provisioner.material_answer import take_answer
 from provisioner.outcome import publish_refusal
-from provisioner.plan import KeySetRequest, plan_key, regions
+from provisioner.plan import KeySetRequest, is_request_id, plan_key, regions
 from provisioner.records import Records, Status
 from provisioner.request import RequestFields, parse_request
 from provisioner.settings import settings
@@ -74,7 +74,8 @@ def post_key_set() -> Response[str]:
 def get_key_set(request_id: str) -> Response[str]:
     """Tell where a request stands, or 404."""
     logger.append_keys(request_id=request_id)
-    record = _records.get(request_id)
+    # DynamoDB refuses to look for just any text.
+    record = _records.get(request_id) if is_request_id(request_id) else None
     if record is None:
         raise RequestNotFound(f"There is no request {request_id}.")
     status: dict[str, Any] = {

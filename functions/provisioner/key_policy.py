@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from provisioner import wildcards
 from provisioner.errors import Problem, new_problem
 from provisioner.key_specs import KeyUsage, Origin
 
@@ -45,6 +46,13 @@ _POSITIVE_OPERATOR = re.compile(
     r"(ForAnyValue:)?(String(Equals|EqualsIgnoreCase|Like)|Arn(Equals|Like)|IpAddress)\Z",
     re.I | re.A,
 )
+_OPERATOR = re.compile(
+    r"Null|((ForAnyValue|ForAllValues):)?(String(Not)?(Equals(IgnoreCase)?|Like)"
+    r"|(Numeric|Date)((Not)?Equals|(Less|Greater)Than(Equals)?)|Bool|BinaryEquals"
+    r"|(Not)?IpAddress|Arn(Not)?(Equals|Like))(IfExists)?",
+    re.I | re.A,
+)
+"""https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html"""
 # Keys whose value only the caller's own account, organisation, network or the calling service sets.
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/access-analyzer-resources.html
 _IDENTIFYING_KEYS = {
@@ -162,17 +170,15 @@ def check_policy(policy: Policy, path: str, *, partition: str, account_id: str) 
                 f"The key policy is {size} bytes long; KMS takes at most {MAX_POLICY_BYTES}.",
             )
         ]
-    problems = list(_outer_problems(policy, path))
-    listed = policy.get("Statement")
-    statements = [listed] if isinstance(listed, dict) else listed
-    if not isinstance(statements, list) or not statements:
+    problems = [*_character_problems(policy, path), *_outer_problems(policy, path)]
+    statements = _statements(policy, path)
+    if not statements:
         where = f"{path}.Statement"
         text = "A key policy has a Statement: one object, or a list of at least one."
         return [*problems, new_problem(where, "POLICY_MALFORMED", text)]
-    for index, statement in enumerate(statements):
-        where = f"{path}.Statement" + (f"[{index}]" if statements is listed else "")
+    for where, statement in statements.items():
         problems += _statement_problems(statement, where, partition)
-    if not problems and _locks_out(statements, partition, account_id):
+    if not problems and _locks_out([*statements.values()], partition, account_id):
         text = (
             f"No statement lets account {account_id} change this policy later (kms:PutKeyPolicy "
             "without a condition), so KMS would refuse it or the key could never be managed. Add "
@@ -180,6 +186,42 @@ def check_policy(policy: Policy, path: str, *, partition: str, account_id: str) 
         )
         problems.append(new_problem(path, "POLICY_LOCKS_OUT", text))
     return problems
+
+
+def principals_let_in(policy: Policy, path: str) -> Iterator[tuple[str, str]]:
+    """List the AWS principals that a given key policy lets in, each with its path.
+
+    A Deny lets nobody in, so it may name whom it likes. What is malformed is passed over:
+    `check_policy` tells of it.
+
+    Parameters
+    ----------
+    path
+        Where the policy stands in the request, such as `replicas[0].policy.document`.
+    """
+    for where, statement in _statements(policy, path).items():
+        if not isinstance(statement, dict) or statement.get("Effect") == "Deny":
+            continue
+        principal = statement.get("Principal")
+        if principal == "*":
+            yield f"{where}.Principal", "*"
+        named = principal.get("AWS") if isinstance(principal, dict) else None
+        for place, name in _items(named, f"{where}.Principal.AWS").items():
+            if isinstance(name, str):
+                yield place, name
+
+
+def _statements(policy: Policy, path: str) -> dict[str, Any]:
+    """Map the path of each statement to the statement; nothing where there are none."""
+    listed = policy.get("Statement")
+    return _items(listed, f"{path}.Statement") if isinstance(listed, dict | list) else {}
+
+
+def _items(given: object, path: str) -> dict[str, Any]:
+    """Map paths to the items of a list; what is not in a list is one item by itself."""
+    if not isinstance(given, list):
+        return {path: given}
+    return {f"{path}[{index}]": item for index, item in enumerate(given)}
 
 
 def _account_statement(partition: str, account_id: str) -> dict[str, Any]:
@@ -200,6 +242,16 @@ def _allow(sid: str, principals: list[str], actions: list[str]) -> dict[str, Any
         "Action": actions,
         "Resource": "*",
     }
+
+
+def _character_problems(policy: Policy, path: str) -> Iterator[Problem]:
+    """Find a character that no key policy can hold; JSON writes control characters without one.
+
+    https://docs.aws.amazon.com/kms/latest/APIReference/API_PutKeyPolicy.html
+    """
+    if stranger := re.search(r"[^\x20-\xff]", policy_text(policy)):
+        text = f"KMS takes no character beyond U+00FF in a key policy; U+{ord(stranger[0]):04X} is."
+        yield new_problem(path, "POLICY_CHARACTERS", text)
 
 
 def _outer_problems(policy: Policy, path: str) -> Iterator[Problem]:
@@ -229,12 +281,27 @@ def _statement_problems(statement: object, path: str, partition: str) -> Iterato
     if not _texts(statement, "Resource", "NotResource"):
         text = "A statement without Resource has no effect: KMS ignores it silently. Use '*'."
         yield new_problem(path, "POLICY_STATEMENT_WITHOUT_RESOURCE", text)
-    condition = statement.get("Condition", {})
-    if not isinstance(condition, dict) or not all(isinstance(v, dict) for v in condition.values()):
-        text = "Condition maps operators to objects of condition keys."
+    if not _is_condition(statement.get("Condition", {})):
+        text = (
+            "Condition maps IAM's operators, such as StringEquals, to objects of condition keys, "
+            "and each key to a value or a list of values."
+        )
         yield new_problem(f"{path}.Condition", "POLICY_MALFORMED", text)
         return
     yield from _principal_problems(statement, path, partition)
+
+
+def _is_condition(condition: object) -> bool:
+    return isinstance(condition, dict) and all(
+        _OPERATOR.fullmatch(operator)
+        and isinstance(keys, dict)
+        and all(isinstance(v, str | int | float) for given in keys.values() for v in _listed(given))
+        for operator, keys in condition.items()
+    )
+
+
+def _listed(given: Any) -> list[Any]:
+    return given if isinstance(given, list) else [given]
 
 
 def _contradictions(statement: Policy, path: str) -> Iterator[Problem]:
@@ -317,8 +384,7 @@ def _is_principal_map(principal: object) -> bool:
 
 def _texts(holder: dict[str, Any], *names: str) -> list[str]:
     """Give the one text or the texts under the first of the names that is there, else nothing."""
-    value = next((holder[name] for name in names if name in holder), None)
-    listed: list[Any] = value if isinstance(value, list) else [value]
+    listed = _listed(next((holder[name] for name in names if name in holder), None))
     return listed if all(isinstance(item, str) and item for item in listed) else []
 
 
@@ -377,9 +443,17 @@ def _covers(statement: Policy, element: str, names: list[str]) -> bool:
     """Whether a statement's Action or Resource, or what its opposite leaves, holds every name."""
 
     def listed(name: str, patterns: list[str]) -> bool:
-        texts = (re.escape(text).replace(r"\*", ".*").replace(r"\?", ".") for text in patterns)
-        return any(re.fullmatch(text, name, re.IGNORECASE | re.ASCII) for text in texts)
+        return any(wildcards.matches(name, pattern) for pattern in patterns)
 
-    if (opposite := f"Not{element}") in statement:
-        return not any(listed(name, _texts(statement, opposite)) for name in names)
-    return all(listed(name, _texts(statement, element)) for name in names)
+    opposite = f"Not{element}"
+    given = _texts(statement, opposite, element)
+    if element == "Action":  # Of all that a statement holds, only actions have no case.
+        names, given = [*map(_lower, names)], [*map(_lower, given)]
+    if opposite in statement:
+        return not any(listed(name, given) for name in names)
+    return all(listed(name, given) for name in names)
+
+
+def _lower(text: str) -> str:
+    """Lower A to Z alone: a Kelvin sign is no K."""
+    return re.sub("[A-Z]+", lambda letters: letters[0].lower(), text)

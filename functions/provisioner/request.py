@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError
 from pydantic.functional_validators import AfterValidator
 from pydantic_core import PydanticCustomError
 
-from provisioner import documents, key_policy, plan
+from provisioner import documents, guardrails, key_policy, plan
 from provisioner.clock import instant_text, now
 from provisioner.documents import Fields
 from provisioner.errors import Problem, RequestRejected, new_problem
@@ -211,12 +211,12 @@ class _Draft:
     ) -> None:
         self.document = document
         self.settings = settings
-        self._wrong = wrong
+        self._wrong = {place[:steps] for place in wrong for steps in range(len(place) + 1)}
 
     def sound(self, path: str) -> bool:
         """Whether no problem was found at or below this path."""
         place = tuple(int(s) if s.isdigit() else s for s in re.findall(r"\w+", path))
-        return not any(wrong[: len(place)] == place for wrong in self._wrong)
+        return place not in self._wrong
 
     def get(self, name: str, default: Any = None) -> Any:
         """Give a field's value, its default where it is absent, or None where it is wrong."""
@@ -295,6 +295,7 @@ def _key_kind_rule(draft: _Draft) -> Iterator[Problem]:
     if rules.partitions and partition not in rules.partitions:
         text = f"{spec} exists in the China Regions only."
         yield new_problem("keySpec", "KEY_SPEC_NOT_IN_PARTITION", text)
+    yield from guardrails.key_spec_problems(spec, draft.settings)
     usages = ", ".join(rules.usages)
     usage = draft.get("keyUsage")
     if usage is None and draft.sound("keyUsage") and len(rules.usages) > 1:
@@ -362,9 +363,24 @@ def _wrapping_problems(draft: _Draft) -> Iterator[Problem]:
         yield new_problem("keyMaterial.wrappingAlgorithm", "WRAPPING_ALGORITHM_NOT_SUPPORTED", text)
 
 
+def _alias_rule(draft: _Draft) -> Iterator[Problem]:
+    for prefix, fields in draft.members():
+        alias, path = fields.get("alias"), f"{prefix}alias"
+        if alias is not None and draft.sound(path):
+            yield from guardrails.alias_problems(path, alias, draft.settings)
+
+
+def _ticket_rule(draft: _Draft) -> Iterator[Problem]:
+    if draft.sound("ticket"):
+        yield from guardrails.ticket_problems(draft.document.get("ticket"), draft.settings)
+
+
 def _tags_rule(draft: _Draft) -> Iterator[Problem]:
     for prefix, fields in draft.members():
         tags = fields.get("tags")
+        # A replica that names no tags has the primary's, of which the primary's path tells.
+        if isinstance(tags, dict) or (tags is None and (not prefix or "tags" in fields)):
+            yield from guardrails.tags_problems(f"{prefix}tags", tags or {}, draft.settings)
         if isinstance(tags, dict) and len(tags) + len(plan.OWN_TAGS) > MAX_TAGS:
             text = (
                 f"A key has at most {MAX_TAGS} tags, of which {len(plan.OWN_TAGS)} are the "
@@ -392,11 +408,12 @@ def _policy_problems(draft: _Draft, policy: dict[str, Any], path: str) -> Iterat
         yield new_problem(path, "POLICY_AMBIGUOUS", text)
     for name in named:
         if isinstance(policy[name], list):
-            yield from _principal_problems(policy[name], f"{path}.{name}", partition)
+            yield from _principal_problems(policy[name], f"{path}.{name}", draft.settings)
     if isinstance(document, dict):
         yield from key_policy.check_policy(
             document, f"{path}.document", partition=partition, account_id=account_id
         )
+        yield from guardrails.document_problems(f"{path}.document", document, draft.settings)
     elif draft.spec is not None and draft.sound(path):
         spec, usage, origin = draft.spec
         built = key_policy.console_policy(
@@ -413,12 +430,14 @@ def _policy_problems(draft: _Draft, policy: dict[str, Any], path: str) -> Iterat
             yield new_problem(path, "POLICY_TOO_LARGE", text)
 
 
-def _principal_problems(names: list[Any], path: str, partition: str) -> Iterator[Problem]:
+def _principal_problems(names: list[Any], path: str, settings: Settings) -> Iterator[Problem]:
     for index, name in enumerate(names):
         if not isinstance(name, str):
             continue  # Told already, by the schema.
-        if not re.fullmatch(r"arn:.*", name) or not key_policy.is_principal(name, partition):
-            text = f"This is not the ARN of an IAM principal in partition {partition}."
+        if re.fullmatch(r"arn:.*", name) and key_policy.is_principal(name, settings.partition):
+            yield from guardrails.principal_problems(f"{path}[{index}]", name, settings)
+        else:
+            text = f"This is not the ARN of an IAM principal in partition {settings.partition}."
             yield new_problem(f"{path}[{index}]", "PRINCIPAL_INVALID", text)
 
 
@@ -427,8 +446,10 @@ _RULES = (
     _key_kind_rule,
     _rotation_rule,
     _key_material_rule,
+    _alias_rule,
     _tags_rule,
     _policy_rule,
+    _ticket_rule,
 )
 
 

@@ -14,6 +14,11 @@ class Settings:
     account_id: str
     home_region: str
     allowed_regions: tuple[str, ...]
+    allowed_key_specs: tuple[str, ...]
+    required_tag_keys: tuple[str, ...]
+    alias_prefixes: tuple[str, ...]
+    allowed_principals: tuple[str, ...]
+    require_ticket: bool
     requests_table: str
     idempotency_table: str
     event_bus: str
@@ -38,7 +43,12 @@ def settings() -> Settings:
         partition=env["PARTITION"],
         account_id=env["ACCOUNT_ID"],
         home_region=env["AWS_REGION"],
-        allowed_regions=tuple(r.strip() for r in env["ALLOWED_REGIONS"].split(",") if r.strip()),
+        allowed_regions=_listed(env["ALLOWED_REGIONS"]),
+        allowed_key_specs=_listed(env["ALLOWED_KEY_SPECS"]),
+        required_tag_keys=_listed(env["REQUIRED_TAG_KEYS"]),
+        alias_prefixes=_listed(env["ALIAS_PREFIXES"]),
+        allowed_principals=_listed(env["ALLOWED_PRINCIPALS"]),
+        require_ticket=env["REQUIRE_TICKET"] == "true",
         requests_table=env["REQUESTS_TABLE"],
         idempotency_table=env["IDEMPOTENCY_TABLE"],
         event_bus=env["EVENT_BUS"],
@@ -47,3 +57,7 @@ def settings() -> Settings:
         quiet_period_seconds=int(env["QUIET_PERIOD_SECONDS"]),
         sweeper_may_delete=env["SWEEPER_MAY_DELETE"] == "true",
     )
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(item.strip() for item in text.split(",") if item.strip())

@@ -1,4 +1,5 @@
 import json
+import time
 from typing import Any
 
 import pytest
@@ -221,6 +222,80 @@ def test_not_action_counts_as_everything_else() -> None:
 
     assert codes_of(granting("kms:Decrypt")) == set()
     assert codes_of(granting("kms:Put*")) == {("p", "POLICY_LOCKS_OUT")}
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [
+        {"Resource": "arn:AWS:kms:*"},
+        {"Action": "\N{KELVIN SIGN}ms:PutKeyPolicy"},
+        {"Action": "kms:PutKeyPolic[y]"},
+    ],
+)
+def test_what_kms_does_not_read_as_the_account_locks_out(elements: dict[str, Any]) -> None:
+    policy = {"Statement": [{**ACCOUNT_STATEMENT, **elements}]}
+
+    assert codes_of(policy) & {
+        ("p", "POLICY_LOCKS_OUT"),
+        ("p.Statement[0].Action", "POLICY_ACTION_NOT_KMS"),
+    }
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [
+        *("StringEquals", "stringnotequalsignorecase", "ForAnyValue:StringLike"),
+        *("ForAllValues:StringNotLikeIfExists", "NumericLessThanEquals", "NumericNotEquals"),
+        *("DateGreaterThan", "DateEqualsIfExists", "Bool", "BinaryEquals", "IpAddress"),
+        *("NotIpAddress", "ArnEquals", "ArnNotLike", "Null"),
+    ],
+)
+def test_every_operator_of_iam_is_known(operator: str) -> None:
+    condition = {operator: {"aws:PrincipalOrgID": ["o-1", 1, 1.5, True], "aws:userid": "x"}}
+
+    assert codes_of(with_statement(Condition=condition)) == set()
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"StringIs": {"aws:userid": "x"}},
+        {"NullIfExists": {"aws:userid": "true"}},
+        {"ForAnyValue:Null": {"aws:userid": "true"}},
+        {"StringEquals\n": {"aws:userid": "x"}},
+        {"\N{LATIN SMALL LETTER LONG S}tringEquals": {"aws:userid": "x"}},
+        {"StringEquals": {"aws:userid": None}},
+        {"StringEquals": {"aws:userid": {"x": "y"}}},
+        {"StringEquals": {"aws:userid": ["x", ["y"]]}},
+        {"StringEquals": ["aws:userid", "x"]},
+    ],
+)
+def test_a_condition_that_iam_does_not_know_is_refused(condition: dict[str, Any]) -> None:
+    codes = codes_of(with_statement(Condition=condition))
+
+    assert ("p.Statement[1].Condition", "POLICY_MALFORMED") in codes
+
+
+def test_a_character_that_no_key_policy_can_hold_is_refused_and_named() -> None:
+    assert codes_of(with_statement(Sid="\u0000\t\u00ff")) == set()
+    (problem,) = check_policy(
+        with_statement(Sid="a\u0100"), "p", partition="aws", account_id=ACCOUNT
+    )
+
+    assert (problem["path"], problem["code"]) == ("p", "POLICY_CHARACTERS")
+    assert "U+0100" in problem["message"]
+
+
+@pytest.mark.parametrize("element", ["Action", "NotAction", "Resource", "NotResource"])
+def test_no_pattern_takes_long_to_be_read(element: str) -> None:
+    policy = {"Statement": [ACCOUNT_STATEMENT, {**ACCOUNT_STATEMENT, "Effect": "Deny"}]}
+    del policy["Statement"][1][element.removeprefix("Not")]
+    policy["Statement"][1][element] = ["kms:" + "*" * 100 + "x", "arn:" + "*0" * 100]
+    started = time.process_time()
+
+    codes_of(policy)
+
+    assert time.process_time() - started < 1
 
 
 def test_not_resource_stands_for_a_resource() -> None:

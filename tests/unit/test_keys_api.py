@@ -323,6 +323,17 @@ def test_an_unknown_request_is_not_found(call: Any) -> None:
     assert (status, error["path"], error["code"]) == (404, "requestId", "NOT_FOUND")
 
 
+@pytest.mark.parametrize("request_id", ["r" * 3000, "CHG 1", "{% $request %}", "\u0421HG1"])
+def test_what_can_be_no_request_id_is_not_looked_for(call: Any, request_id: str) -> None:
+    lookups = calls_of(client("dynamodb"))
+
+    status, body = call(get(request_id))
+
+    (error,) = body["errors"]
+    assert (status, error["path"], error["code"]) == (404, "requestId", "NOT_FOUND")
+    assert lookups == []
+
+
 def test_an_unknown_path_is_not_found(context: Any) -> None:
     event = {**get("x"), "path": "/locks", "resource": "/locks"}
 

@@ -1,4 +1,5 @@
 import json
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from provisioner.documents import MAX_PROBLEMS_BYTES
 from provisioner.errors import RequestRejected
-from provisioner.request import parse_request
+from provisioner.request import MAX_REQUEST_BYTES, parse_request
 from tests.key_kinds import KEY_KINDS
 from tests.unit.any_json import JSON
 from tests.unit.clock import Clock
@@ -368,6 +369,17 @@ def test_a_refusal_that_fits_lists_every_problem() -> None:
 
     assert {problem["code"] for problem in problems} == {"UNKNOWN_FIELD"}
     assert len(problems) == 500
+
+
+@pytest.mark.parametrize(
+    "replica", [{}, {"region": "x", "alias": 1}, {"policy": {"users": [1]}}, {"keyMaterial": {}}]
+)
+def test_no_number_of_wrong_replicas_takes_long(replica: dict[str, Any]) -> None:
+    most = MAX_REQUEST_BYTES // (len(json.dumps(replica)) + 3)
+    started = time.process_time()
+
+    assert problems_of(document_of(replicas=[replica] * most))[-1]["code"] == "TOO_MANY_PROBLEMS"
+    assert time.process_time() - started < 3
 
 
 def test_the_path_of_a_long_name_is_cut() -> None:

@@ -1,34 +1,22 @@
 """A local stack for the tests, beside one that `make up` started."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from local import server
 from local.deploy import deploy
 from local.endpoint import Endpoint
 from local.server import Server
-from local.settings import STATE
 from local.stack import Stack
-
-# Waits and retry delays of the workflow pass fifty times as fast, and replicas are soon Enabled.
-SETTINGS = {"SFN_WAIT_SCALE": "0.02", "KMS_CREATING_SECONDS": "0.1"}
+from tests.workflow.emulators import new_emulator
 
 
 @pytest.fixture(scope="session")
 def emulator_server() -> Iterator[Server]:
     """Give an emulator of the tests' own."""
-    port = server.free_port()
-    folder = STATE / f"test-{port}"
-    folder.mkdir(parents=True)
-    started = server.start(port, "us-east-1", folder, SETTINGS)
-    try:
+    with new_emulator() as started:
         yield started
-    finally:
-        server.stop(started)
-    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

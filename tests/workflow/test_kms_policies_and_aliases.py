@@ -61,6 +61,11 @@ class TestPolicies:
             key_policy(ROOT, Effect="Maybe"),
             key_policy(ROOT, Actions="kms:*"),
             key_policy(ROOT, Condition="none"),
+            key_policy(ROOT, Condition={"StringIs": {"aws:PrincipalOrgID": "o-1"}}),
+            key_policy(ROOT, Condition={"NullIfExists": {"aws:PrincipalOrgID": "true"}}),
+            key_policy(ROOT, Condition={"StringEquals": "o-1"}),
+            key_policy(ROOT, Condition={"StringEquals": {"aws:PrincipalOrgID": None}}),
+            key_policy(ROOT, Condition={"StringEquals": {"aws:PrincipalOrgID": [["o-1"]]}}),
         ],
     )
     def test_what_is_no_policy(self, kms: Any, primary: str, policy: str) -> None:
@@ -101,6 +106,29 @@ class TestPolicies:
     def test_a_statement_without_action_is_accepted(self, kms: Any, primary: str) -> None:
         policy = json.loads(key_policy(ROOT))
         policy["Statement"].append({"Effect": "Allow", "Principal": {"AWS": ROOT}})
+
+        assert kms.put_key_policy(KeyId=primary, Policy=json.dumps(policy))
+
+    @pytest.mark.parametrize("sid", ["\u0100", "\u4f60", "\U0001f511"])
+    def test_a_character_beyond_latin_1(self, kms: Any, primary: str, sid: str) -> None:
+        written_out = json.loads(key_policy(ROOT, Sid=sid))
+        policy = json.dumps(written_out, ensure_ascii=False)
+
+        assert {code for code, _ in self.refusals(kms, primary, policy)} == {"ValidationException"}
+        kms.put_key_policy(KeyId=primary, Policy=key_policy(ROOT, Sid="\u00ff\u0001"))
+
+    @pytest.mark.parametrize(
+        "operator",
+        [
+            *("StringEquals", "stringnotequalsignorecase", "ForAnyValue:StringLikeIfExists"),
+            *("NumericLessThanEquals", "DateGreaterThan", "Bool", "NotIpAddress", "ArnNotLike"),
+            *("BinaryEquals", "Null"),
+        ],
+    )
+    def test_every_operator_of_iam_is_taken(self, kms: Any, primary: str, operator: str) -> None:
+        policy = json.loads(key_policy(ROOT))
+        condition = {operator: {"aws:PrincipalOrgID": ["o-1", 1, True]}}
+        policy["Statement"].append({**policy["Statement"][0], "Condition": condition})
 
         assert kms.put_key_policy(KeyId=primary, Policy=json.dumps(policy))
 

@@ -1,0 +1,147 @@
+"""A stack with restrictive parameters: what its code refuses, and what IAM denies its roles.
+
+IAM is asked as the functions' roles, so that it answers whatever their code would have done.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from local.deploy import deploy
+from local.settings import PARAMETERS, STACK_NAME
+from local.stack import Stack
+from tests.workflow.emulators import new_emulator
+from tests.workflow.kms_calls import HOME, refusal
+from tests.workflow.reading import ADMIN, USER, new_request, read_key
+
+ALLOWED, NOT_ALLOWED = "eu-west-1", "us-west-2"
+RESTRICTIVE = {
+    "AllowedRegions": f"{HOME},{ALLOWED}",
+    "AllowedKeySpecs": "SYMMETRIC_DEFAULT,HMAC_*",
+    "AliasPrefixes": "alias/payments/,alias/orders/",
+    "RequiredTagKeys": "team,cost-center",
+    "AllowedPrincipals": "arn:aws:iam::111122223333:role/*",
+    "RequireTicket": "true",
+}
+OUR_TAGS = [
+    {"TagKey": "mrk:stack", "TagValue": STACK_NAME},
+    {"TagKey": "mrk:request-id", "TagValue": "guardrails"},
+]
+HMAC = {"KeySpec": "HMAC_256", "KeyUsage": "GENERATE_VERIFY_MAC"}
+RSA = {"KeySpec": "RSA_2048", "KeyUsage": "SIGN_VERIFY"}
+
+
+@pytest.fixture(scope="module")
+def strict_stack() -> Iterator[Stack]:
+    with new_emulator() as server:
+        described = deploy(server, {**PARAMETERS, **RESTRICTIVE})
+        with Stack.listening(described) as stack:
+            yield stack
+
+
+def kms_of(stack: Stack, function: str, region: str = HOME) -> Any:
+    """Give KMS as a function's role sees it."""
+    return stack.client("kms", region, stack.credentials_of(stack.role_of(function)))
+
+
+def our_key(stack: Stack, **fields: Any) -> str:
+    """Create a primary key with the stack's tags, as the account's root; give its ARN."""
+    kms = stack.client("kms")
+    created = kms.create_key(MultiRegion=True, Tags=OUR_TAGS, **fields)
+    arn: str = created["KeyMetadata"]["Arn"]
+    return arn
+
+
+def denied_action(call: Any, **parameters: Any) -> str:
+    """Make a call that IAM must deny; give the action that its message names."""
+    code, message = refusal(call, **parameters)
+    assert code == "AccessDeniedException"
+    return message.split("perform: ")[1].split(" ")[0]
+
+
+def test_a_request_that_breaks_every_guardrail_is_refused_for_each(strict_stack: Stack) -> None:
+    request = new_request(
+        "strict",
+        primaryRegion=NOT_ALLOWED,
+        keySpec="RSA_2048",
+        keyUsage="SIGN_VERIFY",
+        tags={"team": "payments"},
+        policy={"users": ["arn:aws:iam::444455556666:role/Reader"]},
+    )
+    calls = len(strict_stack.kms_calls())
+
+    answer = strict_stack.api("POST", "/keys", json=request)
+
+    assert answer.status_code == 400
+    assert {(e["path"], e["code"]) for e in answer.json()["errors"]} == {
+        ("primaryRegion", "REGION_NOT_ALLOWED"),
+        ("keySpec", "KEY_SPEC_NOT_ALLOWED"),
+        ("alias", "ALIAS_NOT_ALLOWED"),
+        ("tags", "TAG_REQUIRED"),
+        ("policy.users[0]", "PRINCIPAL_NOT_ALLOWED"),
+        ("ticket", "TICKET_REQUIRED"),
+    }
+    assert len(strict_stack.kms_calls()) == calls
+
+
+def test_a_request_within_the_guardrails_is_built(strict_stack: Stack) -> None:
+    request = new_request(
+        "within",
+        alias="alias/payments/within",
+        keySpec="HMAC_256",
+        tags={"team": "payments", "cost-center": "42"},
+        policy={"administrators": [ADMIN], "users": [USER]},
+        replicas=[{"region": ALLOWED, "alias": "alias/orders/within"}],
+        ticket={"id": "CHG1"},
+    )
+
+    strict_stack.send(request)
+    outcome = strict_stack.wait_for_outcome(request["requestId"])["detail"]
+
+    assert (outcome["status"], outcome["errors"]) == ("CREATED", [])
+    (replica,) = outcome["key"]["replicas"]
+    found = read_key(strict_stack, ALLOWED, replica["arn"])
+    assert (found["aliases"], found["spec"]) == (["alias/orders/within"], "HMAC_256")
+
+
+def test_iam_lets_primary_keys_have_the_allowed_specs_and_regions_alone(
+    strict_stack: Stack,
+) -> None:
+    new = {"MultiRegion": True, "Tags": OUR_TAGS}
+    home = kms_of(strict_stack, "CreatePrimaryKeyFunction")
+    elsewhere = kms_of(strict_stack, "CreatePrimaryKeyFunction", NOT_ALLOWED)
+
+    assert home.create_key(**new)
+    assert home.create_key(**new, **HMAC)
+    assert denied_action(home.create_key, **new, **RSA) == "kms:CreateKey"
+    assert denied_action(elsewhere.create_key, **new, **HMAC) == "kms:CreateKey"
+
+
+def test_iam_lets_keys_of_the_allowed_specs_alone_be_replicated(strict_stack: Stack) -> None:
+    kms = kms_of(strict_stack, "CreateReplicaKeyFunction")
+    hmac, rsa = our_key(strict_stack, **HMAC), our_key(strict_stack, **RSA)
+
+    assert kms.replicate_key(KeyId=hmac, ReplicaRegion=ALLOWED, Tags=OUR_TAGS)
+    for key, region in ((rsa, ALLOWED), (hmac, NOT_ALLOWED)):
+        replica = {"KeyId": key, "ReplicaRegion": region, "Tags": OUR_TAGS}
+        assert denied_action(kms.replicate_key, **replica) == "kms:ReplicateKey"
+
+
+def test_iam_lets_aliases_have_the_permitted_prefixes_alone(strict_stack: Stack) -> None:
+    making = kms_of(strict_stack, "ApplyKeySettingsFunction")
+    removing = kms_of(strict_stack, "RollBackKeySetFunction")
+    key, root = our_key(strict_stack), strict_stack.client("kms")
+    unmarked = root.create_key(MultiRegion=True)["KeyMetadata"]["Arn"]
+
+    for alias in ("alias/payments/iam", "alias/orders/iam"):
+        making.create_alias(AliasName=alias, TargetKeyId=key)
+        removing.delete_alias(AliasName=alias)
+    for alias in ("alias/elsewhere", "alias/payments", "alias/x/orders/iam"):
+        new = {"AliasName": alias, "TargetKeyId": key}
+        assert denied_action(making.create_alias, **new) == "kms:CreateAlias"
+        root.create_alias(**new)
+        assert denied_action(removing.delete_alias, AliasName=alias) == "kms:DeleteAlias"
+    # A prefix is of aliases: no key comes within reach through it.
+    new = {"AliasName": "alias/orders/unmarked", "TargetKeyId": unmarked}
+    assert denied_action(making.create_alias, **new) == "kms:CreateAlias"
