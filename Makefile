@@ -16,6 +16,7 @@ SAM_VERSION := 1.170.0
 SAM := .local/bin/sam
 ENVIRONMENT := .venv/.ready
 READY := $(ENVIRONMENT) $(SAM)
+EXPANDED := .local/checks/template.json
 
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.13 --generate-hashes \
 	--custom-compile-command "make lock"
@@ -59,14 +60,21 @@ sam: $(READY) ## Run the SAM CLI with ARGS
 	@$(SAM) $(ARGS)
 
 .PHONY: test
-test: lint unit faults workflow ## Everything CI runs
+test: lint checks unit faults workflow ## Everything CI runs
 
 .PHONY: lint
 lint: $(READY) check-lock ## Style, types, pinned versions, the template
 	ruff check
 	ruff format --check
-	mypy functions local tests tools
+	mypy functions local tests tools checks
 	$(SAM) validate --lint --region $(REGION) --template-file template.yaml
+
+.PHONY: checks
+checks: check-template ## The checks that follow
+
+.PHONY: check-template
+check-template: $(EXPANDED) ## Lint the template after the SAM transform, the definition inline
+	cfn-lint $<
 
 .PHONY: unit
 unit: $(READY) ## Unit tests, without network, with coverage of functions/
@@ -113,6 +121,9 @@ $(SAM): Makefile | $(UV)
 	@printf '#!/bin/sh\nexec "%s" tool run --quiet --python 3.13 --from aws-sam-cli==%s sam "$$@"\n' \
 		"$(UV)" "$(SAM_VERSION)" > $@
 	@chmod +x $@
+
+$(EXPANDED): template.yaml $(wildcard statemachine/*) checks/template.py $(ENVIRONMENT)
+	python -m checks.template $(@D)
 
 $(CURDIR)/.local/bootstrap/bin/uv:
 	python3 -m venv .local/bootstrap
