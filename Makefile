@@ -20,6 +20,7 @@ EXPANDED := .local/checks/template.json
 
 # Tools whose pins clash with the emulator's run from environments of their own.
 TOOL := $(UV) tool run --quiet --python 3.13
+CHECKOV := $(TOOL) --from checkov==3.3.30 checkov
 # parliament needs setuptools' pkg_resources, which setuptools 82 no longer has.
 PARLIAMENT := $(TOOL) --from parliament==1.6.4 --with setuptools==81.0.0 python -W ignore
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.13 --generate-hashes \
@@ -74,7 +75,7 @@ lint: $(READY) check-lock ## Style, types, pinned versions, the template
 	$(SAM) validate --lint --region $(REGION) --template-file template.yaml
 
 .PHONY: checks
-checks: check-template check-policies ## The checks that follow
+checks: check-template check-policies check-security ## The checks that follow
 
 .PHONY: check-template
 check-template: $(EXPANDED) ## Lint the template after the SAM transform, the definition inline
@@ -83,6 +84,10 @@ check-template: $(EXPANDED) ## Lint the template after the SAM transform, the de
 .PHONY: check-policies
 check-policies: $(EXPANDED) ## Lint the IAM policies of the roles
 	$(PARLIAMENT) -m checks.policies $(<D)/statements.json
+
+.PHONY: check-security
+check-security: $(EXPANDED) ## Hold the template against checkov's rules
+	$(CHECKOV) --file $< --framework cloudformation --skip-download --compact --quiet
 
 .PHONY: unit
 unit: $(READY) ## Unit tests, without network, with coverage of functions/

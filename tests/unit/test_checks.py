@@ -2,10 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from checks.template import Template, expanded, statements
+from tests.unit.template import load_template
 
 
 @pytest.fixture(scope="module")
@@ -36,3 +38,21 @@ def test_a_statement_is_linted_whether_or_not_its_condition_holds(template: Temp
         }
 
     assert sids("SweepFunctionRole") >= {"ReadRecords", "RetireSurplusKeys"}
+
+
+def test_what_sam_adds_is_checked_as_the_resource_it_is_added_to(template: Template) -> None:
+    resources = template["Resources"]
+
+    assert resources["KeysApiv1Stage"]["Metadata"] == resources["KeysApi"]["Metadata"]
+
+
+def test_every_skipped_check_says_why() -> None:
+    resources: dict[str, dict[str, Any]] = load_template()["Resources"]
+    skips = [
+        skip
+        for resource in resources.values()
+        for skip in resource.get("Metadata", {}).get("checkov", {}).get("skip", [])
+    ]
+
+    assert skips
+    assert [skip for skip in skips if not skip.get("comment")] == []
