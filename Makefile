@@ -75,7 +75,7 @@ lint: $(READY) check-lock ## Style, types, pinned versions, the template
 	$(SAM) validate --lint --region $(REGION) --template-file template.yaml
 
 .PHONY: checks
-checks: check-template check-policies check-security ## The checks that follow
+checks: check-template check-policies check-security check-secrets ## The checks that follow
 
 .PHONY: check-template
 check-template: $(EXPANDED) ## Lint the template after the SAM transform, the definition inline
@@ -88,6 +88,10 @@ check-policies: $(EXPANDED) ## Lint the IAM policies of the roles
 .PHONY: check-security
 check-security: $(EXPANDED) ## Hold the template against checkov's rules
 	$(CHECKOV) --file $< --framework cloudformation --skip-download --compact --quiet
+
+.PHONY: check-secrets
+check-secrets: $(ENVIRONMENT) ## Look for secrets in every tracked file
+	python -m checks.no_secrets
 
 .PHONY: unit
 unit: $(READY) ## Unit tests, without network, with coverage of functions/
