@@ -23,6 +23,7 @@ TOOL := $(UV) tool run --quiet --python 3.13
 CHECKOV := $(TOOL) --from checkov==3.3.30 checkov
 # parliament needs setuptools' pkg_resources, which setuptools 82 no longer has.
 PARLIAMENT := $(TOOL) --from parliament==1.6.4 --with setuptools==81.0.0 python -W ignore
+PIP_AUDIT := $(TOOL) --from pip-audit==2.10.1 pip-audit
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.13 --generate-hashes \
 	--custom-compile-command "make lock"
 
@@ -92,6 +93,13 @@ check-security: $(EXPANDED) ## Hold the template against checkov's rules
 .PHONY: check-secrets
 check-secrets: $(ENVIRONMENT) ## Look for secrets in every tracked file
 	python -m checks.no_secrets
+
+.PHONY: audit
+audit: | $(UV) ## Ask the vulnerability service of the Python package index about what is pinned
+	@for name in functions/requirements tools/requirements requirements-dev; do \
+		$(PIP_AUDIT) --strict --progress-spinner off --require-hashes --disable-pip \
+			--requirement $$name.txt; \
+	done
 
 .PHONY: unit
 unit: $(READY) ## Unit tests, without network, with coverage of functions/
