@@ -16,7 +16,14 @@ SAM_VERSION := 1.170.0
 SAM := .local/bin/sam
 ENVIRONMENT := .venv/.ready
 READY := $(ENVIRONMENT) $(SAM)
+EXPANDED := .local/checks/template.json
 
+# Tools whose pins clash with the emulator's run from environments of their own.
+TOOL := $(UV) tool run --quiet --python 3.13
+CHECKOV := $(TOOL) --from checkov==3.3.30 checkov
+# parliament needs setuptools' pkg_resources, which setuptools 82 no longer has.
+PARLIAMENT := $(TOOL) --from parliament==1.6.4 --with setuptools==81.0.0 python -W ignore
+PIP_AUDIT := $(TOOL) --from pip-audit==2.10.1 pip-audit
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.13 --generate-hashes \
 	--custom-compile-command "make lock"
 
@@ -59,14 +66,40 @@ sam: $(READY) ## Run the SAM CLI with ARGS
 	@$(SAM) $(ARGS)
 
 .PHONY: test
-test: lint unit faults workflow ## Everything CI runs
+test: lint checks unit faults workflow ## Everything CI runs
 
 .PHONY: lint
 lint: $(READY) check-lock ## Style, types, pinned versions, the template
 	ruff check
 	ruff format --check
-	mypy functions local tests tools
+	mypy functions local tests tools checks
 	$(SAM) validate --lint --region $(REGION) --template-file template.yaml
+
+.PHONY: checks
+checks: check-template check-policies check-security check-secrets ## The checks that follow
+
+.PHONY: check-template
+check-template: $(EXPANDED) ## Lint the template after the SAM transform, the definition inline
+	cfn-lint $<
+
+.PHONY: check-policies
+check-policies: $(EXPANDED) ## Lint the IAM policies of the roles
+	$(PARLIAMENT) -m checks.policies $(<D)/statements.json
+
+.PHONY: check-security
+check-security: $(EXPANDED) ## Hold the template against checkov's rules
+	$(CHECKOV) --file $< --framework cloudformation --skip-download --compact --quiet
+
+.PHONY: check-secrets
+check-secrets: $(ENVIRONMENT) ## Look for secrets in every tracked file
+	python -m checks.no_secrets
+
+.PHONY: audit
+audit: | $(UV) ## Ask the vulnerability service of the Python package index about what is pinned
+	@for name in functions/requirements tools/requirements requirements-dev; do \
+		$(PIP_AUDIT) --strict --progress-spinner off --require-hashes --disable-pip \
+			--requirement $$name.txt; \
+	done
 
 .PHONY: unit
 unit: $(READY) ## Unit tests, without network, with coverage of functions/
@@ -113,6 +146,9 @@ $(SAM): Makefile | $(UV)
 	@printf '#!/bin/sh\nexec "%s" tool run --quiet --python 3.13 --from aws-sam-cli==%s sam "$$@"\n' \
 		"$(UV)" "$(SAM_VERSION)" > $@
 	@chmod +x $@
+
+$(EXPANDED): template.yaml $(wildcard statemachine/*) checks/template.py $(ENVIRONMENT)
+	python -m checks.template $(@D)
 
 $(CURDIR)/.local/bootstrap/bin/uv:
 	python3 -m venv .local/bootstrap

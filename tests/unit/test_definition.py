@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -278,3 +279,20 @@ def test_every_state_is_reached_from_the_start() -> None:
         return seen
 
     assert reached(DEFINITION) == STATES.keys()
+
+
+def test_every_expression_is_jsonata() -> None:
+    def texts(value: Any) -> Iterator[str]:
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict | list):
+            for item in value.values() if isinstance(value, dict) else value:
+                yield from texts(item)
+
+    expressions = [text for text in texts(DEFINITION) if "{%" in text or "%}" in text]
+
+    assert expressions
+    for expression in expressions:
+        assert expression.startswith("{%"), expression
+        assert expression.endswith("%}"), expression
+        Jsonata(expression[2:-2])

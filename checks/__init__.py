@@ -1,0 +1,1 @@
+"""Checks of the template, its policies and the repository; `make checks` runs them."""

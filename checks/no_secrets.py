@@ -1,0 +1,66 @@
+"""Scan every tracked file for secrets with detect-secrets.
+
+    python -m checks.no_secrets [FILE ...]
+
+Without network: nothing that looks like a secret is tried out.
+
+Exit codes: 0 nothing is left, 1 something is.
+"""
+
+import subprocess
+import sys
+
+from detect_secrets.core.secrets_collection import SecretsCollection
+from detect_secrets.settings import default_settings
+
+# Hashes of packages, which look like secrets; `make check-lock` compares them with their inputs.
+LOCKS = ("functions/requirements.txt", "tools/requirements.txt", "requirements-dev.txt")
+
+SAMPLE = "A sample of what KMS hands out: made up, and of no use anywhere."
+# What looks like a secret and is none, by file and kind, with the reason.
+EXCEPTIONS = {
+    ("events/api-post-material.json", "Base64 High Entropy String"): SAMPLE,
+    ("events/ask-for-key-material.json", "Base64 High Entropy String"): SAMPLE,
+    ("events/import-key-material.json", "Base64 High Entropy String"): SAMPLE,
+    ("events/receive-key-material.json", "Base64 High Entropy String"): SAMPLE,
+    ("tests/unit/conftest.py", "Secret Keyword"): 'The word "testing", for moto.',
+    (
+        "tests/unit/test_wrap_key_material.py",
+        "Private Key",
+    ): "A broken one, to be refused.",
+}
+
+
+def findings(files: list[str]) -> dict[tuple[str, str], list[int]]:
+    """Give the lines of what looks like a secret, by file and kind."""
+    collection = SecretsCollection()
+    with default_settings():
+        collection.scan_files(*files)
+    found: dict[tuple[str, str], list[int]] = {}
+    for file, secret in collection:
+        found.setdefault((file, secret.type), []).append(secret.line_number)
+    return found
+
+
+def tracked_files() -> list[str]:
+    """Name what git tracks, without the locks."""
+    listed = subprocess.run(["git", "ls-files", "-z"], check=True, capture_output=True, text=True)
+    return [file for file in listed.stdout.split("\0") if file and file not in LOCKS]
+
+
+def main(given: list[str]) -> int:
+    """Print what is left, and exceptions that are no longer needed."""
+    files = given or tracked_files()
+    found = findings(files)
+    left = sorted(found.keys() - EXCEPTIONS.keys())
+    stale = sorted(key for key in EXCEPTIONS.keys() - found.keys() if key[0] in files or not given)
+    for file, kind in left:
+        print(f"{file}:{','.join(map(str, sorted(found[file, kind])))}: {kind}")
+    for file, kind in stale:
+        print(f"{file}: {kind}: no longer found; remove it from EXCEPTIONS in {__file__}.")
+    print(f"{len(files)} files, {len(left)} findings, {len(EXCEPTIONS)} exceptions")
+    return 1 if left or stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,58 @@
+"""What the checks of the template read is the whole template."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from checks.template import Template, expanded, statements
+from tests.unit.template import load_template
+
+
+@pytest.fixture(scope="module")
+def template() -> Template:
+    return expanded(Path("template.yaml"))
+
+
+def test_linters_read_the_definition(template: Template) -> None:
+    definition = template["Resources"]["ProvisionKey"]["Properties"]["Definition"]
+
+    assert definition["StartAt"] == "ValidateRequest"
+
+
+def test_a_policy_is_linted_without_intrinsic_functions(template: Template) -> None:
+    text = json.dumps(statements(template))
+
+    assert '"Fn::' not in text
+    assert '"Ref"' not in text
+    assert "${" not in text
+
+
+def test_a_statement_is_linted_whether_or_not_its_condition_holds(template: Template) -> None:
+    def sids(role: str) -> set[str]:
+        return {
+            one["policy"]["Statement"][0]["Sid"]
+            for one in statements(template)
+            if one["role"] == role
+        }
+
+    assert sids("SweepFunctionRole") >= {"ReadRecords", "RetireSurplusKeys"}
+
+
+def test_what_sam_adds_is_checked_as_the_resource_it_is_added_to(template: Template) -> None:
+    resources = template["Resources"]
+
+    assert resources["KeysApiv1Stage"]["Metadata"] == resources["KeysApi"]["Metadata"]
+
+
+def test_every_skipped_check_says_why() -> None:
+    resources: dict[str, dict[str, Any]] = load_template()["Resources"]
+    skips = [
+        skip
+        for resource in resources.values()
+        for skip in resource.get("Metadata", {}).get("checkov", {}).get("skip", [])
+    ]
+
+    assert skips
+    assert [skip for skip in skips if not skip.get("comment")] == []
