@@ -113,6 +113,11 @@ faults: $(READY) ## Every fault and every pair of faults at every call, in proce
 workflow: $(READY) ## Tests of the deployed workflow in local stacks of their own
 	pytest tests/workflow -n 2 --dist loadfile
 
+.PHONY: least-privilege
+least-privilege: $(READY) ## Measure what each role is granted, uses and is denied; renew the page
+	@RENEW_PAGE=1 pytest tests/workflow/test_least_privilege.py --quiet
+	@cat docs/least-privilege.md
+
 .PHONY: lock
 lock: $(UV) ## Pin the newest versions that the requirements' inputs allow
 	$(COMPILE) --upgrade functions/requirements.in --output-file functions/requirements.txt

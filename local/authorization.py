@@ -2,7 +2,8 @@
 
 The emulator looks its `enforce` and `access_denied_response` up at each request. `install` puts
 ours in their place; they ask the emulator's own evaluator, but about every permission that AWS
-checks for the request and with the condition keys that AWS gives it.
+checks for the request and with the condition keys that AWS gives it. What was asked is noted in
+`local.permissions`.
 """
 
 from collections.abc import Iterator
@@ -11,9 +12,9 @@ from contextvars import ContextVar
 from typing import Any
 
 from ministack.core import iam_actions, iam_evaluator
-from ministack.core.responses import get_account_id
+from ministack.core.responses import get_account_id, get_region
 
-from local import kms_authorization, task_callbacks
+from local import kms_authorization, permissions, task_callbacks
 from local.checks import Check, Request
 
 _request: ContextVar[Request | None] = ContextVar("request", default=None)
@@ -39,6 +40,18 @@ def install() -> None:
     iam_actions.access_denied_response = _access_denied_response
 
 
+def role_may(role_arn: str, action: str, resource: str) -> bool:
+    """Say whether a role that a service has assumed may do something."""
+    account, region = get_account_id(), get_region()
+    name = role_arn.rsplit("/", 1)[1]
+    session = f"arn:aws:sts::{account}:assumed-role/{name}/service"
+    asked = iam_evaluator.EvalContext(session, "AssumedRole", account, action, resource, region)
+    policies = iam_evaluator._gather_role_policies(name, account)
+    allowed: bool = iam_evaluator.evaluate(asked, policies).decision == "Allow"
+    permissions.record(session, Check(action, region, resource), allowed=allowed)
+    return allowed
+
+
 def _enforce(  # noqa: PLR0917 - the emulator's own signature
     access_key_id: str,
     iam_action: str,
@@ -50,8 +63,11 @@ def _enforce(  # noqa: PLR0917 - the emulator's own signature
     """Stand in for `ministack.core.iam_evaluator.enforce`: give None if all is allowed."""
     request = _request.get()
     asked = Check(iam_action, region, resource_arn, service_context or {})
+    caller = iam_evaluator.resolve_caller_identity(access_key_id)
     for check in _checks(service, request, asked):
         denied = _denial(access_key_id, service, check)
+        if caller and not isinstance(denied, iam_evaluator.AuthError):
+            permissions.record(caller["userArn"], check, allowed=not denied)
         if denied:
             _denied.set(check)
             return denied

@@ -9,6 +9,7 @@ authorises beyond the emulator is in `local.kms_authorization`, what it answers 
 | path | does |
 |---|---|
 | `GET /_local/kms-calls?since=0` | lists the calls of KMS, as `KmsCall` |
+| `GET /_local/permissions?since=0` | lists what IAM was asked: `local.permissions.Permission` |
 | `GET`, `PUT`, `DELETE /_local/faults` | lists, sets, removes faults: `local.faults.Fault` |
 | `GET`, `PUT /_local/kms-settings` | lists, changes settings: `local.kms_settings` |
 
@@ -37,6 +38,8 @@ from local import (
     kms_service,
     kms_settings,
     lambda_turns,
+    permissions,
+    service_roles,
     task_callbacks,
 )
 from local.asgi import Answer, App, Message, Receive, Scope, Send, send_json
@@ -128,35 +131,50 @@ class Emulator:
     async def _control(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve what tests and the commands of the local stack ask of the emulator itself."""
         body = await _read(receive)
-        resource = (scope["method"], scope["path"].removeprefix(_LOCAL))
+        status = HTTPStatus.OK
         try:
-            match resource:
-                case ("GET", "kms-calls"):
-                    query = parse_qs(scope["query_string"].decode())
-                    since = int(query.get("since", ["0"])[0])
-                    answer: Any = [asdict(call) for call in self._kms_calls[since:]]
-                case ("GET", "faults"):
-                    answer = self._faults.as_json()
-                case ("PUT", "faults"):
-                    self._faults.put(faults.parse(json.loads(body)))
-                    answer = self._faults.as_json()
-                case ("DELETE", "faults"):
-                    self._faults.clear()
-                    answer = []
-                case ("GET", "kms-settings"):
-                    answer = kms_settings.current().as_json()
-                case ("PUT", "kms-settings"):
-                    kms_settings.change(json.loads(body))
-                    answer = kms_settings.current().as_json()
-                case _:
-                    await send_json(
-                        send, HTTPStatus.NOT_FOUND, {"message": "There is no such path."}
-                    )
-                    return
+            answer = self._answer(scope, body)
         except ValueError as error:
-            await send_json(send, HTTPStatus.BAD_REQUEST, {"message": str(error)})
-            return
-        await send_json(send, HTTPStatus.OK, answer)
+            status, answer = HTTPStatus.BAD_REQUEST, {"message": str(error)}
+        except LookupError as error:
+            status, answer = HTTPStatus.NOT_FOUND, {"message": str(error)}
+        await send_json(send, status, answer)
+
+    def _answer(self, scope: Scope, body: bytes) -> Any:
+        """Answer a request about the emulator itself.
+
+        Raises
+        ------
+        ValueError
+            The request's body is not as it must be.
+        LookupError
+            There is no such path.
+        """
+        match (scope["method"], scope["path"].removeprefix(_LOCAL)):
+            case ("GET", "kms-calls"):
+                answer: Any = [asdict(call) for call in self._kms_calls[_since(scope) :]]
+            case ("GET", "permissions"):
+                answer = permissions.as_json(_since(scope))
+            case ("GET", "faults"):
+                answer = self._faults.as_json()
+            case ("PUT", "faults"):
+                self._faults.put(faults.parse(json.loads(body)))
+                answer = self._faults.as_json()
+            case ("DELETE", "faults"):
+                self._faults.clear()
+                answer = []
+            case ("GET", "kms-settings"):
+                answer = kms_settings.current().as_json()
+            case ("PUT", "kms-settings"):
+                kms_settings.change(json.loads(body))
+                answer = kms_settings.current().as_json()
+            case _:
+                raise LookupError("There is no such path.")
+        return answer
+
+
+def _since(scope: Scope) -> int:
+    return int(parse_qs(scope["query_string"].decode()).get("since", ["0"])[0])
 
 
 def _headers(scope: Scope) -> dict[str, str]:
@@ -215,6 +233,7 @@ def main() -> None:
     authorization.install()
     kms_service.install()
     lambda_turns.install()
+    service_roles.install()
     task_callbacks.install()
     config = Config()
     config.bind = [f"{host}:{arguments.port}" for host in arguments.hosts]

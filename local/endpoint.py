@@ -16,6 +16,7 @@ from local.kms_settings import KmsChanges, KmsSettings, over_http
 from local.settings import ACCOUNT_ID, ROOT_CREDENTIALS
 
 _KMS_CALLS_PATH = "/_local/kms-calls"
+_PERMISSIONS_PATH = "/_local/permissions"
 _FAULTS_PATH = "/_local/faults"
 _KMS_SETTINGS_PATH = "/_local/kms-settings"
 _READS = ("Describe", "Get", "List")
@@ -90,6 +91,11 @@ class Endpoint:
         """List the calls of KMS so far, as `local.emulator.KmsCall` describes them."""
         calls: list[dict[str, Any]] = self._control("GET", f"{_KMS_CALLS_PATH}?since={since}")
         return calls
+
+    def permissions(self, since: int = 0) -> list[dict[str, Any]]:
+        """List what IAM was asked so far, as `local.permissions.Permission` describes it."""
+        asked: list[dict[str, Any]] = self._control("GET", f"{_PERMISSIONS_PATH}?since={since}")
+        return asked
 
     def put_faults(self, *coming: Fault) -> None:
         """Let calls of AWS services meet these faults, and no others."""

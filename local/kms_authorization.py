@@ -120,10 +120,15 @@ def _key_context(key: dict[str, Any]) -> dict[str, Any]:
 
 
 def _creation(request: Request, creation: Check) -> list[Check]:
-    """CreateKey, and TagResource if the new key has tags."""
+    """CreateKey, and TagResource if the new key has tags.
+
+    That one must cover every key of the account and Region: there is no key yet to name.
+    https://docs.aws.amazon.com/kms/latest/developerguide/manage-tags-api.html
+    """
     needed = [Check("kms:CreateKey", creation.region, context=creation.context)]
     if request.parameters.get("Tags"):
-        needed.append(Check("kms:TagResource", creation.region, context=creation.context))
+        every_key = f"arn:aws:kms:{creation.region}:{get_account_id()}:key/*"
+        needed.append(Check("kms:TagResource", creation.region, every_key, creation.context))
     return needed
 
 

@@ -104,6 +104,12 @@ def state_machine_of(token: object) -> str | None:
     return _state_machines.get(token) if isinstance(token, str) else None
 
 
+def current_state_machine() -> str:
+    """Give the ARN of the state machine whose task runs in this thread."""
+    arn: str = _task.get().execution["stateMachineArn"]
+    return arn
+
+
 def _execute_task(
     state: dict[str, Any], raw_input: Any, execution: dict[str, Any], context: dict[str, Any]
 ) -> Any:

@@ -117,6 +117,18 @@ class TestCreateKey:
         other = [{"TagKey": "team", "TagValue": "other"}]
         assert denied_action(kms.create_key, Tags=other) == "kms:TagResource"
 
+    def test_tags_need_a_permission_for_every_key(self, kms_of: ClientOf) -> None:
+        creator = allow("kms:CreateKey")
+        every_key = f"arn:aws:kms:*:{ACCOUNT_ID}:key/*"
+        some_keys = f"arn:aws:kms:*:{ACCOUNT_ID}:key/mrk-*"
+
+        assert kms_of(creator, allow("kms:TagResource", resource=every_key)).create_key(
+            Tags=TEAM_TAG
+        )
+        kms = kms_of(creator, allow("kms:TagResource", resource=some_keys))
+        refused = denied_action(kms.create_key, MultiRegion=True, Tags=TEAM_TAG)
+        assert refused == "kms:TagResource"
+
     def test_a_deny_of_the_bypass_flag_denies(self, kms_of: ClientOf) -> None:
         bypass = {"Bool": {"kms:BypassPolicyLockoutSafetyCheck": "true"}}
         deny = {**allow("kms:*", condition=bypass), "Effect": "Deny"}
@@ -385,6 +397,23 @@ def test_a_source_may_put_only_its_own_events(emulator: Endpoint) -> None:
     assert put("ours")["FailedEntryCount"] == 0
     with pytest.raises(ClientError, match="AccessDenied"):
         put("theirs")
+
+
+def test_every_permission_that_is_asked_for_is_listed(emulator: Endpoint, kms_of: ClientOf) -> None:
+    kms = kms_of(allow("kms:CreateKey"), region=OTHER)
+    before = len(emulator.permissions())
+
+    denied_action(kms.create_key, MultiRegion=True, Tags=TEAM_TAG)
+    emulator.client("kms").list_keys()
+
+    create, tag = emulator.permissions(since=before)
+    assert (create["action"], create["resource"], create["allowed"]) == ("kms:CreateKey", "*", True)
+    every_key = f"arn:aws:kms:{OTHER}:{ACCOUNT_ID}:key/*"
+    assert (tag["action"], tag["resource"], tag["allowed"]) == ("kms:TagResource", every_key, False)
+    for asked in (create, tag):
+        assert ":assumed-role/role-" in asked["principal"]
+        assert asked["region"] == OTHER
+        assert asked["context"]["kms:MultiRegion"] == "true"
 
 
 def test_every_kms_call_is_listed(emulator: Endpoint, kms_of: ClientOf) -> None:

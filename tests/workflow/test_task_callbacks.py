@@ -101,10 +101,12 @@ def machine(emulator: Endpoint, **task: Any) -> Machine:
 
 
 def deploy(emulator: Endpoint, name: str, definition: dict[str, Any]) -> str:
+    invoke = {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": "*"}
+    policy = {"Version": "2012-10-17", "Statement": [invoke]}
     created = emulator.client("stepfunctions").create_state_machine(
         name=name,
         definition=json.dumps({"QueryLanguage": "JSONata", **definition}),
-        roleArn=emulator.create_role(f"{name}"),
+        roleArn=emulator.create_role(name, policy=policy),
     )
     return str(created["stateMachineArn"])
 

@@ -1,0 +1,73 @@
+"""What AWS services do with a role that was given to them, authorised as AWS does.
+
+The emulator's services act on each other without asking IAM. `install` puts functions that ask
+first in the place of those that act: a state machine invokes functions with its role, a rule starts
+executions with its target's, and a function's failed event is sent to its dead-letter queue with
+the function's.
+"""
+
+import logging
+from typing import Any
+
+from ministack.core.arn import parse_arn
+from ministack.services import eventbridge, lambda_svc, stepfunctions
+
+from local import authorization, task_callbacks
+
+_logger = logging.getLogger(__name__)
+
+_emulator_call_lambda = stepfunctions._call_lambda
+_emulator_invoke_target = eventbridge._invoke_target
+_emulator_route_async_failure = lambda_svc._route_async_failure
+
+
+def install() -> None:
+    """Put our functions in the place of the emulator's."""
+    stepfunctions._call_lambda = _call_lambda
+    eventbridge._invoke_target = _invoke_target
+    lambda_svc._route_async_failure = _route_async_failure
+
+
+def _call_lambda(function: str, event: Any) -> Any:
+    """Invoke a function for a task.
+
+    https://docs.aws.amazon.com/step-functions/latest/dg/connect-lambda.html
+    """
+    _, config, _ = lambda_svc._get_func_record_for_ref(function)
+    machine = stepfunctions._state_machines[task_callbacks.current_state_machine()]
+    action = "lambda:InvokeFunction"
+    if config and not authorization.role_may(machine["roleArn"], action, config["FunctionArn"]):
+        raise stepfunctions._ExecutionError(
+            "Lambda.AWSLambdaException",
+            f"{machine['roleArn']} is not authorized to perform: {action} on resource: "
+            f"{config['FunctionArn']}",
+        )
+    return _emulator_call_lambda(function, event)
+
+
+def _invoke_target(target: dict[str, Any], *details: Any) -> None:
+    """Deliver an event to a rule's target.
+
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-identity-based.html
+    """
+    arn, role = target["Arn"], target.get("RoleArn")
+    starts_execution = arn.startswith("arn:aws:states:")
+    if role and starts_execution and not authorization.role_may(role, "states:StartExecution", arn):
+        _logger.warning("EventBridge: %s may not start %s", role, arn)
+        return
+    _emulator_invoke_target(target, *details)
+
+
+def _route_async_failure(
+    target_arn: str, function: str, event: Any, result: dict[str, Any]
+) -> None:
+    """Send a failed event to the function's dead-letter queue.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
+    """
+    role = lambda_svc._functions[function]["config"]["Role"]
+    action = {"sqs": "sqs:SendMessage", "sns": "sns:Publish"}.get(parse_arn(target_arn).service)
+    if action and not authorization.role_may(role, action, target_arn):
+        _logger.warning("Lambda: %s may not send to %s", role, target_arn)
+        return
+    _emulator_route_async_failure(target_arn, function, event, result)

@@ -1,0 +1,184 @@
+"""Each role is granted what its paths use, and nothing else; what must not work, IAM denies.
+
+The stack is this module's own: its parameters make every path possible, and nobody else's calls are
+among those that are counted. `workflow_paths` has the paths, `forbidden` the attempts.
+"""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from local.deploy import deploy
+from local.settings import ROOT
+from local.stack import Stack
+from tests.workflow import workflow_paths
+from tests.workflow.emulators import new_emulator
+from tests.workflow.forbidden import (
+    Attempts,
+    Keys,
+    make_keys,
+    still_possible,
+    within_the_edges,
+)
+from tests.workflow.privilege_page import Reasons, page
+from tests.workflow.privileges import Grant, Privileges, read_privileges, used
+
+PAGE = ROOT / "docs" / "least-privilege.md"
+
+GRANTED_BUT_NOT_USED = {
+    ("CreatePrimaryKeyFunctionRole", "iam:CreateServiceLinkedRole"): (
+        "KMS makes its service-linked role with the caller's permission when an account creates "
+        "its first multi-Region key; the local stack has no such role."
+    ),
+}
+
+# https://docs.aws.amazon.com/service-authorization/latest/reference/
+WITHOUT_RESOURCE = {
+    "ec2:DescribeRegions": "EC2 has no resource for it.",
+    "kms:CreateKey": "There is no key yet; conditions say what it must be.",
+    "kms:ListAliases": "KMS has no resource for it.",
+    "tag:GetResources": "The tagging API has no resources.",
+}
+WITH_WILDCARD = {
+    "key/*": "A new key that is being tagged, or the key of somebody's alias, has any ID.",
+    "key/mrk-*": "Keys have random IDs in every allowed Region; conditions ask for our tag.",
+    "alias/*": "Requests choose the names; the key that an alias is of must be ours as well.",
+    "execution:mrk-provisioner-provision-key:*": "Executions have names of their own.",
+    "role/aws-service-role/mrk.kms.amazonaws.com/*": "AWS chooses the rest of the name.",
+}
+MANAGED = {
+    "AWSLambdaBasicExecutionRole": "A function's log. AWS wrote it for logs of any name.",
+    "AWSXrayWriteOnlyAccess": "Traces, since they are Active. X-Ray has no resource for them.",
+}
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """Give a stack of this module's own."""
+    with new_emulator() as emulator:
+        described = deploy(emulator, workflow_paths.PARAMETERS)
+        with Stack.listening(described) as deployed:
+            yield deployed
+
+
+@pytest.fixture(scope="module")
+def privileges(stack: Stack) -> Privileges:
+    """Give the roles as they are deployed."""
+    return read_privileges(stack)
+
+
+@pytest.fixture(scope="module")
+def asked(stack: Stack) -> list[dict[str, Any]]:
+    """Go every path; give the permissions that were asked for."""
+    workflow_paths.walk(stack)
+    return stack.permissions()
+
+
+@pytest.fixture(scope="module")
+def unused(privileges: Privileges, asked: list[dict[str, Any]]) -> list[Grant]:
+    """List what no path uses."""
+    return [grant for grant in privileges.grants() if not used(grant, privileges, asked)]
+
+
+@pytest.fixture(scope="module")
+def keys(stack: Stack, asked: list[dict[str, Any]]) -> Keys:  # noqa: ARG001 - the paths go first
+    """Give keys to try things on."""
+    return make_keys(stack)
+
+
+@pytest.fixture(scope="module")
+def attempts(stack: Stack, privileges: Privileges) -> Attempts:
+    """Give what makes attempts."""
+    return Attempts(stack, privileges)
+
+
+@pytest.fixture(scope="module")
+def forbidden(attempts: Attempts, keys: Keys) -> dict[str, tuple[int, list[str]]]:
+    """Try all that must not work."""
+    return attempts.of_every_kind(keys)
+
+
+def test_no_path_lacks_a_permission(privileges: Privileges, asked: list[dict[str, Any]]) -> None:
+    denied = {
+        (privileges.role_at(permission["principal"]), permission["action"])
+        for permission in asked
+        if not permission["allowed"]
+    }
+
+    assert denied == workflow_paths.INTENDED_DENIALS
+
+
+def test_every_role_that_has_permissions_was_seen(
+    privileges: Privileges, asked: list[dict[str, Any]]
+) -> None:
+    seen = {privileges.role_at(permission["principal"]) for permission in asked}
+
+    assert seen == {grant.role for grant in privileges.grants()}
+
+
+def test_nothing_is_granted_that_no_path_uses(unused: list[Grant]) -> None:
+    assert {(grant.role, grant.action) for grant in unused} == GRANTED_BUT_NOT_USED.keys()
+
+
+def test_a_resource_is_named_wherever_there_is_one(privileges: Privileges) -> None:
+    grants = privileges.grants()
+    patterns = {privileges.readable(grant.resource) for grant in grants if "*" in grant.resource}
+
+    assert [grant for grant in grants if "*" in grant.action or "?" in grant.action] == []
+    assert {g.action for g in grants if g.resource == "*"} == WITHOUT_RESOURCE.keys()
+    assert patterns - {"*"} == WITH_WILDCARD.keys()
+
+
+def test_aws_own_policies_are_those_that_sam_attaches(privileges: Privileges) -> None:
+    assert {name for names in privileges.managed.values() for name in names} == MANAGED.keys()
+
+
+def test_iam_denies_what_must_not_work(
+    forbidden: dict[str, tuple[int, list[str]]],
+    stack: Stack,
+    privileges: Privileges,
+    asked: list[dict[str, Any]],
+) -> None:
+    denials = [p for p in stack.permissions(since=len(asked)) if not p["allowed"]]
+
+    assert {kind: others for kind, (_, others) in forbidden.items() if others} == {}
+    # Each was IAM's own decision about the role.
+    assert len(denials) == sum(denied for denied, _ in forbidden.values())
+    assert {privileges.role_at(p["principal"]) for p in denials} == privileges.roles.keys()
+
+
+def test_iam_allows_what_lies_within_the_edges(
+    attempts: Attempts, privileges: Privileges, stack: Stack, keys: Keys
+) -> None:
+    """The attempts are denied for the one thing that they change."""
+    denied = [
+        str(attempt)
+        for attempt in within_the_edges(privileges, stack, keys)
+        if attempts.is_denied(attempt)
+    ]
+
+    assert denied == []
+
+
+def test_what_iam_cannot_deny_is_known(attempts: Attempts, keys: Keys) -> None:
+    denied = [str(a) for a, _ in still_possible(keys) if attempts.is_denied(a)]
+
+    assert denied == [], "This is denied by now: take it off the list."
+
+
+def test_the_page_says_what_was_measured(
+    privileges: Privileges,
+    unused: list[Grant],
+    forbidden: dict[str, tuple[int, list[str]]],
+    keys: Keys,
+) -> None:
+    numbers = {kind: denied for kind, (denied, _) in forbidden.items()}
+    possible = [(a.role, a.action, meaning) for a, meaning in still_possible(keys)]
+    reasons = Reasons(GRANTED_BUT_NOT_USED, WITHOUT_RESOURCE, WITH_WILDCARD, MANAGED)
+    measured = page(privileges, unused, reasons, numbers, possible)
+    if os.environ.get("RENEW_PAGE"):
+        PAGE.write_text(measured)
+
+    assert PAGE.read_text() == measured, "make least-privilege renews the page."

@@ -1,0 +1,370 @@
+"""Every path of the workflow, for tests of what the roles need on all of them.
+
+A path takes the deployed stack, goes its way, and asserts that it went it. `SIDE_BY_SIDE` and
+`ONE_BY_ONE` list them; the paths of a new function are added there. Where a path of the first kind
+yields, others go on while the workflow works for it; those of the second kind change what others
+would meet.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+from local.faults import Fault
+from local.polling import wait_for
+from local.settings import ACCOUNT_ID, STACK_NAME
+from local.stack import Stack
+from tests.workflow.material_holder import (
+    PROVIDED,
+    REFUSED,
+    new_material,
+    provide,
+    wait_for_question,
+    wrapped,
+)
+from tests.workflow.reading import ADMIN, USER, new_request, read_key
+from tests.workflow.test_failing import replica_denied
+
+type Path = Callable[[Stack], Iterator[None]]
+
+HOME, NEAR, FAR, DENIED = "us-east-1", "eu-west-1", "us-west-2", "eu-central-1"
+PARAMETERS = {
+    "AllowedRegions": ",".join((HOME, NEAR, FAR, DENIED)),
+    "QuietPeriodInSeconds": "1",
+    "SweeperMayDelete": "true",
+}
+INTENDED_DENIALS = {("CreateReplicaKeyFunctionRole", "kms:CreateKey")}
+"""The permissions that `replica_denied` takes away for a while."""
+
+_AT_ONCE = 3
+_SDK_ATTEMPTS = 3
+_EVERYTHING: dict[str, Any] = {
+    "description": "as asked",
+    "tags": {"team": "payments"},
+    "policy": {"administrators": [ADMIN], "users": [USER]},
+    "rotation": {"periodInDays": 100},
+}
+
+
+def walk(stack: Stack) -> None:
+    """Go every path."""
+    waiting = [path(stack) for path in SIDE_BY_SIDE]
+    under_way: list[Iterator[None]] = []
+    while waiting or under_way:
+        # More at once start more copies of each function, which take longer than they save.
+        while waiting and len(under_way) < _AT_ONCE:
+            under_way.append(waiting.pop(0))
+        under_way = [path for path in under_way if next(path, path) is None]
+    for path in ONE_BY_ONE:
+        for _ in path(stack):
+            pass
+
+
+def create_by_event(stack: Stack) -> Iterator[None]:
+    replicas = [{"region": NEAR}, {"region": FAR}]
+    request = new_request("create", **_EVERYTHING, replicas=replicas)
+    stack.send(request)
+    yield
+    assert len(_created(stack, request)["replicas"]) == 2
+
+
+def reject_by_event(stack: Stack) -> Iterator[None]:
+    request = new_request("reject", keySpec="DES")
+    stack.send(request)
+    yield
+    assert stack.wait_for_outcome(request["requestId"])["detail"]["status"] == "REJECTED"
+
+
+def conflict_by_event(stack: Stack) -> Iterator[None]:
+    request = new_request("conflict")
+    stack.send(request)
+    yield
+    _created(stack, request)
+    stack.send({**request, "description": "other"})
+    yield
+    refused = stack.wait_for_outcomes(request["requestId"], 2)[1]["detail"]
+    assert _codes(refused) == ["REQUEST_CONFLICT"]
+
+
+def alias_in_use(stack: Stack) -> Iterator[None]:
+    """Find out whose an alias is, of the primary and of a replica: somebody else's key."""
+    request = new_request("taken")
+    for region in (HOME, NEAR):
+        kms = stack.client("kms", region)
+        owner = kms.create_key()["KeyMetadata"]["KeyId"]
+        kms.create_alias(AliasName=f"{request['alias']}-{region}", TargetKeyId=owner)
+    primary = new_request("primary", alias=f"{request['alias']}-{HOME}")
+    replica = {"region": NEAR, "alias": f"{request['alias']}-{NEAR}"}
+    rolled_back = new_request("replica", onFailure="ROLL_BACK", replicas=[replica])
+    for wanted in (primary, rolled_back):
+        stack.send(wanted)
+    yield
+    for wanted in (primary, rolled_back):
+        detail = stack.wait_for_outcome(wanted["requestId"])["detail"]
+        assert _codes(detail) == ["ALIAS_IN_USE"]
+
+
+def every_route_of_the_api(stack: Stack) -> Iterator[None]:
+    request = new_request("routes")
+    bad = {**request, "keySpec": "DES"}
+    path = f"/keys/{request['requestId']}"
+    answers = [
+        stack.api("POST", "/keys?plan=true", json=request),
+        stack.api("POST", "/keys?plan=true", json=bad),
+        stack.api("POST", "/keys", json=bad),
+        stack.api("POST", "/keys", json=request),
+    ]
+    yield
+    stack.wait_for_outcomes(request["requestId"], 2)
+    answers += [
+        stack.api("POST", "/keys", json=request),
+        stack.api("POST", "/keys", json={**request, "description": "other"}),
+        stack.api("POST", f"{path}/material", json={}),
+        stack.api("GET", path),
+        stack.api("GET", f"{path}-unknown"),
+    ]
+    assert [a.status_code for a in answers] == [200, 400, 400, 202, 202, 409, 400, 200, 404]
+
+
+def lose_the_answer_of_create_key(stack: Stack) -> Iterator[None]:
+    """Adopt the key of an unanswered attempt; of two keys keep one and retire the other.
+
+    A key of another kind is looked at and left alone, whatever its tags say.
+    """
+    adopted = new_request("adopted", primaryRegion=FAR)
+    doubled = new_request("doubled", primaryRegion=FAR)
+    _make_stray_key(stack, FAR, doubled)
+    other = _make_stray_key(stack, FAR, adopted, MultiRegion=False)
+    stack.put_faults(Fault("CreateKey", "lose-after", region=FAR, times=2))
+    for request in (adopted, doubled):
+        stack.send(request)
+    yield
+    for request in (adopted, doubled):
+        _created(stack, request)
+    [finding] = _wait_for_findings(stack, doubled)
+    assert (finding["kind"], finding["action"]) == ("SURPLUS_KEY", "SCHEDULED_FOR_DELETION")
+    assert stack.faults() == []
+    kms = stack.client("kms", FAR)
+    assert kms.describe_key(KeyId=other)["KeyMetadata"]["KeyState"] == "Enabled"
+    # The sweeper would report it, which is not this path.
+    kms.untag_resource(KeyId=other, TagKeys=["mrk:stack"])
+
+
+def fail_and_go_on(stack: Stack) -> Iterator[None]:
+    """Resume a request on keys whose every setting was changed; bring rolled back keys back."""
+    replicas = [{"region": NEAR}, {"region": DENIED}]
+    resumed = new_request("resumed", **_EVERYTHING, replicas=replicas)
+    rolled_back = new_request("rolled-back", onFailure="ROLL_BACK", replicas=replicas)
+    with replica_denied(stack, DENIED):
+        for request in (resumed, rolled_back):
+            stack.send(request)
+        yield
+        details = [
+            stack.wait_for_outcome(request["requestId"])["detail"]
+            for request in (resumed, rolled_back)
+        ]
+    assert [_codes(detail) for detail in details] == [["KMS_ACCESS_DENIED"]] * 2
+    primary, replica = (
+        (key["region"], key["arn"])
+        for key in (details[0]["key"]["primary"], *details[0]["key"]["replicas"])
+    )
+    before = [read_key(stack, *key) for key in (primary, replica)]
+    _change_every_setting(stack, primary[1], before[0]["policy"], resumed["alias"])
+    stack.client("kms", NEAR).schedule_key_deletion(KeyId=replica[1], PendingWindowInDays=7)
+    for request in (resumed, rolled_back):
+        stack.send(request)
+    yield
+    for request in (resumed, rolled_back):
+        _created(stack, request, 2)
+    assert [read_key(stack, *key) for key in (primary, replica)] == before
+
+
+def _change_every_setting(stack: Stack, key: str, policy: dict[str, Any], alias: str) -> None:
+    kms = stack.client("kms", HOME)
+    kms.update_key_description(KeyId=key, Description="not as asked")
+    kms.tag_resource(KeyId=key, Tags=[{"TagKey": "team", "TagValue": "other"}])
+    other = {**policy, "Statement": policy["Statement"][:1]}
+    kms.put_key_policy(KeyId=key, PolicyName="default", Policy=json.dumps(other))
+    kms.disable_key_rotation(KeyId=key)
+    kms.delete_alias(AliasName=alias)
+
+
+def import_key_material(stack: Stack) -> Iterator[None]:
+    """Ask, answer by the API and by event, refuse an answer, ask again, renew."""
+    soon, late = (
+        (datetime.now(UTC) + timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        for days in (20, 300)
+    )
+    wanted = {"wrappingKeySpec": "RSA_2048", "validTo": soon}
+    request = new_request(
+        "import", origin="EXTERNAL", keyMaterial=wanted, replicas=[{"region": NEAR}]
+    )
+    request_id, secret = request["requestId"], new_material("SYMMETRIC_DEFAULT").secret
+    stack.send(request)
+    yield
+    answer = wrapped(wait_for_question(stack, request_id), secret)
+    # While it waits, another delivery of the same request finds the run that holds it.
+    assert stack.wait_for_execution(stack.start_execution(request))["status"] == "SUCCEEDED"
+    assert stack.api("POST", "/keys", json=request).status_code == 202
+    assert stack.api("POST", f"/keys/{request_id}/material", json=answer).status_code == 202
+    yield
+    wrong = new_material("SYMMETRIC_DEFAULT").secret
+    stack.send(wrapped(wait_for_question(stack, request_id, 2), wrong), PROVIDED)
+    yield
+    assert _codes(wait_for_question(stack, request_id, 3)) == ["INCORRECT_KEY_MATERIAL"]
+    provide(stack, request_id, secret, 3)
+    yield
+    _created(stack, request)
+    stack.send(answer, PROVIDED)
+    wait_for(partial(_refused, stack, request_id), "the answer to be refused", timeout=30)
+    stack.send({**request, "keyMaterial": {**wanted, "validTo": late}})
+    for question in (4, 5):
+        yield
+        provide(stack, request_id, secret, question)
+    assert _created(stack, request, 2)["primary"]["validTo"] == late
+
+
+def _refused(stack: Stack, request_id: str) -> bool | None:
+    return any(e["detail-type"] == REFUSED for e in stack.events(request_id)) or None
+
+
+def remember_nothing_of_what_failed(stack: Stack) -> Iterator[None]:
+    """Let the start of an execution and the outcome's event fail, and succeed the next time."""
+    request = new_request("again")
+    stack.put_faults(
+        Fault("StartExecution", "error-before", service="states", times=_SDK_ATTEMPTS),
+        Fault("PutEvents", "error-before", service="events", times=_SDK_ATTEMPTS),
+    )
+    answers = [stack.api("POST", "/keys", json=request) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [503, 202]
+    _created(stack, request)
+    assert stack.faults() == []
+    yield
+
+
+def lose_an_answer_to_the_dead_letters(stack: Stack) -> Iterator[None]:
+    lambda_ = stack.client("lambda")
+    function = stack.functions()["ReceiveKeyMaterialFunction"]
+    queue = stack.client("cloudformation").describe_stack_resource(
+        StackName=STACK_NAME, LogicalResourceId="UndeliveredRequests"
+    )["StackResourceDetail"]["PhysicalResourceId"]
+    stack.put_faults(Fault("GetItem", "error-before", service="dynamodb", times=_SDK_ATTEMPTS))
+    # The emulator's CloudFormation leaves out what the template says.
+    queue_arn = f"arn:aws:sqs:{stack.region}:{ACCOUNT_ID}:{queue.rsplit('/', 1)[1]}"
+    lambda_.update_function_configuration(
+        FunctionName=function, DeadLetterConfig={"TargetArn": queue_arn}
+    )
+    lambda_.put_function_event_invoke_config(FunctionName=function, MaximumRetryAttempts=0)
+    material = {"region": HOME, "importToken": "AAAA", "encryptedKeyMaterial": "AAAA"}
+    answer = {"requestId": "dead", "materials": [material]}
+    lambda_.invoke(FunctionName=function, InvocationType="Event", Payload=json.dumps(answer))
+
+    def lost() -> list[dict[str, Any]] | None:
+        return stack.client("sqs").receive_message(QueueUrl=queue).get("Messages") or None
+
+    [message] = wait_for(lost, "the dead letter", timeout=30)
+    assert json.loads(message["Body"])["requestPayload"] == answer
+    lambda_.delete_function_event_invoke_config(FunctionName=function)
+    stack.client("sqs").delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+    yield
+
+
+def sweep(stack: Stack) -> Iterator[None]:
+    """Resume a request whose run died; report a moved alias; delete a key that no record knows."""
+    stuck = new_request("stuck", origin="EXTERNAL", keyMaterial={"wrappingKeySpec": "RSA_2048"})
+    finished, moved = new_request("finished"), new_request("moved")
+    execution = stack.start_execution(stuck)
+    for request in (finished, moved):
+        stack.send(request)
+    wait_for_question(stack, stuck["requestId"])
+    stack.client("stepfunctions").stop_execution(executionArn=execution)
+    for request in (finished, moved):
+        _created(stack, request)
+    stray = _make_stray_key(stack, HOME, finished)
+    kms = stack.client("kms")
+    other = kms.create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")["KeyMetadata"]
+    kms.delete_alias(AliasName=moved["alias"])
+    kms.create_alias(AliasName=moved["alias"], TargetKeyId=other["KeyId"])
+
+    [resumed] = _wait_for_findings(stack, stuck, sweeping=True)
+    assert (resumed["kind"], resumed["action"]) == ("REQUEST_STUCK", "RESUMED")
+    [surplus] = _wait_for_findings(stack, finished, sweeping=True)
+    assert (surplus["keyArn"], surplus["action"]) == (stray, "SCHEDULED_FOR_DELETION")
+    assert _wait_for_findings(stack, moved, sweeping=True)[0]["kind"] == "ALIAS_ELSEWHERE"
+    provide(stack, stuck["requestId"], new_material("SYMMETRIC_DEFAULT").secret, 2)
+    _created(stack, stuck)
+    with _environment_of(stack, "SweepFunction", ALLOWED_REGIONS="*"):
+        assert stack.invoke("SweepFunction", {})["failed"] == 0
+    yield
+
+
+SIDE_BY_SIDE: list[Path] = [
+    import_key_material,
+    fail_and_go_on,
+    lose_the_answer_of_create_key,
+    create_by_event,
+    reject_by_event,
+    conflict_by_event,
+    alias_in_use,
+    every_route_of_the_api,
+]
+ONE_BY_ONE: list[Path] = [
+    remember_nothing_of_what_failed,
+    lose_an_answer_to_the_dead_letters,
+    sweep,
+]
+
+
+def _created(stack: Stack, request: dict[str, Any], number: int = 1) -> dict[str, Any]:
+    """Wait for a request's outcome of that number, which must be CREATED; give its key."""
+    detail = stack.wait_for_outcomes(request["requestId"], number)[number - 1]["detail"]
+    assert detail["status"] == "CREATED", detail["errors"]
+    key: dict[str, Any] = detail["key"]
+    return key
+
+
+def _codes(detail: dict[str, Any]) -> list[str]:
+    return [error["code"] for error in detail["errors"]]
+
+
+def _make_stray_key(stack: Stack, region: str, request: dict[str, Any], **given: Any) -> str:
+    """Make a key that carries a request's tags and is not its key; give its ARN."""
+    tags = {"mrk:request-id": request["requestId"], "mrk:stack": STACK_NAME}
+    given = {
+        "MultiRegion": True,
+        "Tags": [{"TagKey": key, "TagValue": value} for key, value in tags.items()],
+        **given,
+    }
+    created = stack.client("kms", region).create_key(**given)
+    arn: str = created["KeyMetadata"]["Arn"]
+    return arn
+
+
+def _wait_for_findings(
+    stack: Stack, request: dict[str, Any], *, sweeping: bool = False
+) -> list[dict[str, Any]]:
+    """Give the findings about a request once there are some; with `sweeping`, look for them."""
+
+    def found() -> list[dict[str, Any]] | None:
+        if sweeping:
+            assert stack.invoke("SweepFunction", {})["failed"] == 0
+        told = [event["detail"] for event in stack.events(request["requestId"])]
+        return [detail for detail in told if "kind" in detail] or None
+
+    return wait_for(found, f"findings about {request['requestId']}", timeout=60, interval=0.5)
+
+
+@contextmanager
+def _environment_of(stack: Stack, logical_id: str, **variables: str) -> Iterator[None]:
+    """Change variables of a function's environment for as long as the block runs."""
+    lambda_, function = stack.client("lambda"), stack.functions()[logical_id]
+    before = lambda_.get_function_configuration(FunctionName=function)["Environment"]
+    changed = {"Variables": before["Variables"] | variables}
+    lambda_.update_function_configuration(FunctionName=function, Environment=changed)
+    try:
+        yield
+    finally:
+        lambda_.update_function_configuration(FunctionName=function, Environment=before)
