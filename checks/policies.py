@@ -37,9 +37,12 @@ EXCEPTIONS = {
     ),
     ("ImportIntoOurKeys", "UNKNOWN_CONDITION_FOR_ACTION"): "As for AskHowToImport.",
     ("ReplicateOurKeys", "UNKNOWN_CONDITION_FOR_ACTION"): "As for AskHowToImport: kms:KeySpec.",
-    # https://docs.aws.amazon.com/kms/latest/developerguide/tag-permissions.html
-    ("TagKeysAsTheyAreCreated", "RESOURCE_STAR"): "A key that is being created has no ARN yet.",
-    ("TagReplicaKeysAsTheyAreCreated", "RESOURCE_STAR"): "As for TagKeysAsTheyAreCreated.",
+    ("NeverTagKeysWithAnAlias", "UNKNOWN_CONDITION_FOR_ACTION"): (
+        "As for AskHowToImport: kms:ResourceAliases."
+    ),
+    ("NeverTagSingleRegionKeys", "UNKNOWN_CONDITION_FOR_ACTION"): (
+        "As for AskHowToImport: kms:MultiRegion."
+    ),
 }
 
 

@@ -30,9 +30,9 @@ def test_a_policy_is_linted_without_intrinsic_functions(template: Template) -> N
 
 
 def test_a_statement_is_linted_whether_or_not_its_condition_holds(template: Template) -> None:
-    def sids(role: str) -> set[str]:
+    def sids(role: str) -> set[str | None]:
         return {
-            one["policy"]["Statement"][0]["Sid"]
+            one["policy"]["Statement"][0].get("Sid")
             for one in statements(template)
             if one["role"] == role
         }
