@@ -86,6 +86,7 @@ def wired() -> Iterator[None]:
         mock.patch.object(dynamodb, "dt", powertools_time),
         # Thousands of schedules would print a million lines.
         mock.patch.object(metrics.provider, "add_metric", _nothing),
+        mock.patch.object(metrics.provider, "add_dimension", _nothing),
         mock.patch.object(metrics.provider, "flush_metrics", _nothing),
     ):
         _forget()
