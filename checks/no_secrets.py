@@ -57,7 +57,7 @@ def main(given: list[str]) -> int:
     for file, kind in left:
         print(f"{file}:{','.join(map(str, sorted(found[file, kind])))}: {kind}")
     for file, kind in stale:
-        print(f"{file}: {kind}: no longer found; remove it from EXCEPTIONS in {__file__}.")
+        print(file, kind, "no longer found; remove it from EXCEPTIONS", sep=": ")
     print(f"{len(files)} files, {len(left)} findings, {len(EXCEPTIONS)} exceptions")
     return 1 if left or stale else 0
 
