@@ -135,13 +135,12 @@ class Alarm:
 
 
 def emitted_by(stack: Stack, function: str, since: float, name: str) -> dict[Metric, list[float]]:
-    """Give the metrics of a name in what a function has logged, once there is one."""
-    group = f"/aws/lambda/{stack.functions()[function]}"
+    """Give the metrics of a name in what the functions have logged, once there is one."""
     logs = stack.client("logs")
 
     def found() -> dict[Metric, list[float]] | None:
         pages = logs.get_paginator("filter_log_events").paginate(
-            logGroupName=group, startTime=int(since * 1000)
+            logGroupName=f"/aws/lambda/{STACK_NAME}", startTime=int(since * 1000)
         )
         lines = [event["message"] for page in pages for event in page["events"]]
         metrics = metrics_in(lines)
@@ -335,16 +334,48 @@ def test_the_silence_of_the_sweep_sets_off_its_alarm(stack: Stack, names: dict[s
     assert alarm.state == "OK"
 
 
-def test_a_dead_letter_sets_off_the_alarm_of_its_queue(stack: Stack, names: dict[str, str]) -> None:
-    alarm = Alarm(stack, names["UndeliveredAnswersAlarm"])
+@pytest.mark.parametrize(
+    ("alarm_name", "function", "call"),
+    [
+        ("UndeliveredAnswersAlarm", "ReceiveKeyMaterialFunction", "GetItem"),
+        ("UndeliveredSweepsAlarm", "SweepFunction", "Query"),
+    ],
+)
+def test_a_dead_letter_sets_off_the_alarm_of_its_queue(
+    stack: Stack, names: dict[str, str], alarm_name: str, function: str, call: Any
+) -> None:
+    alarm = Alarm(stack, names[alarm_name])
     sqs, queue = stack.client("sqs"), dict(alarm.metric.dimensions)["QueueName"]
     url = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
     material = {"region": HOME, "importToken": "AAAA", "encryptedKeyMaterial": "AAAA"}
     lost = {"requestId": "alarm-answer", "materials": [material]}
-    functions, name = stack.client("lambda"), stack.functions()["ReceiveKeyMaterialFunction"]
-    stack.put_faults(Fault("GetItem", "error-before", service="dynamodb", times=1_000))
+    functions, name = stack.client("lambda"), stack.functions()[function]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+    target = arn["Attributes"]["QueueArn"]
+    functions.update_function_configuration(
+        FunctionName=name, DeadLetterConfig={"TargetArn": target}
+    )
+    stack.put_faults(Fault(call, "error-before", service="dynamodb", times=1_000))
 
     functions.invoke(FunctionName=name, InvocationType="Event", Payload=json.dumps(lost))
+
+    assert_set_off_by_letters(stack, alarm, queue, url)
+
+
+def test_a_dead_request_sets_off_the_alarm_of_its_queue(
+    stack: Stack, names: dict[str, str]
+) -> None:
+    alarm = Alarm(stack, names["UndeliveredRequestsAlarm"])
+    sqs, queue = stack.client("sqs"), dict(alarm.metric.dimensions)["QueueName"]
+    url = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
+
+    sqs.send_message(QueueUrl=url, MessageBody="what EventBridge could not deliver")
+
+    assert_set_off_by_letters(stack, alarm, queue, url)
+
+
+def assert_set_off_by_letters(stack: Stack, alarm: Alarm, queue: str, url: str) -> None:
+    sqs = stack.client("sqs")
 
     def letters() -> int | None:
         visible = "ApproximateNumberOfMessages"
@@ -476,6 +507,8 @@ def test_every_alarm_is_set_off_by_a_test_of_this_file(names: dict[str, str]) ->
         "ExecutionsAbortedAlarm",
         "ExecutionsThrottledAlarm",
         "UndeliveredRequestsAlarm",
+        "UndeliveredAnswersAlarm",
+        "UndeliveredSweepsAlarm",
         "RequestsFailedAlarm",
         "RequestStuckAlarm",
         "SurplusKeyAlarm",
