@@ -4,6 +4,7 @@ import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any, Unpack
 
 import boto3
@@ -23,6 +24,16 @@ _READS = ("Describe", "Get", "List")
 
 # A call that fails is to be seen, not repeated.
 _SEND_ONCE = Config(retries={"mode": "standard", "total_max_attempts": 1})
+
+
+@cache
+def http() -> httpx.Client:
+    """Give the one HTTP client of this process.
+
+    A new one takes 50 ms of a core, to read certificates that nothing here needs. It keeps no
+    connections: the emulator may be gone at the next call.
+    """
+    return httpx.Client(timeout=60, limits=httpx.Limits(max_keepalive_connections=0))
 
 
 @dataclass(frozen=True)
@@ -129,7 +140,7 @@ class Endpoint:
             self._control("PUT", _KMS_SETTINGS_PATH, before.as_json())
 
     def _control(self, method: str, path: str, body: Any = None) -> Any:
-        answer = httpx.request(method, f"{self.url}{path}", json=body, timeout=10)
+        answer = http().request(method, f"{self.url}{path}", json=body, timeout=10)
         answer.raise_for_status()
         return answer.json()
 

@@ -12,7 +12,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as SigningCredentials
 
-from local.endpoint import ROOT_USER, Credentials, Endpoint
+from local.endpoint import ROOT_USER, Credentials, Endpoint, http
 from local.errors import LocalStackError
 from local.polling import wait_for
 from local.settings import STACK_NAME
@@ -119,16 +119,22 @@ class Stack(Endpoint):
         path: str,
         json: Any = None,
         *,
+        content: str | bytes | None = None,
         signed: bool = True,
         credentials: Credentials = ROOT_USER,
     ) -> httpx.Response:
-        """Call the stack's API; `path` begins with a slash and may hold a query."""
+        """Call the stack's API; `path` begins with a slash and may hold a query.
+
+        Parameters
+        ----------
+        json, content
+            The body: a value to be written as JSON, or the very text.
+        """
         url = f"{self.outputs['ApiUrl']}{path}"
-        request = httpx.Request(method, url, json=json)
+        request = httpx.Request(method, url, json=json, content=content)
         if signed:
             self._sign(request, credentials)
-        with httpx.Client(timeout=60) as client:
-            return client.send(request)
+        return http().send(request)
 
     def start_execution(self, document: Any) -> str:
         """Start the workflow with a request as its input; give the execution's ARN."""

@@ -319,8 +319,9 @@ class TestRequireTicket:
 
         assert pairs_of(document_of(**fields), strict) == {("ticket", "TICKET_REQUIRED")}
 
-    def test_what_is_no_ticket_is_told_once(self) -> None:
-        assert pairs_of(sound_of(ticket="CHG1"), STRICT) == {("ticket", "WRONG_TYPE")}
+    @pytest.mark.parametrize("ticket", ["CHG1", "", [], 0, False])
+    def test_what_is_no_ticket_is_told_once(self, ticket: Any) -> None:
+        assert pairs_of(sound_of(ticket=ticket), STRICT) == {("ticket", "WRONG_TYPE")}
 
 
 def test_the_environment_says_what_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
