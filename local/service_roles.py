@@ -3,14 +3,17 @@
 The emulator's services act on each other without asking IAM. `install` puts functions that ask
 first in the place of those that act: a state machine invokes functions with its role, a rule starts
 executions with its target's, and a function's failed event is sent to its dead-letter queue with
-the function's.
+the function's. That queue gets the event as it was, where the emulator writes what a destination
+gets.
 """
 
+import hashlib
+import json
 import logging
 from typing import Any
 
 from ministack.core.arn import parse_arn
-from ministack.services import eventbridge, lambda_svc, stepfunctions
+from ministack.services import eventbridge, lambda_svc, sqs, stepfunctions
 
 from local import authorization, task_callbacks
 
@@ -65,9 +68,15 @@ def _route_async_failure(
 
     https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
     """
-    role = lambda_svc._functions[function]["config"]["Role"]
+    config = lambda_svc._functions[function]["config"]
+    role = config["Role"]
     action = {"sqs": "sqs:SendMessage", "sns": "sns:Publish"}.get(parse_arn(target_arn).service)
     if action and not authorization.role_may(role, action, target_arn):
         _logger.warning("Lambda: %s may not send to %s", role, target_arn)
         return
     _emulator_route_async_failure(target_arn, function, event, result)
+    queue = sqs._queue_by_arn(target_arn)
+    if queue and target_arn == (config.get("DeadLetterConfig") or {}).get("TargetArn"):
+        body = json.dumps(event)
+        md5 = hashlib.md5(body.encode(), usedforsecurity=False).hexdigest()
+        queue["messages"][-1] |= {"body": body, "md5_body": md5}

@@ -55,17 +55,16 @@ def page(
     for role in privileges.roles_by_name():
         own = [grant for grant in grants if grant.role == role]
         left = [grant for grant in unused if grant.role == role]
-        difference = ", ".join(f"`{grant.action}`" for grant in left) or "none"
+        difference = f"{len(left)}, see below" if left else "none"
         lines.append(f"| {role} | {len(own)} | {len(own) - len(left)} | {difference} |")
     lines += ["", "What a path does not use, and why it is granted all the same:", ""]
-    lines += [
-        f"- `{grant.action}` of {grant.role}: {reasons.not_used[grant.role, grant.action]}"
-        for grant in unused
-    ]
-    lines += ["", "Beside its own policy a role has those that SAM attaches:", ""]
+    lines += _by_reason(
+        {f"{g.role} `{g.action}`": reasons.not_used[g.role, g.action] for g in unused}
+    )
+    lines += ["", "Beside its own policy a role has of AWS's managed ones:", ""]
     lines += [f"- `{name}`: {why}" for name, why in reasons.managed.items()]
     lines += ["", "## Wildcards", "", "No action has one. A resource is `*` only for:", ""]
-    lines += [f"- `{action}`: {why}" for action, why in reasons.without_resource.items()]
+    lines += _by_reason({f"`{action}`": why for action, why in reasons.without_resource.items()})
     lines += ["", "It has a `*` in it for:", ""]
     lines += [f"- `{resource}`: {why}" for resource, why in reasons.with_wildcard.items()]
     lines += ["", "## Every permission", "", "| role | action | on | used |", "|---|---|---|---|"]
@@ -75,7 +74,8 @@ def page(
         lines.append(f"| {grant.role} | `{grant.action}` | `{resource}` | {is_used} |")
     lines += ["", "## What IAM was seen to deny", ""]
     lines += [
-        "Each attempt was made with the role's own credentials, past all of our code.",
+        "Each attempt was made with credentials of the role, past all of our code; for a role that",
+        "only a service may assume, with those of a copy that has the same policies.",
         "",
         "| attempts of every role | denied |",
         "|---|---|",
@@ -86,3 +86,11 @@ def page(
     lines += ["|---|---|---|"]
     lines += [f"| {role} | `{action}` | {meaning} |" for role, action, meaning in possible]
     return "\n".join(lines) + "\n"
+
+
+def _by_reason(reasons: dict[str, str]) -> list[str]:
+    """Write a line for each reason, with all that it is the reason of."""
+    return [
+        f"- {', '.join(name for name, other in reasons.items() if other == why)}: {why}"
+        for why in dict.fromkeys(reasons.values())
+    ]

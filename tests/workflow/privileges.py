@@ -7,6 +7,9 @@ from typing import Any
 from local.settings import STACK_NAME
 from local.stack import Stack
 
+COPY = "-copy"
+"""Ends the name of a role that has the policies of the one whose name comes before."""
+
 
 @dataclass(frozen=True, order=True)
 class Grant:
@@ -54,7 +57,7 @@ class Privileges:
 
     def role_at(self, principal: str) -> str:
         """Give the name in the template of the role whose session a principal's ARN names."""
-        physical = principal.split("/")[1]
+        physical = principal.split("/")[1].removesuffix(COPY)
         return next(role for role, name in self.roles.items() if name == physical)
 
     def readable(self, resource: str) -> str:

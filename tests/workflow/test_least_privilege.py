@@ -27,11 +27,42 @@ from tests.workflow.privileges import Grant, Privileges, read_privileges, used
 
 PAGE = ROOT / "docs" / "least-privilege.md"
 
+LOGS_AND_TRACES = [
+    *(
+        f"logs:{operation}"
+        for operation in (
+            "CreateLogDelivery",
+            "DeleteLogDelivery",
+            "DescribeLogGroups",
+            "DescribeResourcePolicies",
+            "GetLogDelivery",
+            "ListLogDeliveries",
+            "PutResourcePolicy",
+            "UpdateLogDelivery",
+        )
+    ),
+    *(
+        f"xray:{operation}"
+        for operation in (
+            "GetSamplingRules",
+            "GetSamplingTargets",
+            "PutTelemetryRecords",
+            "PutTraceSegments",
+        )
+    ),
+]
+
 GRANTED_BUT_NOT_USED = {
     ("CreatePrimaryKeyFunctionRole", "iam:CreateServiceLinkedRole"): (
         "KMS makes its service-linked role with the caller's permission when an account creates "
         "its first multi-Region key; the local stack has no such role."
     ),
+    **{
+        ("ProvisionKeyRole", action): (
+            "Step Functions needs it to write logs and traces, which the emulator's own does not."
+        )
+        for action in LOGS_AND_TRACES
+    },
 }
 
 # https://docs.aws.amazon.com/service-authorization/latest/reference/
@@ -40,6 +71,7 @@ WITHOUT_RESOURCE = {
     "kms:CreateKey": "There is no key yet; conditions say what it must be.",
     "kms:ListAliases": "KMS has no resource for it.",
     "tag:GetResources": "The tagging API has no resources.",
+    **dict.fromkeys(LOGS_AND_TRACES, "Log deliveries and traces have no resource."),
 }
 WITH_WILDCARD = {
     "key/*": "A new key that is being tagged, or the key of somebody's alias, has any ID.",
@@ -49,6 +81,7 @@ WITH_WILDCARD = {
     "role/aws-service-role/mrk.kms.amazonaws.com/*": "AWS chooses the rest of the name.",
 }
 MANAGED = {
+    "AmazonAPIGatewayPushToCloudWatchLogs": "API Gateway's logs, for the whole account.",
     "AWSLambdaBasicExecutionRole": "A function's log. AWS wrote it for logs of any name.",
     "AWSXrayWriteOnlyAccess": "Traces, since they are Active. X-Ray has no resource for them.",
 }

@@ -128,7 +128,7 @@ def test_a_failed_event_is_kept_with_the_functions_role(
     lambda_ = emulator.client("lambda")
     lambda_.put_function_event_invoke_config(FunctionName=function, MaximumRetryAttempts=0)
 
-    lambda_.invoke(FunctionName=function, InvocationType="Event", Payload=b"{}")
+    lambda_.invoke(FunctionName=function, InvocationType="Event", Payload=b'{"some": "event"}')
 
     asked = asked_of(emulator, used)
     assert (asked["action"], asked["resource"]) == ("sqs:SendMessage", queue_arn)
@@ -138,6 +138,7 @@ def test_a_failed_event_is_kept_with_the_functions_role(
         return sqs.receive_message(QueueUrl=queue).get("Messages") or None
 
     if actions:
-        wait_for(kept, "the dead letter", timeout=10)
+        [letter] = wait_for(kept, "the dead letter", timeout=10)
+        assert letter["Body"] == '{"some": "event"}'
     else:
         assert kept() is None

@@ -7,8 +7,8 @@ would meet.
 """
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -26,20 +26,22 @@ from tests.workflow.material_holder import (
     wrapped,
 )
 from tests.workflow.reading import ADMIN, USER, new_request, read_key
+from tests.workflow.test_edge import queue_url, waiting
 from tests.workflow.test_failing import replica_denied
 
-type Path = Callable[[Stack], Iterator[None]]
+type Path = Callable[[Stack], Generator[None]]
 
 HOME, NEAR, FAR, DENIED = "us-east-1", "eu-west-1", "us-west-2", "eu-central-1"
 PARAMETERS = {
     "AllowedRegions": ",".join((HOME, NEAR, FAR, DENIED)),
+    "AllowedKeySpecs": "SYMMETRIC_DEFAULT",
     "QuietPeriodInSeconds": "1",
     "SweeperMayDelete": "true",
 }
 INTENDED_DENIALS = {("CreateReplicaKeyFunctionRole", "kms:CreateKey")}
 """The permissions that `replica_denied` takes away for a while."""
 
-_AT_ONCE = 3
+_AT_ONCE = 2
 _SDK_ATTEMPTS = 3
 _EVERYTHING: dict[str, Any] = {
     "description": "as asked",
@@ -51,19 +53,20 @@ _EVERYTHING: dict[str, Any] = {
 
 def walk(stack: Stack) -> None:
     """Go every path."""
-    waiting = [path(stack) for path in SIDE_BY_SIDE]
-    under_way: list[Iterator[None]] = []
-    while waiting or under_way:
-        # More at once start more copies of each function, which take longer than they save.
-        while waiting and len(under_way) < _AT_ONCE:
-            under_way.append(waiting.pop(0))
-        under_way = [path for path in under_way if next(path, path) is None]
+    with ExitStack() as opened:
+        side_by_side = [opened.enter_context(closing(path(stack))) for path in SIDE_BY_SIDE]
+        under_way: list[Generator[None]] = []
+        while side_by_side or under_way:
+            # More at once start more copies of each function, which take longer than they save.
+            while side_by_side and len(under_way) < _AT_ONCE:
+                under_way.append(side_by_side.pop(0))
+            under_way = [path for path in under_way if next(path, path) is None]
     for path in ONE_BY_ONE:
         for _ in path(stack):
             pass
 
 
-def create_by_event(stack: Stack) -> Iterator[None]:
+def create_by_event(stack: Stack) -> Generator[None]:
     replicas = [{"region": NEAR}, {"region": FAR}]
     request = new_request("create", **_EVERYTHING, replicas=replicas)
     stack.send(request)
@@ -71,14 +74,14 @@ def create_by_event(stack: Stack) -> Iterator[None]:
     assert len(_created(stack, request)["replicas"]) == 2
 
 
-def reject_by_event(stack: Stack) -> Iterator[None]:
+def reject_by_event(stack: Stack) -> Generator[None]:
     request = new_request("reject", keySpec="DES")
     stack.send(request)
     yield
     assert stack.wait_for_outcome(request["requestId"])["detail"]["status"] == "REJECTED"
 
 
-def conflict_by_event(stack: Stack) -> Iterator[None]:
+def conflict_by_event(stack: Stack) -> Generator[None]:
     request = new_request("conflict")
     stack.send(request)
     yield
@@ -89,7 +92,7 @@ def conflict_by_event(stack: Stack) -> Iterator[None]:
     assert _codes(refused) == ["REQUEST_CONFLICT"]
 
 
-def alias_in_use(stack: Stack) -> Iterator[None]:
+def alias_in_use(stack: Stack) -> Generator[None]:
     """Find out whose an alias is, of the primary and of a replica: somebody else's key."""
     request = new_request("taken")
     for region in (HOME, NEAR):
@@ -107,7 +110,7 @@ def alias_in_use(stack: Stack) -> Iterator[None]:
         assert _codes(detail) == ["ALIAS_IN_USE"]
 
 
-def every_route_of_the_api(stack: Stack) -> Iterator[None]:
+def every_route_of_the_api(stack: Stack) -> Generator[None]:
     request = new_request("routes")
     bad = {**request, "keySpec": "DES"}
     path = f"/keys/{request['requestId']}"
@@ -125,11 +128,13 @@ def every_route_of_the_api(stack: Stack) -> Iterator[None]:
         stack.api("POST", f"{path}/material", json={}),
         stack.api("GET", path),
         stack.api("GET", f"{path}-unknown"),
+        stack.api("GET", "/schema"),
     ]
-    assert [a.status_code for a in answers] == [200, 400, 400, 202, 202, 409, 400, 200, 404]
+    codes = [answer.status_code for answer in answers]
+    assert codes == [200, 400, 400, 202, 202, 409, 400, 200, 404, 200]
 
 
-def lose_the_answer_of_create_key(stack: Stack) -> Iterator[None]:
+def lose_the_answer_of_create_key(stack: Stack) -> Generator[None]:
     """Adopt the key of an unanswered attempt; of two keys keep one and retire the other.
 
     A key of another kind is looked at and left alone, whatever its tags say.
@@ -153,7 +158,7 @@ def lose_the_answer_of_create_key(stack: Stack) -> Iterator[None]:
     kms.untag_resource(KeyId=other, TagKeys=["mrk:stack"])
 
 
-def fail_and_go_on(stack: Stack) -> Iterator[None]:
+def fail_and_go_on(stack: Stack) -> Generator[None]:
     """Resume a request on keys whose every setting was changed; bring rolled back keys back."""
     replicas = [{"region": NEAR}, {"region": DENIED}]
     resumed = new_request("resumed", **_EVERYTHING, replicas=replicas)
@@ -192,7 +197,7 @@ def _change_every_setting(stack: Stack, key: str, policy: dict[str, Any], alias:
     kms.delete_alias(AliasName=alias)
 
 
-def import_key_material(stack: Stack) -> Iterator[None]:
+def import_key_material(stack: Stack) -> Generator[None]:
     """Ask, answer by the API and by event, refuse an answer, ask again, renew."""
     soon, late = (
         (datetime.now(UTC) + timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -231,7 +236,7 @@ def _refused(stack: Stack, request_id: str) -> bool | None:
     return any(e["detail-type"] == REFUSED for e in stack.events(request_id)) or None
 
 
-def remember_nothing_of_what_failed(stack: Stack) -> Iterator[None]:
+def remember_nothing_of_what_failed(stack: Stack) -> Generator[None]:
     """Let the start of an execution and the outcome's event fail, and succeed the next time."""
     request = new_request("again")
     stack.put_faults(
@@ -245,34 +250,41 @@ def remember_nothing_of_what_failed(stack: Stack) -> Iterator[None]:
     yield
 
 
-def lose_an_answer_to_the_dead_letters(stack: Stack) -> Iterator[None]:
-    lambda_ = stack.client("lambda")
-    function = stack.functions()["ReceiveKeyMaterialFunction"]
-    queue = stack.client("cloudformation").describe_stack_resource(
-        StackName=STACK_NAME, LogicalResourceId="UndeliveredRequests"
-    )["StackResourceDetail"]["PhysicalResourceId"]
-    stack.put_faults(Fault("GetItem", "error-before", service="dynamodb", times=_SDK_ATTEMPTS))
-    # The emulator's CloudFormation leaves out what the template says.
-    queue_arn = f"arn:aws:sqs:{stack.region}:{ACCOUNT_ID}:{queue.rsplit('/', 1)[1]}"
-    lambda_.update_function_configuration(
-        FunctionName=function, DeadLetterConfig={"TargetArn": queue_arn}
-    )
-    lambda_.put_function_event_invoke_config(FunctionName=function, MaximumRetryAttempts=0)
+def lose_and_redrive(stack: Stack) -> Generator[None]:
+    """Let an answer and a sweep end as dead letters; send them and a request on their way again."""
     material = {"region": HOME, "importToken": "AAAA", "encryptedKeyMaterial": "AAAA"}
-    answer = {"requestId": "dead", "materials": [material]}
-    lambda_.invoke(FunctionName=function, InvocationType="Event", Payload=json.dumps(answer))
+    answer = {"requestId": "nobody-asked", "materials": [material]}
+    lost = Fault("GetItem", "error-before", service="dynamodb", times=_SDK_ATTEMPTS)
+    _fail(stack, "ReceiveKeyMaterialFunction", "UndeliveredAnswers", answer, lost)
+    lost = Fault("Query", "error-before", service="dynamodb", times=_SDK_ATTEMPTS)
+    _fail(stack, "SweepFunction", "UndeliveredSweeps", {}, lost)
+    request = new_request("redriven")
+    queue = queue_url(stack, "UndeliveredRequests")
+    stack.client("sqs").send_message(QueueUrl=queue, MessageBody=json.dumps(request))
 
-    def lost() -> list[dict[str, Any]] | None:
-        return stack.client("sqs").receive_message(QueueUrl=queue).get("Messages") or None
+    redriven = stack.invoke("RedriveFunction", {})
 
-    [message] = wait_for(lost, "the dead letter", timeout=30)
-    assert json.loads(message["Body"])["requestPayload"] == answer
-    lambda_.delete_function_event_invoke_config(FunctionName=function)
-    stack.client("sqs").delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+    assert redriven == {"requests": 1, "answers": 1, "left": []}
+    _created(stack, request)
+    wait_for(partial(_refused, stack, "nobody-asked"), "the answer to be refused", timeout=30)
     yield
 
 
-def sweep(stack: Stack) -> Iterator[None]:
+def _fail(stack: Stack, function: str, queue: str, event: Any, fault: Fault) -> None:
+    """Call a function asynchronously, let it fail, and wait for its dead letter."""
+    lambda_, name = stack.client("lambda"), stack.functions()[function]
+    url = queue_url(stack, queue)
+    # The emulator's CloudFormation leaves out what the template says.
+    arn = f"arn:aws:sqs:{stack.region}:{ACCOUNT_ID}:{url.rsplit('/', 1)[1]}"
+    lambda_.update_function_configuration(FunctionName=name, DeadLetterConfig={"TargetArn": arn})
+    lambda_.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=0)
+    stack.put_faults(fault)
+    lambda_.invoke(FunctionName=name, InvocationType="Event", Payload=json.dumps(event))
+    wait_for(lambda: waiting(stack, queue) or None, "the dead letter", timeout=30)
+    lambda_.delete_function_event_invoke_config(FunctionName=name)
+
+
+def sweep(stack: Stack) -> Generator[None]:
     """Resume a request whose run died; report a moved alias; delete a key that no record knows."""
     stuck = new_request("stuck", origin="EXTERNAL", keyMaterial={"wrappingKeySpec": "RSA_2048"})
     finished, moved = new_request("finished"), new_request("moved")
@@ -302,18 +314,18 @@ def sweep(stack: Stack) -> Iterator[None]:
 
 
 SIDE_BY_SIDE: list[Path] = [
+    create_by_event,
     import_key_material,
     fail_and_go_on,
     lose_the_answer_of_create_key,
-    create_by_event,
-    reject_by_event,
-    conflict_by_event,
     alias_in_use,
     every_route_of_the_api,
+    conflict_by_event,
+    reject_by_event,
 ]
 ONE_BY_ONE: list[Path] = [
     remember_nothing_of_what_failed,
-    lose_an_answer_to_the_dead_letters,
+    lose_and_redrive,
     sweep,
 ]
 
