@@ -207,10 +207,11 @@ def content_hash(request: KeySetRequest) -> str:
     """Fingerprint of what is asked, the same however the JSON was written; SHA-256 in hex.
 
     How key material comes in and when it expires is no part of it: a request that is sent again
-    with a later `validTo` is the same request and renews the material.
+    with a later `validTo` is the same request and renews the material. Numbers count as JSONata has
+    them, which is as doubles: Step Functions may hand 1.0 on as 1, and that is no other content.
     """
     asked: dict[str, Any] = {**request, "replicas": [*map(_without_material, request["replicas"])]}
-    text = json.dumps(_without_material(asked), sort_keys=True)
+    text = json.dumps(_with_doubles(_without_material(asked)), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -219,6 +220,20 @@ def material_terms(request: KeySetRequest) -> list[Expiry | None]:
     shared = request.get("keyMaterial")
     own = [replica.get("keyMaterial", shared) for replica in request["replicas"]]
     return [_expiry(request, chosen) for chosen in (shared, *own)]
+
+
+def _with_doubles(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _with_doubles(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_with_doubles(one) for one in value]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    try:
+        double = float(value)
+    except OverflowError:  # No double is so large.
+        return value
+    return int(double) if double.is_integer() else double
 
 
 def _without_material(holder: Any) -> dict[str, Any]:

@@ -227,3 +227,26 @@ def test_a_default_that_is_written_out_is_the_same_content() -> None:
     )
 
     assert content_hash(written_out) == content_hash(request_of())
+
+
+@pytest.mark.parametrize(
+    ("sent", "handed_on", "same"),
+    [
+        (1.0, 1, True),
+        (1e3, 1000, True),
+        (2**53 + 1, 2**53, True),
+        ([{"n": 5.0}], [{"n": 5}], True),
+        (1.5, 1.5, True),
+        (10**400, 10**400, True),
+        (10**400, 10**400 + 1, False),
+        (1.5, 1, False),
+        (True, 1, False),
+        ("1.0", "1", False),
+    ],
+)
+def test_a_number_that_step_functions_writes_anew_is_the_same_content(
+    sent: Any, handed_on: Any, same: bool
+) -> None:
+    before, after = (request_of(ticket={"number": number}) for number in (sent, handed_on))
+
+    assert (content_hash(before) == content_hash(after)) is same
