@@ -183,6 +183,10 @@ class Stack(Endpoint):
 
     def functions(self) -> dict[str, str]:
         """Map each function's name in template.yaml to its name in the emulator."""
+        return self.resources("AWS::Lambda::Function")
+
+    def resources(self, kind: str) -> dict[str, str]:
+        """Map the names of a kind of resource in template.yaml to those in the emulator."""
         pages = (
             self.client("cloudformation")
             .get_paginator("list_stack_resources")
@@ -192,7 +196,7 @@ class Stack(Endpoint):
             resource["LogicalResourceId"]: resource["PhysicalResourceId"]
             for page in pages
             for resource in page["StackResourceSummaries"]
-            if resource["ResourceType"] == "AWS::Lambda::Function"
+            if resource["ResourceType"] == kind
         }
 
     def invoke(self, logical_id: str, event: Any) -> Any:

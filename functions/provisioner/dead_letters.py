@@ -65,8 +65,7 @@ def deliver_request(
     DependencyUnavailable
         Step Functions did not take it.
     """
-    machine = state_machine_arn.replace(":stateMachine:", ":execution:")
-    arn = f"{machine}:redriven-{message_id}"
+    arn = executions.execution_arn(state_machine_arn, f"redriven-{message_id}")
     executions.start(step_functions, state_machine_arn, arn, document)
 
 

@@ -31,8 +31,12 @@ def _named_errors(operation: str) -> Iterator[None]:
 
 def new_execution_arn(state_machine_arn: str, request_id: str) -> str:
     """Choose the ARN of an execution before it exists, so that it can be recorded first."""
-    machine = state_machine_arn.replace(":stateMachine:", ":execution:")
-    return f"{machine}:{request_id[:43]}-{uuid.uuid4()}"
+    return execution_arn(state_machine_arn, f"{request_id[:43]}-{uuid.uuid4()}")
+
+
+def execution_arn(state_machine_arn: str, name: str) -> str:
+    """Give the ARN of the execution of that name."""
+    return f"{state_machine_arn.replace(':stateMachine:', ':execution:')}:{name}"
 
 
 def start(client: Any, state_machine_arn: str, execution_arn: str, request: KeySetRequest) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from aws_lambda_powertools.metrics import MetricUnit
 
 from provisioner import event_bus, kms
+from provisioner.plan import region_of
 from provisioner.settings import Settings
 from provisioner.telemetry import logger, metrics
 
@@ -102,7 +103,7 @@ def report_surplus(
     finding = Finding(
         Kind.SURPLUS_KEY,
         request_id,
-        arn.split(":")[3],
+        region_of(arn),
         arn,
         f"{arn} carries the tags of request {request_id} and is not the key recorded for it.",
         Action.SCHEDULED_FOR_DELETION if retire else Action.REPORTED,

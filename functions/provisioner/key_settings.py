@@ -6,7 +6,7 @@ from typing import Any
 from provisioner import kms
 from provisioner.errors import AliasInUse
 from provisioner.key_policy import policy_text
-from provisioner.plan import KeyPlan
+from provisioner.plan import KeyPlan, region_of
 
 
 def ensure_settings(client: Any, plan: KeyPlan, key_arn: str, *, fresh: bool) -> None:
@@ -65,5 +65,5 @@ def _ensure_alias(client: Any, alias: str, key_arn: str) -> None:
         return
     owner = kms.find_alias(client, alias)
     if owner != key_arn:
-        region = key_arn.split(":")[3]
-        raise AliasInUse(f"{alias} in {region} points to {owner or 'a key that is not visible'}.")
+        held_by = owner or "a key that is not visible"
+        raise AliasInUse(f"{alias} in {region_of(key_arn)} points to {held_by}.")

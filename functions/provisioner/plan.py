@@ -198,6 +198,11 @@ def is_request_id(text: object) -> TypeIs[str]:
     return isinstance(text, str) and re.fullmatch(REQUEST_ID_PATTERN, text) is not None
 
 
+def region_of(key_arn: str) -> str:
+    """Tell in which Region a key is."""
+    return key_arn.split(":")[3]
+
+
 def regions(request: KeySetRequest) -> list[str]:
     """List the Regions of the key set, the primary's first."""
     return [request["primaryRegion"], *(replica["region"] for replica in request["replicas"])]

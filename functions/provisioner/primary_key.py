@@ -12,7 +12,7 @@ from typing import Any
 
 from provisioner import kms
 from provisioner.errors import AliasInUse, KmsError, PrimaryKeyUnconfirmed
-from provisioner.plan import ATTEMPT_TAG, KeySetRequest, plan_key
+from provisioner.plan import ATTEMPT_TAG, KeySetRequest, plan_key, region_of
 from provisioner.records import Record, Records
 from provisioner.replica_key import bring_back
 from provisioner.settings import Settings
@@ -85,7 +85,7 @@ def _key(metadata: kms.Metadata, *, fresh: bool) -> dict[str, Any]:
     return {
         "keyId": metadata["KeyId"],
         "arn": metadata["Arn"],
-        "region": metadata["Arn"].split(":")[3],
+        "region": region_of(metadata["Arn"]),
         "keyState": metadata["KeyState"],
         "fresh": fresh,
     }

@@ -4,7 +4,7 @@ from typing import Any
 
 from provisioner import kms
 from provisioner.key_specs import Origin
-from provisioner.plan import KeySetRequest, plan_key
+from provisioner.plan import KeySetRequest, plan_key, region_of
 from provisioner.settings import Settings
 
 LEAVING = ("PendingDeletion", "PendingReplicaDeletion")
@@ -39,7 +39,7 @@ def ensure_replica_key(
     metadata = kms.replicate_key(primary_client, primary_arn, plan)
     fresh = metadata is not None
     if metadata is None:
-        metadata = bring_back(replica_client, primary_arn.replace(_region(primary_arn), region))
+        metadata = bring_back(replica_client, primary_arn.replace(region_of(primary_arn), region))
     return {
         "region": region,
         "arn": metadata["Arn"],
@@ -71,7 +71,3 @@ def bring_back(client: Any, key_arn: str) -> kms.Metadata:
         kms.write(client, "EnableKey", KeyId=key_arn)
         metadata["KeyState"] = "Enabled"
     return metadata
-
-
-def _region(key_arn: str) -> str:
-    return key_arn.split(":")[3]

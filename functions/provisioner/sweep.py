@@ -18,7 +18,7 @@ from provisioner.clock import instant_text, now
 from provisioner.errors import KmsKeyNotFound, ProvisionerError
 from provisioner.executions import Progress
 from provisioner.findings import Action, Finding, Kind
-from provisioner.plan import REQUEST_ID_TAG, STACK_TAG, KeySetRequest, plan_key, regions
+from provisioner.plan import REQUEST_ID_TAG, STACK_TAG, KeySetRequest, plan_key, region_of, regions
 from provisioner.records import UNDER_WAY, Record, Records, Status
 from provisioner.replica_key import LEAVING
 from provisioner.settings import Settings
@@ -108,7 +108,7 @@ class Sweeper:
         record = self.records.get(request_id) if request_id else None
         if record and record.status in UNDER_WAY:
             return
-        client = self.kms_in(arn.split(":")[3])
+        client = self.kms_in(region_of(arn))
         try:
             metadata = kms.describe_key(client, arn)
         except KmsKeyNotFound:
@@ -135,7 +135,7 @@ class Sweeper:
         self, client: Any, request: KeySetRequest, metadata: kms.Metadata
     ) -> None:
         arn, state, request_id = metadata["Arn"], metadata["KeyState"], request["requestId"]
-        region = arn.split(":")[3]
+        region = region_of(arn)
         if state in _NOT_READY:
             text = f"{arn} is {state}, although its request was told that it is created."
             self._tell(Finding(Kind.KEY_NOT_ENABLED, request_id, region, arn, text))
@@ -149,7 +149,7 @@ class Sweeper:
 
     def _look_at_expiry(self, request: KeySetRequest, metadata: kms.Metadata) -> None:
         arn, valid_to, request_id = metadata["Arn"], metadata.get("ValidTo"), request["requestId"]
-        region = arn.split(":")[3]
+        region = region_of(arn)
         if valid_to is None or valid_to - now() > _RENEWAL_NOTICE:
             return
         if region not in regions(request):

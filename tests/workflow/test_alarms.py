@@ -56,17 +56,7 @@ def no_faults_left(stack: Stack) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def names(stack: Stack) -> dict[str, str]:
     """Map each alarm's name in template.yaml to its name in the emulator."""
-    pages = (
-        stack.client("cloudformation")
-        .get_paginator("list_stack_resources")
-        .paginate(StackName=STACK_NAME)
-    )
-    return {
-        resource["LogicalResourceId"]: resource["PhysicalResourceId"]
-        for page in pages
-        for resource in page["StackResourceSummaries"]
-        if resource["ResourceType"] == "AWS::CloudWatch::Alarm"
-    }
+    return stack.resources("AWS::CloudWatch::Alarm")
 
 
 class Alarm:
