@@ -7,6 +7,7 @@ SHELL := /bin/bash -euo pipefail
 PORT ?= 4566
 REGION ?= us-east-1
 EVENT ?= events/key-requested.json
+FILE ?= events/batch.jsonl
 # Where `make wrap` puts its answer; - is standard output.
 ANSWER ?= -
 
@@ -47,6 +48,10 @@ up: $(READY) ## Start the local stack and deploy the template into it
 .PHONY: down
 down: $(READY) ## Stop the local stack
 	@python -m local down
+
+.PHONY: batch
+batch: $(READY) ## Send the file of requests FILE, show its progress and what became of each line
+	@python -m local batch $(FILE)
 
 .PHONY: provide
 provide: $(READY) ## Wrap the key material in MATERIAL for REQUEST, which waits for it, and answer

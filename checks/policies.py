@@ -29,6 +29,12 @@ EXCEPTIONS = {
     ("AskForExecutions", "RESOURCE_MISMATCH", "states:DescribeExecution"): (
         "It takes a standard execution or an express one; ours are standard."
     ),
+    ("WatchItems", "RESOURCE_MISMATCH", "states:DescribeExecution"): (
+        "It takes a standard execution or an express one; an item's are standard."
+    ),
+    ("FindOtherBatches", "RESOURCE_MISMATCH", "states:ListExecutions"): (
+        "It lists what a state machine or what a Map Run executes; we ask for a state machine."
+    ),
     # https://github.com/aws/aws-cdk/pull/8486 tried it.
     ("AnswerTheWorkflow", "RESOURCE_MISMATCH", "states:SendTaskSuccess"): (
         "IAM's reference names no resource, but Step Functions authorises it on the state machine."

@@ -40,6 +40,7 @@ ARNS = {
     "AWS::SNS::Topic": "sns:{region}:{account}:{name}",
     "AWS::SQS::Queue": "sqs:{region}:{account}:{name}",
     "AWS::StepFunctions::StateMachine": "states:{region}:{account}:stateMachine:{name}",
+    "AWS::S3::Bucket": "s3:::{name}",
 }
 # `!Ref` gives the ARN of these, and the name of others.
 REFERRED_TO_BY_ARN = {"AWS::SNS::Topic", "AWS::StepFunctions::StateMachine"}

@@ -1,4 +1,4 @@
-"""The commands behind `make up`, `down`, `run`, `provide` and `invoke`."""
+"""The commands behind `make up`, `down`, `run`, `batch`, `provide` and `invoke`."""
 
 import argparse
 import os
@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from local import server
+from local.batch import batch
 from local.deploy import deploy
 from local.errors import LocalStackError
 from local.invoke import invoke, write_environment
@@ -30,6 +31,8 @@ def main() -> int:
         "run", help="send an event to the local stack, start it if needed"
     )
     sending.add_argument("event", type=Path, help="file with an EventBridge event")
+    batching = commands.add_parser("batch", help="send a file of requests to the local stack")
+    batching.add_argument("file", type=Path, help="JSON Lines or CSV")
     providing = commands.add_parser("provide", help="answer a request that waits for key material")
     providing.add_argument("request", help="the requestId")
     providing.add_argument("material", type=Path, help="file with the key material")
@@ -41,21 +44,30 @@ def main() -> int:
     invoking.add_argument("options", nargs="*", help="more options for `sam local invoke`")
     arguments = parser.parse_args()
     try:
-        if arguments.command == "down":
-            return _down()
-        if arguments.command == "run":
-            event = read_event(arguments.event)
-            return run(_up(), event, _CONSOLE)
-        if arguments.command == "provide":
-            provide(Stack.of(_up()), arguments.request, arguments.material, _CONSOLE)
-            return 0
-        if arguments.command == "invoke":
-            return invoke(_up(), arguments.function, arguments.event, arguments.options)
-        _up()
+        return _run(arguments)
     except LocalStackError as error:
         print(error, file=sys.stderr)
         return 1
-    return 0
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    match arguments.command:
+        case "down":
+            code = _down()
+        case "run":
+            event = read_event(arguments.event)
+            code = run(_up(), event, _CONSOLE)
+        case "batch":
+            code = batch(Stack.of(_up()), arguments.file, _CONSOLE)
+        case "invoke":
+            code = invoke(_up(), arguments.function, arguments.event, arguments.options)
+        case "provide":
+            provide(Stack.of(_up()), arguments.request, arguments.material, _CONSOLE)
+            code = 0
+        case _:
+            _up()
+            code = 0
+    return code
 
 
 def _up() -> dict[str, Any]:

@@ -27,8 +27,9 @@ _FINGERPRINT = _BUILD / "fingerprint"
 # so the built copy runs on AWS's own runtime client.
 _RUNTIME = "Runtime: python3.13"
 _EMULATED_RUNTIME = "Runtime: provided.al2023"
-# The emulator keeps no saved queries of CloudWatch Logs; nothing of the stack refers to them.
-_NOT_EMULATED = {"AWS::Logs::QueryDefinition"}
+# The emulator keeps no saved queries of CloudWatch Logs, and has no TLS, which the policy of the
+# bucket demands. Nothing of the stack refers to either.
+_NOT_EMULATED = {"AWS::Logs::QueryDefinition", "AWS::S3::BucketPolicy"}
 _BOOTSTRAP = """\
 #!/bin/sh
 cd "$(dirname "$0")"

@@ -63,7 +63,7 @@ def deploy(server: Server, parameters: dict[str, str] = PARAMETERS) -> dict[str,
 
 def create_roles_of_events(endpoint: Endpoint) -> None:
     """Create the roles that the files in events/ name, as KMS refuses unknown principals."""
-    text = "".join(path.read_text() for path in sorted((ROOT / "events").glob("*.json")))
+    text = "".join(path.read_text() for path in sorted((ROOT / "events").iterdir()))
     for path, name in sorted({(role["path"], role["name"]) for role in _ROLE.finditer(text)}):
         endpoint.create_role(name, path=path)
 

@@ -34,6 +34,7 @@ from ministack.core.router import extract_region
 
 from local import (
     authorization,
+    distributed_maps,
     faults,
     kms_service,
     kms_settings,
@@ -231,6 +232,7 @@ def main() -> None:
     parser.add_argument("--hosts", nargs="+", default=["127.0.0.1"])
     arguments = parser.parse_args()
     authorization.install()
+    distributed_maps.install()
     kms_service.install()
     lambda_turns.install()
     service_roles.install()

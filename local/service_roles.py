@@ -1,10 +1,10 @@
 """What AWS services do with a role that was given to them, authorised as AWS does.
 
 The emulator's services act on each other without asking IAM. `install` puts functions that ask
-first in the place of those that act: a state machine invokes functions with its role, a rule starts
-executions with its target's, and a function's failed event is sent to its dead-letter queue with
-the function's. That queue gets the event as it was, where the emulator writes what a destination
-gets.
+first in the place of those that act: a state machine invokes functions and starts others with its
+role, a rule starts executions with its target's, and a function's failed event is sent to its
+dead-letter queue with the function's. That queue gets the event as it was, where the emulator
+writes what a destination gets.
 """
 
 import hashlib
@@ -20,6 +20,7 @@ from local import authorization, task_callbacks
 _logger = logging.getLogger(__name__)
 
 _emulator_call_lambda = stepfunctions._call_lambda
+_emulator_start_execution = stepfunctions._invoke_nested_start_execution
 _emulator_invoke_target = eventbridge._invoke_target
 _emulator_route_async_failure = lambda_svc._route_async_failure
 
@@ -27,6 +28,7 @@ _emulator_route_async_failure = lambda_svc._route_async_failure
 def install() -> None:
     """Put our functions in the place of the emulator's."""
     stepfunctions._call_lambda = _call_lambda
+    stepfunctions._invoke_nested_start_execution = _start_execution
     eventbridge._invoke_target = _invoke_target
     lambda_svc._route_async_failure = _route_async_failure
 
@@ -46,6 +48,27 @@ def _call_lambda(function: str, event: Any) -> Any:
             f"{config['FunctionArn']}",
         )
     return _emulator_call_lambda(function, event)
+
+
+def _start_execution(resource: str, arguments: dict[str, Any]) -> Any:
+    """Start another state machine for a task.
+
+    https://docs.aws.amazon.com/step-functions/latest/dg/connect-stepfunctions.html
+    """
+    machine = stepfunctions._state_machines[task_callbacks.current_state_machine()]
+    action, started = "states:StartExecution", arguments["StateMachineArn"]
+    if not authorization.role_may(machine["roleArn"], action, started):
+        raise stepfunctions._ExecutionError(
+            "StepFunctions.AccessDeniedException",
+            f"{machine['roleArn']} is not authorized to perform: {action} on resource: {started}",
+        )
+    try:
+        return _emulator_start_execution(resource, arguments)
+    except stepfunctions._ExecutionError as error:
+        name = error.error.removesuffix("Exception")
+        raise stepfunctions._ExecutionError(
+            f"StepFunctions.{name}Exception", error.cause
+        ) from error
 
 
 def _invoke_target(target: dict[str, Any], *details: Any) -> None:

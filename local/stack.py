@@ -144,20 +144,31 @@ class Stack(Endpoint):
         arn: str = answer["executionArn"]
         return arn
 
+    def start_batch(self, file: str) -> str:
+        """Start a batch with a file that is in the stack's bucket; give the execution's ARN."""
+        answer = self.client("stepfunctions").start_execution(
+            stateMachineArn=self.outputs["BatchStateMachineArn"], input=json.dumps({"file": file})
+        )
+        arn: str = answer["executionArn"]
+        return arn
+
+    def describe_execution(self, arn: str) -> dict[str, Any]:
+        """Give the answer of DescribeExecution."""
+        answer: dict[str, Any] = self.client("stepfunctions").describe_execution(executionArn=arn)
+        return answer
+
     def wait_for_execution(self, arn: str, timeout: float = 60) -> dict[str, Any]:
         """Give the answer of DescribeExecution once the execution has ended."""
-        states = self.client("stepfunctions")
 
         def ended() -> dict[str, Any] | None:
-            execution: dict[str, Any] = states.describe_execution(executionArn=arn)
+            execution = self.describe_execution(arn)
             return execution if execution["status"] != "RUNNING" else None
 
         return wait_for(ended, f"execution {arn} to end", timeout=timeout)
 
     def is_running(self, arn: str) -> bool:
         """Say whether an execution has not ended yet."""
-        answer = self.client("stepfunctions").describe_execution(executionArn=arn)
-        return bool(answer["status"] == "RUNNING")
+        return bool(self.describe_execution(arn)["status"] == "RUNNING")
 
     def executions(self, request_id: str | None) -> list[str]:
         """List the ARNs of a request's executions, the newest first."""

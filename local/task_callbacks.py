@@ -22,6 +22,8 @@ from typing import Any
 from ministack.core.responses import error_response_json, new_uuid
 from ministack.services import stepfunctions
 
+from local import distributed_maps
+
 _CALLBACK = ".waitForTaskToken"
 _RESPONSES = ("_send_task_success", "_send_task_failure", "_send_task_heartbeat")
 _LONGEST_SECONDS = 99_999_999
@@ -106,13 +108,14 @@ def state_machine_of(token: object) -> str | None:
 
 def current_state_machine() -> str:
     """Give the ARN of the state machine whose task runs in this thread."""
-    arn: str = _task.get().execution["stateMachineArn"]
-    return arn
+    return distributed_maps.state_machine_of(_task.get().execution)
 
 
 def _execute_task(
     state: dict[str, Any], raw_input: Any, execution: dict[str, Any], context: dict[str, Any]
 ) -> Any:
+    if _is_over(execution):
+        raise _ExecutionOverError
     # Branches of a Parallel state share one context; each task's token is its own.
     own = {**context, "State": dict(context["State"])}
     entered = _task.set(_Task(state, raw_input, execution, own))
@@ -163,7 +166,7 @@ def _wait(answered: threading.Event, deadline: float, execution: dict[str, Any])
 
 
 def _is_over(execution: dict[str, Any]) -> bool:
-    return execution["status"] != "RUNNING" or _emulator_ends.is_set()
+    return distributed_maps.is_stopped(execution) or _emulator_ends.is_set()
 
 
 def _while_waiting(respond: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:

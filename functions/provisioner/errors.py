@@ -12,6 +12,8 @@ ProvisionerError
 ├── KeyMaterialNotAwaited    the request does not wait for key material
 ├── KeyMaterialNotProvided   nobody provided the key material before the deadline
 ├── OutcomeNotPublished      EventBridge did not take the outcome event
+├── BatchUnreadable          the file of a batch is not usable as a whole
+├── AnotherBatchRuns         a batch that was started earlier has not ended
 ├── DependencyUnavailable    another AWS service than KMS failed
 └── KmsError
     ├── KmsThrottled         refused for its rate: nothing happened, try later
@@ -143,6 +145,18 @@ class OutcomeNotPublished(ProvisionerError):
     """EventBridge took the call but not the event."""
 
     next_step = "Look at the event bus and its quotas, then redrive the execution."
+
+
+class BatchUnreadable(ProvisionerError):
+    """The file of a batch is missing, or not usable as a whole. No request of it was started."""
+
+    next_step = "Mend the file, put it into the bucket and start the batch again."
+
+
+class AnotherBatchRuns(ProvisionerError):
+    """Batches share the quotas of KMS, so one at a time is worked on, the oldest first."""
+
+    next_step = "This batch waits for it. Stop that one's execution if it is not wanted."
 
 
 class DependencyUnavailable(ProvisionerError):

@@ -1,9 +1,10 @@
-"""Adapter of Step Functions: start executions of this stack, answer them, ask if one runs."""
+"""Adapter of Step Functions: start executions of this stack, answer them, ask which run."""
 
 import json
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -56,6 +57,35 @@ def start(client: Any, state_machine_arn: str, execution_arn: str, request: KeyS
             )
         except client.exceptions.ExecutionAlreadyExists:
             return
+
+
+def older_running(
+    client: Any, state_machine_arn: str, execution_arn: str, started_at: datetime
+) -> str | None:
+    """Find a running execution of a state machine that was started before this one.
+
+    Returns
+    -------
+    str or None
+        Its ARN. Step Functions lists an execution some seconds after its start.
+
+    Raises
+    ------
+    DependencyUnavailable
+        Step Functions did not answer.
+    """
+    with _named_errors("ListExecutions"):
+        pages = client.get_paginator("list_executions").paginate(
+            stateMachineArn=state_machine_arn, statusFilter="RUNNING"
+        )
+        running = [
+            (execution["startDate"], execution["executionArn"])
+            for page in pages
+            for execution in page["executions"]
+        ]
+    others = [one for one in running if one[1] != execution_arn]
+    oldest = min(others, default=None)
+    return oldest[1] if oldest and oldest < (started_at, execution_arn) else None
 
 
 def answer_task(client: Any, task_token: str, output: dict[str, Any]) -> bool:

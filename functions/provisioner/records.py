@@ -13,11 +13,13 @@ recognised, when it is this very update that has changed the item.
 """
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from itertools import batched
 from typing import Any, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -33,6 +35,9 @@ from provisioner.plan import KeySetRequest, content_hash
 
 UNFINISHED_INDEX = "unfinished"
 _UNFINISHED = "yes"
+_IDS_PER_CALL = 100
+_PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 0)
+"""Seconds before the keys that DynamoDB left out for their number are asked for again."""
 
 
 class Status(StrEnum):
@@ -116,6 +121,26 @@ class Records:
                 TableName=self._table, Key={"requestId": {"S": request_id}}, ConsistentRead=True
             )
         return _record(answer["Item"]) if "Item" in answer else None
+
+    def get_many(self, request_ids: Iterable[str]) -> Iterator[Record]:
+        """Read the records of many requests, a hundred a call; those that exist, in any order.
+
+        What was written in the last second may be missing.
+        """
+        for some in batched(request_ids, _IDS_PER_CALL, strict=False):
+            left: dict[str, Any] = {
+                self._table: {"Keys": [{"requestId": {"S": name}} for name in some]}
+            }
+            for pause in _PAUSES:
+                with _named_errors("BatchGetItem"):
+                    answer = self._client.batch_get_item(RequestItems=left)
+                yield from map(_record, answer["Responses"].get(self._table, []))
+                left = answer.get("UnprocessedKeys") or {}
+                if not left:
+                    break
+                time.sleep(pause)
+            else:
+                raise DependencyUnavailable("DynamoDB gives only some of the records asked for.")
 
     def claim(
         self,
@@ -410,7 +435,7 @@ def _record(item: dict[str, dict[str, Any]]) -> Record:
     def text(name: str) -> str | None:
         return item.get(name, {}).get("S")
 
-    def time(name: str) -> datetime | None:
+    def instant(name: str) -> datetime | None:
         return datetime.fromisoformat(found) if (found := text(name)) else None
 
     return Record(
@@ -421,13 +446,13 @@ def _record(item: dict[str, dict[str, Any]]) -> Record:
         execution_arn=text("executionArn"),
         attempt=int(item["attempt"]["N"]),
         attempt_open=text("attemptOpen"),
-        attempt_sent_at=time("attemptSentAt"),
+        attempt_sent_at=instant("attemptSentAt"),
         key_arn=text("keyArn"),
         key=json.loads(text("key") or "null"),
         errors=json.loads(text("errors") or "[]"),
         ticket=json.loads(text("ticket") or "null"),
         published="publishedAt" in item,
-        claimed_at=time("claimedAt"),
+        claimed_at=instant("claimedAt"),
         materials=json.loads(text("materials") or "[]"),
         task_token=text("taskToken"),
         answer_hash=text("answerHash"),

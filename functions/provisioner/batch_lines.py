@@ -1,0 +1,47 @@
+"""The lines of a planned batch: what planning learned of them and the report needs to know."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from provisioner.errors import Problem
+from provisioner.plan import material_terms
+from provisioner.records import Record, Status
+
+
+@dataclass(frozen=True)
+class PlannedLine:
+    """What is known of a line before anything is started.
+
+    `content` and `terms` tell whether a record is of this very request; None where it is not valid.
+    `execution` is the name of the execution that is started for it, None where none is needed.
+    """
+
+    number: int
+    request_id: str | None
+    content: str | None
+    terms: list[Any] | None
+    execution: str | None
+    problems: list[Problem]
+
+
+def is_created(record: Record, line: PlannedLine) -> bool:
+    """Whether a record tells that a line's very request is finished and that its event was sent."""
+    return (
+        record.status == Status.CREATED
+        and record.published
+        and record.content_hash == line.content
+        and record.request is not None
+        and material_terms(record.request) == line.terms
+    )
+
+
+def lines_text(lines: Iterable[PlannedLine]) -> str:
+    """Write planned lines as JSON Lines; `parse_lines` reads them."""
+    return "".join(json.dumps(asdict(line)) + "\n" for line in lines)
+
+
+def parse_lines(content: bytes) -> list[PlannedLine]:
+    """Read what `lines_text` wrote."""
+    return [PlannedLine(**json.loads(line)) for line in content.splitlines()]

@@ -1,0 +1,195 @@
+"""Tells how far a batch is, and in the end what became of each line of its file."""
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, TypedDict
+
+from provisioner.batch_lines import PlannedLine, is_created
+from provisioner.clock import instant_text, now
+from provisioner.errors import Problem, new_problem
+from provisioner.executions import execution_arn
+from provisioner.records import Record, Records, Status
+
+_TYPICAL_SECONDS = 60
+"""From a request's start to its outcome, where KMS takes as long as it usually does."""
+_PATIENCE = timedelta(hours=1, minutes=30)
+"""The sweep takes up within the hour what stopped; what is not settled then is told as it is."""
+_COLUMNS = ("line", "requestId", "status", "keyId", "primaryKeyArn", "replicaKeyArns", "errors")
+
+
+class LineStatus(StrEnum):
+    """Where a line stands: a request's own status, or that nothing was started for it yet."""
+
+    NOT_STARTED = "NOT_STARTED"
+    IN_PROGRESS = "IN_PROGRESS"
+    WAITING_FOR_MATERIAL = "WAITING_FOR_MATERIAL"
+    CREATED = "CREATED"
+    REJECTED = "REJECTED"
+    FAILED = "FAILED"
+
+
+_UNSETTLED = (LineStatus.NOT_STARTED, LineStatus.IN_PROGRESS)
+
+
+class LineResult(TypedDict):
+    """What became of one line; `key` is as in events, without KMS's metadata."""
+
+    line: int
+    requestId: str | None
+    status: LineStatus
+    key: dict[str, Any] | None
+    errors: list[Problem]
+
+
+class Batch(TypedDict):
+    """A planned batch, as the state machine hands it on. Times are ISO 8601 in UTC."""
+
+    name: str
+    file: str
+    folder: str
+    startedAt: str
+    lastStart: str
+    toStart: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """Where a batch stands. `settled` tells that no line is expected to change any more."""
+
+    results: list[LineResult]
+    progress: dict[str, Any]
+    settled: bool
+    wait_seconds: int
+    """How long until it is worth looking again."""
+
+
+def report_batch(
+    batch: Batch, lines: Iterable[PlannedLine], *, records: Records, state_machine_arn: str
+) -> Report:
+    """Look at the record of every line's request.
+
+    Raises
+    ------
+    DependencyUnavailable
+        The records cannot be read.
+    """
+    planned = list(lines)
+    names = {line.request_id for line in planned if line.request_id and not line.problems}
+    found = {record.request_id: record for record in records.get_many(names)}
+    results = [
+        _result(line, found.get(line.request_id or ""), state_machine_arn) for line in planned
+    ]
+    counts = Counter(result["status"] for result in results)
+    waiting = sum(counts[status] for status in _UNSETTLED)
+    moment = now()
+    expected = _expected_end(batch, waiting, moment)
+    given_up = moment > datetime.fromisoformat(batch["lastStart"]) + _PATIENCE
+    if given_up:
+        results = [_given_up(result) for result in results]
+    progress = {
+        "batch": batch["name"],
+        "file": batch["file"],
+        "startedAt": batch["startedAt"],
+        "updatedAt": instant_text(moment),
+        "lines": len(results),
+        "done": counts[LineStatus.CREATED],
+        "refused": counts[LineStatus.REJECTED],
+        "failed": counts[LineStatus.FAILED],
+        "waiting": waiting,
+        "waitingForMaterial": counts[LineStatus.WAITING_FOR_MATERIAL],
+        "expectedEnd": instant_text(expected) if waiting else None,
+    }
+    remaining = (expected - moment).total_seconds()
+    return Report(
+        results=results,
+        progress=progress,
+        settled=given_up or not waiting,
+        wait_seconds=int(min(300, max(10, remaining / 20))),
+    )
+
+
+def results_text(batch: Batch, results: list[LineResult]) -> tuple[str, str]:
+    """Write the results in the form of the batch's own file; give the file's name and content."""
+    if batch["file"].lower().endswith(".csv"):
+        return "results.csv", _as_csv(results)
+    return "results.jsonl", "".join(json.dumps(result) + "\n" for result in results)
+
+
+def _result(line: PlannedLine, record: Record | None, machine: str) -> LineResult:
+    if line.problems:
+        status, key, errors = LineStatus.REJECTED, None, line.problems
+    elif record is None or record.content_hash is None:
+        status, key, errors = LineStatus.NOT_STARTED, None, []
+    elif record.content_hash != line.content:
+        text = "The requestId was used before with other content."
+        problem = new_problem("requestId", "REQUEST_CONFLICT", text)
+        status, key, errors = LineStatus.REJECTED, None, [problem]
+    else:
+        status, key, errors = _status(line, record, machine), record.key, record.errors
+    shown = {name: value for name, value in key.items() if name != "keyMetadata"} if key else None
+    return {
+        "line": line.number,
+        "requestId": line.request_id,
+        "status": status,
+        "key": shown,
+        "errors": errors,
+    }
+
+
+def _status(line: PlannedLine, record: Record, machine: str) -> LineStatus:
+    if is_created(record, line):
+        return LineStatus.CREATED
+    if record.status in (Status.IN_PROGRESS, Status.WAITING_FOR_MATERIAL):
+        return LineStatus(record.status)
+    own = execution_arn(machine, line.execution) if line.execution else None
+    if record.status == Status.FAILED and record.execution_arn == own:
+        return LineStatus.FAILED if record.published else LineStatus.IN_PROGRESS
+    # Created under other terms or not told yet, or failed in an earlier try.
+    return LineStatus.IN_PROGRESS if record.execution_arn == own else LineStatus.NOT_STARTED
+
+
+def _expected_end(batch: Batch, waiting: int, moment: datetime) -> datetime:
+    """Take the later of the plan's end and of what the pace so far says."""
+    planned = datetime.fromisoformat(batch["lastStart"]) + timedelta(seconds=_TYPICAL_SECONDS)
+    settled = batch["toStart"] - waiting
+    if moment < planned or settled <= 0:
+        return max(planned, moment)
+    elapsed = moment - datetime.fromisoformat(batch["startedAt"])
+    return moment + elapsed * waiting / settled
+
+
+def _given_up(result: LineResult) -> LineResult:
+    if result["status"] not in _UNSETTLED:
+        return result
+    text = "The batch ended before this request did. Start the batch again: it goes on with it."
+    return {**result, "errors": [new_problem("", "NOT_SETTLED", text)]}
+
+
+def _as_csv(results: list[LineResult]) -> str:
+    written = io.StringIO()
+    rows = csv.writer(written)
+    rows.writerow(_COLUMNS)
+    for result in results:
+        key = result["key"] or {}
+        row = (
+            result["line"],
+            result["requestId"],
+            result["status"],
+            key.get("keyId"),
+            (key.get("primary") or {}).get("arn"),
+            " ".join(replica["arn"] for replica in key.get("replicas") or []),
+            " ".join(f"{e['path']}: {e['code']}: {e['message']}" for e in result["errors"]),
+        )
+        rows.writerow([_cell(value) for value in row])
+    return written.getvalue()
+
+
+def _cell(value: object) -> object:
+    """Keep a spreadsheet from taking text for a formula."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value

@@ -1,0 +1,67 @@
+"""First step of a batch: read its file, check every line, and plan when each request starts."""
+
+import json
+import os
+from datetime import datetime
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from provisioner import executions, objects
+from provisioner.batch import plan_batch
+from provisioner.batch_file import read_lines
+from provisioner.batch_lines import lines_text
+from provisioner.batch_report import Batch
+from provisioner.clients import client
+from provisioner.clock import instant_text
+from provisioner.errors import AnotherBatchRuns, BatchUnreadable
+from provisioner.pace import Pace, parse_quotas
+from provisioner.records import Records
+from provisioner.settings import settings
+from provisioner.telemetry import logger
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], _context: LambdaContext) -> Batch:
+    """Take `{given: {file}, executionArn, startedAt}`; answer the planned batch."""
+    arn, name = event["executionArn"], event["executionArn"].rsplit(":", 1)[1]
+    logger.append_keys(batch=name)
+    started_at = datetime.fromisoformat(event["startedAt"])
+    machine = os.environ["BATCH_STATE_MACHINE_ARN"]
+    if older := executions.older_running(client("stepfunctions"), machine, arn, started_at):
+        raise AnotherBatchRuns(f"{older} was started before and has not ended.")
+    file = _file(event["given"])
+    bucket, folder = os.environ["BATCHES_BUCKET"], f"batches/{name}"
+    lines = read_lines(file, objects.read(client("s3"), bucket, file))
+    plan = plan_batch(
+        lines,
+        batch=arn,
+        pace=_pace(),
+        records=Records(client("dynamodb"), settings().requests_table),
+        settings=settings(),
+    )
+    items = "".join(json.dumps(item) + "\n" for item in plan.items)
+    objects.write(client("s3"), bucket, f"{folder}/lines.jsonl", lines_text(plan.lines))
+    objects.write(client("s3"), bucket, f"{folder}/items.jsonl", items)
+    logger.info("batch is planned", lines=len(plan.lines), to_start=len(plan.items))
+    return {
+        "name": name,
+        "file": file,
+        "folder": folder,
+        "startedAt": instant_text(started_at),
+        "lastStart": instant_text(plan.last_start),
+        "toStart": len(plan.items),
+    }
+
+
+def _file(given: object) -> str:
+    file = given.get("file") if isinstance(given, dict) else None
+    if not isinstance(file, str):
+        raise BatchUnreadable('A batch is started with {"file": "requests/keys.jsonl"}.')
+    return file
+
+
+def _pace() -> Pace:
+    quotas = [item.strip() for item in os.environ["KMS_QUOTAS"].split(",") if item.strip()]
+    percent, starts = os.environ["BATCH_QUOTA_PERCENT"], os.environ["BATCH_STARTS_PER_SECOND"]
+    return Pace(parse_quotas(quotas), int(percent), int(starts))

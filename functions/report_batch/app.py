@@ -1,0 +1,45 @@
+"""Look how far a batch is, write that down, and in the end write the result of every line."""
+
+import json
+import os
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from provisioner import objects
+from provisioner.batch_lines import parse_lines
+from provisioner.batch_report import report_batch, results_text
+from provisioner.clients import client
+from provisioner.records import Records
+from provisioner.settings import settings
+from provisioner.telemetry import logger
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
+    """Take `{batch}`; answer `{settled, waitSeconds, progress}`.
+
+    In the bucket, `progress.json` holds the progress, and once all is settled `results.jsonl` or
+    `results.csv` a line for each line of the file.
+    """
+    batch = event["batch"]
+    logger.append_keys(batch=batch["name"])
+    bucket, s3 = os.environ["BATCHES_BUCKET"], client("s3")
+    report = report_batch(
+        batch,
+        parse_lines(objects.read(s3, bucket, f"{batch['folder']}/lines.jsonl")),
+        records=Records(client("dynamodb"), settings().requests_table),
+        state_machine_arn=settings().state_machine_arn,
+    )
+    progress: dict[str, Any] = {**report.progress, "results": None}
+    if report.settled:
+        name, content = results_text(batch, report.results)
+        progress["results"] = f"{batch['folder']}/{name}"
+        objects.write(s3, bucket, progress["results"], content)
+    objects.write(s3, bucket, f"{batch['folder']}/progress.json", json.dumps(progress))
+    logger.info("batch was looked at", progress=progress)
+    return {
+        "settled": report.settled,
+        "waitSeconds": report.wait_seconds,
+        "progress": progress,
+    }
