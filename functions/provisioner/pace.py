@@ -2,7 +2,8 @@
 
 A batch is planned as a whole before its first request is started, so the plan is plain arithmetic:
 each second of each quota is a bin that fills up, and a request goes into the first second in which
-all the quotas that it needs have room.
+all the quotas that it needs have room. What a second did not use is still good in the next one, as
+it is with KMS, whose quotas are buckets that hold a second's worth.
 https://docs.aws.amazon.com/kms/latest/developerguide/requests-per-second.html
 """
 
@@ -101,12 +102,11 @@ class Pace:
         What one second has not room enough for spills into the seconds after it.
         """
         wanted = [(self._bins_of(quota), count) for quota, count in (taken + _ONE_START).items()]
-        second, before = 0, -1
-        while second != before:
-            before = second
-            second = max(bins.room_from(second) for bins, _ in wanted)
+        second = 0
+        while (room := max(bins.room_from(_before(second)) for bins, _ in wanted)) > second:
+            second = room
         for bins, count in wanted:
-            bins.take(second, count * _PERCENT)
+            bins.take(_before(second), count * _PERCENT)
         return second
 
     def _bins_of(self, quota: Quota) -> "_Bins":
@@ -117,6 +117,10 @@ class Pace:
 
 
 _ONE_START = Counter({_START: 1})
+
+
+def _before(second: int) -> int:
+    return max(second - 1, 0)
 
 
 class _Bins:

@@ -57,7 +57,7 @@ METRICS_OF_AWS: dict[str, tuple[set[str], tuple[str, ...]]] = {
 }
 # What the values of those dimensions are in this stack.
 VALUES_OF_AWS = {
-    "StateMachineArn": {"${ProvisionKey}"},
+    "StateMachineArn": {"${ProvisionKey}", "${ProvisionBatch}"},
     "FunctionName": {f"${{{name}}}" for name in FUNCTIONS},
     "QueueName": {f"${{{name}.QueueName}}" for name in QUEUES},
     # SAM names an API that is given no name after the stack.

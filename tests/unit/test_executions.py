@@ -1,5 +1,6 @@
 import json
 import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
@@ -115,3 +116,38 @@ def test_no_answer_about_an_execution_is_no_progress() -> None:
 
     with pytest.raises(DependencyUnavailable, match="did not do DescribeExecution"):
         executions.progress(client("stepfunctions"), EXECUTION)
+
+
+MONDAY = datetime(2026, 11, 23, 8, tzinfo=UTC)
+
+
+def running(*started: tuple[str, datetime]) -> dict[str, object]:
+    return {"executions": [{"executionArn": arn, "startDate": at} for arn, at in started]}
+
+
+@pytest.mark.parametrize(
+    ("others", "expected"),
+    [
+        ([], None),
+        ([("later", MONDAY + timedelta(seconds=1))], None),
+        ([("earlier", MONDAY - timedelta(days=1)), ("before", MONDAY)], "earlier"),
+        # Which of two of the same moment goes first is the same for both.
+        ([("a", MONDAY)], "a"),
+        ([("z", MONDAY)], None),
+    ],
+)
+def test_the_oldest_running_execution_goes_first(
+    others: list[tuple[str, datetime]], expected: str | None
+) -> None:
+    calls = calls_of(client("stepfunctions"))
+    answer(client("stepfunctions"), "ListExecutions", running(("me", MONDAY), *others))
+
+    assert executions.older_running(client("stepfunctions"), MACHINE, "me", MONDAY) == expected
+    assert [parameters["statusFilter"] for _, parameters in calls] == ["RUNNING"]
+
+
+def test_no_list_of_executions_makes_step_functions_unavailable() -> None:
+    answer(client("stepfunctions"), "ListExecutions", refusal("AccessDeniedException", "No."))
+
+    with pytest.raises(DependencyUnavailable, match=r"did not do ListExecutions.*No\."):
+        executions.older_running(client("stepfunctions"), MACHINE, "me", MONDAY)

@@ -13,7 +13,7 @@ from provisioner.errors import (
 )
 from provisioner.plan import KeySetRequest, content_hash
 from provisioner.records import Record, Records, Status
-from tests.unit.answering import answer, lose_on_the_wire, on, refusal
+from tests.unit.answering import answer, calls_of, lose_on_the_wire, on, refusal
 from tests.unit.clock import Clock
 from tests.unit.samples import (
     EXECUTION,
@@ -748,3 +748,46 @@ def test_a_record_is_read_consistently(records: Records) -> None:
     records.get("CHG1")
 
     assert seen == [True]
+
+
+def test_many_records_are_read_and_those_that_are_not_there_left_out(records: Records) -> None:
+    created(records)
+
+    found = list(records.get_many(["CHG1", "CHG2"]))
+
+    assert found == [records.get("CHG1")]
+    assert list(records.get_many([])) == []
+
+
+def test_what_dynamodb_leaves_out_is_asked_for_again(
+    records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("provisioner.records.time.sleep", pauses.append)
+    left = {"requests": {"Keys": [{"requestId": {"S": "CHG2"}}]}}
+    first = {"Responses": {}, "UnprocessedKeys": left}
+    item = {"requestId": {"S": "CHG2"}, "status": {"S": "FAILED"}, "attempt": {"N": "0"}}
+    calls = calls_of(client("dynamodb"))
+    answer(client("dynamodb"), "BatchGetItem", first, first, {"Responses": {"requests": [item]}})
+
+    assert [record.request_id for record in records.get_many(["CHG1", "CHG2"])] == ["CHG2"]
+    assert [parameters["RequestItems"] for _, parameters in calls[1:]] == [left, left]
+    assert pauses == [0.1, 0.2]
+
+
+def test_what_dynamodb_leaves_out_for_good_makes_it_unavailable(
+    records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("provisioner.records.time.sleep", lambda _: None)
+    left = {"requests": {"Keys": [{"requestId": {"S": "CHG1"}}]}}
+    answer(client("dynamodb"), "BatchGetItem", {"Responses": {}, "UnprocessedKeys": left})
+
+    with pytest.raises(DependencyUnavailable, match="gives only some of the records"):
+        list(records.get_many(["CHG1"]))
+
+
+def test_a_refused_read_of_many_makes_dynamodb_unavailable(records: Records) -> None:
+    answer(client("dynamodb"), "BatchGetItem", refusal("ValidationException", "No."))
+
+    with pytest.raises(DependencyUnavailable, match=r"refused BatchGetItem: Validation.*No\."):
+        list(records.get_many(["CHG1"]))
