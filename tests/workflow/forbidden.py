@@ -20,10 +20,15 @@ from tests.workflow.workflow_paths import FAR, HOME, NEAR
 
 OUTSIDE = "ap-south-1"
 """A Region that `AllowedRegions` does not name."""
+OTHER_BUCKET = "somebody-elses"
 
 _DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
 _CLIENTS = {"states": "stepfunctions", "tag": "resourcegroupstaggingapi"}
-_OPERATIONS = {"lambda:InvokeFunction": "invoke"}
+_OPERATIONS = {
+    "lambda:InvokeFunction": "invoke",
+    "s3:ListBucket": "list_objects_v2",
+    "s3:ListMultipartUploadParts": "list_parts",
+}
 _POLICY = '{"Version": "2012-10-17", "Statement": []}'
 _OAEP = {"WrappingAlgorithm": "RSAES_OAEP_SHA_256", "WrappingKeySpec": "RSA_4096"}
 _FOREVER = "KEY_MATERIAL_DOES_NOT_EXPIRE"
@@ -45,8 +50,16 @@ def _table(arn: str) -> dict[str, str]:
     return {"TableName": table, **({"IndexName": index} if index else {})}
 
 
+def _object(arn: str) -> dict[str, str]:
+    bucket, _, key = arn.split(":::")[1].partition("/")
+    return {"Bucket": bucket, "Key": key.replace("*", "x")}
+
+
 # What an action is called with on a resource, given by its ARN. A new action is added here.
 CALLS: dict[str, Callable[[str], dict[str, Any]]] = {
+    "dynamodb:BatchGetItem": lambda arn: {
+        "RequestItems": {_table(arn)["TableName"]: {"Keys": [_ITEM]}}
+    },
     "dynamodb:DeleteItem": lambda arn: {**_table(arn), "Key": _ITEM},
     "dynamodb:DeleteTable": _table,
     "dynamodb:GetItem": lambda arn: {**_table(arn), "Key": _ITEM},
@@ -141,13 +154,19 @@ CALLS: dict[str, Callable[[str], dict[str, Any]]] = {
     },
     "lambda:InvokeFunction": lambda arn: {"FunctionName": arn},
     "lambda:UpdateFunctionCode": lambda arn: {"FunctionName": arn, "ZipFile": b"x"},
+    "s3:AbortMultipartUpload": lambda arn: {**_object(arn), "UploadId": "x"},
+    "s3:GetObject": _object,
+    "s3:ListBucket": lambda arn: {"Bucket": arn.split(":::")[1]},
+    "s3:ListMultipartUploadParts": lambda arn: {**_object(arn), "UploadId": "x"},
+    "s3:PutObject": _object,
     "sqs:DeleteMessage": lambda arn: {"QueueUrl": _queue_url(arn), "ReceiptHandle": "x"},
     "sqs:ReceiveMessage": lambda arn: {"QueueUrl": _queue_url(arn)},
     "sqs:SendMessage": lambda arn: {"QueueUrl": _queue_url(arn), "MessageBody": "x"},
     "states:DescribeExecution": lambda arn: {"executionArn": arn.replace("*", "x")},
+    "states:ListExecutions": lambda arn: {"stateMachineArn": arn},
     "states:SendTaskSuccess": lambda _: {"taskToken": "x", "output": "{}"},
     "states:StartExecution": lambda arn: {"stateMachineArn": arn},
-    "states:StopExecution": lambda arn: {"executionArn": arn},
+    "states:StopExecution": lambda arn: {"executionArn": arn.replace("*", "x")},
     "states:UpdateStateMachine": lambda arn: {"stateMachineArn": arn},
     "sts:AssumeRole": lambda arn: {"RoleArn": arn, "RoleSessionName": "other"},
     "tag:GetResources": lambda _: {},
@@ -221,7 +240,8 @@ class Keys:
 
 
 def make_keys(stack: Stack) -> Keys:
-    """Make the keys, as the account's root."""
+    """Make the keys and somebody else's bucket, as the account's root."""
+    stack.client("s3").create_bucket(Bucket=OTHER_BUCKET)
     kms = stack.client("kms", HOME)
 
     def make(**parameters: Any) -> str:
@@ -453,17 +473,22 @@ def _other_keys(keys: Keys) -> Iterator[Attempt]:
 def _elsewhere(grant: Grant, stack: Stack) -> Iterator[dict[str, Any]]:
     """Give calls of a grant's own action on things of the same kind that are not this stack's."""
     machine = f"{stack.outputs['StateMachineArn']}-other"
+    bucket = f"arn:aws:s3:::{OTHER_BUCKET}"
     others = {
         "dynamodb": f"arn:aws:dynamodb:{HOME}:{ACCOUNT_ID}:table/other",
         "events": f"arn:aws:events:{HOME}:{ACCOUNT_ID}:event-bus/default",
         "lambda": f"arn:aws:lambda:{HOME}:{ACCOUNT_ID}:function:other",
+        "s3": f"{bucket}/x",
+        "s3:ListBucket": bucket,
         "sqs": f"arn:aws:sqs:{HOME}:{ACCOUNT_ID}:other",
         "states:DescribeExecution": f"{machine.replace(':stateMachine:', ':execution:')}:x",
+        "states:ListExecutions": machine,
         "states:StartExecution": machine,
+        "states:StopExecution": f"{machine.replace(':stateMachine:', ':execution:')}:x",
     }
-    for key in (grant.action.split(":")[0], grant.action):
-        if key in others:
-            yield CALLS[grant.action](others[key])
+    other = others.get(grant.action) or others.get(grant.action.split(":")[0])
+    if other:
+        yield CALLS[grant.action](other)
     if grant.action == "events:PutEvents":
         yield _event(grant.resource, "com.example.tickets")
 

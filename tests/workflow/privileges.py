@@ -98,7 +98,7 @@ def read_privileges(stack: Stack) -> Privileges:
         re.split("[/:]", resource["PhysicalResourceId"])[-1]: resource["LogicalResourceId"]
         for resource in resources
         if resource["ResourceType"]
-        in ("AWS::DynamoDB::Table", "AWS::Lambda::Function", "AWS::SQS::Queue")
+        in ("AWS::DynamoDB::Table", "AWS::Lambda::Function", "AWS::S3::Bucket", "AWS::SQS::Queue")
     }
     return Privileges(roles, statements, managed, names)
 

@@ -58,11 +58,28 @@ GRANTED_BUT_NOT_USED = {
         "its first multi-Region key; the local stack has no such role."
     ),
     **{
-        ("ProvisionKeyRole", action): (
+        (role, action): (
             "Step Functions needs it to write logs and traces, which the emulator's own does not."
         )
+        for role in ("ProvisionBatchRole", "ProvisionKeyRole")
         for action in LOGS_AND_TRACES
     },
+    **{
+        ("ProvisionBatchRole", action): (
+            "Step Functions needs it to watch the executions of a Distributed Map's items and to "
+            "write down which were started; the emulator's own does neither with the role."
+        )
+        for action in (
+            "s3:AbortMultipartUpload",
+            "s3:ListMultipartUploadParts",
+            "s3:PutObject",
+            "states:DescribeExecution",
+            "states:StopExecution",
+        )
+    },
+    ("ReadBatchFunctionRole", "s3:ListBucket"): (
+        "S3 asks for it where an object is missing, and else says that access is denied."
+    ),
 }
 
 # https://docs.aws.amazon.com/service-authorization/latest/reference/
@@ -78,6 +95,10 @@ WITH_WILDCARD = {
     "key/mrk-*": "Keys have random IDs in every allowed Region; conditions ask for our tag.",
     "alias/*": "Requests choose the names; the key that an alias is of must be ours as well.",
     "execution:mrk-provisioner-provision-key:*": "Executions have names of their own.",
+    "execution:mrk-provisioner-provision-batch:*": "Executions have names of their own.",
+    "BatchesBucket/*": "Whoever starts a batch names its file.",
+    "BatchesBucket/batches/*": "Batches have names of their own.",
+    "BatchesBucket/batches/*/starts/*": "Batches and Map Runs have names of their own.",
     "role/aws-service-role/mrk.kms.amazonaws.com/*": "AWS chooses the rest of the name.",
 }
 MANAGED = {

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+from local import batch
 from local.faults import Fault
 from local.polling import wait_for
 from local.settings import ACCOUNT_ID, STACK_NAME
@@ -236,6 +237,14 @@ def _refused(stack: Stack, request_id: str) -> bool | None:
     return any(e["detail-type"] == REFUSED for e in stack.events(request_id)) or None
 
 
+def run_a_batch(stack: Stack) -> Generator[None]:
+    request = new_request("batch", replicas=[{"region": NEAR}])
+    execution = batch.start(stack, "keys.jsonl", json.dumps(request).encode())
+    yield
+    ended = stack.wait_for_execution(execution)
+    assert json.loads(ended["output"])["done"] == 1
+
+
 def remember_nothing_of_what_failed(stack: Stack) -> Generator[None]:
     """Let the start of an execution and the outcome's event fail, and succeed the next time."""
     request = new_request("again")
@@ -320,6 +329,7 @@ SIDE_BY_SIDE: list[Path] = [
     lose_the_answer_of_create_key,
     alias_in_use,
     every_route_of_the_api,
+    run_a_batch,
     conflict_by_event,
     reject_by_event,
 ]
