@@ -46,6 +46,8 @@ _SLOW = ("sequential", "terraform")
 _SIZES = [0, 1, 3, 10]
 _TABLES = ["latency", "no-latency"]
 _EXISTING = 10_000
+# Of what is written into a file.
+_WIDTH = 120
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class Measured:
 def main() -> int:
     """Measure what the command line asks for; give the exit code."""
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _WIDTH
     options = _options()
     if "terraform" in options.contenders and not terraform.version():
         console.print("There is no terraform on PATH: it is left out.")

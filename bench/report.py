@@ -33,27 +33,25 @@ def _comparison(table: Table) -> Grid:
         for name in table.contenders():
             run = table.find(name, size)
             if run:
-                rows.append(
-                    (
-                        str(size),
-                        name,
-                        f"{run.seconds:.2f}",
-                        _ratio(run.seconds, table.seconds(Parallel.name, size)),
-                        _ratio(run.seconds, table.seconds(Terraform.name, size)),
-                        str(run.calls.writes),
-                        str(run.calls.reads),
-                        str(run.calls.depth),
-                    )
-                )
+                calls = (run.calls.writes, run.calls.reads, run.calls.depth)
+                rows.append((str(size), name, *_times(table, size, run.seconds), *map(str, calls)))
+            if run and run.creating_seconds:
+                times = _times(table, size, run.creating_seconds)
+                rows.append((str(size), f"{name}, without start and plan", *times, "", "", ""))
     title = (
         f"KMS takes {1000 * table.latency_seconds:g} ms a call, "
         f"a replica is Creating for {table.creating_seconds:g} s"
     )
     columns = (
-        *("replicas", "made by", "seconds", "of the floor", "of Terraform"),
+        *("N", "made by", "seconds", "to the floor", "to Terraform"),
         *("KMS writes", "KMS reads", "in sequence"),
     )
     return Grid(title, columns, tuple(rows), left=2)
+
+
+def _times(table: Table, size: int, seconds: float) -> tuple[str, str, str]:
+    floor, terraform = (table.seconds(other.name, size) for other in (Parallel, Terraform))
+    return f"{seconds:.2f}", _ratio(seconds, floor), _ratio(seconds, terraform)
 
 
 def _ratio(seconds: float, other: float | None) -> str:
@@ -61,7 +59,7 @@ def _ratio(seconds: float, other: float | None) -> str:
 
 
 def _by_size(title: str, head: str, sizes: list[int], rows: list[tuple[str, ...]]) -> Grid:
-    columns = (head, *(f"{size} replicas" for size in sizes))
+    columns = (head, *(f"N = {size}" for size in sizes))
     return Grid(title, columns, tuple(rows))
 
 
@@ -96,21 +94,25 @@ def _dollars(own: dict[int, Run], uses: dict[int, Use]) -> Grid:
         for size, use in uses.items()
     ]
     rows = [
-        (
-            f"{lines[0].what}, {lines[0].price:.10f} a unit".replace("0000 a", " a"),
-            *(_arithmetic(line) for line in lines),
-        )
+        (_priced(lines[0]), *(_arithmetic(line) for line in lines))
         for lines in zip(*bills, strict=True)
     ]
-    rows.append(("together", *(f"{prices.total(bill):.3f}" for bill in bills)))
-    months = (f"{prices.KEY_SETS * prices.keys_a_month(size):,.0f} a month" for size in uses)
+    rows.append(("together", *(f"{prices.total(bill):.4f}" for bill in bills)))
+    months = (f"{prices.keys_a_month(size):,.0f} a month" for size in uses)
     rows.append(("the keys themselves", *months))
     title = f"US dollars for {prices.KEY_SETS:,} key sets: {prices.KEY_SETS:,} x units x price"
-    return _by_size(title, "what, at which price", list(uses), rows)
+    return _by_size(title, "price", list(uses), rows)
+
+
+def _priced(line: prices.Charge) -> str:
+    price = line.price
+    many = f"{price.per:,} " if price.per > 1 else ""
+    dollars = f"{price.dollars:.10f}".rstrip("0").rstrip(".")
+    return f"{line.what}: {dollars} per {many}{price.unit}"
 
 
 def _arithmetic(line: prices.Charge) -> str:
-    return f"{line.quantity:.4g} {line.unit}: {line.dollars:.4f}"
+    return f"{line.quantity:.4g}: {line.dollars:.4f}"
 
 
 def _growth(growth: Growth) -> Grid:
@@ -125,7 +127,7 @@ def _growth(growth: Growth) -> Grid:
     for service, one, other in counts:
         for name in dict.fromkeys([*one, *other]):
             rows.append((f"{service} {name}", *_both(one.get(name, 0), other.get(name, 0), "d")))
-    title = f"The same request, {growth.few.replicas} replicas, in an account that has keys already"
+    title = f"The same request, N = {growth.few.replicas}, in an account that has keys already"
     heads = (f"{count:,} keys" for count in (growth.existing_few, growth.existing_many))
     return Grid(title, ("what", *heads, "ratio"), tuple(rows))
 

@@ -42,12 +42,12 @@ def _calls(table: Table) -> Iterator[Target]:
         run = table.find(Workflow.name, size)
         writes, most_reads = 2 + 2 * size, size + 3
         yield Target(
-            f"{writes} KMS writes with {size} replicas",
+            f"{writes} KMS writes, N = {size}",
             f"{run.calls.writes}" if run else "",
             run.calls.writes == writes if run else None,
         )
         yield Target(
-            f"at most {most_reads} KMS reads with {size} replicas",
+            f"at most {most_reads} KMS reads, N = {size}",
             f"{run.calls.reads}" if run else "",
             run.calls.reads <= most_reads if run else None,
         )
@@ -56,10 +56,10 @@ def _calls(table: Table) -> Iterator[Target]:
 def _times(table: Table) -> Iterator[Target]:
     own = table.seconds(Workflow.name, _SIZE)
     for name, most in ((Terraform.name, _MOST_OF_TERRAFORM), (Parallel.name, _MOST_OF_FLOOR)):
-        text = f"at most {most:g} x the time of {name} with {_SIZE} replicas"
+        text = f"at most {most:g} x the time of {name}, N = {_SIZE}"
         yield _at_most(text, own, table.seconds(name, _SIZE), most)
     yield _at_most(
-        f"less than {_MOST_GROWTH:g} x the time with {_TO} replicas as with {_FROM}",
+        f"at most {_MOST_GROWTH:g} x the time of N = {_FROM}, N = {_TO}",
         table.seconds(Workflow.name, _TO),
         table.seconds(Workflow.name, _FROM),
         _MOST_GROWTH,

@@ -17,7 +17,7 @@ class Parallel:
     read a replica. It keeps no record, survives no failure and tells nobody.
     """
 
-    name = "the floor: boto3, all at once"
+    name = "parallel script, the floor"
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack

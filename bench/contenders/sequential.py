@@ -12,7 +12,7 @@ _POLL_SECONDS = 1
 class Sequential:
     """Makes the primary, then replica by replica, each until it is Enabled."""
 
-    name = "boto3, call by call"
+    name = "straight script"
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
