@@ -113,14 +113,13 @@ def _options() -> argparse.Namespace:
 
 def _measure(options: argparse.Namespace, console: Console) -> Measured:
     latencies = {"latency": options.latency, "no-latency": 0.0}
-    with console.status("Starting an emulator") as status:
+    with console.status("Measuring"):
         tables = []
         with new_account() as stack:
             for name in options.tables:
-                tables.append(_table(stack, name, latencies[name], options, status.update))
+                tables.append(_table(stack, name, latencies[name], options, console))
         growth = None
         if options.existing:
-            status.update("Growth")
             with (
                 new_account() as stack,
                 stack.changed_kms_settings(
@@ -136,16 +135,17 @@ def _table(
     name: str,
     latency: float,
     options: argparse.Namespace,
-    tell: Callable[[str], None],
+    console: Console,
 ) -> Table:
     cells: list[Cell] = []
     with stack.changed_kms_settings(latency_seconds=latency, creating_seconds=options.creating):
         for size in options.replicas:
             for key in options.contenders:
                 contender = _CONTENDERS[key](stack, options)
-                tell(f"{name}: {size} replicas by {contender.name}")
                 runs = options.slow_runs if key in _SLOW else options.runs
-                cells.append(measure_cell(stack, contender, size, runs))
+                cell = measure_cell(stack, contender, size, runs)
+                console.print(f"{name}, N = {size}: {contender.name}: {cell.typical.seconds:.2f} s")
+                cells.append(cell)
     return Table(name, latency, options.creating, tuple(cells))
 
 
