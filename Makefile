@@ -24,6 +24,7 @@ TOOL := $(UV) tool run --quiet --python 3.13
 CHECKOV := $(TOOL) --from checkov==3.3.30 checkov
 # parliament needs setuptools' pkg_resources, which setuptools 82 no longer has.
 PARLIAMENT := $(TOOL) --from parliament==1.6.4 --with setuptools==81.0.0 python -W ignore
+PLOT := $(TOOL) --from matplotlib==3.11.2 python -m bench.plot
 PIP_AUDIT := $(TOOL) --from pip-audit==2.10.1 pip-audit
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.13 --generate-hashes \
 	--custom-compile-command "make lock"
@@ -77,7 +78,7 @@ test: lint checks unit faults workflow ## Everything CI runs
 lint: $(READY) check-lock ## Style, types, pinned versions, the template
 	ruff check
 	ruff format --check
-	mypy functions local tests tools checks
+	mypy functions local tests tools checks bench
 	$(SAM) validate --lint --region $(REGION) --template-file template.yaml
 
 .PHONY: checks
@@ -122,6 +123,12 @@ workflow: $(READY) ## Tests of the deployed workflow in local stacks of their ow
 least-privilege: $(READY) ## Measure what each role is granted, uses and is denied; renew the page
 	@RENEW_PAGE=1 pytest tests/workflow/test_least_privilege.py --quiet
 	@cat docs/least-privilege.md
+
+.PHONY: bench
+bench: $(READY) ## Measure key sets beside Terraform and scripts; renew the page and its plot
+	@status=0; python -m bench $(ARGS) || status=$$?; \
+	$(PLOT) .local/bench.json; \
+	exit $$status
 
 .PHONY: lock
 lock: $(UV) ## Pin the newest versions that the requirements' inputs allow

@@ -12,6 +12,7 @@ authorises beyond the emulator is in `local.kms_authorization`, what it answers 
 | `GET /_local/permissions?since=0` | lists what IAM was asked: `local.permissions.Permission` |
 | `GET`, `PUT`, `DELETE /_local/faults` | lists, sets, removes faults: `local.faults.Fault` |
 | `GET`, `PUT /_local/kms-settings` | lists, changes settings: `local.kms_settings` |
+| `POST /_local/existing-keys` | makes keys that were there before: `local.existing_keys` |
 
 Run as `python -m local.emulator --port 4566`; `local.server` starts it so, with its environment.
 """
@@ -35,10 +36,12 @@ from ministack.core.router import extract_region
 from local import (
     authorization,
     distributed_maps,
+    existing_keys,
     faults,
     kms_service,
     kms_settings,
     lambda_turns,
+    map_items,
     permissions,
     service_roles,
     task_callbacks,
@@ -66,6 +69,8 @@ class KmsCall:
     """The exception's name as boto3 reports it, or None."""
     caller: str
     """ARN of the principal."""
+    seconds: float
+    """How long the answer took."""
 
 
 class Emulator:
@@ -117,6 +122,7 @@ class Emulator:
                     status=answer.status,
                     error=error,
                     caller=_caller(scope),
+                    seconds=time.time() - arrived,
                 )
             )
 
@@ -156,22 +162,25 @@ class Emulator:
                 answer: Any = [asdict(call) for call in self._kms_calls[_since(scope) :]]
             case ("GET", "permissions"):
                 answer = permissions.as_json(_since(scope))
-            case ("GET", "faults"):
-                answer = self._faults.as_json()
-            case ("PUT", "faults"):
-                self._faults.put(faults.parse(json.loads(body)))
-                answer = self._faults.as_json()
-            case ("DELETE", "faults"):
-                self._faults.clear()
-                answer = []
+            case ("GET" | "PUT" | "DELETE" as method, "faults"):
+                answer = self._answer_about_faults(method, body)
             case ("GET", "kms-settings"):
                 answer = kms_settings.current().as_json()
             case ("PUT", "kms-settings"):
                 kms_settings.change(json.loads(body))
                 answer = kms_settings.current().as_json()
+            case ("POST", "existing-keys"):
+                answer = existing_keys.add(json.loads(body))
             case _:
                 raise LookupError("There is no such path.")
         return answer
+
+    def _answer_about_faults(self, method: str, body: bytes) -> Any:
+        if method == "PUT":
+            self._faults.put(faults.parse(json.loads(body)))
+        elif method == "DELETE":
+            self._faults.clear()
+        return self._faults.as_json()
 
 
 def _since(scope: Scope) -> int:
@@ -237,6 +246,7 @@ def main() -> None:
     lambda_turns.install()
     service_roles.install()
     task_callbacks.install()
+    map_items.install()
     config = Config()
     config.bind = [f"{host}:{arguments.port}" for host in arguments.hosts]
     # Longer than the SDKs keep an idle connection, so that they never use one just closed.

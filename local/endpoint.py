@@ -20,6 +20,7 @@ _KMS_CALLS_PATH = "/_local/kms-calls"
 _PERMISSIONS_PATH = "/_local/permissions"
 _FAULTS_PATH = "/_local/faults"
 _KMS_SETTINGS_PATH = "/_local/kms-settings"
+_EXISTING_KEYS_PATH = "/_local/existing-keys"
 _READS = ("Describe", "Get", "List")
 
 # A call that fails is to be seen, not repeated.
@@ -138,6 +139,11 @@ class Endpoint:
             yield
         finally:
             self._control("PUT", _KMS_SETTINGS_PATH, before.as_json())
+
+    def add_existing_keys(self, count: int, first: int, tags: dict[str, str]) -> None:
+        """Let the home Region have more keys, as `local.existing_keys` makes them."""
+        body = {"region": self.region, "count": count, "first": first, "tags": tags}
+        self._control("POST", _EXISTING_KEYS_PATH, body)
 
     def _control(self, method: str, path: str, body: Any = None) -> Any:
         answer = http().request(method, f"{self.url}{path}", json=body, timeout=10)

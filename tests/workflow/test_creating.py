@@ -186,3 +186,25 @@ def test_every_kind_of_key_goes_through_the_workflow(stack: Stack) -> None:
         assert detail["status"] == "CREATED", (spec, usage, origin, detail["errors"])
         assert [r["keyState"] for r in key["replicas"]] == ["Enabled"]
         assert len(keys_of_request(stack, request["requestId"], "us-east-1")) == 1
+
+
+def test_the_history_names_the_states_of_each_replica(stack: Stack) -> None:
+    request = new_request("history", replicas=[{"region": "eu-west-1"}, {"region": "us-west-2"}])
+
+    stack.send(request)
+    outcome = stack.wait_for_outcome(request["requestId"])
+
+    history = stack.history(outcome["detail"]["executionArn"])
+    entered = [
+        (event["type"], event["stateEnteredEventDetails"]["name"])
+        for event in history
+        if "stateEnteredEventDetails" in event
+    ]
+    for state in (
+        ("TaskStateEntered", "CreateReplicaKey"),
+        ("ChoiceStateEntered", "IsReplicaKeyCreating"),
+        ("WaitStateEntered", "WaitForReplicaKey"),
+        ("PassStateEntered", "ReplicaKeyReady"),
+    ):
+        assert entered.count(state) == 2
+    assert entered.count(("MapStateEntered", "CreateReplicaKeys")) == 1

@@ -434,3 +434,29 @@ def test_every_kms_call_is_listed(emulator: Endpoint, kms_of: ClientOf) -> None:
     assert ":assumed-role/role-" in calls[0]["caller"]
     assert calls[2]["caller"] == f"arn:aws:iam::{ACCOUNT_ID}:root"
     assert calls[0]["time"] <= calls[1]["time"] <= calls[2]["time"]
+
+
+def test_a_call_is_listed_with_the_time_it_took(emulator: Endpoint) -> None:
+    before = len(emulator.kms_calls())
+
+    with emulator.changed_kms_settings(latency_seconds=0.2):
+        emulator.client("kms").list_keys()
+
+    (call,) = emulator.kms_calls(since=before)
+    assert 0.2 <= call["seconds"] < 5
+
+
+def test_an_account_can_have_keys_already(emulator: Endpoint) -> None:
+    before = len(emulator.kms_calls())
+
+    emulator.add_existing_keys(count=2, first=7, tags={"team": "payments"})
+
+    assert emulator.kms_calls(since=before) == []
+    kms = emulator.client("kms")
+    key = kms.describe_key(KeyId="alias/existing-8")["KeyMetadata"]
+    tags = kms.list_resource_tags(KeyId=key["KeyId"])["Tags"]
+    assert (key["KeyState"], key["MultiRegion"]) == ("Enabled", True)
+    assert {tag["TagKey"]: tag["TagValue"] for tag in tags} == {
+        "team": "payments",
+        "mrk:request-id": "existing-8",
+    }
