@@ -42,19 +42,22 @@ def _run_distributed_map(state: dict[str, Any], *details: Any) -> Any:
 
     https://docs.aws.amazon.com/step-functions/latest/dg/iam-policies-eg-dist-map.html
     """
-    execution = details[-2]
-    require(state_machine_of(execution), "states:StartExecution", state_machine_of(execution))
-    return _emulator_run_distributed_map(state, *details)
+    *given, execution, context = details
+    machine = state_machine_of(execution)
+    _require(machine, "states:StartExecution", machine)
+    # What an item enters is not the history of the Map's own execution.
+    own = {**context, "Execution": {**context["Execution"], "Id": None}}
+    return _emulator_run_distributed_map(state, *given, execution, own)
 
 
 def _read_map_items(reader: dict[str, Any], given: Any, context: dict[str, Any]) -> Any:
     arguments = stepfunctions._apply_jsonata_template(reader["Arguments"], given, context)
     bucket = f"arn:aws:s3:::{arguments['Bucket']}"
-    require(context["StateMachine"]["Id"], "s3:GetObject", f"{bucket}/{arguments['Key']}")
+    _require(context["StateMachine"]["Id"], "s3:GetObject", f"{bucket}/{arguments['Key']}")
     return _emulator_read_map_items({**reader, "Arguments": arguments}, given, context)
 
 
-def require(state_machine_arn: str, action: str, resource: str) -> None:
+def _require(state_machine_arn: str, action: str, resource: str) -> None:
     """Check that a state machine's role has a permission.
 
     Raises
