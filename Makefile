@@ -130,6 +130,10 @@ bench: $(READY) ## Measure key sets beside Terraform and scripts; renew the page
 	$(PLOT) .local/bench.json; \
 	exit $$status
 
+.PHONY: bench-batch
+bench-batch: $(READY) ## Send 1,000 requests under KMS's quotas, and stop a batch half-way; renew the page
+	@python -m bench.batches $(ARGS)
+
 .PHONY: lock
 lock: $(UV) ## Pin the newest versions that the requirements' inputs allow
 	$(COMPILE) --upgrade functions/requirements.in --output-file functions/requirements.txt

@@ -7,7 +7,7 @@ from bench.contenders.workflow import Workflow
 from bench.grids import Grid
 from bench.growth import Growth
 from bench.measure import Run, Table
-from bench.targets import Target
+from bench.targets import Target, as_grid
 from bench.use import Use
 
 _NOTHING = "-"
@@ -24,7 +24,7 @@ def grids(tables: list[Table], growth: Growth | None, targets: list[Target]) -> 
         shown += [_states(uses), _uses(uses), _dollars(own, uses)]
     if growth:
         shown.append(_growth(growth))
-    return [*shown, _targets(targets)]
+    return [*shown, as_grid(targets)]
 
 
 def _comparison(table: Table) -> Grid:
@@ -134,9 +134,3 @@ def _growth(growth: Growth) -> Grid:
 
 def _both(few: float, many: float, form: str) -> tuple[str, str, str]:
     return f"{few:{form}}", f"{many:{form}}", f"{many / few:.2f} x" if few else _NOTHING
-
-
-def _targets(targets: list[Target]) -> Grid:
-    words = {True: "reached", False: "NOT REACHED", None: "not measured"}
-    rows = tuple((words[target.reached], target.text, target.found) for target in targets)
-    return Grid("Targets", ("", "target", "found"), rows, left=3)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from bench.contenders.parallel import Parallel
 from bench.contenders.terraform import Terraform
 from bench.contenders.workflow import Workflow
+from bench.grids import Grid
 from bench.growth import Growth
 from bench.measure import Table
 
@@ -35,6 +36,13 @@ def targets(table: Table, growth: Growth | None) -> list[Target]:
         With KMS's latency.
     """
     return [*_calls(table), *_times(table), *_growth(growth)]
+
+
+def as_grid(targets: list[Target]) -> Grid:
+    """Show targets as a table."""
+    words = {True: "reached", False: "NOT REACHED", None: "not measured"}
+    rows = tuple((words[target.reached], target.text, target.found) for target in targets)
+    return Grid("Targets", ("", "target", "found"), rows, left=3)
 
 
 def _calls(table: Table) -> Iterator[Target]:
