@@ -62,6 +62,6 @@ def _file(given: object) -> str:
 
 
 def _pace() -> Pace:
-    quotas = [item.strip() for item in os.environ["KMS_QUOTAS"].split(",") if item.strip()]
+    quotas = [item.strip() for item in os.environ["BATCH_KMS_QUOTAS"].split(",") if item.strip()]
     percent, starts = os.environ["BATCH_QUOTA_PERCENT"], os.environ["BATCH_STARTS_PER_SECOND"]
     return Pace(parse_quotas(quotas), int(percent), int(starts))

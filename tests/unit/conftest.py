@@ -41,7 +41,7 @@ os.environ |= {
     "SWEEPER_MAY_DELETE": "false",
     "BATCHES_BUCKET": "batches",
     "BATCH_STATE_MACHINE_ARN": "arn:aws:states:us-east-1:111122223333:stateMachine:provision-batch",
-    "KMS_QUOTAS": "",
+    "BATCH_KMS_QUOTAS": "",
     "BATCH_QUOTA_PERCENT": "90",
     "BATCH_STARTS_PER_SECOND": "25",
     "POWERTOOLS_SERVICE_NAME": "mrk-provisioner",

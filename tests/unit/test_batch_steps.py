@@ -95,7 +95,7 @@ def test_a_file_that_is_not_there_is_told(context: Any) -> None:
 
 
 def test_the_pace_is_what_the_stack_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KMS_QUOTAS", "CreateKey=50, eu-west-1/CreateKey=10")
+    monkeypatch.setenv("BATCH_KMS_QUOTAS", "CreateKey=50, eu-west-1/CreateKey=10")
     monkeypatch.setenv("BATCH_QUOTA_PERCENT", "100")
     monkeypatch.setenv("BATCH_STARTS_PER_SECOND", "1000")
     quota: Quota = ("eu-west-1", "CreateKey")

@@ -65,7 +65,7 @@ def slow_pace(stack: Stack) -> Iterator[None]:
     """Let a request start half a second after the other, at this stack's pace of waits."""
     lambda_, name = stack.client("lambda"), stack.functions()["ReadBatchFunction"]
     before = lambda_.get_function_configuration(FunctionName=name)["Environment"]
-    slow = {"KMS_QUOTAS": "CreateKey=1", "BATCH_QUOTA_PERCENT": "4"}
+    slow = {"BATCH_KMS_QUOTAS": "CreateKey=1", "BATCH_QUOTA_PERCENT": "4"}
     changed = {"Variables": before["Variables"] | slow}
     lambda_.update_function_configuration(FunctionName=name, Environment=changed)
     try:
