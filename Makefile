@@ -61,6 +61,11 @@ wrap: $(ENVIRONMENT) ## Wrap the key material in the file MATERIAL for the event
 	@python tools/wrap_key_material.py --request $(REQUEST) --material $(MATERIAL) \
 		--answer $(ANSWER) $(ARGS)
 
+.PHONY: build
+build: $(READY) ## Build for AWS into .aws-sam, with the bytecode that SAM leaves out
+	@$(SAM) build $(ARGS)
+	@python -m local.bytecode .aws-sam/build
+
 .PHONY: sam
 sam: $(READY) ## Run the SAM CLI with ARGS
 	@$(SAM) $(ARGS)
