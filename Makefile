@@ -77,7 +77,7 @@ test: lint checks unit faults workflow ## Everything CI runs
 lint: $(READY) check-lock ## Style, types, pinned versions, the template
 	ruff check
 	ruff format --check
-	mypy functions local tests tools checks
+	mypy functions local tests tools checks bench
 	$(SAM) validate --lint --region $(REGION) --template-file template.yaml
 
 .PHONY: checks
@@ -122,6 +122,10 @@ workflow: $(READY) ## Tests of the deployed workflow in local stacks of their ow
 least-privilege: $(READY) ## Measure what each role is granted, uses and is denied; renew the page
 	@RENEW_PAGE=1 pytest tests/workflow/test_least_privilege.py --quiet
 	@cat docs/least-privilege.md
+
+.PHONY: cold-start
+cold-start: $(READY) ## Measure how long each function takes to start, and what it loads for that
+	@python -m bench.cold_start $(ARGS)
 
 .PHONY: lock
 lock: $(UV) ## Pin the newest versions that the requirements' inputs allow
