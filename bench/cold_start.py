@@ -1,9 +1,9 @@
 """`make cold-start`: how long each function takes to start, against boto3 with the same clients.
 
-Every start is a process of its own that runs what the local stack deploys. A start waits for
-nothing: what it reads lies in the disk's cache. So its CPU time is counted, in which the time is left
-out that other programs have the CPU, and Python's own start. Kinds of starts take turns, and medians
-are compared, so that a machine which is busy for a while slows down all of them alike.
+Every start is a process of its own that runs what the local stack deploys. It waits for nothing,
+since what it reads lies in the disk's cache; so its CPU time is counted, without Python's own start
+and whatever other programs take. Kinds of starts take turns, and medians are compared, so that a
+machine which is busy for a while slows down all of them alike.
 """
 
 import argparse
