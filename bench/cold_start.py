@@ -35,8 +35,6 @@ _START = Path(__file__).with_name("one_start.py")
 _CACHES = STATE / "cold-start"
 # With the bytecode of everything, and with the bytecode of boto3 alone.
 _COMPILED, _BOTO3_COMPILED = _CACHES / "all", _CACHES / "boto3"
-# In one round of so many the package has no bytecode, which is only told, not judged.
-_SELDOM = 3
 _STANDARD_LIBRARY, _OURS = "standard library", "functions/"
 
 
@@ -67,18 +65,16 @@ class Starts:
 def main() -> int:
     """Measure, print the tables; give 1 where a function takes too long or loads too much."""
     parser = argparse.ArgumentParser(prog="python -m bench.cold_start", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15, help="starts of each kind (default: 15)")
+    parser.add_argument("--rounds", type=int, default=11, help="starts of each kind (default: 11)")
     rounds = parser.parse_args().rounds
     template, _ = built_template()
     shutil.rmtree(_CACHES, ignore_errors=True)
     functions = [_warmed(name, handler) for name, handler in _handlers(template)]
-    for turn in range(rounds):
+    for _ in range(rounds):
         for function in functions:
             function.boto3.append(_seconds(_COMPILED, "boto3", *function.services))
             function.function.append(_seconds(_COMPILED, "handler", function.handler))
-            if turn % _SELDOM == 0:
-                from_source = _seconds(_BOTO3_COMPILED, "handler", function.handler)
-                function.from_source.append(from_source)
+            function.from_source.append(_seconds(_BOTO3_COMPILED, "handler", function.handler))
     for function in functions:
         function.loaded = _loaded(function)
     print(_times(functions, rounds), _imports(functions), _sizes(), sep="\n\n")
