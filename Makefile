@@ -30,6 +30,9 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.13 --generat
 # `sam build` installs the functions' requirements with the first python3.13 on PATH.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PORT REGION
+# A machine may tell Python not to keep bytecode. Hundreds of processes of the tests and the local
+# stack would compile the same modules then.
+unexport PYTHONDONTWRITEBYTECODE
 export SAM_CLI_TELEMETRY := 0
 
 .PHONY: help
@@ -112,7 +115,7 @@ unit: $(READY) ## Unit tests, without network, with coverage of functions/
 
 .PHONY: faults
 faults: $(READY) ## Every fault and every pair of faults at every call, in process
-	pytest tests/faults --disable-socket --allow-unix-socket
+	pytest tests/faults -n 2 --dist worksteal --disable-socket --allow-unix-socket
 
 .PHONY: workflow
 workflow: $(READY) ## Tests of the deployed workflow in local stacks of their own
