@@ -32,6 +32,9 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.13 --generat
 # `sam build` installs the functions' requirements with the first python3.13 on PATH.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PORT REGION
+# A machine may tell Python not to keep bytecode. Hundreds of processes of the tests and the local
+# stack would compile the same modules then.
+unexport PYTHONDONTWRITEBYTECODE
 export SAM_CLI_TELEMETRY := 0
 
 .PHONY: help
@@ -66,6 +69,11 @@ invoke: $(READY) ## Run FUNCTION in a container with EVENT against the local sta
 wrap: $(ENVIRONMENT) ## Wrap the key material in the file MATERIAL for the event or status in REQUEST
 	@python tools/wrap_key_material.py --request $(REQUEST) --material $(MATERIAL) \
 		--answer $(ANSWER) $(ARGS)
+
+.PHONY: build
+build: $(READY) ## Build for AWS into .aws-sam, with the bytecode that SAM leaves out
+	@$(SAM) build $(ARGS)
+	@python -m local.bytecode .aws-sam/build
 
 .PHONY: sam
 sam: $(READY) ## Run the SAM CLI with ARGS
@@ -113,7 +121,7 @@ unit: $(READY) ## Unit tests, without network, with coverage of functions/
 
 .PHONY: faults
 faults: $(READY) ## Every fault and every pair of faults at every call, in process
-	pytest tests/faults --disable-socket --allow-unix-socket
+	pytest tests/faults -n 2 --dist worksteal --disable-socket --allow-unix-socket
 
 .PHONY: workflow
 workflow: $(READY) ## Tests of the deployed workflow in local stacks of their own
@@ -133,6 +141,10 @@ bench: $(READY) ## Measure key sets beside Terraform and scripts; renew the page
 .PHONY: bench-batch
 bench-batch: $(READY) ## Send 1,000 requests under KMS's quotas, and stop a batch half-way; renew the page
 	@python -m bench.batches $(ARGS)
+
+.PHONY: cold-start
+cold-start: $(READY) ## Measure how long each function takes to start, and what it loads for that
+	@python -m bench.cold_start $(ARGS)
 
 .PHONY: lock
 lock: $(UV) ## Pin the newest versions that the requirements' inputs allow

@@ -3,6 +3,8 @@
 import fcntl
 import hashlib
 import os
+import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -14,11 +16,14 @@ from typing import Any
 
 import yaml
 
+from local.bytecode import compile_functions
 from local.errors import LocalStackError
 from local.settings import ROOT, STATE
 
 SAM = STATE / "bin" / "sam"
 _BUILD = STATE / "build"
+PACKAGE = _BUILD / "functions"
+"""What every function is deployed with."""
 _BUILT_TEMPLATE = _BUILD / "template.yaml"
 _FINGERPRINT = _BUILD / "fingerprint"
 
@@ -27,6 +32,10 @@ _FINGERPRINT = _BUILD / "fingerprint"
 # so the built copy runs on AWS's own runtime client.
 _RUNTIME = "Runtime: python3.13"
 _EMULATED_RUNTIME = "Runtime: provided.al2023"
+# The functions run on this machine, whatever AWS runs them on: pydantic's core is machine code.
+_ARCHITECTURE = "Architectures: [arm64]"
+_MACHINES = {"aarch64": "arm64", "arm64": "arm64", "x86_64": "x86_64"}
+_PATH = re.compile(r"(?P<property>CodeUri|DefinitionUri): (?P<path>\S+)$", re.MULTILINE)
 # The emulator keeps no saved queries of CloudWatch Logs, and has no TLS, which the policy of the
 # bucket demands. Nothing of the stack refers to either.
 _NOT_EMULATED = {"AWS::Logs::QueryDefinition", "AWS::S3::BucketPolicy"}
@@ -57,6 +66,32 @@ def built_template() -> tuple[Path, str]:
             _build()
             _FINGERPRINT.write_text(fingerprint)
     return _BUILT_TEMPLATE, fingerprint
+
+
+def template_for_this_machine() -> Path:
+    """Write a copy of the template whose functions are built for the machine that this runs on.
+
+    Returns
+    -------
+    Path
+        The copy, which names the sources by absolute paths.
+
+    Raises
+    ------
+    LocalStackError
+        The template is not as expected, or Lambda has no such machine.
+    """
+    machine = platform.machine()
+    if machine not in _MACHINES:
+        raise LocalStackError(f"Lambda has no machine of this kind: {machine}.")
+    text = _replaced(
+        (ROOT / "template.yaml").read_text(),
+        _ARCHITECTURE,
+        f"Architectures: [{_MACHINES[machine]}]",
+    )
+    copy = STATE / "template.yaml"
+    copy.write_text(_PATH.sub(lambda at: f"{at['property']}: {ROOT / at['path']}", text))
+    return copy
 
 
 def run_sam(arguments: list[str], environment: dict[str, str]) -> None:
@@ -92,25 +127,43 @@ def _build() -> None:
     run_sam(
         [
             "build",
-            *("--template-file", str(ROOT / "template.yaml")),
+            *("--template-file", str(template_for_this_machine())),
             *("--build-dir", str(_BUILD)),
             *("--cache-dir", str(STATE / "build-cache")),
             "--cached",
         ],
         dict(os.environ),
     )
-    template = _BUILT_TEMPLATE.read_text()
-    if _RUNTIME not in template:
-        raise LocalStackError(
-            f"The built template has no '{_RUNTIME}'. If the functions' runtime was changed, "
-            "change it in local/build.py, .python-version and pyproject.toml too."
-        )
-    emulated = _as_emulated(yaml.safe_load(template.replace(_RUNTIME, _EMULATED_RUNTIME)))
+    template = _replaced(_BUILT_TEMPLATE.read_text(), _RUNTIME, _EMULATED_RUNTIME)
+    emulated = _with_one_package(_as_emulated(yaml.safe_load(template)))
     _BUILT_TEMPLATE.write_text(yaml.safe_dump(emulated, sort_keys=False))
-    for functions in (path for path in _BUILD.iterdir() if path.is_dir()):
-        bootstrap = functions / "bootstrap"
-        bootstrap.write_text(_BOOTSTRAP.format(python=shlex.quote(sys.executable)))
-        bootstrap.chmod(0o755)
+    compile_functions(_BUILD)
+    bootstrap = PACKAGE / "bootstrap"
+    bootstrap.write_text(_BOOTSTRAP.format(python=shlex.quote(sys.executable)))
+    bootstrap.chmod(0o755)
+
+
+def _replaced(template: str, expected: str, emulated: str) -> str:
+    if expected not in template:
+        raise LocalStackError(
+            f"The template has no '{expected}'. If that was changed, change it in local/build.py "
+            "too; the version of Python also in .python-version and pyproject.toml."
+        )
+    return template.replace(expected, emulated)
+
+
+def _with_one_package(template: dict[str, Any]) -> dict[str, Any]:
+    """Let all functions share one folder: SAM builds a copy for each, and would pack each."""
+    functions = {
+        name: resource
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == "AWS::Serverless::Function"
+    }
+    (_BUILD / min(functions)).rename(PACKAGE)
+    for name, function in functions.items():
+        function["Properties"]["CodeUri"] = PACKAGE.name
+        shutil.rmtree(_BUILD / name, ignore_errors=True)
+    return template
 
 
 def _as_emulated(template: dict[str, Any]) -> dict[str, Any]:
@@ -137,7 +190,7 @@ def _as_emulated(template: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fingerprint() -> str:
-    sources = [ROOT / "template.yaml", Path(__file__)]
+    sources = [ROOT / "template.yaml", Path(__file__), Path(__file__).with_name("bytecode.py")]
     for folder in ("functions", "statemachine"):
         sources += sorted(
             path

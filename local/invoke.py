@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from local.build import SAM, sam_environment
+from local.build import SAM, sam_environment, template_for_this_machine
 from local.errors import LocalStackError
 from local.settings import ROOT, STATE, aws_environment
 from local.stack import Stack
@@ -15,6 +15,7 @@ ENVIRONMENT_FILE = STATE / "sam-local.json"
 """What `sam local invoke` finds through samconfig.toml: the functions' environment here."""
 
 _HOST_OF_CONTAINERS = "host.docker.internal"
+_BUILD = STATE / "sam-local"
 _SAMPLE_KEY_ID = f"mrk-{'0' * 32}"
 
 
@@ -68,7 +69,14 @@ def invoke(described: dict[str, Any], function: str, event: Path, options: list[
     with tempfile.NamedTemporaryFile("w", suffix=".json", dir=STATE) as prepared:
         prepared.write(_with_key_of_its_request(event, stack))
         prepared.flush()
-        for command in (["build"], ["local", "invoke", function, "-e", prepared.name, *options]):
+        template = str(template_for_this_machine())
+        invoke = ["local", "invoke", function, "--event", prepared.name, *options]
+        for command in (
+            ["build", "--template-file", template, "--build-dir", str(_BUILD)],
+            [*invoke, "--template-file", str(_BUILD / "template.yaml")],
+        ):
+            # A template that lies elsewhere has no samconfig.toml beside it.
+            command += ["--config-file", str(ROOT / "samconfig.toml")]
             done = subprocess.run([SAM, *command], cwd=ROOT, env=environment, check=False)
             if done.returncode:
                 return done.returncode

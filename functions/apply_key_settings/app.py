@@ -4,11 +4,13 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from provisioner.clients import client
+from provisioner.clients import client, prepare
 from provisioner.key_settings import ensure_settings
 from provisioner.plan import plan_key
 from provisioner.settings import settings
 from provisioner.telemetry import logger
+
+prepare("kms")
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -4,9 +4,11 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from provisioner.clients import client
+from provisioner.clients import client, prepare
 from provisioner.key_set import read_key_state
 from provisioner.telemetry import logger
+
+prepare("kms")
 
 
 @logger.inject_lambda_context(clear_state=True)

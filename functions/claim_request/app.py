@@ -5,10 +5,12 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from provisioner.claim import claim
-from provisioner.clients import client
+from provisioner.clients import client, prepare
 from provisioner.records import Records
 from provisioner.settings import settings
 from provisioner.telemetry import logger
+
+prepare("dynamodb", "stepfunctions")
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -4,11 +4,13 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from provisioner.clients import client, send_once_kms
+from provisioner.clients import client, prepare, send_once_kms
 from provisioner.primary_key import ensure_primary_key
 from provisioner.records import Records
 from provisioner.settings import settings
 from provisioner.telemetry import logger
+
+prepare("dynamodb", "kms")
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -4,10 +4,12 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from provisioner.clients import client
+from provisioner.clients import client, prepare
 from provisioner.replica_key import ensure_replica_key
 from provisioner.settings import settings
 from provisioner.telemetry import logger
+
+prepare("kms")
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -17,7 +17,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from provisioner import executions
 from provisioner.claim import Decision, claim
-from provisioner.clients import client
+from provisioner.clients import client, prepare
 from provisioner.errors import (
     DependencyUnavailable,
     KeyMaterialNotAwaited,
@@ -37,6 +37,8 @@ from provisioner.records import Records, Status
 from provisioner.request import RequestFields, parse_request
 from provisioner.settings import settings
 from provisioner.telemetry import logger
+
+prepare("dynamodb", "events", "stepfunctions")
 
 app = APIGatewayRestResolver()
 _records = Records(client("dynamodb"), settings().requests_table)

@@ -6,6 +6,8 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from provisioner.settings import settings
+
 _TIMEOUTS = {"connect_timeout": 3, "read_timeout": 8}
 _PATIENT = Config(retries={"mode": "standard", "total_max_attempts": 3}, **_TIMEOUTS)
 _SEND_ONCE = Config(retries={"mode": "standard", "total_max_attempts": 1}, **_TIMEOUTS)
@@ -14,7 +16,18 @@ _SEND_ONCE = Config(retries={"mode": "standard", "total_max_attempts": 1}, **_TI
 @cache
 def client(service: str, region: str | None = None) -> Any:
     """Give the client of a service, in the function's own Region unless another is named."""
+    if region is None:
+        return client(service, settings().home_region)
     return boto3.client(service, region_name=region, config=_PATIENT)
+
+
+def prepare(*services: str) -> None:
+    """Make the clients of a function while Lambda initialises it, which has a whole CPU for that.
+
+    What takes long is to read the service's model; clients of other Regions share it.
+    """
+    for service in services:
+        client(service)
 
 
 @cache

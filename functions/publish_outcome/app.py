@@ -9,11 +9,13 @@ from aws_lambda_powertools.utilities.idempotency import (
 )
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from provisioner.clients import client
+from provisioner.clients import client, prepare
 from provisioner.outcome import publish_outcome, publish_refusal
 from provisioner.records import Records, Status
 from provisioner.settings import settings
 from provisioner.telemetry import logger
+
+prepare("dynamodb", "events")
 
 _ONE_DAY = 86_400
 _once = IdempotencyConfig(

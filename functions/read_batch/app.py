@@ -12,13 +12,15 @@ from provisioner.batch import plan_batch
 from provisioner.batch_file import read_lines
 from provisioner.batch_lines import lines_text
 from provisioner.batch_report import Batch
-from provisioner.clients import client
+from provisioner.clients import client, prepare
 from provisioner.clock import instant_text
 from provisioner.errors import AnotherBatchRuns, BatchUnreadable
 from provisioner.pace import Pace, parse_quotas
 from provisioner.records import Records
 from provisioner.settings import settings
 from provisioner.telemetry import logger
+
+prepare("dynamodb", "s3", "stepfunctions")
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -2,7 +2,7 @@
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from provisioner.clients import client
+from provisioner.clients import client, prepare
 from provisioner.errors import (
     KeyMaterialNotAwaited,
     RequestNotFound,
@@ -15,6 +15,8 @@ from provisioner.plan import is_request_id
 from provisioner.records import Records
 from provisioner.settings import settings
 from provisioner.telemetry import logger
+
+prepare("dynamodb", "events", "stepfunctions")
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -4,11 +4,13 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from provisioner.clients import client
+from provisioner.clients import client, prepare
 from provisioner.reconcile import reconcile_primary_key
 from provisioner.records import Records
 from provisioner.settings import settings
 from provisioner.telemetry import logger
+
+prepare("dynamodb", "events", "kms", "resourcegroupstaggingapi")
 
 
 @logger.inject_lambda_context(clear_state=True)

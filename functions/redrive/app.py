@@ -6,10 +6,12 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from provisioner.clients import client
+from provisioner.clients import client, prepare
 from provisioner.dead_letters import deliver_answer, deliver_request, redrive
 from provisioner.settings import settings
 from provisioner.telemetry import logger
+
+prepare("lambda", "sqs", "stepfunctions")
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -9,10 +9,12 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from provisioner import objects
 from provisioner.batch_lines import parse_lines
 from provisioner.batch_report import report_batch, results_text
-from provisioner.clients import client
+from provisioner.clients import client, prepare
 from provisioner.records import Records
 from provisioner.settings import settings
 from provisioner.telemetry import logger
+
+prepare("dynamodb", "s3")
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -5,10 +5,12 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from provisioner.clients import client
+from provisioner.clients import client, prepare
 from provisioner.roll_back import roll_back
 from provisioner.settings import settings
 from provisioner.telemetry import logger
+
+prepare("kms")
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -5,12 +5,14 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from provisioner.clients import client
+from provisioner.clients import client, prepare
 from provisioner.records import Records
 from provisioner.regions import enabled_regions
 from provisioner.settings import settings
 from provisioner.sweep import Sweeper
 from provisioner.telemetry import logger
+
+prepare("dynamodb", "ec2", "events", "kms", "resourcegroupstaggingapi", "stepfunctions")
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-import create_primary_key.app as create_primary_key_app
 from provisioner import clients, kms, reconcile
 from provisioner.records import Record, Records
 from tests.faults.aws import nobody
@@ -124,7 +123,7 @@ def test_a_blind_retry_alone_does_no_harm_since_the_record_forbids_it() -> None:
 def test_a_blind_retry_is_caught_where_the_record_does_not_forbid_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(create_primary_key_app, "Records", ForgetfulRecords)
+    monkeypatch.setattr("create_primary_key.app.Records", ForgetfulRecords)
     lost = (Fault.SILENT_AFTER, "CreateKey")
 
     assert lost not in map(fault_and_call, harmful())

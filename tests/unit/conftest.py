@@ -19,41 +19,11 @@ from provisioner.records import Records
 from provisioner.settings import settings
 from tests.unit.answering import forget_answers
 from tests.unit.clock import USERS, Clock
+from tests.unit.environment import ENVIRONMENT
 from tests.unit.template import load_template
 
 # Handlers read their settings when they are imported, moto its account.
-os.environ |= {
-    "STACK_NAME": "mrk-provisioner",
-    "PARTITION": "aws",
-    "ACCOUNT_ID": "111122223333",
-    "ALLOWED_REGIONS": "*",
-    "ALLOWED_KEY_SPECS": "*",
-    "REQUIRED_TAG_KEYS": "",
-    "ALIAS_PREFIXES": "alias/",
-    "ALLOWED_PRINCIPALS": "*",
-    "REQUIRE_TICKET": "false",
-    "REQUESTS_TABLE": "requests",
-    "IDEMPOTENCY_TABLE": "idempotency",
-    "EVENT_BUS": "keys",
-    "STATE_MACHINE_ARN": "arn:aws:states:us-east-1:111122223333:stateMachine:provision-key",
-    "DELETION_WINDOW_DAYS": "7",
-    "QUIET_PERIOD_SECONDS": "900",
-    "SWEEPER_MAY_DELETE": "false",
-    "BATCHES_BUCKET": "batches",
-    "BATCH_STATE_MACHINE_ARN": "arn:aws:states:us-east-1:111122223333:stateMachine:provision-batch",
-    "BATCH_KMS_QUOTAS": "",
-    "BATCH_QUOTA_PERCENT": "90",
-    "BATCH_STARTS_PER_SECOND": "25",
-    "POWERTOOLS_SERVICE_NAME": "mrk-provisioner",
-    "POWERTOOLS_METRICS_NAMESPACE": "MultiRegionKeys",
-    "AWS_REGION": "us-east-1",
-    "AWS_DEFAULT_REGION": "us-east-1",
-    "AWS_ACCESS_KEY_ID": "testing",
-    "AWS_SECRET_ACCESS_KEY": "testing",
-    "AWS_CONFIG_FILE": os.devnull,
-    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-    "MOTO_ACCOUNT_ID": "111122223333",
-}
+os.environ |= ENVIRONMENT | {"MOTO_ACCOUNT_ID": ENVIRONMENT["ACCOUNT_ID"]}
 for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KMS", "AWS_SESSION_TOKEN"):
     os.environ.pop(name, None)
 

@@ -100,6 +100,18 @@ def test_a_line_that_cannot_be_read_is_not_sent(records: Records) -> None:
     assert planned.items == []
 
 
+@pytest.mark.parametrize(
+    "fields", [{"description": "x" * 250_000}, {"ticket": {"x": '"' * 130_000}}]
+)
+def test_a_line_that_the_map_could_not_carry_is_not_sent(
+    records: Records, fields: dict[str, Any]
+) -> None:
+    planned = plan(records, line(1, **fields), line(2, requestId="CHG2"))
+
+    assert [problem["code"] for problem in planned.lines[0].problems] == ["LINE_TOO_LARGE"]
+    assert [json.loads(item["request"])["requestId"] for item in planned.items] == ["CHG2"]
+
+
 def test_two_lines_that_say_the_same_are_one_request(records: Records) -> None:
     planned = plan(records, line(1), line(2, tags={}))
 

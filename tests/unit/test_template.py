@@ -7,7 +7,8 @@ import pytest
 
 from tests.unit.template import load_template
 
-RESOURCES: dict[str, dict[str, Any]] = load_template()["Resources"]
+TEMPLATE = load_template()
+RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]
 ROLES = {name: r["Properties"] for name, r in RESOURCES.items() if r["Type"] == "AWS::IAM::Role"}
 
 
@@ -78,6 +79,12 @@ def test_what_is_kept_is_encrypted_and_the_record_is_not_deleted_by_accident() -
         assert group["RetentionInDays"] == {"Ref": "LogRetentionInDays"}
     assert RESOURCES["RequestsTable"]["DeletionPolicy"] == "Retain"
     assert RESOURCES["RequestsTable"]["Properties"]["DeletionProtectionEnabled"] is True
+
+
+def test_no_answer_at_deployment_changes_what_the_package_was_built_for() -> None:
+    assert TEMPLATE["Globals"]["Function"]["Architectures"] == ["arm64"]
+    for function in of_type("AWS::Serverless::Function").values():
+        assert "Architectures" not in function
 
 
 @pytest.mark.parametrize("kind", ["BAD_REQUEST_BODY", "DEFAULT_4XX", "DEFAULT_5XX"])
