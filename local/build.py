@@ -24,6 +24,7 @@ SAM = STATE / "bin" / "sam"
 _BUILD = STATE / "build"
 PACKAGE = _BUILD / "functions"
 """What every function is deployed with."""
+_ARCHIVE = _BUILD / "functions.zip"
 _BUILT_TEMPLATE = _BUILD / "template.yaml"
 _FINGERPRINT = _BUILD / "fingerprint"
 
@@ -141,6 +142,7 @@ def _build() -> None:
     bootstrap = PACKAGE / "bootstrap"
     bootstrap.write_text(_BOOTSTRAP.format(python=shlex.quote(sys.executable)))
     bootstrap.chmod(0o755)
+    shutil.make_archive(str(_ARCHIVE.with_suffix("")), "zip", PACKAGE)
 
 
 def _replaced(template: str, expected: str, emulated: str) -> str:
@@ -153,7 +155,7 @@ def _replaced(template: str, expected: str, emulated: str) -> str:
 
 
 def _with_one_package(template: dict[str, Any]) -> dict[str, Any]:
-    """Let all functions share one folder: SAM builds a copy for each, and would pack each."""
+    """Let all functions share one archive: SAM builds a copy for each, and would pack each."""
     functions = {
         name: resource
         for name, resource in template["Resources"].items()
@@ -161,7 +163,7 @@ def _with_one_package(template: dict[str, Any]) -> dict[str, Any]:
     }
     (_BUILD / min(functions)).rename(PACKAGE)
     for name, function in functions.items():
-        function["Properties"]["CodeUri"] = PACKAGE.name
+        function["Properties"]["CodeUri"] = _ARCHIVE.name
         shutil.rmtree(_BUILD / name, ignore_errors=True)
     return template
 

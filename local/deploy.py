@@ -82,7 +82,8 @@ def _deploy(server: Server, template: Path, parameters: dict[str, str]) -> None:
             "--no-fail-on-empty-changeset",
             *("--parameter-overrides", *overrides),
         ],
-        aws_environment(server.endpoint_url, server.region),
+        # The emulator has deployed long before SAM's five seconds are over.
+        aws_environment(server.endpoint_url, server.region) | {"SAM_CLI_POLL_DELAY": "0.5"},
     )
 
 
