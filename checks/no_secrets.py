@@ -23,7 +23,7 @@ EXCEPTIONS = {
     ("events/ask-for-key-material.json", "Base64 High Entropy String"): SAMPLE,
     ("events/import-key-material.json", "Base64 High Entropy String"): SAMPLE,
     ("events/receive-key-material.json", "Base64 High Entropy String"): SAMPLE,
-    ("tests/unit/conftest.py", "Secret Keyword"): 'The word "testing", for moto.',
+    ("tests/unit/environment.py", "Secret Keyword"): 'The word "testing", for moto.',
     (
         "tests/unit/test_wrap_key_material.py",
         "Private Key",
