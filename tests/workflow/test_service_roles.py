@@ -39,6 +39,18 @@ def state_machine(emulator: Endpoint, role_arn: str, state: dict[str, Any]) -> s
     return arn
 
 
+def run(emulator: Endpoint, machine: str) -> dict[str, Any]:
+    """Start an execution; give its description once it has ended."""
+    states = emulator.client("stepfunctions")
+    execution = states.start_execution(stateMachineArn=machine)["executionArn"]
+
+    def ended() -> dict[str, Any] | None:
+        described: dict[str, Any] = states.describe_execution(executionArn=execution)
+        return described if described["status"] != "RUNNING" else None
+
+    return wait_for(ended, "the execution to end", timeout=20)
+
+
 def failing_function(emulator: Endpoint, role_arn: str, **settings: Any) -> str:
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
@@ -74,19 +86,86 @@ def test_a_state_machine_invokes_a_function_with_its_role(
         "Arguments": {"FunctionName": function},
         "End": True,
     }
-    states = emulator.client("stepfunctions")
-    execution = states.start_execution(stateMachineArn=state_machine(emulator, used, task))
 
-    def ended() -> dict[str, Any] | None:
-        described: dict[str, Any] = states.describe_execution(
-            executionArn=execution["executionArn"]
-        )
-        return described if described["status"] != "RUNNING" else None
-
-    assert wait_for(ended, "the execution to end", timeout=20)["error"] == error
+    assert run(emulator, state_machine(emulator, used, task))["error"] == error
     asked = asked_of(emulator, used)
     assert (asked["action"], asked["resource"]) == ("lambda:InvokeFunction", function)
     assert asked["allowed"] is bool(actions)
+
+
+@pytest.mark.parametrize(
+    ("actions", "error"),
+    [([], "StepFunctions.AccessDeniedException"), (["states:StartExecution"], None)],
+)
+def test_a_state_machine_starts_another_with_its_role(
+    emulator: Endpoint, actions: list[str], error: str | None
+) -> None:
+    used = role(emulator, *actions)
+    other = state_machine(emulator, role(emulator), {"Type": "Succeed"})
+    task = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::states:startExecution",
+        "Arguments": {"StateMachineArn": other, "Input": {}},
+        "End": True,
+    }
+
+    assert run(emulator, state_machine(emulator, used, task)).get("error") == error
+    asked = asked_of(emulator, used)
+    assert (asked["action"], asked["resource"]) == ("states:StartExecution", other)
+
+
+def test_an_execution_of_a_name_that_is_used_is_refused_as_step_functions_does(
+    emulator: Endpoint,
+) -> None:
+    other = state_machine(emulator, role(emulator), {"Type": "Succeed"})
+    task = {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::states:startExecution",
+        "Arguments": {"StateMachineArn": other, "Name": "only", "Input": {}},
+        "End": True,
+    }
+    machine = state_machine(emulator, role(emulator, "states:StartExecution"), task)
+
+    first, second = run(emulator, machine), run(emulator, machine)
+
+    assert first["status"] == "SUCCEEDED"
+    assert second["error"] == "StepFunctions.ExecutionAlreadyExistsException"
+
+
+@pytest.mark.parametrize(
+    ("actions", "error"),
+    [
+        ([], "States.Permissions"),
+        (["states:StartExecution"], "States.Permissions"),
+        (["states:StartExecution", "s3:GetObject"], None),
+    ],
+)
+def test_a_distributed_map_reads_and_starts_its_items_with_its_role(
+    emulator: Endpoint, actions: list[str], error: str | None
+) -> None:
+    bucket, s3 = f"items-{uuid.uuid4()}", emulator.client("s3")
+    s3.create_bucket(Bucket=bucket)
+    s3.put_object(Bucket=bucket, Key="items", Body=b'{"n": 1}\n{"n": 2}\n')
+    state = {
+        "Type": "Map",
+        "ItemReader": {
+            "Resource": "arn:aws:states:::s3:getObject",
+            "ReaderConfig": {"InputType": "JSONL"},
+            "Arguments": {"Bucket": f"{{% '{bucket}' %}}", "Key": "items"},
+        },
+        "ItemProcessor": {
+            "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
+            "StartAt": "Item",
+            "States": {"Item": {"Type": "Pass", "Output": "{% $states.input.n %}", "End": True}},
+        },
+        "End": True,
+    }
+
+    ended = run(emulator, state_machine(emulator, role(emulator, *actions), state))
+
+    assert ended.get("error") == error
+    if not error:
+        assert json.loads(ended["output"]) == [1, 2]
 
 
 @pytest.mark.parametrize("actions", [[], ["states:StartExecution"]])
