@@ -149,6 +149,11 @@ def failed_execution(stack: Stack) -> dict[str, Any]:
     return execution
 
 
+def failed_batch(stack: Stack) -> dict[str, Any]:
+    """Let a batch fail; give its execution."""
+    return stack.wait_for_execution(stack.start_batch("requests/not-there.csv"))
+
+
 def stopped_execution(stack: Stack) -> tuple[dict[str, Any], str]:
     """Stop a run that waits for its replica; give its execution and the request's ID."""
     request = new_request("alarm-stopped", replicas=[{"region": "eu-west-1"}])
@@ -191,8 +196,9 @@ def test_a_failed_request_sets_off_its_alarm(stack: Stack, names: dict[str, str]
     [
         ("ExecutionsFailedAlarm", failed_execution),
         ("ExecutionsAbortedAlarm", lambda stack: stopped_execution(stack)[0]),
+        ("BatchesFailedAlarm", failed_batch),
     ],
-    ids=["failed", "aborted"],
+    ids=["failed", "aborted", "batch"],
 )
 def test_an_execution_that_ends_badly_sets_off_its_alarm(
     stack: Stack, names: dict[str, str], name: str, cause: Callable[[Stack], dict[str, Any]]
@@ -492,6 +498,7 @@ def test_every_alarm_is_set_off_by_a_test_of_this_file(names: dict[str, str]) ->
         "FunctionThrottlesAlarm",
     }
     assert names.keys() - sums == {
+        "BatchesFailedAlarm",
         "ExecutionsFailedAlarm",
         "ExecutionsTimedOutAlarm",
         "ExecutionsAbortedAlarm",
