@@ -33,20 +33,30 @@ def install() -> None:
     lambda_svc._route_async_failure = _route_async_failure
 
 
+def require(state_machine_arn: str, action: str, resource: str, error: str) -> None:
+    """Check that the role of a state machine has a permission.
+
+    Raises
+    ------
+    stepfunctions._ExecutionError
+        It has not; the error's name is the given one.
+    """
+    role = stepfunctions._state_machines[state_machine_arn]["roleArn"]
+    if not authorization.role_may(role, action, resource):
+        raise stepfunctions._ExecutionError(
+            error, f"{role} is not authorized to perform: {action} on resource: {resource}"
+        )
+
+
 def _call_lambda(function: str, event: Any) -> Any:
     """Invoke a function for a task.
 
     https://docs.aws.amazon.com/step-functions/latest/dg/connect-lambda.html
     """
     _, config, _ = lambda_svc._get_func_record_for_ref(function)
-    machine = stepfunctions._state_machines[task_callbacks.current_state_machine()]
-    action = "lambda:InvokeFunction"
-    if config and not authorization.role_may(machine["roleArn"], action, config["FunctionArn"]):
-        raise stepfunctions._ExecutionError(
-            "Lambda.AWSLambdaException",
-            f"{machine['roleArn']} is not authorized to perform: {action} on resource: "
-            f"{config['FunctionArn']}",
-        )
+    if config:
+        machine, error = task_callbacks.current_state_machine(), "Lambda.AWSLambdaException"
+        require(machine, "lambda:InvokeFunction", config["FunctionArn"], error)
     return _emulator_call_lambda(function, event)
 
 
@@ -55,20 +65,15 @@ def _start_execution(resource: str, arguments: dict[str, Any]) -> Any:
 
     https://docs.aws.amazon.com/step-functions/latest/dg/connect-stepfunctions.html
     """
-    machine = stepfunctions._state_machines[task_callbacks.current_state_machine()]
-    action, started = "states:StartExecution", arguments["StateMachineArn"]
-    if not authorization.role_may(machine["roleArn"], action, started):
-        raise stepfunctions._ExecutionError(
-            "StepFunctions.AccessDeniedException",
-            f"{machine['roleArn']} is not authorized to perform: {action} on resource: {started}",
-        )
+    machine, error = task_callbacks.current_state_machine(), "StepFunctions.AccessDeniedException"
+    require(machine, "states:StartExecution", arguments["StateMachineArn"], error)
     try:
         return _emulator_start_execution(resource, arguments)
-    except stepfunctions._ExecutionError as error:
-        name = error.error.removesuffix("Exception")
+    except stepfunctions._ExecutionError as refusal:
+        name = refusal.error.removesuffix("Exception")
         raise stepfunctions._ExecutionError(
-            f"StepFunctions.{name}Exception", error.cause
-        ) from error
+            f"StepFunctions.{name}Exception", refusal.cause
+        ) from refusal
 
 
 def _invoke_target(target: dict[str, Any], *details: Any) -> None:

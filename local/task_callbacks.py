@@ -22,7 +22,7 @@ from typing import Any
 from ministack.core.responses import error_response_json, new_uuid
 from ministack.services import stepfunctions
 
-from local import distributed_maps
+from local import executions
 
 _CALLBACK = ".waitForTaskToken"
 _RESPONSES = ("_send_task_success", "_send_task_failure", "_send_task_heartbeat")
@@ -108,7 +108,7 @@ def state_machine_of(token: object) -> str | None:
 
 def current_state_machine() -> str:
     """Give the ARN of the state machine whose task runs in this thread."""
-    return distributed_maps.state_machine_of(_task.get().execution)
+    return executions.state_machine_of(_task.get().execution)
 
 
 def _execute_task(
@@ -166,7 +166,7 @@ def _wait(answered: threading.Event, deadline: float, execution: dict[str, Any])
 
 
 def _is_over(execution: dict[str, Any]) -> bool:
-    return distributed_maps.is_stopped(execution) or _emulator_ends.is_set()
+    return executions.is_stopped(execution) or _emulator_ends.is_set()
 
 
 def _while_waiting(respond: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:
