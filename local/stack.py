@@ -226,6 +226,18 @@ class Stack(Endpoint):
             raise LocalStackError(f"{logical_id} failed: {payload}")
         return payload
 
+    @contextmanager
+    def changed_environment(self, logical_id: str, **variables: str) -> Iterator[None]:
+        """Change variables of a function's environment for as long as the block runs."""
+        functions, name = self.client("lambda"), self.functions()[logical_id]
+        before = functions.get_function_configuration(FunctionName=name)["Environment"]
+        changed = {"Variables": before["Variables"] | variables}
+        functions.update_function_configuration(FunctionName=name, Environment=changed)
+        try:
+            yield
+        finally:
+            functions.update_function_configuration(FunctionName=name, Environment=before)
+
     def role_of(self, logical_id: str) -> str:
         """Give the name of the role of a function, named as in template.yaml."""
         answer = self.client("cloudformation").describe_stack_resource(

@@ -5,8 +5,7 @@ import io
 import json
 import uuid
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
@@ -60,18 +59,10 @@ def created(stack: Stack, requests: list[dict[str, Any]]) -> Counter[str]:
     return counts
 
 
-@contextmanager
-def slow_pace(stack: Stack) -> Iterator[None]:
+def slow_pace(stack: Stack) -> AbstractContextManager[None]:
     """Let a request start half a second after the other, at this stack's pace of waits."""
-    lambda_, name = stack.client("lambda"), stack.functions()["ReadBatchFunction"]
-    before = lambda_.get_function_configuration(FunctionName=name)["Environment"]
     slow = {"BATCH_KMS_QUOTAS": "CreateKey=1", "BATCH_QUOTA_PERCENT": "4"}
-    changed = {"Variables": before["Variables"] | slow}
-    lambda_.update_function_configuration(FunctionName=name, Environment=changed)
-    try:
-        yield
-    finally:
-        lambda_.update_function_configuration(FunctionName=name, Environment=before)
+    return stack.changed_environment("ReadBatchFunction", **slow)
 
 
 def test_each_line_gets_its_key_set_or_its_refusal(stack: Stack) -> None:

@@ -7,8 +7,8 @@ would meet.
 """
 
 import json
-from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -317,7 +317,7 @@ def sweep(stack: Stack) -> Generator[None]:
     assert _wait_for_findings(stack, moved, sweeping=True)[0]["kind"] == "ALIAS_ELSEWHERE"
     provide(stack, stuck["requestId"], new_material("SYMMETRIC_DEFAULT").secret, 2)
     _created(stack, stuck)
-    with _environment_of(stack, "SweepFunction", ALLOWED_REGIONS="*"):
+    with stack.changed_environment("SweepFunction", ALLOWED_REGIONS="*"):
         assert stack.invoke("SweepFunction", {})["failed"] == 0
     yield
 
@@ -377,16 +377,3 @@ def _wait_for_findings(
         return [detail for detail in told if "kind" in detail] or None
 
     return wait_for(found, f"findings about {request['requestId']}", timeout=60, interval=0.5)
-
-
-@contextmanager
-def _environment_of(stack: Stack, logical_id: str, **variables: str) -> Iterator[None]:
-    """Change variables of a function's environment for as long as the block runs."""
-    lambda_, function = stack.client("lambda"), stack.functions()[logical_id]
-    before = lambda_.get_function_configuration(FunctionName=function)["Environment"]
-    changed = {"Variables": before["Variables"] | variables}
-    lambda_.update_function_configuration(FunctionName=function, Environment=changed)
-    try:
-        yield
-    finally:
-        lambda_.update_function_configuration(FunctionName=function, Environment=before)
