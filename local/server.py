@@ -1,10 +1,12 @@
 """Starts and stops the emulator's process."""
 
 import itertools
+import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -14,7 +16,7 @@ import psutil
 
 from local.errors import LocalStackError
 from local.polling import wait_for
-from local.settings import ACCOUNT_ID, HOST, ROOT, aws_environment
+from local.settings import ACCOUNT_ID, HOST, ROOT, STATE, aws_environment
 
 _START_TIMEOUT = 60
 _STOP_TIMEOUT = 10
@@ -107,6 +109,28 @@ def start(
         stop(server)
         raise
     return server
+
+
+@contextmanager
+def temporary(name: str, environment: dict[str, str]) -> Iterator[Server]:
+    """Run an emulator for as long as the block runs; after a failure its folder stays.
+
+    Parameters
+    ----------
+    name
+        What its folder's name begins with.
+    environment
+        As `start` takes it.
+    """
+    port = free_port()
+    folder = STATE / f"{name}-{port}"
+    folder.mkdir(parents=True)
+    started = start(port, "us-east-1", folder, environment)
+    try:
+        yield started
+    finally:
+        stop(started)
+    shutil.rmtree(folder)
 
 
 def running(folder: Path) -> Server | None:
