@@ -1,6 +1,5 @@
 """The definition of a batch against the code, the template and the sample events."""
 
-import ast
 import json
 import re
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ import pytest
 from jsonata.jsonata import Jsonata
 
 from provisioner.batch_report import Batch
+from tests.unit.event_fields import fields_read_by
 from tests.unit.raised_errors import errors_of_handler
 from tests.unit.template import load_template
 
@@ -65,14 +65,7 @@ def test_a_step_outlives_its_function(name: str) -> None:
 
 @pytest.mark.parametrize("name", STEPS)
 def test_a_payload_is_what_its_function_reads(name: str) -> None:
-    code = ast.parse(Path(f"functions/{STEPS[name]}/app.py").read_text())
-    read = {
-        node.slice.value
-        for node in ast.walk(code)
-        if isinstance(node, ast.Subscript)
-        and ast.unparse(node.value) == "event"
-        and isinstance(node.slice, ast.Constant)
-    }
+    read = fields_read_by(STEPS[name])
     sample = json.loads(Path(f"events/{STEPS[name].replace('_', '-')}.json").read_text())
 
     assert STATES[name]["Arguments"]["Payload"].keys() == read == sample.keys()

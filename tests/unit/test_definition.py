@@ -15,6 +15,7 @@ from provisioner.errors import KeyMaterialRefused
 from provisioner.key_material import Material
 from provisioner.material_question import Question
 from provisioner.outcome import Outcome
+from tests.unit.event_fields import fields_read_by
 from tests.unit.raised_errors import (
     IDEMPOTENCY_ERRORS,
     errors_of,
@@ -232,14 +233,7 @@ def test_the_definition_may_invoke_the_functions_that_it_uses_and_no_others() ->
 @pytest.mark.parametrize("name", TASKS_OF_ONE_PAYLOAD)
 def test_a_payload_is_what_its_function_reads(name: str) -> None:
     task = TASKS[name]
-    code = ast.parse(Path(f"functions/{step_of(task)}/app.py").read_text())
-    read = {
-        node.slice.value
-        for node in ast.walk(code)
-        if isinstance(node, ast.Subscript)
-        and ast.unparse(node.value) == "event"
-        and isinstance(node.slice, ast.Constant)
-    }
+    read = fields_read_by(step_of(task))
     if step_of(task) == "publish_outcome":
         read = set(Outcome.__annotations__)
 

@@ -1,0 +1,16 @@
+"""Finds, by reading the code, which fields of its event a handler reads."""
+
+import ast
+from pathlib import Path
+
+
+def fields_read_by(step: str) -> set[object]:
+    """Name the fields that `<step>/app.py` takes by `event["..."]`."""
+    code = ast.parse(Path(f"functions/{step}/app.py").read_text())
+    return {
+        node.slice.value
+        for node in ast.walk(code)
+        if isinstance(node, ast.Subscript)
+        and ast.unparse(node.value) == "event"
+        and isinstance(node.slice, ast.Constant)
+    }
