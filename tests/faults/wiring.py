@@ -17,30 +17,18 @@ from provisioner import clients, clock, settings
 from provisioner.telemetry import logger, metrics
 from tests.faults.aws import HOME, STATE_MACHINE, Aws, Client
 from tests.faults.kms import ACCOUNT
+from tests.unit.environment import ENVIRONMENT
 
 QUIET_SECONDS = 900
 
-_ENVIRONMENT = {
+_ENVIRONMENT = ENVIRONMENT | {
     "AWS_REGION": HOME,
     "AWS_DEFAULT_REGION": HOME,
     "STACK_NAME": "mrk",
-    "PARTITION": "aws",
     "ACCOUNT_ID": ACCOUNT,
-    "ALLOWED_REGIONS": "*",
-    "ALLOWED_KEY_SPECS": "*",
-    "REQUIRED_TAG_KEYS": "",
-    "ALIAS_PREFIXES": "alias/",
-    "ALLOWED_PRINCIPALS": "*",
-    "REQUIRE_TICKET": "false",
-    "DELETION_WINDOW_DAYS": "7",
     "QUIET_PERIOD_SECONDS": str(QUIET_SECONDS),
-    "SWEEPER_MAY_DELETE": "false",
-    "REQUESTS_TABLE": "requests",
-    "IDEMPOTENCY_TABLE": "idempotency",
     "EVENT_BUS": "mrk-keys",
     "STATE_MACHINE_ARN": STATE_MACHINE,
-    "POWERTOOLS_SERVICE_NAME": "mrk-provisioner",
-    "POWERTOOLS_METRICS_NAMESPACE": "MultiRegionKeys",
 }
 _STEPS_WITH_A_STORE = ("publish_outcome.app", "keys_api.app")
 
