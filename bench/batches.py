@@ -21,6 +21,7 @@ from bench.grids import Grid
 from bench.targets import Target, as_grid
 from local import batch
 from local.errors import LocalStackError
+from local.kms_settings import KmsChanges
 from local.polling import wait_for
 from local.settings import ROOT
 from local.stack import Stack
@@ -30,7 +31,7 @@ _REPLICA_REGION = "eu-west-1"
 # By the quotas: 5 CreateKey a second in the replica's Region, of which each key set takes 2.
 _ALLOWED_A_SECOND = 2.5
 _LEAST_SHARE = 0.8
-_KMS = {"latency_seconds": 0.06, "creating_seconds": 5.0}
+_KMS: KmsChanges = {"latency_seconds": 0.06, "creating_seconds": 5.0, "quotas": {}}
 _TIMEOUT = 7200
 _BAD_LINES = (
     '{"requestId": "half',
@@ -60,7 +61,7 @@ def main() -> int:
     options = parser.parse_args()
     console = Console(highlight=False, width=120)
     try:
-        with new_account() as stack, stack.changed_kms_settings(**_KMS, quotas={}):
+        with new_account() as stack, stack.changed_kms_settings(**_KMS):
             paced, paced_targets = _paced(stack, options.requests)
             stopped, stopped_targets = _stopped(stack, options.stopped, options.bad)
     except (BenchError, LocalStackError) as error:

@@ -42,6 +42,11 @@ class Answer:
         return recording
 
 
+def headers_of(scope: Scope) -> dict[str, str]:
+    """Return the headers of a request, as the emulator takes them."""
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+
+
 async def send_json(send: Send, status: int, body: Any, **headers: str) -> None:
     """Answer a request with JSON; `error_type` stands for the header error-type."""
     names = [(b"content-type", b"application/json")]

@@ -14,13 +14,14 @@ from typing import Any
 from ministack.core import iam_actions, iam_evaluator
 from ministack.core.responses import get_account_id, get_region
 
-from local import kms_authorization, permissions, task_callbacks
+from local import kms_access, kms_authorization, kms_principals, permissions, task_callbacks
 from local.checks import Check, Request
 
 _request: ContextVar[Request | None] = ContextVar("request", default=None)
 _denied: ContextVar[Check | None] = ContextVar("denied", default=None)
 
 _emulator_enforce = iam_evaluator.enforce
+_emulator_condition_key = iam_evaluator._resolve_condition_key
 _emulator_access_denied_response = iam_actions.access_denied_response
 
 
@@ -37,6 +38,7 @@ def of_request(request: Request) -> Iterator[None]:
 def install() -> None:
     """Put our checks in the place of the emulator's."""
     iam_evaluator.enforce = _enforce
+    iam_evaluator._resolve_condition_key = _condition_key
     iam_actions.access_denied_response = _access_denied_response
 
 
@@ -50,6 +52,20 @@ def role_may(role_arn: str, action: str, resource: str) -> bool:
     allowed: bool = iam_evaluator.evaluate(asked, policies).decision == "Allow"
     permissions.record(session, Check(action, region, resource), allowed=allowed)
     return allowed
+
+
+def _condition_key(name: str, asked: Any) -> Any:
+    """Stand in for the emulator's own: return the value of a global condition key.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
+    """
+    match name.lower():
+        case "aws:principalarn":
+            return kms_principals.arn_of_role(asked.principal_arn)
+        case "aws:securetransport":
+            # Calls come over HTTP here, and over HTTPS wherever such a condition matters.
+            return "true"
+    return _emulator_condition_key(name, asked)
 
 
 def _enforce(  # noqa: PLR0917 - the emulator's own signature
@@ -121,11 +137,12 @@ def _task_response_check(request: Request, asked: Check) -> Check:
 def _denial(access_key_id: str, service: str, check: Check) -> Any:
     if check.anywhere and _allows_anywhere(access_key_id, check.action):
         return iam_evaluator.check_credentials(access_key_id, service)
+    if service == "kms":
+        return kms_access.denial(access_key_id, check)
     return _emulator_enforce(
         access_key_id,
         check.action,
-        # The emulator looks a resource's policy up by the service's name, and knows none of IAM's.
-        service if check.resource_has_policy else "iam",
+        service,
         check.region,
         resource_arn=check.resource,
         service_context=check.context,
@@ -151,14 +168,20 @@ def _access_denied_response(
 ) -> Any:
     """Stand in for the emulator's own: name the permission that is missing, as KMS does."""
     denied = _denied.get()
-    by_policy = not details.get("error_code") and not details.get("resource_policy_arn")
-    if service != "kms" or denied is None or not by_policy:
+    if service != "kms" or denied is None or details.get("error_code"):
         return _emulator_access_denied_response(
             service, action, principal_arn, request_id, **details
         )
+    explicit = details.get("explicit_deny", False)
     details["message"] = iam_actions.identity_denial_message(
-        denied.action, principal_arn, denied.resource, details.get("explicit_deny", False)
+        denied.action, principal_arn, denied.resource, explicit
     )
+    if details.get("resource_policy_arn"):
+        # https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
+        details["message"] = details["message"].replace(
+            "an identity-based" if explicit else "identity-based",
+            "a resource-based" if explicit else "resource-based",
+        )
     _, headers, body = _emulator_access_denied_response(
         service, denied.action, principal_arn, request_id, **details
     )

@@ -20,7 +20,5 @@ class Check:
     region: str
     resource: str = "*"
     context: dict[str, Any] = field(default_factory=dict)
-    resource_has_policy: bool = True
-    """Whether the resource's own policy counts: a key's does; an alias has none."""
     anywhere: bool = False
     """Whether an Allow for any resource will do: there is no resource to check."""

@@ -43,10 +43,11 @@ from local import (
     lambda_turns,
     map_items,
     permissions,
+    regions,
     service_roles,
     task_callbacks,
 )
-from local.asgi import Answer, App, Message, Receive, Scope, Send, send_json
+from local.asgi import Answer, App, Message, Receive, Scope, Send, headers_of, send_json
 from local.checks import Request
 from local.fault_effects import meet
 from local.faults import TARGETS, Faults, Service
@@ -77,7 +78,7 @@ class Emulator:
     """The ASGI app that is served."""
 
     def __init__(self, app: App) -> None:
-        self._app = app
+        self._app = regions.refusing_disabled(app)
         self._kms_calls: list[KmsCall] = []
         self._faults = Faults()
 
@@ -187,17 +188,13 @@ def _since(scope: Scope) -> int:
     return int(parse_qs(scope["query_string"].decode()).get("since", ["0"])[0])
 
 
-def _headers(scope: Scope) -> dict[str, str]:
-    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-
-
 def _region(scope: Scope) -> str:
-    region: str = extract_region(_headers(scope))
+    region: str = extract_region(headers_of(scope))
     return region
 
 
 def _caller(scope: Scope) -> str:
-    caller: str = request_caller_arn(_headers(scope))
+    caller: str = request_caller_arn(headers_of(scope))
     return caller
 
 

@@ -9,8 +9,9 @@ from typing import Any
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import kms
 
-from local import kms_keys
+from local import kms_keys, kms_labels
 from local.checks import Check, Request
+from local.kms_settings import current
 
 # These take no key as their resource, even where a parameter names one.
 _ACCOUNT_OPERATIONS = frozenset(
@@ -54,6 +55,46 @@ def checks(request: Request, asked: Check) -> list[Check]:
     if request.operation == "UpdatePrimaryRegion":
         return [_key_check(asked, key), *_replica_checks(request, asked, key)]
     return [_key_check(asked, key)]
+
+
+def policy_change(key: kms_keys.Key) -> Check:
+    """Return the permission to change a key's policy."""
+    return _key_check(_policy_change(kms_keys.region_of(key)), key)
+
+
+def new_key_policy_change(parameters: dict[str, Any]) -> Check:
+    """Return the permission to change the policy of the key that CreateKey makes."""
+    key_id = f"{'mrk-' if parameters.get('MultiRegion') else ''}{'0' * 32}"
+    return _new_policy_change(
+        kms_keys.arn(f"key/{key_id}"), _new_key_context(parameters), parameters
+    )
+
+
+def new_replica_policy_change(primary: kms_keys.Key, parameters: dict[str, Any]) -> Check:
+    """Return the permission to change the policy of the key that ReplicateKey makes."""
+    _, _, _, region, account, resource = primary["Arn"].split(":", 5)
+    region = parameters["ReplicaRegion"]
+    arn = f"arn:aws:kms:{region}:{account}:{resource}"
+    return _new_policy_change(arn, _replica_context(primary), parameters)
+
+
+def _new_policy_change(arn: str, context: dict[str, Any], parameters: dict[str, Any]) -> Check:
+    """Return the permission to change the policy of a key that is being made.
+
+    Whether the tags of the new key count in it is not known: the settings decide.
+    """
+    change = _policy_change(arn.split(":")[3])
+    if current().lockout_sees_tags:
+        context |= {
+            f"aws:ResourceTag/{tag['TagKey']}": tag["TagValue"]
+            for tag in parameters.get("Tags") or []
+        }
+    return Check(change.action, change.region, arn, change.context | context)
+
+
+def _policy_change(region: str) -> Check:
+    context = {"kms:CallerAccount": get_account_id(), **_bypass_context({})}
+    return Check("kms:PutKeyPolicy", region, context=context)
 
 
 def _without_request_tags(check: Check) -> Check:
@@ -102,9 +143,9 @@ def _new_key_context(parameters: dict[str, Any]) -> dict[str, str]:
 
 def _key_context(key: dict[str, Any]) -> dict[str, Any]:
     """Give the condition keys that describe an existing key."""
-    aliases = [arn.split(":")[-1] for arn, id_ in kms._aliases.items() if id_ == key["KeyId"]]
+    labels = kms_labels.counted(key)
     context: dict[str, Any] = {
-        f"aws:ResourceTag/{tag['TagKey']}": tag["TagValue"] for tag in key.get("Tags", [])
+        f"aws:ResourceTag/{name}": value for name, value in labels.tags.items()
     }
     context |= {
         "kms:KeyOrigin": key["Origin"],
@@ -112,8 +153,8 @@ def _key_context(key: dict[str, Any]) -> dict[str, Any]:
         "kms:KeyUsage": key["KeyUsage"],
         "kms:MultiRegion": _text(key["MultiRegion"]),
     }
-    if aliases:
-        context["kms:ResourceAliases"] = aliases
+    if labels.aliases:
+        context["kms:ResourceAliases"] = labels.aliases
     if key["MultiRegion"]:
         context["kms:MultiRegionKeyType"] = key["_mrk_type"]
     return context
@@ -137,13 +178,16 @@ def _replica_creation(request: Request, asked: Check, key: dict[str, Any]) -> li
 
     https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-auth.html
     """
-    primary = _key_context(key)
     context = {name: value for name, value in asked.context.items() if name != "kms:ReplicaRegion"}
-    context |= {name: primary[name] for name in ("kms:KeyOrigin", "kms:KeySpec", "kms:KeyUsage")}
-    context |= {"kms:MultiRegion": "true", "kms:MultiRegionKeyType": "REPLICA"}
-    context |= _bypass_context(request.parameters)
+    context |= _replica_context(key) | _bypass_context(request.parameters)
     region = request.parameters.get("ReplicaRegion", "")
     return _creation(request, Check("kms:CreateKey", region, context=context))
+
+
+def _replica_context(primary: dict[str, Any]) -> dict[str, Any]:
+    described = _key_context(primary)
+    context = {name: described[name] for name in ("kms:KeyOrigin", "kms:KeySpec", "kms:KeyUsage")}
+    return context | {"kms:MultiRegion": "true", "kms:MultiRegionKeyType": "REPLICA"}
 
 
 def _replica_checks(request: Request, asked: Check, primary: dict[str, Any] | None) -> list[Check]:
@@ -165,7 +209,7 @@ def _alias_checks(request: Request, asked: Check) -> list[Check]:
     """
     name = request.parameters.get("AliasName", "")
     arn = f"arn:aws:kms:{get_region()}:{get_account_id()}:{name}"
-    alias = Check(asked.action, asked.region, arn, asked.context, resource_has_policy=False)
+    alias = Check(asked.action, asked.region, arn, asked.context)
     named = kms._resolve_key(name) if request.operation != "CreateAlias" else None
     to_name = kms._resolve_key(request.parameters.get("TargetKeyId"))
     return [alias, *(_key_check(asked, key) for key in (named, to_name) if key)]

@@ -7,6 +7,8 @@ the emulator's fields:
 |---|---|
 | `_ends_at` | when its passing state, `Creating` or `Updating`, is over |
 | `_visible_at` | when the key can be seen |
+| `_labels` | changes of the key's tags and aliases: see `local.kms_labels` |
+| `_unique_ids` | IDs of the roles and users that its policy names, by ARN |
 | `_rotation` | on a primary or single-Region key: its automatic rotation |
 | `_materials`, `_imports` | with origin EXTERNAL: see `local.kms_material` |
 | `_material_id` | on a symmetric key with imported material: the ID of the current one |

@@ -11,7 +11,14 @@ from typing import Any
 from ministack.core.responses import json_response
 from ministack.services import kms
 
-from local import kms_policies, kms_specs, kms_states
+from local import (
+    kms_authorization,
+    kms_labels,
+    kms_policies,
+    kms_policy_text,
+    kms_specs,
+    kms_states,
+)
 from local.kms_keys import find, is_visible, metadata
 from local.kms_refusal import invalid_value
 from local.kms_settings import current, now
@@ -28,7 +35,7 @@ def create_key(parameters: dict[str, Any]) -> Any:
         The spec, usage or origin, or the policy is refused.
     """
     kms_specs.check(parameters)
-    kms_policies.check(parameters)
+    kms_policies.check(parameters, kms_authorization.new_key_policy_change(parameters))
     answer = kms._create_key(kms_specs.for_emulator(parameters))
     status, _, body = answer
     if status != HTTPStatus.OK:
@@ -37,6 +44,8 @@ def create_key(parameters: dict[str, Any]) -> Any:
     kms_specs.finish(key, parameters)
     key["CreationDate"] = now()
     key["_visible_at"] = now() + current().propagation_seconds
+    kms_labels.note_change(key)
+    kms_policy_text.note_principals(key)
     return json_response({"KeyMetadata": metadata(key)})
 
 
@@ -59,9 +68,11 @@ def put_key_policy(parameters: dict[str, Any]) -> Any:
     KmsRefusedError
         The key is not there or the policy is refused.
     """
-    find("PutKeyPolicy", parameters.get("KeyId", ""))
-    kms_policies.check(parameters)
-    return kms._put_key_policy(parameters)
+    key = find("PutKeyPolicy", parameters.get("KeyId", ""))
+    kms_policies.check(parameters, kms_authorization.policy_change(key))
+    answer = kms._put_key_policy({**parameters, "KeyId": key["KeyId"]})
+    kms_policy_text.note_principals(key)
+    return answer
 
 
 def schedule_key_deletion(parameters: dict[str, Any]) -> Any:

@@ -3,15 +3,20 @@
 https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-overview.html
 """
 
-from functools import cache
 from typing import Any
 
-import botocore.session
-from botocore.exceptions import UnknownRegionError
 from ministack.core.responses import json_response
 from ministack.services import kms
 
-from local import kms_material, kms_policies, kms_states
+from local import (
+    kms_authorization,
+    kms_labels,
+    kms_material,
+    kms_policies,
+    kms_policy_text,
+    kms_states,
+    regions,
+)
 from local.kms_keys import Key, find, in_region, is_replica, members, region_of
 from local.kms_refusal import KmsRefusedError, invalid, unsupported
 from local.kms_settings import current, now
@@ -36,11 +41,13 @@ def replicate_key(parameters: dict[str, Any]) -> Any:
             "AlreadyExistsException",
             "You can create only one replica of each primary key in each AWS Region.",
         )
-    kms_policies.check(parameters, region)
+    kms_policies.check(parameters, kms_authorization.new_replica_policy_change(primary, parameters))
     kms._replicate_key({**parameters, "KeyId": primary["KeyId"]})
     replica = kms._keys.get_scoped(primary["Arn"].split(":")[4], region, primary["KeyId"])
     replica["KeySpec"], replica["CreationDate"] = primary["KeySpec"], now()
     replica["_visible_at"] = now() + current().propagation_seconds
+    kms_labels.note_change(replica)
+    kms_policy_text.note_principals(replica)
     if "KeyAgreementAlgorithms" in primary:
         replica["KeyAgreementAlgorithms"] = primary["KeyAgreementAlgorithms"]
     if primary["Origin"] == "EXTERNAL":
@@ -98,24 +105,13 @@ def _check_region(primary: Key, region: str) -> None:
     """
     if region == region_of(primary):
         raise invalid(f"{region} cannot have a replica because it contains the primary.")
-    partition, regions = _partition_and_regions(region)
-    if region not in regions:
+    # How KMS words that a Region is not enabled is not known.
+    if not regions.partition(region) or not regions.is_enabled(region):
         raise invalid(
             f"Region {region} is not a valid Region or multi-Region keys are not supported in "
             f"Region {region}."
         )
-    if partition != _partition_and_regions(region_of(primary))[0]:
+    if regions.partition(region) != regions.partition(region_of(primary)):
         raise invalid(
             "The replica key Region must be in the same AWS partition as the primary key Region."
         )
-
-
-@cache
-def _partition_and_regions(region: str) -> tuple[str, frozenset[str]]:
-    """Give a Region's partition and the Regions in which that has KMS."""
-    session = botocore.session.get_session()
-    try:
-        partition = session.get_partition_for_region(region)
-    except UnknownRegionError:
-        return "", frozenset()
-    return partition, frozenset(session.get_available_regions("kms", partition))

@@ -7,13 +7,13 @@ https://docs.aws.amazon.com/kms/latest/APIReference/API_PutKeyPolicy.html
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
-from ministack.core import iam_evaluator
-from ministack.core.responses import get_account_id, get_region
-from ministack.services import iam
+import botocore.session
 
-from local.kms_keys import arn
+from local import kms_access, kms_principals, regions
+from local.checks import Check
 from local.kms_refusal import KmsRefusedError, invalid_value
 
 _MAXIMUM_BYTES = 32 * 1024
@@ -44,25 +44,22 @@ _OPERATOR = re.compile(
 )
 
 _ACCOUNT = re.compile(r"(?:arn:aws[\w-]*:iam::)?(?P<account>\d{12})(?::root)?")
-_IAM_ENTITY = re.compile(
-    r"arn:aws[\w-]*:iam::(?P<account>\d{12}):(?P<kind>role|user)/(?:.*/)?(?P<name>[^/*?]+)"
-)
-_SESSION = re.compile(
-    r"arn:aws[\w-]*:sts::(?P<account>\d{12}):assumed-role/(?P<name>[^/*?]+)/[^/*?]+"
-)
 _FEDERATED_USER = re.compile(r"arn:aws[\w-]*:sts::\d{12}:federated-user/[^/*?]+")
-_SERVICE = re.compile(r"[a-z0-9.-]+\.amazonaws\.com(?:\.cn)?")
+_SERVICE = re.compile(r"(?P<labels>[a-z0-9.-]+)\.amazonaws\.com(?:\.cn)?")
+
+# Parts of service principals that are the name of no service or endpoint in botocore.
+_OTHER_SERVICES = frozenset({"edgelambda", "vpc-flow-logs"})
 
 
-def check(parameters: dict[str, Any], region: str | None = None) -> None:
+def check(parameters: dict[str, Any], change: Check) -> None:
     """Check the policy that a request gives, if it gives one.
 
     Parameters
     ----------
     parameters
         Of CreateKey, ReplicateKey or PutKeyPolicy.
-    region
-        The Region of the key, if it is not the one called.
+    change
+        The permission to change the policy afterwards.
 
     Raises
     ------
@@ -83,7 +80,7 @@ def check(parameters: dict[str, Any], region: str | None = None) -> None:
     for statement in _statements(policy):
         _check_statement(statement)
     if not parameters.get("BypassPolicyLockoutSafetyCheck"):
-        _check_lockout(policy, region or get_region())
+        _check_lockout(policy, change)
 
 
 def _malformed(message: str) -> KmsRefusedError:
@@ -111,12 +108,18 @@ def _statements(policy: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _check_statement(statement: dict[str, Any]) -> None:
-    """Check one statement; without Action or Resource it is allowed, and has no effect."""
+    """Check one statement.
+
+    Since 2025-08-18 one without Action or NotAction, or without Resource, is refused; AWS's notice:
+    https://github.com/ministryofjustice/analytical-platform/issues/7691
+    """
     unknown = statement.keys() - _STATEMENT_ELEMENTS
     if unknown:
         raise _malformed(f"The policy has an unknown element: {min(unknown)}.")
     if statement.get("Effect") not in ("Allow", "Deny"):
         raise _malformed("The policy contains a statement with an invalid effect.")
+    if not statement.keys() & {"Action", "NotAction"} or "Resource" not in statement:
+        raise _malformed("The policy contains a statement without an action or a resource.")
     if not _is_condition(statement.get("Condition", {})):
         raise _malformed("The policy contains a statement with an invalid condition.")
     principals = list(_principals(statement))
@@ -161,40 +164,48 @@ def _exists(kind: str, principal: Any) -> bool:
 
 def _is_known(kind: str, principal: str) -> bool:
     if kind == "Service":
-        return bool(_SERVICE.fullmatch(principal))
+        return _is_service(principal)
     return kind in ("Federated", "CanonicalUser") or (kind, principal) == ("any", "*")
+
+
+def _is_service(principal: str) -> bool:
+    """Say whether a service has this name, in a Region that is enabled if it names one.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html
+    """
+    named = _SERVICE.fullmatch(principal)
+    if not named:
+        return False
+    *labels, name = named["labels"].split(".")
+    if labels and regions.partition(name):
+        return regions.is_enabled(name) and labels[-1] in _services()
+    return name in _services()
+
+
+@cache
+def _services() -> frozenset[str]:
+    """List what names a service or its endpoints in botocore."""
+    session = botocore.session.get_session()
+    endpoints = {
+        name
+        for partition in session.get_data("endpoints")["partitions"]
+        for name in partition["services"]
+    }
+    return _OTHER_SERVICES.union(session.get_available_services(), endpoints)
 
 
 def _is_in_iam(principal: str) -> bool:
     if _ACCOUNT.fullmatch(principal) or _FEDERATED_USER.fullmatch(principal):
         return True
-    if session := _SESSION.fullmatch(principal):
-        role = iam._roles.get_scoped(session["account"], None, session["name"])
-        return role is not None
-    named = _IAM_ENTITY.fullmatch(principal)
-    if not named:
-        return False
-    store = iam._roles if named["kind"] == "role" else iam._users
-    entity = store.get_scoped(named["account"], None, named["name"])
-    return entity is not None and entity["Arn"] == principal
+    return kms_principals.is_visible(principal)
 
 
-def _check_lockout(policy: dict[str, Any], region: str) -> None:
-    """Check that the caller can change the policy, directly or as the account's root leaves it.
+def _check_lockout(policy: dict[str, Any], change: Check) -> None:
+    """Check that the caller could change the policy: its own policies and the new one decide.
 
-    https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html
+    https://docs.aws.amazon.com/kms/latest/APIReference/API_PutKeyPolicy.html
     """
-    account = get_account_id()
-    author = iam_evaluator.EvalContext(
-        principal_arn=iam_evaluator.caller_arn(),
-        principal_type="",
-        principal_account=account,
-        action="kms:PutKeyPolicy",
-        resource_arn=arn("key/new"),
-        region=region,
-        service_context={"kms:CallerAccount": account},
-    )
-    if iam_evaluator.evaluate_resource_policy(policy, author).decision != "Allow":
+    if not kms_access.may_put_policy(policy, change):
         raise _malformed(
             "The new key policy will not allow you to update the key policy in the future."
         )

@@ -6,12 +6,21 @@
 | `updatingSeconds` | `KMS_UPDATING_SECONDS` | 0 | how long a promotion is `Updating` |
 | `rotatingSeconds` | `KMS_ROTATING_SECONDS` | 0 | how long a rotation on demand takes |
 | `propagationSeconds` | `KMS_PROPAGATION_SECONDS` | 0 | how long a new key or alias is not seen |
+| `authorizationSeconds` | `KMS_AUTHORIZATION_SECONDS` | 0 | how late tags and aliases count |
+| `principalSeconds` | `KMS_PRINCIPAL_SECONDS` | 0 | how long a new role or user is not seen |
 | `latencySeconds` | `KMS_LATENCY_SECONDS` | 0 | how long every call takes at least |
 | `quotas` | `KMS_QUOTAS` | null | the request quotas |
 | `clockShiftSeconds` | `KMS_CLOCK_SHIFT_SECONDS` | 0 | how far KMS's clock is ahead |
+| `lockoutSeesTags` | `KMS_LOCKOUT_SEES_TAGS` | false | whether the lockout check sees new tags |
+| `rewritesPolicies` | `KMS_REWRITES_POLICIES` | true | whether GetKeyPolicy rewrites a policy |
+| `disabledRegions` | `KMS_DISABLED_REGIONS` | [] | Regions that are not enabled, for any service |
 
 Values are JSON. Quotas: `null` is none; `{}` is KMS's default rates; `{"CreateKey": 50}` is 50
 calls a second of CreateKey and the default rates of the other operations.
+
+Tags and aliases that count late do so in authorisation alone: `local.kms_labels`. The lockout check
+asks whether who gives a key a policy could change it afterwards: whether it sees the tags of a key
+that is being made is documented nowhere. How a policy is rewritten: `local.kms_policy_text`.
 
 The environment gives the values at the start; `PUT /_local/kms-settings` changes those it names.
 """
@@ -20,7 +29,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypedDict
 
 _FIELDS = {
@@ -28,9 +37,14 @@ _FIELDS = {
     "updatingSeconds": "updating_seconds",
     "rotatingSeconds": "rotating_seconds",
     "propagationSeconds": "propagation_seconds",
+    "authorizationSeconds": "authorization_seconds",
+    "principalSeconds": "principal_seconds",
     "latencySeconds": "latency_seconds",
     "quotas": "quotas",
     "clockShiftSeconds": "clock_shift_seconds",
+    "lockoutSeesTags": "lockout_sees_tags",
+    "rewritesPolicies": "rewrites_policies",
+    "disabledRegions": "disabled_regions",
 }
 
 
@@ -41,9 +55,14 @@ class KmsChanges(TypedDict, total=False):
     updating_seconds: float
     rotating_seconds: float
     propagation_seconds: float
+    authorization_seconds: float
+    principal_seconds: float
     latency_seconds: float
     quotas: dict[str, float] | None
     clock_shift_seconds: float
+    lockout_sees_tags: bool
+    rewrites_policies: bool
+    disabled_regions: list[str]
 
 
 @dataclass(frozen=True)
@@ -54,9 +73,14 @@ class KmsSettings:
     updating_seconds: float = 0
     rotating_seconds: float = 0
     propagation_seconds: float = 0
+    authorization_seconds: float = 0
+    principal_seconds: float = 0
     latency_seconds: float = 0
     quotas: dict[str, float] | None = None
     clock_shift_seconds: float = 0
+    lockout_sees_tags: bool = False
+    rewrites_policies: bool = True
+    disabled_regions: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """Give the settings under their names over HTTP."""
@@ -75,7 +99,7 @@ class KmsSettings:
         for name, value in changes.items():
             if name not in _FIELDS:
                 raise ValueError(f"{name} is no setting. There are: {', '.join(_FIELDS)}.")
-            if not (_is_rates(value) if name == "quotas" else _is_number(value)):
+            if not _CHECKS.get(name, _is_number)(value):
                 raise ValueError(f"{name} cannot be {json.dumps(value)}.")
         return replace(self, **{_FIELDS[name]: value for name, value in changes.items()})
 
@@ -94,6 +118,22 @@ def _is_rates(value: Any) -> bool:
     if value is None:
         return True
     return isinstance(value, dict) and all(_is_number(r) and r > 0 for r in value.values())
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_list_of_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+_CHECKS = {
+    "quotas": _is_rates,
+    "lockoutSeesTags": _is_flag,
+    "rewritesPolicies": _is_flag,
+    "disabledRegions": _is_list_of_names,
+}
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> KmsSettings:

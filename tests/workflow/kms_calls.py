@@ -16,6 +16,10 @@ ROOT = f"arn:aws:iam::{ACCOUNT_ID}:root"
 THROTTLED = (
     "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls."
 )
+LOCKED_OUT = (
+    "MalformedPolicyDocumentException",
+    "The new key policy will not allow you to update the key policy in the future.",
+)
 
 type Refusal = tuple[str, str]
 

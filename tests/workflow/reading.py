@@ -4,6 +4,7 @@ import json
 import uuid
 from typing import Any
 
+from local.policy_meaning import meaning
 from local.stack import Stack
 
 ACCOUNT = "111122223333"
@@ -50,7 +51,7 @@ def read_key(stack: Stack, region: str, arn: str) -> dict[str, Any]:
         "aliases": [alias["AliasName"] for alias in aliases],
         "tags": {t["TagKey"]: t["TagValue"] for t in tags if t["TagKey"] not in OWN_TAGS},
         "ownTags": {t["TagKey"]: t["TagValue"] for t in tags if t["TagKey"] in OWN_TAGS},
-        "policy": json.loads(kms.get_key_policy(KeyId=arn, PolicyName="default")["Policy"]),
+        "policy": meaning(json.loads(kms.get_key_policy(KeyId=arn)["Policy"])),
     }
 
 
@@ -65,6 +66,12 @@ def keys_of_request(stack: Stack, request_id: str, region: str) -> list[str]:
     return found
 
 
-def sids(policy: dict[str, Any]) -> list[str]:
+def root_alone(policy: dict[str, Any]) -> str:
+    """Write what is left of a key policy when only the account's root is in it."""
+    left = [one for one in policy["Statement"] if one["Sid"] == "Enable IAM User Permissions"]
+    return json.dumps({**policy, "Statement": left})
+
+
+def sids(policy: dict[str, Any]) -> set[str]:
     """Name the statements of a key policy."""
-    return [statement["Sid"] for statement in policy["Statement"]]
+    return {statement["Sid"] for statement in policy["Statement"]}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from local.stack import Stack
-from tests.workflow.reading import ADMIN, WRITES, keys_of_request, new_request, read_key
+from tests.workflow.reading import ADMIN, WRITES, keys_of_request, new_request, read_key, root_alone
 
 HOME = "us-east-1"
 
@@ -145,8 +145,7 @@ def test_settings_that_drifted_before_a_resend_are_put_right(stack: Stack) -> No
     kms.update_key_description(KeyId=key_id, Description="not as asked")
     kms.tag_resource(KeyId=key_id, Tags=[{"TagKey": "team", "TagValue": "other"}])
     kms.tag_resource(KeyId=key_id, Tags=[{"TagKey": "cost-centre", "TagValue": "7"}])
-    broken = {**before["policy"], "Statement": before["policy"]["Statement"][:1]}
-    kms.put_key_policy(KeyId=key_id, PolicyName="default", Policy=json.dumps(broken))
+    kms.put_key_policy(KeyId=key_id, Policy=root_alone(before["policy"]))
     kms.disable_key_rotation(KeyId=key_id)
     kms.delete_alias(AliasName=request["alias"])
 

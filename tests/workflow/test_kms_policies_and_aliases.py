@@ -2,14 +2,16 @@
 
 import json
 import uuid
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from local.endpoint import Endpoint
+from local.policy_meaning import meaning
 from local.settings import ACCOUNT_ID
 from tests.workflow.kms_calls import (
     HOME,
+    LOCKED_OUT,
     OTHER,
     ROOT,
     Refusal,
@@ -20,10 +22,6 @@ from tests.workflow.kms_calls import (
 
 MALFORMED = "MalformedPolicyDocumentException"
 NO_PRINCIPAL = (MALFORMED, "Policy contains a statement with one or more invalid principals.")
-LOCKED_OUT = (
-    MALFORMED,
-    "The new key policy will not allow you to update the key policy in the future.",
-)
 
 
 @pytest.fixture
@@ -92,22 +90,65 @@ class TestPolicies:
 
         policy = key_policy(ROOT, role, "444455556666", "arn:aws:iam::444455556666:root")
         kms.put_key_policy(KeyId=primary, Policy=policy)
-        assert json.loads(kms.get_key_policy(KeyId=primary)["Policy"]) == json.loads(policy)
         refused = refusal(kms.put_key_policy, KeyId=primary, Policy=key_policy(ROOT, without_path))
         assert refused == NO_PRINCIPAL
 
-    def test_a_service_can_be_a_principal(self, kms: Any, primary: str) -> None:
+    def test_a_young_principal_is_not_seen(
+        self, emulator: Endpoint, kms: Any, primary: str
+    ) -> None:
+        role = emulator.create_role(f"role-{uuid.uuid4()}")
+        new = {"KeyId": primary, "Policy": key_policy(ROOT, role)}
+
+        with emulator.changed_kms_settings(principal_seconds=60):
+            assert refusal(kms.put_key_policy, **new) == NO_PRINCIPAL
+            emulator.change_kms_settings(clock_shift_seconds=61)
+            assert kms.put_key_policy(**new)
+
+    def with_service(self, service: str) -> str:
         policy = json.loads(key_policy(ROOT))
-        service = {"Effect": "Allow", "Action": "kms:Decrypt", "Resource": "*"}
-        policy["Statement"].append({**service, "Principal": {"Service": "s3.amazonaws.com"}})
+        decrypt = {"Effect": "Allow", "Action": "kms:Decrypt", "Resource": "*"}
+        policy["Statement"].append({**decrypt, "Principal": {"Service": service}})
+        return json.dumps(policy)
 
-        assert kms.put_key_policy(KeyId=primary, Policy=json.dumps(policy))
+    @pytest.mark.parametrize(
+        "service",
+        [
+            *("s3.amazonaws.com", "logs.us-east-1.amazonaws.com", "delivery.logs.amazonaws.com"),
+            *("edgelambda.amazonaws.com", "events.amazonaws.com", "states.eu-west-1.amazonaws.com"),
+        ],
+    )
+    def test_a_service_can_be_a_principal(self, kms: Any, primary: str, service: str) -> None:
+        assert kms.put_key_policy(KeyId=primary, Policy=self.with_service(service))
 
-    def test_a_statement_without_action_is_accepted(self, kms: Any, primary: str) -> None:
+    @pytest.mark.parametrize(
+        "service",
+        [
+            *("s3.example.com", "s33.amazonaws.com", "us-east-1.amazonaws.com", "amazonaws.com"),
+            *("nothing.us-east-1.amazonaws.com", f"arn:aws:iam::{ACCOUNT_ID}:role/Service"),
+        ],
+    )
+    def test_what_is_no_service_is_none(self, kms: Any, primary: str, service: str) -> None:
+        assert self.refusals(kms, primary, self.with_service(service)) == {NO_PRINCIPAL}
+
+    def test_a_service_of_a_region_that_is_not_enabled_is_none(
+        self, emulator: Endpoint, kms: Any, primary: str
+    ) -> None:
+        policy = self.with_service("logs.ap-east-1.amazonaws.com")
+
+        assert kms.put_key_policy(KeyId=primary, Policy=policy)
+        with emulator.changed_kms_settings(disabled_regions=["ap-east-1"]):
+            assert self.refusals(kms, primary, policy) == {NO_PRINCIPAL}
+
+    @pytest.mark.parametrize("missing", ["Action", "Resource"])
+    def test_a_statement_without_an_action_or_a_resource(
+        self, kms: Any, primary: str, missing: str
+    ) -> None:
         policy = json.loads(key_policy(ROOT))
-        policy["Statement"].append({"Effect": "Allow", "Principal": {"AWS": ROOT}})
+        policy["Statement"].append({**policy["Statement"][0]})
+        del policy["Statement"][1][missing]
 
-        assert kms.put_key_policy(KeyId=primary, Policy=json.dumps(policy))
+        refused = self.refusals(kms, primary, json.dumps(policy))
+        assert {code for code, _ in refused} == {MALFORMED}
 
     @pytest.mark.parametrize("sid", ["\u0100", "\u4f60", "\U0001f511"])
     def test_a_character_beyond_latin_1(self, kms: Any, primary: str, sid: str) -> None:
@@ -151,14 +192,92 @@ class TestPolicies:
         assert kms.replicate_key(KeyId=primary, ReplicaRegion=OTHER, **bypass)
         assert kms.put_key_policy(KeyId=primary, **bypass)
 
-    def test_a_role_may_name_itself_alone(self, emulator: Endpoint) -> None:
+    def test_a_role_may_name_itself_where_the_account_is_no_help(self, emulator: Endpoint) -> None:
         name = f"role-{uuid.uuid4()}"
         create = {"Effect": "Allow", "Action": "kms:CreateKey", "Resource": "*"}
         role = emulator.create_role(name, policy={"Version": "2012-10-17", "Statement": [create]})
         own = emulator.client("kms", HOME, emulator.credentials_of(name))
 
         assert own.create_key(Policy=key_policy(role))
-        assert own.create_key(Policy=key_policy(ROOT))
+        assert refusal(own.create_key, Policy=key_policy(ROOT)) == LOCKED_OUT
+
+
+class TestReadingPolicies:
+    """https://docs.aws.amazon.com/kms/latest/APIReference/API_GetKeyPolicy.html."""
+
+    POLICY: ClassVar = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": "ours",
+                "Effect": "Allow",
+                "Principal": {"AWS": [ACCOUNT_ID]},
+                "Action": ["kms:*"],
+                "Resource": ["*"],
+            },
+            {
+                "Sid": "others",
+                "Effect": "Allow",
+                "Principal": {"AWS": ["444455556666", "arn:aws:iam::555566667777:root"]},
+                "Action": ["kms:Encrypt", "kms:Decrypt"],
+                "Resource": "*",
+                "Condition": {
+                    "Bool": {"aws:SecureTransport": True},
+                    "NumericLessThan": {"aws:MultiFactorAuthAge": 300},
+                },
+            },
+        ],
+    }
+
+    def read(self, kms: Any, key: str) -> dict[str, Any]:
+        policy: dict[str, Any] = json.loads(kms.get_key_policy(KeyId=key)["Policy"])
+        return policy
+
+    def test_a_policy_is_given_back_as_kms_writes_it(self, kms: Any, primary: str) -> None:
+        kms.put_key_policy(KeyId=primary, Policy=json.dumps(self.POLICY))
+
+        found = {one["Sid"]: one for one in self.read(kms, primary)["Statement"]}
+        assert found["ours"]["Principal"] == {"AWS": ROOT}
+        assert (found["ours"]["Action"], found["ours"]["Resource"]) == ("kms:*", "*")
+        assert set(found["others"]["Principal"]["AWS"]) == {
+            f"arn:aws:iam::{account}:root" for account in ("444455556666", "555566667777")
+        }
+        assert found["others"]["Condition"] == {
+            "Bool": {"aws:SecureTransport": "true"},
+            "NumericLessThan": {"aws:MultiFactorAuthAge": "300"},
+        }
+
+    def test_two_reads_differ_in_order_alone(self, kms: Any, primary: str) -> None:
+        kms.put_key_policy(KeyId=primary, Policy=json.dumps(self.POLICY))
+
+        first, second = self.read(kms, primary), self.read(kms, primary)
+        assert first != second
+        assert meaning(first) == meaning(second)
+
+    def test_a_principal_that_is_gone_shows_as_its_id(
+        self, emulator: Endpoint, kms: Any, primary: str
+    ) -> None:
+        name = f"role-{uuid.uuid4()}"
+        role, iam = emulator.create_role(name), emulator.client("iam")
+        policy = key_policy(ROOT, role)
+        kms.put_key_policy(KeyId=primary, Policy=policy)
+        iam.delete_role(RoleName=name)
+        emulator.create_role(name)
+
+        read = self.read(kms, primary)
+        (gone,) = set(read["Statement"][0]["Principal"]["AWS"]) - {ROOT}
+        assert gone.startswith("AROA")
+        assert refusal(kms.put_key_policy, KeyId=primary, Policy=json.dumps(read)) == NO_PRINCIPAL
+        kms.put_key_policy(KeyId=primary, Policy=policy)
+        assert set(self.read(kms, primary)["Statement"][0]["Principal"]["AWS"]) == {ROOT, role}
+
+    def test_a_policy_can_be_given_back_as_it_was_put(
+        self, emulator: Endpoint, kms: Any, primary: str
+    ) -> None:
+        kms.put_key_policy(KeyId=primary, Policy=json.dumps(self.POLICY))
+
+        with emulator.changed_kms_settings(rewrites_policies=False):
+            assert self.read(kms, primary) == self.POLICY
 
 
 class TestAliases:

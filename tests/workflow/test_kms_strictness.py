@@ -250,6 +250,54 @@ class TestPropagation:
         assert [member["Region"] for member in config["ReplicaKeys"]] == [OTHER]
 
 
+class TestRegions:
+    """https://docs.aws.amazon.com/accounts/latest/reference/manage-acct-regions.html."""
+
+    DISABLED = "ap-east-1"
+    REFUSED = (
+        "UnrecognizedClientException",
+        "The security token included in the request is invalid.",
+    )
+
+    def test_a_region_that_is_not_enabled_knows_no_caller(
+        self, emulator: Endpoint, primary: str
+    ) -> None:
+        emulator.change_kms_settings(disabled_regions=[self.DISABLED])
+        before = len(emulator.kms_calls())
+
+        there = emulator.client("kms", self.DISABLED)
+        assert refusal(there.create_key) == self.REFUSED
+        assert refusal(there.describe_key, KeyId=primary) == self.REFUSED
+        tables = emulator.client("dynamodb", self.DISABLED)
+        assert refusal(tables.list_tables) == self.REFUSED
+        tagging = emulator.client("resourcegroupstaggingapi", self.DISABLED)
+        assert refusal(tagging.get_resources) == self.REFUSED
+        calls = [call for call in emulator.kms_calls(before) if call["region"] == self.DISABLED]
+        assert [call["error"] for call in calls] == ["UnrecognizedClientException"] * 2
+        emulator.change_kms_settings(disabled_regions=[])
+        assert there.create_key()
+
+    def test_it_takes_no_replica(self, emulator: Endpoint, kms: Any, primary: str) -> None:
+        emulator.change_kms_settings(disabled_regions=[self.DISABLED])
+
+        refused = refusal(kms.replicate_key, KeyId=primary, ReplicaRegion=self.DISABLED)
+        assert refused[0] == "ValidationException"
+        assert self.DISABLED in refused[1]
+
+    def test_ec2_lists_the_regions_that_are_enabled(self, emulator: Endpoint) -> None:
+        ec2 = emulator.client("ec2")
+        every = {one["RegionName"] for one in ec2.describe_regions()["Regions"]}
+        emulator.change_kms_settings(disabled_regions=[self.DISABLED])
+
+        assert {one["RegionName"] for one in ec2.describe_regions()["Regions"]} == every - {
+            self.DISABLED
+        }
+        listed = ec2.describe_regions(AllRegions=True)["Regions"]
+        status = {one["RegionName"]: one["OptInStatus"] for one in listed}
+        assert status[self.DISABLED] == "not-opted-in"
+        assert status.keys() == every
+
+
 class TestQuotas:
     """https://docs.aws.amazon.com/kms/latest/developerguide/requests-per-second.html."""
 
@@ -322,7 +370,15 @@ class TestSettings:
         assert from_environment({}) == KmsSettings(creating_seconds=1)
 
     @pytest.mark.parametrize(
-        "changes", [{"creating": 1}, {"creatingSeconds": "1"}, {"quotas": {"CreateKey": 0}}, []]
+        "changes",
+        [
+            {"creating": 1},
+            {"creatingSeconds": "1"},
+            {"quotas": {"CreateKey": 0}},
+            {"disabledRegions": "ap-east-1"},
+            {"rewritesPolicies": 1},
+            [],
+        ],
     )
     def test_what_is_no_setting_is_refused(self, changes: Any) -> None:
         with pytest.raises(ValueError, match=r"setting|cannot be"):

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from local.policy_meaning import meaning
 from local.stack import Stack
 from tests.workflow.reading import ADMIN, USER, new_request, read_key
 
@@ -151,6 +152,6 @@ def test_the_plan_creates_nothing_and_is_what_is_created(stack: Stack) -> None:
     assert planned.keys() == built.keys()
     for region, facts in built.items():
         found = read_key(stack, region, facts["arn"])
-        assert found["policy"] == planned[region]["policy"]
+        assert found["policy"] == meaning(planned[region]["policy"])
         assert found["description"] == planned[region]["description"]
         assert found["aliases"] == [planned[region]["alias"]]

@@ -26,7 +26,7 @@ from tests.workflow.material_holder import (
     wait_for_question,
     wrapped,
 )
-from tests.workflow.reading import ADMIN, USER, new_request, read_key
+from tests.workflow.reading import ADMIN, USER, new_request, read_key, root_alone
 from tests.workflow.test_edge import queue_url, waiting
 from tests.workflow.test_failing import replica_denied
 
@@ -192,8 +192,7 @@ def _change_every_setting(stack: Stack, key: str, policy: dict[str, Any], alias:
     kms = stack.client("kms", HOME)
     kms.update_key_description(KeyId=key, Description="not as asked")
     kms.tag_resource(KeyId=key, Tags=[{"TagKey": "team", "TagValue": "other"}])
-    other = {**policy, "Statement": policy["Statement"][:1]}
-    kms.put_key_policy(KeyId=key, PolicyName="default", Policy=json.dumps(other))
+    kms.put_key_policy(KeyId=key, Policy=root_alone(policy))
     kms.disable_key_rotation(KeyId=key)
     kms.delete_alias(AliasName=alias)
 
