@@ -23,16 +23,6 @@ def test_a_service_assumes_a_role_for_this_account_only(name: str) -> None:
     assert statement["Condition"]["StringEquals"]["aws:SourceAccount"] == {"Ref": "AWS::AccountId"}
 
 
-def test_only_our_functions_may_put_events_under_our_name() -> None:
-    (statement,) = RESOURCES["EventBus"]["Properties"]["Policy"]["Statement"]
-
-    assert (statement["Effect"], statement["Principal"]) == ("Deny", "*")
-    assert statement["Action"] == "events:PutEvents"
-    assert statement["Condition"]["StringEquals"] == {"events:source": "mrk.provisioner"}
-    (pattern,) = statement["Condition"]["ArnNotLike"]["aws:PrincipalArn"].values()
-    assert pattern.endswith(":role/${AWS::StackName}-*FunctionRole-*")
-
-
 def test_every_asynchronous_hop_has_a_dead_letter_queue() -> None:
     functions = of_type("AWS::Serverless::Function")
     hops = [
