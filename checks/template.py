@@ -28,6 +28,10 @@ PSEUDO_PARAMETERS = {
     "AWS::AccountId": "111122223333",
     "AWS::Partition": "aws",
     "AWS::Region": "us-east-1",
+    "AWS::StackId": (
+        "arn:aws:cloudformation:us-east-1:111122223333:stack/mrk-provisioner/"
+        "12345678-1234-1234-1234-123456789012"
+    ),
     "AWS::StackName": "mrk-provisioner",
     "AWS::URLSuffix": "amazonaws.com",
 }
@@ -144,6 +148,7 @@ class _Values:
             "Ref": self._referred_to,
             "Fn::GetAtt": self._attribute,
             "Fn::Join": lambda argument: argument[0].join(self.of(argument[1])),
+            "Fn::Select": lambda argument: self.of(argument[1])[argument[0]],
             "Fn::Split": lambda argument: self.of(argument[1]).split(argument[0]),
             "Fn::Sub": self._substituted,
         }

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from checks.template import expanded
+from checks.template import PSEUDO_PARAMETERS, expanded, resolved
 
 TEMPLATE = expanded(Path("template.yaml"))
 RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]
@@ -76,3 +76,69 @@ def test_a_role_that_refers_to_the_bus_would_be_a_circle(reference: dict[str, An
     role = {**RESOURCES["PublishOutcomeFunctionRole"], **reference}
 
     assert "EventBus" in circle_in({**RESOURCES, "PublishOutcomeFunctionRole": role})
+
+
+def test_the_api_has_one_stage_which_is_throttled_logged_and_traced() -> None:
+    stages = [
+        *(r for r in RESOURCES.values() if r["Type"] == "AWS::ApiGateway::Stage"),
+        *(
+            r
+            for r in RESOURCES.values()
+            if r["Type"] == "AWS::ApiGateway::Deployment" and "StageName" in r["Properties"]
+        ),
+    ]
+
+    (stage,) = (stage["Properties"] for stage in stages)
+    assert stage["StageName"] == "v1"
+    assert stage["TracingEnabled"] is True
+    assert stage["AccessLogSetting"]["DestinationArn"] == {"Fn::GetAtt": ["ApiLogs", "Arn"]}
+    assert {setting["ResourcePath"] for setting in stage["MethodSettings"]} == {"/*", "/~1keys"}
+    assert all(setting["ThrottlingRateLimit"] for setting in stage["MethodSettings"])
+
+
+LONGEST_STACK_NAME = 64
+# Properties that are the names of resources, with the longest that AWS takes.
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-template-resource-type-ref.html
+NAMES = {
+    ("AWS::CloudWatch::Dashboard", "DashboardName"): 255,
+    ("AWS::Events::EventBus", "Name"): 256,
+    ("AWS::Logs::LogGroup", "LogGroupName"): 512,
+    ("AWS::Logs::QueryDefinition", "Name"): 255,
+    ("AWS::StepFunctions::StateMachine", "StateMachineName"): 80,
+}
+
+
+def longest_names(stack_name: str) -> Iterator[tuple[str, str, int]]:
+    """Give each name that the template puts together: resource, name and limit."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PSEUDO_PARAMETERS, "AWS::StackName", stack_name)
+        for logical_id, resource in RESOURCES.items():
+            for (kind, name), limit in NAMES.items():
+                if resource["Type"] == kind and name in resource["Properties"]:
+                    value = resolved(TEMPLATE, resource["Properties"][name], condition=True)
+                    yield logical_id, value, limit
+
+
+def test_the_longest_stack_name_that_the_readme_says_fits_every_name() -> None:
+    found = list(longest_names("s" * LONGEST_STACK_NAME))
+
+    assert {name for _, name, _ in found if "s" * LONGEST_STACK_NAME not in name} == set()
+    assert [row for row in found if len(row[1]) > row[2]] == []
+    assert f"{LONGEST_STACK_NAME} characters" in Path("README.md").read_text()
+
+
+def test_a_longer_stack_name_fits_not_every_name() -> None:
+    too_long = longest_names("s" * (LONGEST_STACK_NAME + 1))
+
+    assert [row[0] for row in too_long if len(row[1]) > row[2]] == ["ProvisionBatch"]
+
+
+def test_every_name_with_the_stacks_name_in_it_has_a_limit_here() -> None:
+    given = {
+        (resource["Type"], name)
+        for resource in RESOURCES.values()
+        for name, value in resource["Properties"].items()
+        if name.endswith("Name") and "AWS::StackName" in names_in(value)
+    }
+
+    assert given == NAMES.keys()
