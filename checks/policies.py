@@ -42,10 +42,12 @@ EXCEPTIONS = {
     ("AskHowToImport", UNKNOWN, "kms:KeyOrigin for action kms:GetParametersForImport"): DOCUMENTED,
     ("ImportIntoOurKeys", UNKNOWN, "kms:KeyOrigin for action kms:ImportKeyMaterial"): DOCUMENTED,
     ("ReplicateOurKeys", UNKNOWN, "kms:KeySpec for action kms:ReplicateKey"): DOCUMENTED,
-    ("NeverTagKeysWithAnAlias", UNKNOWN, "kms:ResourceAliases for action kms:TagResource"): (
+    ("NeverChangeKeysWithAnAlias", UNKNOWN, "kms:ResourceAliases for action kms:TagResource"): (
         DOCUMENTED
     ),
-    ("NeverTagSingleRegionKeys", UNKNOWN, "kms:MultiRegion for action kms:TagResource"): DOCUMENTED,
+    ("NeverChangeKeysWithAnAlias", UNKNOWN, "kms:ResourceAliases for action kms:PutKeyPolicy"): (
+        DOCUMENTED
+    ),
 }
 
 

@@ -28,12 +28,17 @@ PSEUDO_PARAMETERS = {
     "AWS::AccountId": "111122223333",
     "AWS::Partition": "aws",
     "AWS::Region": "us-east-1",
+    "AWS::StackId": (
+        "arn:aws:cloudformation:us-east-1:111122223333:stack/mrk-provisioner/"
+        "12345678-1234-1234-1234-123456789012"
+    ),
     "AWS::StackName": "mrk-provisioner",
     "AWS::URLSuffix": "amazonaws.com",
 }
 # How `!GetAtt X.Arn` ends for a resource of the type.
 ARNS = {
     "AWS::DynamoDB::Table": "dynamodb:{region}:{account}:table/{name}",
+    "AWS::IAM::Role": "iam::{account}:role/{name}",
     "AWS::Events::EventBus": "events:{region}:{account}:event-bus/{name}",
     "AWS::Lambda::Function": "lambda:{region}:{account}:function:{name}",
     "AWS::Logs::LogGroup": "logs:{region}:{account}:log-group:{name}:*",
@@ -127,6 +132,11 @@ def statements(template: Template) -> list[dict[str, Any]]:
     return found
 
 
+def resolved(template: Template, value: Any, *, condition: bool) -> Any:
+    """Give a value of the template with plain ARNs and texts in it, every condition the same."""
+    return _Values(template, condition=condition).of(value)
+
+
 class _Values:
     """What the intrinsic functions of a template come to, with every condition the same."""
 
@@ -138,6 +148,7 @@ class _Values:
             "Ref": self._referred_to,
             "Fn::GetAtt": self._attribute,
             "Fn::Join": lambda argument: argument[0].join(self.of(argument[1])),
+            "Fn::Select": lambda argument: self.of(argument[1])[argument[0]],
             "Fn::Split": lambda argument: self.of(argument[1]).split(argument[0]),
             "Fn::Sub": self._substituted,
         }
@@ -151,7 +162,7 @@ class _Values:
             return value
         [name, *others] = value
         if others or not (name == "Ref" or name.startswith("Fn::")):
-            return {key: self.of(item) for key, item in value.items()}
+            return {k: self.of(item) for k, item in value.items() if self._chosen(item) != NOTHING}
         if name not in self._functions:
             raise NotImplementedError(f"Say in checks/template.py what {name} comes to.")
         return self._functions[name](value[name])

@@ -14,7 +14,14 @@ from typing import Any
 from ministack.core import iam_actions, iam_evaluator
 from ministack.core.responses import get_account_id, get_region
 
-from local import kms_access, kms_authorization, kms_principals, permissions, task_callbacks
+from local import (
+    bus_policies,
+    kms_access,
+    kms_authorization,
+    kms_principals,
+    permissions,
+    task_callbacks,
+)
 from local.checks import Check, Request
 
 _request: ContextVar[Request | None] = ContextVar("request", default=None)
@@ -96,31 +103,10 @@ def _checks(service: str, request: Request | None, asked: Check) -> list[Check]:
     if service == "kms":
         return kms_authorization.checks(request, asked)
     if asked.action == "events:PutEvents":
-        return _put_events_checks(request, asked)
+        return bus_policies.checks(request, asked)
     if asked.action.startswith("states:SendTask"):
         return [_task_response_check(request, asked)]
     return [asked]
-
-
-def _put_events_checks(request: Request, asked: Check) -> list[Check]:
-    """PutEvents is authorised entry by entry.
-
-    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-conditions.html
-    """
-    entries = request.parameters.get("Entries") or [{}]
-    return [
-        Check(
-            asked.action,
-            asked.region,
-            asked.resource,
-            {
-                **asked.context,
-                "events:source": entry.get("Source"),
-                "events:detail-type": entry.get("DetailType"),
-            },
-        )
-        for entry in entries
-    ]
 
 
 def _task_response_check(request: Request, asked: Check) -> Check:
@@ -139,7 +125,7 @@ def _denial(access_key_id: str, service: str, check: Check) -> Any:
         return iam_evaluator.check_credentials(access_key_id, service)
     if service == "kms":
         return kms_access.denial(access_key_id, check)
-    return _emulator_enforce(
+    denied = _emulator_enforce(
         access_key_id,
         check.action,
         service,
@@ -147,6 +133,9 @@ def _denial(access_key_id: str, service: str, check: Check) -> Any:
         resource_arn=check.resource,
         service_context=check.context,
     )
+    if not denied and check.action == "events:PutEvents":
+        denied = bus_policies.denial(access_key_id, check)
+    return denied
 
 
 def _allows_anywhere(access_key_id: str, action: str) -> bool:

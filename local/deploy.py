@@ -16,7 +16,9 @@ _ROLE = re.compile(
 )
 
 
-def deploy(server: Server, parameters: dict[str, str] = PARAMETERS) -> dict[str, Any]:
+def deploy(
+    server: Server, parameters: dict[str, str] = PARAMETERS, stack_name: str = STACK_NAME
+) -> dict[str, Any]:
     """Build and deploy the stack, unless this very stack is there already.
 
     Parameters
@@ -25,11 +27,13 @@ def deploy(server: Server, parameters: dict[str, str] = PARAMETERS) -> dict[str,
         The emulator to deploy into; `stack.json` is written to its folder.
     parameters
         Values for the template's parameters.
+    stack_name
+        What the stack is called.
 
     Returns
     -------
     dict
-        What `stack.json` holds: `endpointUrl`, `region`, `accountId` and `outputs`.
+        What `stack.json` holds: `endpointUrl`, `region`, `accountId`, `stackName` and `outputs`.
 
     Raises
     ------
@@ -43,18 +47,20 @@ def deploy(server: Server, parameters: dict[str, str] = PARAMETERS) -> dict[str,
         "started": server.process.create_time(),
         "fingerprint": fingerprint,
         "parameters": parameters,
+        "stackName": stack_name,
     }
     endpoint = Endpoint(server.endpoint_url, server.region)
     create_roles_of_events(endpoint)
     stack = server.folder / "stack.json"
     if not (stack.exists() and deployed.exists() and _read(deployed) == wanted):
         stack.unlink(missing_ok=True)
-        _deploy(server, template, parameters)
+        _deploy(server, template, parameters, stack_name)
         described = {
             "endpointUrl": server.endpoint_url,
             "region": server.region,
             "accountId": ACCOUNT_ID,
-            "outputs": _outputs(endpoint),
+            "stackName": stack_name,
+            "outputs": _outputs(endpoint, stack_name),
         }
         stack.write_text(json.dumps(described, indent=2) + "\n")
         deployed.write_text(json.dumps(wanted, indent=2) + "\n")
@@ -68,13 +74,13 @@ def create_roles_of_events(endpoint: Endpoint) -> None:
         endpoint.create_role(name, path=path)
 
 
-def _deploy(server: Server, template: Path, parameters: dict[str, str]) -> None:
+def _deploy(server: Server, template: Path, parameters: dict[str, str], stack_name: str) -> None:
     overrides = [f"{name}={value}" for name, value in parameters.items()]
     run_sam(
         [
             "deploy",
             *("--template-file", str(template)),
-            *("--stack-name", STACK_NAME),
+            *("--stack-name", stack_name),
             *("--region", server.region),
             *("--capabilities", "CAPABILITY_IAM"),
             "--resolve-s3",
@@ -87,8 +93,8 @@ def _deploy(server: Server, template: Path, parameters: dict[str, str]) -> None:
     )
 
 
-def _outputs(endpoint: Endpoint) -> dict[str, str]:
-    stacks = endpoint.client("cloudformation").describe_stacks(StackName=STACK_NAME)["Stacks"]
+def _outputs(endpoint: Endpoint, stack_name: str) -> dict[str, str]:
+    stacks = endpoint.client("cloudformation").describe_stacks(StackName=stack_name)["Stacks"]
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stacks[0]["Outputs"]}
     # The emulator serves an API under its own address.
     outputs["ApiUrl"] = _API_URL.sub(

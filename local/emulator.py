@@ -35,6 +35,8 @@ from ministack.core.router import extract_region
 
 from local import (
     authorization,
+    bus_policies,
+    cloudformation_names,
     distributed_maps,
     existing_keys,
     faults,
@@ -238,6 +240,8 @@ def main() -> None:
     parser.add_argument("--hosts", nargs="+", default=["127.0.0.1"])
     arguments = parser.parse_args()
     authorization.install()
+    bus_policies.install()
+    cloudformation_names.install()
     distributed_maps.install()
     kms_service.install()
     lambda_turns.install()

@@ -12,8 +12,15 @@ STACK_NAME = "mrk-provisioner"
 # Waits and retry delays of the workflow pass ten times as fast as in AWS, and so do replicas become
 # Enabled: before the first look at them, as in AWS.
 PACE = {"SFN_WAIT_SCALE": "0.1", "KMS_CREATING_SECONDS": "0.4"}
-# The emulator shows a key as soon as it is made, so nobody has to wait for that as in AWS.
-PARAMETERS = {"QuietPeriodInSeconds": "5"}
+ROOT_ARN = f"arn:aws:iam::{ACCOUNT_ID}:root"
+PARAMETERS = {
+    # The emulator shows a key as soon as it is made, so nobody has to wait for that as in AWS.
+    "QuietPeriodInSeconds": "5",
+    # `make run` and the tests send events as the account's root, about keys for other accounts too.
+    "RequestSenders": ROOT_ARN,
+    "MaterialSenders": ROOT_ARN,
+    "AllowedPrincipals": "*",
+}
 
 # The emulator takes these for the account's root.
 ROOT_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}

@@ -4,7 +4,7 @@ import json
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import httpx
@@ -15,7 +15,6 @@ from botocore.credentials import Credentials as SigningCredentials
 from local.endpoint import ROOT_USER, Credentials, Endpoint, http
 from local.errors import LocalStackError
 from local.polling import wait_for
-from local.settings import STACK_NAME
 
 REQUESTED = "Multi-Region Key Requested"
 OUTCOMES = (
@@ -33,6 +32,7 @@ class Stack(Endpoint):
     Events of the stack are read from a queue of this object's own; `listening` makes it.
     """
 
+    name: str
     outputs: dict[str, str]
     _queue_url: str = ""
     _events: list[dict[str, Any]] = field(default_factory=list)
@@ -47,7 +47,12 @@ class Stack(Endpoint):
         described
             What `stack.json` holds.
         """
-        return cls(described["endpointUrl"], described["region"], described["outputs"])
+        return cls(
+            described["endpointUrl"],
+            described["region"],
+            described["stackName"],
+            described["outputs"],
+        )
 
     @classmethod
     @contextmanager
@@ -59,10 +64,9 @@ class Stack(Endpoint):
         described
             What `stack.json` holds.
         """
-        endpoint = Endpoint(described["endpointUrl"], described["region"])
-        bus = described["outputs"]["EventBusName"]
-        with _queue_of_events(endpoint, bus) as queue_url:
-            yield cls(endpoint.url, endpoint.region, described["outputs"], queue_url)
+        stack = cls.of(described)
+        with _queue_of_events(stack, stack.outputs["EventBusName"]) as queue_url:
+            yield replace(stack, _queue_url=queue_url)
 
     def send(self, detail: Any, detail_type: str = REQUESTED, source: str = "local") -> None:
         """Put one event on the stack's bus."""
@@ -201,7 +205,7 @@ class Stack(Endpoint):
         pages = (
             self.client("cloudformation")
             .get_paginator("list_stack_resources")
-            .paginate(StackName=STACK_NAME)
+            .paginate(StackName=self.name)
         )
         return {
             resource["LogicalResourceId"]: resource["PhysicalResourceId"]
@@ -241,7 +245,7 @@ class Stack(Endpoint):
     def role_of(self, logical_id: str) -> str:
         """Give the name of the role of a function, named as in template.yaml."""
         answer = self.client("cloudformation").describe_stack_resource(
-            StackName=STACK_NAME, LogicalResourceId=f"{logical_id}Role"
+            StackName=self.name, LogicalResourceId=f"{logical_id}Role"
         )
         name: str = answer["StackResourceDetail"]["PhysicalResourceId"]
         return name

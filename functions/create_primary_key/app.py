@@ -8,7 +8,7 @@ from provisioner.clients import client, prepare, send_once_kms
 from provisioner.primary_key import ensure_primary_key
 from provisioner.records import Records
 from provisioner.settings import settings
-from provisioner.telemetry import logger
+from provisioner.telemetry import count_new_key, logger
 
 prepare("dynamodb", "kms")
 
@@ -26,5 +26,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
         send_once=send_once_kms(request["primaryRegion"]),
         settings=settings(),
     )
+    if key["fresh"]:
+        count_new_key()
     logger.info("primary key is there", **key)
     return key

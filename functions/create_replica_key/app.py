@@ -7,7 +7,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from provisioner.clients import client, prepare
 from provisioner.replica_key import ensure_replica_key
 from provisioner.settings import settings
-from provisioner.telemetry import logger
+from provisioner.telemetry import count_new_key, logger
 
 prepare("kms")
 
@@ -25,5 +25,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
         replica_client=client("kms", region),
         settings=settings(),
     )
+    if key["fresh"]:
+        count_new_key()
     logger.info("replica key is there", **key)
     return key

@@ -7,6 +7,13 @@ POWERTOOLS_SERVICE_NAME and POWERTOOLS_METRICS_NAMESPACE.
 """
 
 from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
 
 logger = Logger()
 metrics = Metrics()
+
+
+def count_new_key() -> None:
+    """Count a key that KMS made just now, primary or replica, whatever becomes of its request."""
+    metrics.add_metric("NewKeys", MetricUnit.Count, 1)
+    metrics.flush_metrics()

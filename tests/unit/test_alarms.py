@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from provisioner import findings
+from provisioner import findings, telemetry
 from provisioner.clients import client
 from provisioner.findings import Finding, Kind
 from provisioner.records import Records
@@ -124,6 +124,7 @@ def emitted(records: Records, context: Any, capsys: pytest.CaptureFixture[str]) 
     created = {**failed, "status": "CREATED", "failures": []}
     publish_outcome.handler(created, context)
     publish_outcome.handler({**refused, "status": "REJECTED", "problems": []}, context)
+    telemetry.count_new_key()
     for kind in Kind:
         finding = Finding(kind, "CHG1", "us-east-1", key_arn(), "A sentence.")
         findings.tell(finding, events=client("events"), bus="keys")

@@ -22,7 +22,8 @@ from receive_key_material import app as receive_key_material
 from reconcile_primary_key import app as reconcile_primary_key
 from roll_back_key_set import app as roll_back_key_set
 from sweep import app as sweep
-from tests.unit.answering import answer, calls_of, kms_in, refusal
+from tests.emitted_metrics import metrics_in
+from tests.unit.answering import answer, calls_of, forget_answers, kms_in, refusal
 from tests.unit.clock import Clock
 from tests.unit.published import published_on
 from tests.unit.samples import SETTINGS, key_arn, sample_event
@@ -186,6 +187,40 @@ def test_a_replica_is_asked_for_in_the_primarys_region(context: Any, log: io.Str
     assert parameters["Description"] == ""
     assert "CardServiceUs" in parameters["Policy"]
     logged(log)
+
+
+def new_keys(text: str) -> float:
+    """Add up the keys that are counted in what the functions print."""
+    counted = metrics_in(text.splitlines())
+    return sum(sum(values) for metric, values in counted.items() if metric.name == "NewKeys")
+
+
+def test_a_primary_key_is_counted_when_it_is_made_and_not_when_it_is_found(
+    context: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    event = sample_event("create-primary-key")
+    claim(event, context)
+
+    assert create_primary_key.handler(event, context)["fresh"] is True
+    assert new_keys(capsys.readouterr().out) == 1
+    assert create_primary_key.handler(event, context)["fresh"] is False
+    assert new_keys(capsys.readouterr().out) == 0
+
+
+def test_a_replica_is_counted_when_it_is_made_and_not_when_it_is_found(
+    context: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    primary, event = client("kms", HOME), sample_event("create-replica-key")
+    made = {"ReplicaKeyMetadata": metadata("us-west-2", "Creating")["KeyMetadata"]}
+    answer(primary, "ReplicateKey", made)
+    create_replica_key.handler(event, context)
+    assert new_keys(capsys.readouterr().out) == 1
+    forget_answers()
+
+    answer(primary, "ReplicateKey", refusal("AlreadyExistsException"))
+    answer(client("kms", "us-west-2"), "DescribeKey", metadata("us-west-2"))
+    assert create_replica_key.handler(event, context)["fresh"] is False
+    assert new_keys(capsys.readouterr().out) == 0
 
 
 @pytest.mark.parametrize("state", ["Creating", "Enabled"])

@@ -126,11 +126,11 @@ class Alarm:
 
 def emitted_by(stack: Stack, function: str, since: float, name: str) -> dict[Metric, list[float]]:
     """Give the metrics of a name in what the functions have logged, once there is one."""
-    logs = stack.client("logs")
+    logs, log_group = stack.client("logs"), stack.resources("AWS::Logs::LogGroup")["FunctionLogs"]
 
     def found() -> dict[Metric, list[float]] | None:
         pages = logs.get_paginator("filter_log_events").paginate(
-            logGroupName=f"/aws/lambda/{STACK_NAME}", startTime=int(since * 1000)
+            logGroupName=log_group, startTime=int(since * 1000)
         )
         lines = [event["message"] for page in pages for event in page["events"]]
         metrics = metrics_in(lines)
@@ -292,6 +292,30 @@ def test_each_finding_sets_off_the_alarm_of_its_kind_and_no_other(
         fed.add(kind)
         assert {kind for kind, alarm in made.items() if alarm.is_on()} == fed
         assert made[kind].state == "ALARM"
+
+
+def test_many_keys_within_an_hour_set_off_their_alarm(stack: Stack, names: dict[str, str]) -> None:
+    alarm, since = Alarm(stack, names["KeysPerHourAlarm"]), time.time()
+    replicas = [{"region": "eu-west-1"}]
+    request = new_request("alarm-keys", replicas=replicas)
+    stack.send(request)
+    stack.wait_for_outcome(request["requestId"])
+
+    def both() -> list[float] | None:
+        emitted = emitted_by(stack, "CreateReplicaKeyFunction", since, "NewKeys")
+        assert emitted.keys() == {alarm.metric}
+        values = emitted[alarm.metric]
+        return values if len(values) > len(replicas) else None
+
+    # More keys may be made meanwhile: for requests of the tests before.
+    made = wait_for(both, "both keys to be counted", timeout=30)
+    missing = int(alarm.described["Threshold"]) - len(made)
+    alarm.feed(alarm.metric, [*made, *[1.0] * (missing - 1)])
+    assert not alarm.is_on()
+    alarm.feed(alarm.metric, [1.0])
+
+    assert alarm.is_on()
+    assert alarm.state == "ALARM"
 
 
 def test_two_sweeps_that_cannot_look_set_off_their_alarm(
@@ -507,6 +531,7 @@ def test_every_alarm_is_set_off_by_a_test_of_this_file(names: dict[str, str]) ->
         "UndeliveredAnswersAlarm",
         "UndeliveredSweepsAlarm",
         "RequestsFailedAlarm",
+        "KeysPerHourAlarm",
         "RequestStuckAlarm",
         "SurplusKeyAlarm",
         "KeyNotEnabledAlarm",

@@ -1,21 +1,25 @@
 """A stack with restrictive parameters: what its code refuses, and what IAM denies its roles.
 
-IAM is asked as the functions' roles, so that it answers whatever their code would have done.
+Its name is long, so that CloudFormation cuts the names of its roles and functions. IAM is asked as
+the functions' roles, so that it answers whatever their code would have done.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from local.deploy import deploy
-from local.settings import PARAMETERS, STACK_NAME
+from local.settings import PARAMETERS
 from local.stack import Stack
 from tests.workflow.emulators import new_emulator
 from tests.workflow.kms_calls import HOME, refusal
 from tests.workflow.reading import ADMIN, USER, new_request, read_key
 
 ALLOWED, NOT_ALLOWED = "eu-west-1", "us-west-2"
+LONG_NAME = "mrk-provisioner-of-the-payments-platform"
 RESTRICTIVE = {
     "AllowedRegions": f"{HOME},{ALLOWED}",
     "AllowedKeySpecs": "SYMMETRIC_DEFAULT,HMAC_*",
@@ -25,7 +29,7 @@ RESTRICTIVE = {
     "RequireTicket": "true",
 }
 OUR_TAGS = [
-    {"TagKey": "mrk:stack", "TagValue": STACK_NAME},
+    {"TagKey": "mrk:stack", "TagValue": LONG_NAME},
     {"TagKey": "mrk:request-id", "TagValue": "guardrails"},
 ]
 HMAC = {"KeySpec": "HMAC_256", "KeyUsage": "GENERATE_VERIFY_MAC"}
@@ -35,7 +39,7 @@ RSA = {"KeySpec": "RSA_2048", "KeyUsage": "SIGN_VERIFY"}
 @pytest.fixture(scope="module")
 def strict_stack() -> Iterator[Stack]:
     with new_emulator() as server:
-        described = deploy(server, {**PARAMETERS, **RESTRICTIVE})
+        described = deploy(server, {**PARAMETERS, **RESTRICTIVE}, LONG_NAME)
         with Stack.listening(described) as stack:
             yield stack
 
@@ -103,6 +107,43 @@ def test_a_request_within_the_guardrails_is_built(strict_stack: Stack) -> None:
     (replica,) = outcome["key"]["replicas"]
     found = read_key(strict_stack, ALLOWED, replica["arn"])
     assert (found["aliases"], found["spec"]) == (["alias/orders/within"], "HMAC_256")
+
+
+def test_the_names_that_cloudformation_makes_of_a_long_stack_name_are_cut(
+    strict_stack: Stack,
+) -> None:
+    roles = strict_stack.resources("AWS::IAM::Role")
+    bucket = strict_stack.outputs["BatchesBucketName"]
+
+    assert len(LONG_NAME) == 40
+    assert {len(name) for name in roles.values()} <= set(range(50, 65))
+    assert re.fullmatch(
+        "mrk-provisioner-of-the-pa-PublishOutcomeFunctionRol-[A-Z0-9]{12}",
+        roles["PublishOutcomeFunctionRole"],
+    )
+    assert re.fullmatch("mrk-provisioner-of-the-pa-batchesbucket-[a-z0-9]{12}", bucket)
+
+
+def test_only_the_stacks_own_functions_publish_under_its_name(strict_stack: Stack) -> None:
+    """The outcome of the request above was published by a role whose name is cut."""
+    with pytest.raises(ClientError, match="explicit deny in a resource-based policy"):
+        strict_stack.send({"requestId": "forged"}, "Multi-Region Key Created", "mrk.provisioner")
+
+
+@pytest.mark.parametrize(
+    "detail_type", ["Multi-Region Key Requested", "Multi-Region Key Material Provided"]
+)
+def test_a_right_to_put_events_is_not_enough_to_request_keys_or_to_provide_material(
+    detail_type: str, strict_stack: Stack
+) -> None:
+    anything = {"Effect": "Allow", "Action": "events:PutEvents", "Resource": "*"}
+    strict_stack.create_role("PutsEvents", policy={"Statement": [anything]})
+    entry = {"EventBusName": strict_stack.outputs["EventBusName"], "Source": "x", "Detail": "{}"}
+    events = strict_stack.client("events", credentials=strict_stack.credentials_of("PutsEvents"))
+
+    assert events.put_events(Entries=[{**entry, "DetailType": "x"}])["FailedEntryCount"] == 0
+    with pytest.raises(ClientError, match="explicit deny in a resource-based policy"):
+        events.put_events(Entries=[{**entry, "DetailType": name} for name in ("x", detail_type)])
 
 
 def test_iam_lets_primary_keys_have_the_allowed_specs_and_regions_alone(

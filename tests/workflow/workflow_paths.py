@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from local import batch
+from local import batch, settings
 from local.faults import Fault
 from local.polling import wait_for
 from local.settings import ACCOUNT_ID, STACK_NAME
@@ -34,6 +34,8 @@ type Path = Callable[[Stack], Generator[None]]
 
 HOME, NEAR, FAR, DENIED = "us-east-1", "eu-west-1", "us-west-2", "eu-central-1"
 PARAMETERS = {
+    **settings.PARAMETERS,
+    "ApiLogsRole": "true",
     "AllowedRegions": ",".join((HOME, NEAR, FAR, DENIED)),
     "AllowedKeySpecs": "SYMMETRIC_DEFAULT",
     "QuietPeriodInSeconds": "1",

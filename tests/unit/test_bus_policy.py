@@ -1,0 +1,109 @@
+"""Who may put which events on the stack's bus, by its policy and whatever else they may do."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ministack.core import iam_evaluator
+
+from checks.template import PSEUDO_PARAMETERS, Template, expanded, resolved, statements
+
+ACCOUNT = PSEUDO_PARAMETERS["AWS::AccountId"]
+BUS = f"arn:aws:events:us-east-1:{ACCOUNT}:event-bus/mrk-provisioner-keys"
+REQUESTED, PROVIDED = "Multi-Region Key Requested", "Multi-Region Key Material Provided"
+OUTCOME = "Multi-Region Key Created"
+ROOT = f"arn:aws:iam::{ACCOUNT}:root"
+TICKETS, HOLDER = (
+    f"arn:aws:iam::{ACCOUNT}:role/Tickets",
+    f"arn:aws:iam::{ACCOUNT}:role/vault/Holder",
+)
+
+
+@pytest.fixture(scope="module")
+def template() -> Template:
+    return expanded(Path("template.yaml"))
+
+
+@pytest.fixture(scope="module")
+def closed(template: Template) -> Any:
+    """Give the bus's policy in a stack whose parameters name no senders."""
+    policy = template["Resources"]["EventBus"]["Properties"]["Policy"]
+    return resolved(template, policy, condition=False)
+
+
+@pytest.fixture(scope="module")
+def opened() -> Any:
+    """Give the bus's policy in a stack that names a sender of requests and one of material."""
+    template = expanded(Path("template.yaml"))
+    template["Parameters"]["RequestSenders"]["Default"] = f"{TICKETS},arn:aws:iam::{ACCOUNT}:user/*"
+    template["Parameters"]["MaterialSenders"]["Default"] = f"arn:aws:iam::{ACCOUNT}:role/vault/*"
+    policy = template["Resources"]["EventBus"]["Properties"]["Policy"]
+    return resolved(template, policy, condition=True)
+
+
+def is_denied(policy: Any, principal: str, detail_type: str, source: str = "tickets") -> bool:
+    shown = {"events:source": source, "events:detail-type": detail_type}
+    asked = iam_evaluator.EvalContext(
+        principal, "Role", ACCOUNT, "events:PutEvents", BUS, "us-east-1", service_context=shown
+    )
+    return bool(iam_evaluator.evaluate_resource_policy(policy, asked).decision == "Deny")
+
+
+def publishers(template: Template) -> set[str]:
+    """List the roles that may put events."""
+    return {
+        one["role"]
+        for one in statements(template)
+        if "events:PutEvents" in one["policy"]["Statement"][0]["Action"]
+    }
+
+
+def test_the_roles_that_publish_may_and_nobody_else_under_our_name(
+    template: Template, closed: Any
+) -> None:
+    roles = {n for n, r in template["Resources"].items() if r["Type"] == "AWS::IAM::Role"}
+    allowed = {
+        role
+        for role in roles
+        if not is_denied(closed, f"arn:aws:iam::{ACCOUNT}:role/{role}", OUTCOME, "mrk.provisioner")
+    }
+
+    assert allowed == publishers(template)
+    assert len(allowed) == 6
+    for other in (ROOT, TICKETS, f"arn:aws:iam::{ACCOUNT}:role/mrk-provisioner-xFunctionRole-1"):
+        assert is_denied(closed, other, OUTCOME, "mrk.provisioner")
+
+
+@pytest.mark.parametrize("detail_type", [REQUESTED, PROVIDED])
+@pytest.mark.parametrize("principal", [ROOT, TICKETS, HOLDER])
+def test_a_stack_that_names_nobody_takes_no_events_from_anybody(
+    closed: Any, principal: str, detail_type: str
+) -> None:
+    assert is_denied(closed, principal, detail_type)
+
+
+@pytest.mark.parametrize(
+    ("principal", "may_request", "may_provide"),
+    [
+        (TICKETS, True, False),
+        (f"arn:aws:iam::{ACCOUNT}:user/me", True, False),
+        (HOLDER, False, True),
+        (ROOT, False, False),
+        (f"arn:aws:iam::{ACCOUNT}:role/TicketsToo", False, False),
+        ("arn:aws:iam::444455556666:role/Tickets", False, False),
+    ],
+)
+def test_who_is_named_for_requests_may_not_provide_material_and_the_other_way_round(
+    opened: Any, principal: str, *, may_request: bool, may_provide: bool
+) -> None:
+    assert is_denied(opened, principal, REQUESTED) is not may_request
+    assert is_denied(opened, principal, PROVIDED) is not may_provide
+    assert is_denied(opened, principal, OUTCOME, "mrk.provisioner")
+    assert is_denied(opened, principal, REQUESTED, "mrk.provisioner")
+
+
+def test_our_own_functions_request_nothing_by_event(template: Template, closed: Any) -> None:
+    for role in publishers(template):
+        arn = f"arn:aws:iam::{ACCOUNT}:role/{role}"
+        assert is_denied(closed, arn, REQUESTED, "mrk.provisioner")
+        assert is_denied(closed, arn, PROVIDED, "mrk.provisioner")
