@@ -10,7 +10,7 @@ from typing import Any
 from ministack.core.responses import json_response
 from ministack.services import kms
 
-from local import kms_states
+from local import kms_labels, kms_states
 from local.kms_keys import Key, aliases_of, arn, find, is_alias_visible
 from local.kms_refusal import KmsRefusedError, invalid, invalid_value
 from local.kms_settings import current, now
@@ -42,6 +42,7 @@ def create_alias(parameters: dict[str, Any]) -> Any:
     _check_room(key)
     answer = kms._create_alias({**parameters, "TargetKeyId": key["KeyId"]})
     kms._alias_dates[alias_arn]["_visible_at"] = now() + current().propagation_seconds
+    kms_labels.note_change(key)
     return answer
 
 
@@ -56,9 +57,12 @@ def update_alias(parameters: dict[str, Any]) -> Any:
     alias_arn = _existing(parameters)
     key = _target("UpdateAlias", parameters)
     kms_states.check("UpdateAlias", key)
-    if kms._aliases[alias_arn] != key["KeyId"]:
+    before = kms._aliases[alias_arn]
+    if before != key["KeyId"]:
         _check_room(key)
-    return kms._update_alias({**parameters, "TargetKeyId": key["KeyId"]})
+    answer = kms._update_alias({**parameters, "TargetKeyId": key["KeyId"]})
+    _note_change(before, key["KeyId"])
+    return answer
 
 
 def delete_alias(parameters: dict[str, Any]) -> Any:
@@ -69,8 +73,10 @@ def delete_alias(parameters: dict[str, Any]) -> Any:
     KmsRefusedError
         There is no such alias.
     """
-    _existing(parameters)
-    return kms._delete_alias(parameters)
+    target = kms._aliases[_existing(parameters)]
+    answer = kms._delete_alias(parameters)
+    _note_change(target)
+    return answer
 
 
 def list_aliases(parameters: dict[str, Any]) -> Any:
@@ -95,6 +101,13 @@ def list_aliases(parameters: dict[str, Any]) -> Any:
         if is_alias_visible(alias_arn) and target == (wanted or target)
     ]
     return json_response({"Aliases": aliases, "Truncated": False})
+
+
+def _note_change(*key_ids: str) -> None:
+    for key_id in key_ids:
+        key = kms._keys.get(key_id)
+        if key:
+            kms_labels.note_change(key)
 
 
 def _check_name(name: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import kms
 
-from local import kms_keys
+from local import kms_keys, kms_labels
 from local.checks import Check, Request
 
 # These take no key as their resource, even where a parameter names one.
@@ -102,18 +102,21 @@ def _new_key_context(parameters: dict[str, Any]) -> dict[str, str]:
 
 def _key_context(key: dict[str, Any]) -> dict[str, Any]:
     """Give the condition keys that describe an existing key."""
-    aliases = [arn.split(":")[-1] for arn, id_ in kms._aliases.items() if id_ == key["KeyId"]]
+    labels = kms_labels.counted(key)
+    # A tag that does not count yet is named here as well: else the emulator takes it from the key.
     context: dict[str, Any] = {
-        f"aws:ResourceTag/{tag['TagKey']}": tag["TagValue"] for tag in key.get("Tags", [])
+        f"aws:ResourceTag/{tag['TagKey']}": labels.tags.get(tag["TagKey"])
+        for tag in key.get("Tags", [])
     }
+    context |= {f"aws:ResourceTag/{name}": value for name, value in labels.tags.items()}
     context |= {
         "kms:KeyOrigin": key["Origin"],
         "kms:KeySpec": key["KeySpec"],
         "kms:KeyUsage": key["KeyUsage"],
         "kms:MultiRegion": _text(key["MultiRegion"]),
     }
-    if aliases:
-        context["kms:ResourceAliases"] = aliases
+    if labels.aliases:
+        context["kms:ResourceAliases"] = labels.aliases
     if key["MultiRegion"]:
         context["kms:MultiRegionKeyType"] = key["_mrk_type"]
     return context

@@ -11,7 +11,7 @@ from typing import Any
 from ministack.core.responses import json_response
 from ministack.services import kms
 
-from local import kms_policies, kms_specs, kms_states
+from local import kms_labels, kms_policies, kms_specs, kms_states
 from local.kms_keys import find, is_visible, metadata
 from local.kms_refusal import invalid_value
 from local.kms_settings import current, now
@@ -37,6 +37,7 @@ def create_key(parameters: dict[str, Any]) -> Any:
     kms_specs.finish(key, parameters)
     key["CreationDate"] = now()
     key["_visible_at"] = now() + current().propagation_seconds
+    kms_labels.note_change(key)
     return json_response({"KeyMetadata": metadata(key)})
 
 

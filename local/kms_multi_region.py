@@ -11,7 +11,7 @@ from botocore.exceptions import UnknownRegionError
 from ministack.core.responses import json_response
 from ministack.services import kms
 
-from local import kms_material, kms_policies, kms_states
+from local import kms_labels, kms_material, kms_policies, kms_states
 from local.kms_keys import Key, find, in_region, is_replica, members, region_of
 from local.kms_refusal import KmsRefusedError, invalid, unsupported
 from local.kms_settings import current, now
@@ -41,6 +41,7 @@ def replicate_key(parameters: dict[str, Any]) -> Any:
     replica = kms._keys.get_scoped(primary["Arn"].split(":")[4], region, primary["KeyId"])
     replica["KeySpec"], replica["CreationDate"] = primary["KeySpec"], now()
     replica["_visible_at"] = now() + current().propagation_seconds
+    kms_labels.note_change(replica)
     if "KeyAgreementAlgorithms" in primary:
         replica["KeyAgreementAlgorithms"] = primary["KeyAgreementAlgorithms"]
     if primary["Origin"] == "EXTERNAL":

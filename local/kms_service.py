@@ -2,7 +2,7 @@
 
 `install` puts `_handle_request` in the place of the emulator's; it is called once a request is
 authorised. The rules are in the modules beside this one: `kms_states` (what each key state
-allows), `kms_specs`, `kms_policies`, `kms_aliases`, `kms_rotation`, `kms_import`,
+allows), `kms_specs`, `kms_policies`, `kms_tags`, `kms_aliases`, `kms_rotation`, `kms_import`,
 `kms_multi_region`, `kms_lifecycle` and `kms_quotas`. An operation that none of them serves is
 checked against the state of its key and left to the emulator.
 """
@@ -24,6 +24,7 @@ from local import (
     kms_quotas,
     kms_rotation,
     kms_states,
+    kms_tags,
 )
 from local.kms_refusal import KmsRefusedError
 
@@ -45,6 +46,8 @@ _OPERATIONS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "ReplicateKey": kms_multi_region.replicate_key,
     "RotateKeyOnDemand": kms_rotation.rotate_key_on_demand,
     "ScheduleKeyDeletion": kms_lifecycle.schedule_key_deletion,
+    "TagResource": kms_tags.tag_resource,
+    "UntagResource": kms_tags.untag_resource,
     "UpdateAlias": kms_aliases.update_alias,
     "UpdatePrimaryRegion": kms_multi_region.update_primary_region,
 }

@@ -6,9 +6,12 @@
 | `updatingSeconds` | `KMS_UPDATING_SECONDS` | 0 | how long a promotion is `Updating` |
 | `rotatingSeconds` | `KMS_ROTATING_SECONDS` | 0 | how long a rotation on demand takes |
 | `propagationSeconds` | `KMS_PROPAGATION_SECONDS` | 0 | how long a new key or alias is not seen |
+| `authorizationSeconds` | `KMS_AUTHORIZATION_SECONDS` | 0 | how late tags and aliases count |
 | `latencySeconds` | `KMS_LATENCY_SECONDS` | 0 | how long every call takes at least |
 | `quotas` | `KMS_QUOTAS` | null | the request quotas |
 | `clockShiftSeconds` | `KMS_CLOCK_SHIFT_SECONDS` | 0 | how far KMS's clock is ahead |
+
+Tags and aliases that count late do so in authorisation alone, as `local.kms_labels` says.
 
 Values are JSON. Quotas: `null` is none; `{}` is KMS's default rates; `{"CreateKey": 50}` is 50
 calls a second of CreateKey and the default rates of the other operations.
@@ -28,6 +31,7 @@ _FIELDS = {
     "updatingSeconds": "updating_seconds",
     "rotatingSeconds": "rotating_seconds",
     "propagationSeconds": "propagation_seconds",
+    "authorizationSeconds": "authorization_seconds",
     "latencySeconds": "latency_seconds",
     "quotas": "quotas",
     "clockShiftSeconds": "clock_shift_seconds",
@@ -41,6 +45,7 @@ class KmsChanges(TypedDict, total=False):
     updating_seconds: float
     rotating_seconds: float
     propagation_seconds: float
+    authorization_seconds: float
     latency_seconds: float
     quotas: dict[str, float] | None
     clock_shift_seconds: float
@@ -54,6 +59,7 @@ class KmsSettings:
     updating_seconds: float = 0
     rotating_seconds: float = 0
     propagation_seconds: float = 0
+    authorization_seconds: float = 0
     latency_seconds: float = 0
     quotas: dict[str, float] | None = None
     clock_shift_seconds: float = 0
