@@ -10,11 +10,12 @@ from typing import Any
 
 from provisioner import kms
 from provisioner.clock import now
+from provisioner.deletion import LEAVING
 from provisioner.errors import KmsKeyNotFound
 from provisioner.findings import report_surplus
+from provisioner.new_keys import may_be_new
 from provisioner.plan import KeySetRequest, own_tags
 from provisioner.records import Record, Records
-from provisioner.replica_key import LEAVING
 from provisioner.settings import Settings
 from provisioner.tagged_keys import find_keys
 
@@ -65,9 +66,10 @@ def reconcile_primary_key(
         records.close_attempt(record.request_id, record.attempt, winner)
     for arn, metadata in keys.items():
         if arn != winner:
-            report_surplus(
-                record.request_id, metadata, client=client, events=events, settings=settings
-            )
+            with may_be_new(client, arn):
+                report_surplus(
+                    record.request_id, metadata, client=client, events=events, settings=settings
+                )
     return True
 
 

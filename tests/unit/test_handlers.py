@@ -217,6 +217,8 @@ def test_a_key_set_is_rolled_back(context: Any, log: io.StringIO) -> None:
     for region in regions:
         kms = client("kms", region)
         answer(kms, "DescribeKey", metadata(region))
+        named = ("alias/payments/cards", "alias/payments/cards-us")
+        answer(kms, "ListAliases", {"Aliases": [{"AliasName": name} for name in named]})
         answer(kms, "DeleteAlias", {})
         answer(kms, "ScheduleKeyDeletion", {})
 
