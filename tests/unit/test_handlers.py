@@ -419,7 +419,7 @@ def test_a_key_is_looked_for_again_until_the_attempt_is_settled(
 
 def test_a_key_that_is_found_settles_the_attempt(context: Any, log: io.StringIO) -> None:
     records = attempt(context)
-    key = make_key(request_id="CHG0031337")
+    key = make_key(request_id="CHG0031337", attempt=1)
 
     answered = reconcile_primary_key.handler(sample_event("reconcile-primary-key"), context)
 
