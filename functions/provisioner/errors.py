@@ -8,6 +8,7 @@ ProvisionerError
 ├── RequestTakenOver         another execution works on the request meanwhile
 ├── PrimaryKeyUnconfirmed    CreateKey was sent and no answer was recorded
 ├── AliasInUse               the alias points to another key
+├── AliasNotVisible          the alias exists, and KMS does not show (yet) which key has it
 ├── KeySetIncomplete         KMS does not show the key set that was built
 ├── KeyMaterialNotAwaited    the request does not wait for key material
 ├── KeyMaterialNotProvided   nobody provided the key material before the deadline
@@ -19,6 +20,8 @@ ProvisionerError
     ├── KmsThrottled         refused for its rate: nothing happened, try later
     ├── KmsUnavailable       no usable answer to a call that is safe to repeat
     ├── KmsAccessDenied      IAM or a key policy does not allow the call
+    ├── KeyTagsNotInEffect   the same, on a key so new that its tags may not count yet
+    ├── RegionNotEnabled     KMS in that Region does not know the account's credentials
     ├── KmsKeyNotFound       the key is not (yet) visible in that Region
     ├── KmsLimitExceeded     a resource quota of the account is used up
     ├── KmsRequestRefused    KMS refuses the call as such
@@ -62,12 +65,18 @@ class ProvisionerError(Exception):
         The field of the key set's declaration that the error is about.
     next_step
         What the person who reads the message can do about it.
+    reported_as
+        The name of the error that an outcome has in its place; empty for its own.
+    what_happened
+        The message without the next step.
     """
 
     field: ClassVar[str] = "region"
     next_step: ClassVar[str] = ""
+    reported_as: ClassVar[str] = ""
 
     def __init__(self, what_happened: str) -> None:
+        self.what_happened = what_happened
         super().__init__(f"{what_happened} {self.next_step}".strip())
 
 
@@ -120,6 +129,19 @@ class AliasInUse(ProvisionerError):
 
     field = "alias"
     next_step = "Choose another alias, or delete that one, and send the request again."
+
+
+class AliasNotVisible(ProvisionerError):
+    """The alias exists, and no key that KMS shows has it: KMS is eventually consistent.
+
+    https://docs.aws.amazon.com/kms/latest/developerguide/accessing-kms.html#programming-eventual-consistency
+    """
+
+    field = "alias"
+    next_step = (
+        "Send the request again. If that does not help, another key has the alias: find it with "
+        "ListAliases, then choose another alias or delete that one."
+    )
 
 
 class KeySetIncomplete(ProvisionerError):
@@ -186,6 +208,30 @@ class KmsAccessDenied(KmsError):
     """IAM, a key policy or an organisation's policy does not allow the call."""
 
     next_step = "Allow the action that is named, then send the request again."
+
+
+class KeyTagsNotInEffect(KmsError):
+    """The call is not allowed on a key that was made minutes ago.
+
+    The stack's roles may act only on keys with its tag, and tags can take up to five minutes to
+    count in authorisation.
+    https://docs.aws.amazon.com/kms/latest/developerguide/abac.html
+    """
+
+    next_step = KmsAccessDenied.next_step
+    reported_as = "KmsAccessDenied"
+
+
+class RegionNotEnabled(KmsError):
+    """KMS in the Region does not know the account's credentials.
+
+    https://docs.aws.amazon.com/accounts/latest/reference/manage-acct-regions.html
+    """
+
+    next_step = (
+        "The Region is most likely not enabled for this account: enable it (Account, AWS Regions) "
+        "or remove it from the request, then send the request again."
+    )
 
 
 class KmsKeyNotFound(KmsError):

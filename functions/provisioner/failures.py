@@ -30,4 +30,4 @@ def problem_of(failure: Failure, request: KeySetRequest) -> Problem:
         path = f"replicas[{index}].{known.field}"
     else:
         path = {"region": "primaryRegion"}.get(known.field, known.field)
-    return new_problem(path, error_code(failure["error"]), failure["message"])
+    return new_problem(path, error_code(known.reported_as or failure["error"]), failure["message"])

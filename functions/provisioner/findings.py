@@ -10,6 +10,7 @@ from typing import Any
 from aws_lambda_powertools.metrics import MetricUnit
 
 from provisioner import event_bus, kms
+from provisioner.deletion import schedule_deletion
 from provisioner.plan import region_of
 from provisioner.settings import Settings
 from provisioner.telemetry import logger, metrics
@@ -98,7 +99,7 @@ def report_surplus(
     """
     arn = metadata["Arn"]
     replicas = metadata.get("MultiRegionConfiguration", {}).get("ReplicaKeys")
-    used = replicas or kms.has_alias(client, arn)
+    used = replicas or kms.read_aliases(client, arn)
     retire = may_delete and not used
     finding = Finding(
         Kind.SURPLUS_KEY,
@@ -111,5 +112,4 @@ def report_surplus(
     # Told first: once it waits for its deletion, nothing looks at it again.
     tell(finding, events=events, bus=settings.event_bus)
     if retire:
-        days = settings.deletion_window_days
-        kms.write(client, "ScheduleKeyDeletion", KeyId=arn, PendingWindowInDays=days)
+        schedule_deletion(client, arn, settings.deletion_window_days)

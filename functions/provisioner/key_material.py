@@ -12,6 +12,7 @@ from provisioner import kms
 from provisioner.clock import instant_text
 from provisioner.errors import KeyMaterialRefused, KeySetIncomplete, Problem
 from provisioner.failures import problem_of
+from provisioner.new_keys import may_be_new
 from provisioner.plan import Expiry, KeyFacts, KeySetRequest, plan_key
 from provisioner.settings import Settings
 
@@ -79,16 +80,19 @@ def ensure_key_material(
         raise RuntimeError(f"{key['arn']} is not of origin EXTERNAL.")
     facts = _facts(client, key)
     problems = []
-    if answer and not _is_ready(facts, expiry):
-        try:
-            _import(client, facts["arn"], answer, expiry)
-        except KeyMaterialRefused as refusal:
-            problems.append(_problem(refusal, facts["region"], request))
-        else:
-            facts = _facts(client, key)
-            if not _is_ready(facts, expiry):
-                raise KeySetIncomplete(f"KMS does not show the key material of {facts['arn']} yet.")
-    materials = [] if _is_ready(facts, expiry) else [_material(client, request, facts)]
+    with may_be_new(client, facts["arn"]):
+        if answer and not _is_ready(facts, expiry):
+            try:
+                _import(client, facts["arn"], answer, expiry)
+            except KeyMaterialRefused as refusal:
+                problems.append(_problem(refusal, facts["region"], request))
+            else:
+                facts = _facts(client, key)
+                if not _is_ready(facts, expiry):
+                    raise KeySetIncomplete(
+                        f"KMS does not show the key material of {facts['arn']} yet."
+                    )
+        materials = [] if _is_ready(facts, expiry) else [_material(client, request, facts)]
     return {"key": facts, "materials": materials, "problems": problems}
 
 

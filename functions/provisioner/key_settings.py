@@ -4,8 +4,9 @@ import json
 from typing import Any
 
 from provisioner import kms
-from provisioner.errors import AliasInUse
+from provisioner.errors import AliasInUse, AliasNotVisible
 from provisioner.key_policy import policy_text
+from provisioner.new_keys import may_be_new
 from provisioner.plan import KeyPlan, region_of
 
 
@@ -25,17 +26,20 @@ def ensure_settings(client: Any, plan: KeyPlan, key_arn: str, *, fresh: bool) ->
     ------
     AliasInUse
         The alias points to another key; it stays where it is.
+    AliasNotVisible
+        The alias exists and KMS does not show its key: call again.
     KmsError
         KMS refused a call or did not answer.
     """
-    if not fresh:
-        _ensure_description(client, plan, key_arn)
-        _ensure_tags(client, plan, key_arn)
-        _ensure_policy(client, plan, key_arn)
-    if plan.rotation:
-        _ensure_rotation(client, plan.rotation["periodInDays"], key_arn, fresh=fresh)
-    if plan.alias:
-        _ensure_alias(client, plan.alias, key_arn)
+    with may_be_new(client, key_arn):
+        if not fresh:
+            _ensure_description(client, plan, key_arn)
+            _ensure_tags(client, plan, key_arn)
+            _ensure_policy(client, plan, key_arn)
+        if plan.rotation:
+            _ensure_rotation(client, plan.rotation["periodInDays"], key_arn, fresh=fresh)
+        if plan.alias:
+            _ensure_alias(client, plan.alias, key_arn)
 
 
 def _ensure_description(client: Any, plan: KeyPlan, key_arn: str) -> None:
@@ -61,9 +65,14 @@ def _ensure_rotation(client: Any, period: int, key_arn: str, *, fresh: bool) -> 
 
 
 def _ensure_alias(client: Any, alias: str, key_arn: str) -> None:
-    if kms.create_alias(client, alias, key_arn):
+    if kms.create_alias(client, alias, key_arn) or alias in kms.read_aliases(client, key_arn):
         return
+    # Either another key has it, or this one since a moment ago: the SDK sends a call again whose
+    # answer is lost, and KMS may not show yet what the first one did.
     owner = kms.find_alias(client, alias)
+    if owner is None:
+        raise AliasNotVisible(
+            f"{alias} in {region_of(key_arn)} exists, and KMS does not show which key has it."
+        )
     if owner != key_arn:
-        held_by = owner or "a key that is not visible"
-        raise AliasInUse(f"{alias} in {region_of(key_arn)} points to {held_by}.")
+        raise AliasInUse(f"{alias} in {region_of(key_arn)} points to {owner}.")

@@ -39,6 +39,7 @@ from provisioner.errors import (
     KmsThrottled,
     KmsUnavailable,
     PrimaryKeyUnconfirmed,
+    RegionNotEnabled,
 )
 from provisioner.key_policy import policy_text
 from provisioner.plan import KeyPlan, KeySetRequest
@@ -53,6 +54,12 @@ _ERRORS: dict[str, type[KmsError]] = {
     "KMSInternalException": KmsUnavailable,
     "DependencyTimeoutException": KmsUnavailable,
     "AccessDeniedException": KmsAccessDenied,
+    # What services answer where an account has not enabled their Region, by protocol and age.
+    # https://docs.aws.amazon.com/kms/latest/APIReference/CommonErrors.html
+    "UnrecognizedClientException": RegionNotEnabled,
+    "InvalidClientTokenId": RegionNotEnabled,
+    "OptInRequired": RegionNotEnabled,
+    "AuthFailure": RegionNotEnabled,
     "NotFoundException": KmsKeyNotFound,
     "LimitExceededException": KmsLimitExceeded,
     "MalformedPolicyDocumentException": KeyPolicyRefused,
@@ -182,22 +189,37 @@ def describe_key(client: Any, key_id: str) -> Metadata:
 
 
 def find_alias(client: Any, alias: str) -> str | None:
-    """Give the ARN of the key that an alias points to, or None where there is no such alias.
+    """Return the ARN of the key that an alias points to, or None where there is no such alias.
+
+    DescribeKey asks for permission on the key. Where it is denied, the key keeps the caller out or
+    there is no key; the list of the aliases, which asks for none on a key, says which.
 
     Raises
     ------
     KmsError
         KMS refused the call or did not answer.
     """
-    with _named_errors(f"DescribeKey of {alias}", client):
-        try:
+    try:
+        with _named_errors(f"DescribeKey of {alias}", client):
             return str(client.describe_key(KeyId=alias)["KeyMetadata"]["Arn"])
-        except client.exceptions.NotFoundException:
-            return None
+    except KmsKeyNotFound:
+        return None
+    except KmsAccessDenied:
+        return _find_in_list(client, alias)
 
 
-def has_alias(client: Any, key_arn: str) -> bool:
-    """Whether any alias points to the key.
+def _find_in_list(client: Any, alias: str) -> str | None:
+    with _named_errors(f"ListAliases to find {alias}", client):
+        for page in client.get_paginator("list_aliases").paginate():
+            for entry in page["Aliases"]:
+                if entry["AliasName"] == alias:
+                    place = entry["AliasArn"].removesuffix(alias)
+                    return f"{place}key/{entry['TargetKeyId']}"
+    return None
+
+
+def read_aliases(client: Any, key_arn: str) -> list[str]:
+    """Read the names of the aliases that point to a key.
 
     Raises
     ------
@@ -206,7 +228,7 @@ def has_alias(client: Any, key_arn: str) -> bool:
     """
     with _named_errors("ListAliases", client):
         pages = client.get_paginator("list_aliases").paginate(KeyId=key_arn)
-        return any(page["Aliases"] for page in pages)
+        return [entry["AliasName"] for page in pages for entry in page["Aliases"]]
 
 
 def create_alias(client: Any, alias: str, key_arn: str) -> bool:

@@ -11,7 +11,13 @@ import uuid
 from typing import Any
 
 from provisioner import kms
-from provisioner.errors import AliasInUse, KmsError, PrimaryKeyUnconfirmed
+from provisioner.errors import (
+    AliasInUse,
+    KmsAccessDenied,
+    KmsError,
+    KmsKeyNotFound,
+    PrimaryKeyUnconfirmed,
+)
 from provisioner.plan import ATTEMPT_TAG, KeySetRequest, plan_key, region_of
 from provisioner.records import Record, Records
 from provisioner.replica_key import bring_back
@@ -57,7 +63,7 @@ def ensure_primary_key(
         raise _unconfirmed(record, "has no recorded answer")
     plan = plan_key(request, request["primaryRegion"], settings)
     # Before the key, so that a name that is taken leaves no key behind.
-    if plan.alias and (owner := kms.find_alias(client, plan.alias)):
+    if plan.alias and (owner := _owner_of(client, plan.alias)):
         raise AliasInUse(f"{plan.alias} in {plan.region} points to {owner}.")
     attempt = record.attempt + 1
     if not records.announce_attempt(
@@ -73,6 +79,17 @@ def ensure_primary_key(
         raise
     records.close_attempt(request["requestId"], attempt, metadata["Arn"])
     return _key(metadata, fresh=True)
+
+
+def _owner_of(client: Any, alias: str) -> str | None:
+    """Return the ARN of the key that has an alias, or None where KMS does not show one.
+
+    This role may describe keys, and an alias that does not exist has none. CreateAlias decides.
+    """
+    try:
+        return str(kms.describe_key(client, alias)["Arn"])
+    except (KmsKeyNotFound, KmsAccessDenied):
+        return None
 
 
 def _unconfirmed(record: Record, why: str) -> PrimaryKeyUnconfirmed:

@@ -1,22 +1,32 @@
 """Finds out what became of a CreateKey attempt that nobody heard the end of.
 
-Its key, if there is one, carries the request's tag. It is looked for until a quiet period has
-passed since the attempt was announced; then there is none, and another attempt may follow.
+Its key, if there is one, carries the tags of the request and of the attempt, and was created while
+the attempt was under way. It is looked for until a quiet period has passed since the attempt was
+announced; then there is none, and another attempt may follow.
 docs/exactly-one-key.md says why that is safe and what it costs.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from provisioner import kms
 from provisioner.clock import now
+from provisioner.deletion import LEAVING
 from provisioner.errors import KmsKeyNotFound
 from provisioner.findings import report_surplus
-from provisioner.plan import KeySetRequest, own_tags
+from provisioner.new_keys import may_be_new
+from provisioner.plan import ATTEMPT_TAG, KeySetRequest, own_tags
 from provisioner.records import Record, Records
-from provisioner.replica_key import LEAVING
 from provisioner.settings import Settings
 from provisioner.tagged_keys import find_keys
+
+CLOCKS_DIFFER_BY = timedelta(seconds=1)
+"""How much earlier KMS may date a key than Lambda dated its announcement."""
+CREATED_WITHIN = timedelta(minutes=6)
+"""How long after its announcement an attempt can still make a key: the function lives for a minute,
+and AWS takes a call for five minutes after it was signed.
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
+"""
 
 
 def reconcile_primary_key(
@@ -30,8 +40,9 @@ def reconcile_primary_key(
 ) -> bool:
     """Look for the key of an unanswered attempt; adopt it, or say that there is none.
 
-    Of several keys the recorded one stays, else the oldest. The others never had an alias; they are
-    scheduled for deletion, which can be cancelled for `DeletionWindowInDays`.
+    Of several keys of the attempt the recorded one stays, else the oldest. The others are scheduled
+    for deletion, which can be cancelled for `DeletionWindowInDays`, unless they are in use. A key
+    that is not of this attempt is left alone, whatever its other tags say: the sweep reports it.
 
     Parameters
     ----------
@@ -57,7 +68,7 @@ def reconcile_primary_key(
     if not record.attempt_open and not record.key_arn:
         return True
     too_early = _is_too_early(record, settings)  # Asked before the look, which takes its time.
-    keys = _keys_of_request(client, tagging, request, settings)
+    keys = _keys_of_attempt(client, tagging, record, request, settings)
     winner = record.key_arn or next(iter(keys), None)
     if winner is None and too_early:
         return False
@@ -65,9 +76,10 @@ def reconcile_primary_key(
         records.close_attempt(record.request_id, record.attempt, winner)
     for arn, metadata in keys.items():
         if arn != winner:
-            report_surplus(
-                record.request_id, metadata, client=client, events=events, settings=settings
-            )
+            with may_be_new(client, arn):
+                report_surplus(
+                    record.request_id, metadata, client=client, events=events, settings=settings
+                )
     return True
 
 
@@ -77,21 +89,27 @@ def _is_too_early(record: Record, settings: Settings) -> bool:
     return record.attempt_sent_at is not None and now() - record.attempt_sent_at < quiet
 
 
-def _keys_of_request(
-    client: Any, tagging: Any, request: KeySetRequest, settings: Settings
+def _keys_of_attempt(
+    client: Any, tagging: Any, record: Record, request: KeySetRequest, settings: Settings
 ) -> dict[str, kms.Metadata]:
-    """Give the primary keys of the request, as KMS itself knows them, oldest first.
+    """Give the primary keys of the newest attempt, as KMS itself knows them, oldest first.
 
-    The tags say which ones; a key of another kind than was asked for is not ours whatever its tags
-    say, and one that was scheduled for deletion by hand is no key of the request any more.
+    Whoever may tag keys can write the tags on any of them. So a key of another kind than was asked
+    for, or of another time than the attempt's, is not ours whatever its tags say. One that was
+    scheduled for deletion by hand is no key of the request any more.
     """
     found = []
-    for arn in find_keys(tagging, own_tags(request["requestId"], settings)):
+    tags = {**own_tags(record.request_id, settings), ATTEMPT_TAG: str(record.attempt)}
+    for arn in find_keys(tagging, tags):
         try:
             metadata = kms.describe_key(client, arn)
         except KmsKeyNotFound:
             continue  # The index knows it already, or still; KMS does not.
-        if metadata["KeyState"] not in LEAVING and _is_as_asked(metadata, request):
+        if (
+            metadata["KeyState"] not in LEAVING
+            and _is_as_asked(metadata, request)
+            and _is_of_its_time(metadata, record.attempt_sent_at)
+        ):
             found.append(metadata)
     found.sort(key=lambda metadata: (metadata["CreationDate"], metadata["KeyId"]))
     return {metadata["Arn"]: metadata for metadata in found}
@@ -101,4 +119,12 @@ def _is_as_asked(metadata: kms.Metadata, request: KeySetRequest) -> bool:
     return metadata.get("MultiRegionConfiguration", {}).get("MultiRegionKeyType") == "PRIMARY" and (
         (metadata["KeySpec"], metadata["KeyUsage"], metadata["Origin"])
         == (request["keySpec"], request["keyUsage"], request["origin"])
+    )
+
+
+def _is_of_its_time(metadata: kms.Metadata, announced_at: datetime | None) -> bool:
+    """Whether an attempt that was announced at that time can have made the key."""
+    created: datetime = metadata["CreationDate"]
+    return announced_at is not None and (
+        announced_at - CLOCKS_DIFFER_BY <= created <= announced_at + CREATED_WITHIN
     )

@@ -3,12 +3,11 @@
 from typing import Any
 
 from provisioner import kms
+from provisioner.deletion import LEAVING, cancel_deletion
 from provisioner.key_specs import Origin
+from provisioner.new_keys import may_be_new
 from provisioner.plan import KeySetRequest, plan_key, region_of
 from provisioner.settings import Settings
-
-LEAVING = ("PendingDeletion", "PendingReplicaDeletion")
-"""States of a key that is scheduled for deletion."""
 
 
 def ensure_replica_key(
@@ -36,7 +35,8 @@ def ensure_replica_key(
         KMS refused a call or did not answer.
     """
     plan = plan_key(request, region, settings)
-    metadata = kms.replicate_key(primary_client, primary_arn, plan)
+    with may_be_new(primary_client, primary_arn):
+        metadata = kms.replicate_key(primary_client, primary_arn, plan)
     fresh = metadata is not None
     if metadata is None:
         metadata = bring_back(replica_client, primary_arn.replace(region_of(primary_arn), region))
@@ -60,14 +60,15 @@ def bring_back(client: Any, key_arn: str) -> kms.Metadata:
         KMS refused a call or did not answer.
     """
     metadata = kms.describe_key(client, key_arn)
-    if metadata["KeyState"] in LEAVING:
-        kms.write(client, "CancelKeyDeletion", KeyId=key_arn)
-        # Read again only where it is not known: KMS may show the state before for some seconds.
-        if metadata["Origin"] == Origin.EXTERNAL:
-            metadata = kms.describe_key(client, key_arn)
-        else:
-            metadata["KeyState"] = "Disabled"
-    if metadata["KeyState"] == "Disabled":
-        kms.write(client, "EnableKey", KeyId=key_arn)
-        metadata["KeyState"] = "Enabled"
+    with may_be_new(client, key_arn):
+        if metadata["KeyState"] in LEAVING:
+            cancel_deletion(client, key_arn)
+            # Read again only where it is not known: KMS may show the state before for some seconds.
+            if metadata["Origin"] == Origin.EXTERNAL:
+                metadata = kms.describe_key(client, key_arn)
+            else:
+                metadata["KeyState"] = "Disabled"
+        if metadata["KeyState"] == "Disabled":
+            kms.write(client, "EnableKey", KeyId=key_arn)
+            metadata["KeyState"] = "Enabled"
     return metadata

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from provisioner import kms
+from provisioner.deletion import LEAVING, schedule_deletion
+from provisioner.new_keys import may_be_new
 from provisioner.plan import KeyFacts, KeySetRequest, plan_key
-from provisioner.replica_key import LEAVING
 from provisioner.settings import Settings
 
 
@@ -47,9 +48,10 @@ def roll_back(
     def remove(region: str, key_arn: str) -> KeyFacts:
         client = client_in(region)
         alias = plan_key(request, region, settings).alias
-        if alias and kms.find_alias(client, alias) == key_arn:
-            kms.delete_alias(client, alias)
-        state = _schedule_deletion(client, key_arn, settings.deletion_window_days)
+        with may_be_new(client, key_arn):
+            if alias and alias in kms.read_aliases(client, key_arn):
+                kms.delete_alias(client, alias)
+            state = _schedule_deletion(client, key_arn, settings.deletion_window_days)
         return {"region": region, "arn": key_arn, "keyState": state, "alias": None}
 
     # A primary waits for its replicas, so they go first.
@@ -61,5 +63,5 @@ def _schedule_deletion(client: Any, key_arn: str, days: int) -> str:
     state = str(kms.describe_key(client, key_arn)["KeyState"])
     if state in LEAVING:
         return state
-    kms.write(client, "ScheduleKeyDeletion", KeyId=key_arn, PendingWindowInDays=days)
+    schedule_deletion(client, key_arn, days)
     return str(kms.describe_key(client, key_arn)["KeyState"])

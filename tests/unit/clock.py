@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-USERS = ("batch", "batch_report", "outcome", "reconcile", "records", "request", "sweep")
+USERS = ("batch", "batch_report", "new_keys", "outcome", "reconcile", "records", "request", "sweep")
 """The modules of the package that ask for the time."""
 
 

@@ -2,16 +2,19 @@
 
 from typing import Any
 
-from provisioner.plan import own_tags
+from provisioner.plan import ATTEMPT_TAG, own_tags
 from tests.unit.answering import kms_in, on
 from tests.unit.samples import SETTINGS
 
 
 def make_key(
-    region: str = "us-east-1", request_id: str | None = "CHG1", **options: Any
+    region: str = "us-east-1",
+    request_id: str | None = "CHG1",
+    attempt: int | None = None,
+    **options: Any,
 ) -> dict[str, Any]:
     """Make a multi-Region primary key with a request's tags, or only the stack's; its metadata."""
-    tags = own_tags(request_id or "", SETTINGS)
+    tags = own_tags(request_id or "", SETTINGS) | {ATTEMPT_TAG: str(attempt or "")}
     listed = [{"TagKey": key, "TagValue": value} for key, value in tags.items() if value]
     usage = "ENCRYPT_DECRYPT"
     parameters = {"MultiRegion": True, "KeyUsage": usage, "Tags": listed, **options}

@@ -12,6 +12,7 @@ from jsonata.jsonata import Jsonata
 from provisioner.batch_report import Batch
 from tests.unit.event_fields import fields_read_by
 from tests.unit.raised_errors import errors_of_handler
+from tests.unit.retriers import LAMBDA_ERRORS_TO_RETRY, TOO_MANY, least_seconds
 from tests.unit.template import load_template
 
 TEXT = Path("statemachine/provision_batch.asl.json").read_text()
@@ -42,6 +43,14 @@ def test_a_step_handles_exactly_the_errors_that_its_function_raises() -> None:
     assert named(read["Retry"] + read["Catch"]) == errors_of_handler("read_batch")
     assert named(run["Catch"]) == errors_of_handler("report_batch")
     assert named(STATES["ReportBatch"]["Retry"]) == {"DependencyUnavailable"}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_step_retries_what_aws_says_to_retry_of_lambda(name: str) -> None:
+    retried = {error for rule in STATES[name]["Retry"] for error in rule["ErrorEquals"]}
+
+    assert retried > LAMBDA_ERRORS_TO_RETRY
+    assert least_seconds(STATES[name], TOO_MANY) >= 600
 
 
 @pytest.mark.parametrize("name", ["ReadBatch", "RunBatch"])

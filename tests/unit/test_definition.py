@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from jsonata.jsonata import Jsonata
 
+from provisioner import new_keys
 from provisioner.errors import KeyMaterialRefused
 from provisioner.key_material import Material
 from provisioner.material_question import Question
@@ -22,6 +23,7 @@ from tests.unit.raised_errors import (
     errors_of_handler,
     every_concrete_error,
 )
+from tests.unit.retriers import LAMBDA_ERRORS_TO_RETRY, TOO_MANY, least_seconds, retrier_of
 from tests.unit.template import load_template
 
 TEXT = Path("statemachine/provision_key.asl.json").read_text()
@@ -33,6 +35,7 @@ TEMPLATE = load_template()
 ERRORS_OF_AWS = {
     "States.ALL",
     "States.Timeout",
+    "Lambda.ClientExecutionTimeoutException",
     "Lambda.ServiceException",
     "Lambda.AWSLambdaException",
     "Lambda.SdkClientException",
@@ -198,11 +201,72 @@ def test_a_question_waits_until_the_deadline_and_less_than_its_parameters_are_go
     assert expression.evaluate({}) == seconds
 
 
+# At least so many seconds pass before a task ends with one of these.
+FLOORS = {
+    # https://docs.aws.amazon.com/kms/latest/developerguide/abac.html: "up to five minutes"
+    "KeyTagsNotInEffect": 300,
+    # So long Terraform waits for a new principal (PropagationTimeout of its provider for AWS).
+    "KeyPolicyRefused": 120,
+    # Requests that come together wait for each other where ten functions may run at once.
+    TOO_MANY: 600,
+}
+
+
+def has_a_floor(retrier: dict[str, Any]) -> bool:
+    return not FLOORS.keys().isdisjoint(retrier["ErrorEquals"])
+
+
+@pytest.mark.parametrize("error", FLOORS)
+def test_what_takes_minutes_to_pass_is_retried_for_minutes(error: str) -> None:
+    retried = {name: task for name, task in TASKS.items() if retrier_of(task, error)}
+
+    assert retried
+    for name, task in retried.items():
+        assert least_seconds(task, error) >= FLOORS[error], name
+
+
+def test_a_step_that_acts_on_a_new_key_by_its_tags_waits_until_they_count() -> None:
+    raising = {n for n, t in TASKS.items() if "KeyTagsNotInEffect" in errors_of_handler(step_of(t))}
+
+    assert raising == {n for n, t in TASKS.items() if retrier_of(t, "KeyTagsNotInEffect")}
+    assert raising > {"ApplyPrimaryKeySettings", "ApplyReplicaKeySettings", "CreateReplicaKey"}
+
+
+def test_a_key_is_called_new_for_longer_than_its_tags_take_to_count() -> None:
+    assert timedelta(seconds=FLOORS["KeyTagsNotInEffect"]) < new_keys._NEW_FOR
+
+
+@pytest.mark.parametrize("name", sorted(TASKS))
+def test_a_task_retries_what_aws_says_to_retry_of_lambda(name: str) -> None:
+    # Whatever else may have run CreatePrimaryKey goes to ReconcilePrimaryKey.
+    expected = set() if name == "CreatePrimaryKey" else LAMBDA_ERRORS_TO_RETRY
+
+    assert named_errors(TASKS[name], "Retry") & LAMBDA_ERRORS_TO_RETRY == expected
+    assert retrier_of(TASKS[name], TOO_MANY)
+
+
+def test_what_stops_create_primary_key_on_the_way_leads_to_a_look_for_its_key() -> None:
+    ways = {
+        name: rule["Next"]
+        for rule in TASKS["CreatePrimaryKey"]["Catch"]
+        for name in rule["ErrorEquals"]
+    }
+
+    assert ways.keys() & LAMBDA_ERRORS_TO_RETRY == set()
+    assert ways["States.ALL"] == "MayPrimaryKeyBeTriedAgain"
+
+
+@pytest.mark.parametrize("name", sorted(n for n, s in STATES.items() if s["Type"] == "Map"))
+def test_a_map_needs_no_more_functions_at_once_than_a_new_account_has(name: str) -> None:
+    # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+    assert STATES[name]["MaxConcurrency"] == 10
+
+
 @pytest.mark.parametrize("name", sorted(TASKS))
 def test_a_task_is_retried_patiently(name: str) -> None:
     for retrier in TASKS[name]["Retry"]:
         assert retrier["BackoffRate"] > 1
-        assert retrier["JitterStrategy"] == "FULL"
+        assert retrier["JitterStrategy"] == ("NONE" if has_a_floor(retrier) else "FULL")
         assert retrier["MaxDelaySeconds"] >= retrier["IntervalSeconds"]
         assert retrier["MaxAttempts"] >= 3
 

@@ -252,6 +252,8 @@ def test_a_key_set_is_rolled_back(context: Any, log: io.StringIO) -> None:
     for region in regions:
         kms = client("kms", region)
         answer(kms, "DescribeKey", metadata(region))
+        named = ("alias/payments/cards", "alias/payments/cards-us")
+        answer(kms, "ListAliases", {"Aliases": [{"AliasName": name} for name in named]})
         answer(kms, "DeleteAlias", {})
         answer(kms, "ScheduleKeyDeletion", {})
 
@@ -452,7 +454,7 @@ def test_a_key_is_looked_for_again_until_the_attempt_is_settled(
 
 def test_a_key_that_is_found_settles_the_attempt(context: Any, log: io.StringIO) -> None:
     records = attempt(context)
-    key = make_key(request_id="CHG0031337")
+    key = make_key(request_id="CHG0031337", attempt=1)
 
     answered = reconcile_primary_key.handler(sample_event("reconcile-primary-key"), context)
 

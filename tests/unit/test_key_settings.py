@@ -1,10 +1,11 @@
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from provisioner.clients import send_once_kms
-from provisioner.errors import AliasInUse
+from provisioner.errors import AliasInUse, AliasNotVisible, KeyTagsNotInEffect, KmsAccessDenied
 from provisioner.key_policy import policy_text
 from provisioner.key_settings import ensure_settings
 from provisioner.kms import create_primary_key
@@ -154,10 +155,77 @@ def test_an_alias_of_another_key_stays_where_it_is() -> None:
     assert kms.describe_key(KeyId="alias/cards")["KeyMetadata"]["Arn"] == other
 
 
-def test_an_alias_whose_key_is_not_visible_is_in_use_as_well() -> None:
+def test_an_alias_whose_call_was_sent_twice_is_the_keys_own() -> None:
+    arn, kms = make_key(), kms_in(REGION)
+    kms.create_alias(AliasName="alias/cards", TargetKeyId=arn)
+    answer(kms, "DescribeKey", refusal("AccessDeniedException", "not authorized"))
+
+    ensure_settings(kms, plan_of(), arn, fresh=True)
+
+    assert [alias["AliasName"] for alias in kms.list_aliases(KeyId=arn)["Aliases"]] == [
+        "alias/cards"
+    ]
+
+
+@pytest.mark.parametrize("look", ["NotFoundException", "AccessDeniedException"])
+def test_an_alias_that_kms_does_not_show_yet_is_waited_for(look: str) -> None:
     arn, kms = make_key(), kms_in(REGION)
     answer(kms, "CreateAlias", refusal("AlreadyExistsException"))
-    answer(kms, "DescribeKey", refusal("NotFoundException"))
+    answer(kms, "DescribeKey", refusal(look))
 
-    with pytest.raises(AliasInUse, match="points to a key that is not visible"):
+    with pytest.raises(AliasNotVisible, match=f"alias/cards in {REGION} exists, and KMS does not"):
+        ensure_settings(kms, plan_of(), arn, fresh=True)
+
+
+def test_an_alias_that_kms_shows_late_is_the_keys_own() -> None:
+    arn, kms = make_key(), kms_in(REGION)
+    kms.create_alias(AliasName="alias/cards", TargetKeyId=arn)
+    answer(kms, "ListAliases", {"Aliases": []})
+
+    ensure_settings(kms, plan_of(), arn, fresh=True)
+
+
+def test_an_alias_of_a_key_that_keeps_others_out_is_in_use() -> None:
+    other, arn, kms = make_key(), make_key(), kms_in(REGION)
+    kms.create_alias(AliasName="alias/cards", TargetKeyId=other.rsplit("/", 1)[1])
+    answer(kms, "DescribeKey", refusal("AccessDeniedException", "no resource-based policy allows"))
+
+    with pytest.raises(AliasInUse, match=f"points to {other}"):
+        ensure_settings(kms, plan_of(), arn, fresh=True)
+
+
+IMPLICIT = "not authorized because no identity-based policy allows the kms:CreateAlias action"
+EXPLICIT = "not authorized with an explicit deny in a service control policy"
+
+
+def denied_on_a_key_of(age: timedelta, reason: str) -> Any:
+    arn, kms = make_key(), kms_in(REGION)
+    answer(kms, "CreateAlias", refusal("AccessDeniedException", reason))
+    made = {"Arn": arn, "CreationDate": datetime.now(UTC) - age}
+    answer(kms, "DescribeKey", {"KeyMetadata": made})
+    ensure_settings(kms, plan_of(), arn, fresh=True)
+
+
+@pytest.mark.parametrize("age", [timedelta(seconds=-1), timedelta(0), timedelta(minutes=5)])
+def test_a_denial_on_a_key_whose_tags_may_not_count_yet_is_waited_for(age: timedelta) -> None:
+    with pytest.raises(KeyTagsNotInEffect, match=r"refused CreateAlias.* its tags may not") as told:
+        denied_on_a_key_of(age, IMPLICIT)
+
+    assert str(told.value).endswith(KmsAccessDenied.next_step)
+
+
+@pytest.mark.parametrize(
+    ("age", "reason"), [(timedelta(minutes=7), IMPLICIT), (timedelta(seconds=1), EXPLICIT)]
+)
+def test_a_denial_that_time_does_not_change_is_told_at_once(age: timedelta, reason: str) -> None:
+    with pytest.raises(KmsAccessDenied, match="refused CreateAlias"):
+        denied_on_a_key_of(age, reason)
+
+
+def test_a_denial_on_a_key_whose_age_is_denied_as_well_is_told_at_once() -> None:
+    arn, kms = make_key(), kms_in(REGION)
+    for operation in ("CreateAlias", "DescribeKey"):
+        answer(kms, operation, refusal("AccessDeniedException", IMPLICIT))
+
+    with pytest.raises(KmsAccessDenied, match="refused CreateAlias"):
         ensure_settings(kms, plan_of(), arn, fresh=True)

@@ -30,6 +30,7 @@ from provisioner.errors import (
     KmsThrottled,
     KmsUnavailable,
     PrimaryKeyUnconfirmed,
+    RegionNotEnabled,
 )
 from provisioner.key_policy import policy_text
 from provisioner.plan import plan_key
@@ -54,6 +55,10 @@ CODES = {
     "KMSInternalException": KmsUnavailable,
     "DependencyTimeoutException": KmsUnavailable,
     "AccessDeniedException": KmsAccessDenied,
+    "UnrecognizedClientException": RegionNotEnabled,
+    "InvalidClientTokenId": RegionNotEnabled,
+    "OptInRequired": RegionNotEnabled,
+    "AuthFailure": RegionNotEnabled,
     "NotFoundException": KmsKeyNotFound,
     "LimitExceededException": KmsLimitExceeded,
     "MalformedPolicyDocumentException": KeyPolicyRefused,
@@ -303,6 +308,41 @@ def test_an_alias_is_created_found_and_deleted() -> None:
     kms.delete_alias(ordinary, "alias/cards")
 
 
+@pytest.mark.parametrize("status", [400, 403])
+def test_a_region_that_is_not_enabled_is_named_and_how_to_enable_it(status: int) -> None:
+    ordinary = client("kms", "eu-south-1")
+    reason = "The security token included in the request is invalid."
+    answer_on_the_wire(ordinary, status, error_body("UnrecognizedClientException", reason))
+
+    with pytest.raises(RegionNotEnabled, match="KMS in eu-south-1 refused DescribeKey") as caught:
+        describe(ordinary)
+
+    assert reason in str(caught.value)
+    assert "enable it (Account, AWS Regions) or remove it from the request" in str(caught.value)
+
+
+def alias_entry(name: str, key_id: str) -> dict[str, str]:
+    arn = f"arn:aws:kms:{REGION}:111122223333:{name}"
+    return {"AliasName": name, "AliasArn": arn, "TargetKeyId": key_id}
+
+
+def test_an_alias_whose_key_may_not_be_described_is_found_in_the_list_of_aliases() -> None:
+    ordinary = client("kms", REGION)
+    answer(ordinary, "DescribeKey", refusal("AccessDeniedException", "not authorized"))
+    first = {"Aliases": [alias_entry("alias/a", "mrk-1")], "NextMarker": "m", "Truncated": True}
+    answer(ordinary, "ListAliases", first, {"Aliases": [alias_entry("alias/cards", KEY_ID)]})
+
+    assert kms.find_alias(ordinary, "alias/cards") == key_arn(REGION)
+
+
+def test_an_alias_that_may_not_be_described_and_is_not_listed_does_not_exist() -> None:
+    ordinary = client("kms", REGION)
+    answer(ordinary, "DescribeKey", refusal("AccessDeniedException", "not authorized"))
+    answer(ordinary, "ListAliases", {"Aliases": [alias_entry("alias/cards-2", KEY_ID)]})
+
+    assert kms.find_alias(ordinary, "alias/cards") is None
+
+
 def test_every_page_of_tags_is_read() -> None:
     ordinary = client("kms", REGION)
     first = {"Tags": [{"TagKey": "a", "TagValue": "1"}], "NextMarker": "m", "Truncated": True}
@@ -417,7 +457,8 @@ def test_only_an_import_is_refused_for_its_material(code: str) -> None:
 @pytest.mark.parametrize(
     ("name", "call"),
     [
-        ("DescribeKey of alias/a", lambda c: kms.find_alias(c, "alias/a")),
+        ("ListAliases to find alias/a", lambda c: kms.find_alias(c, "alias/a")),
+        ("ListAliases", lambda c: kms.read_aliases(c, key_arn())),
         ("CreateAlias alias/a", lambda c: kms.create_alias(c, "alias/a", key_arn())),
         ("DeleteAlias alias/a", lambda c: kms.delete_alias(c, "alias/a")),
         ("ListResourceTags", lambda c: kms.read_tags(c, key_arn())),

@@ -264,6 +264,9 @@ def test_a_failure_before_any_key_tells_of_no_key(records: Records) -> None:
     ("error", "region", "path", "code"),
     [
         ("KmsAccessDenied", "us-east-1", "primaryRegion", "KMS_ACCESS_DENIED"),
+        ("KeyTagsNotInEffect", "us-east-1", "primaryRegion", "KMS_ACCESS_DENIED"),
+        ("RegionNotEnabled", "eu-west-1", "replicas[0].region", "REGION_NOT_ENABLED"),
+        ("AliasNotVisible", "us-west-2", "replicas[1].alias", "ALIAS_NOT_VISIBLE"),
         ("KmsAccessDenied", "eu-west-1", "replicas[0].region", "KMS_ACCESS_DENIED"),
         ("AliasInUse", "us-west-2", "replicas[1].alias", "ALIAS_IN_USE"),
         ("KeyPolicyRefused", "us-east-1", "policy", "KEY_POLICY_REFUSED"),

@@ -12,16 +12,19 @@ from provisioner.errors import (
     KmsThrottled,
     KmsUnavailable,
     PrimaryKeyUnconfirmed,
+    RegionNotEnabled,
 )
 from provisioner.primary_key import ensure_primary_key
 from provisioner.records import Record, Records
 from tests.unit.answering import (
+    answer,
     answer_on_the_wire,
     calls_of,
     forget_answers,
     kms_in,
     lose_on_the_wire,
     on,
+    refusal,
 )
 from tests.unit.samples import EXECUTION, SETTINGS, request_of
 
@@ -112,6 +115,22 @@ def test_an_alias_in_use_leaves_no_key_behind(claimed: Records) -> None:
 
     assert [key["KeyArn"] for key in kms.list_keys()["Keys"]] == [other]
     assert record_of(claimed).attempt == 0
+
+
+def test_an_alias_that_may_not_be_looked_up_is_left_to_create_alias(claimed: Records) -> None:
+    answer(kms_in(REGION), "DescribeKey", refusal("AccessDeniedException", "not authorized"))
+
+    assert ensure(claimed)["fresh"]
+
+
+def test_in_a_region_that_is_not_enabled_nothing_is_announced(claimed: Records) -> None:
+    answer(kms_in(REGION), "DescribeKey", refusal("UnrecognizedClientException", "invalid token"))
+    sent = calls_of(send_once_kms(REGION))
+
+    with pytest.raises(RegionNotEnabled, match=f"KMS in {REGION}"):
+        ensure(claimed)
+
+    assert (record_of(claimed).attempt, sent) == (0, [])
 
 
 @pytest.mark.parametrize(

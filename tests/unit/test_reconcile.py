@@ -1,17 +1,23 @@
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from provisioner.clients import client
-from provisioner.errors import DependencyUnavailable, KmsThrottled, PrimaryKeyUnconfirmed
-from provisioner.reconcile import reconcile_primary_key
+from provisioner.errors import (
+    DependencyUnavailable,
+    KeyTagsNotInEffect,
+    KmsThrottled,
+    PrimaryKeyUnconfirmed,
+)
+from provisioner.reconcile import CREATED_WITHIN, reconcile_primary_key
 from provisioner.records import Record, Records
 from tests.unit.answering import answer, calls_of, kms_in, on, refusal
 from tests.unit.clock import Clock
 from tests.unit.published import published_on
 from tests.unit.samples import EXECUTION, SETTINGS, key_arn, request_of
 from tests.unit.tagged_keys import make_key, multi_region, show
+from tests.unit.template import load_template
 
 HOME = "us-east-1"
 REQUEST = request_of()
@@ -50,8 +56,17 @@ def record_of(records: Records) -> Record:
     return record
 
 
-def created_on(day: int) -> dict[str, Any]:
-    return {"CreationDate": datetime(2026, 11, day, tzinfo=UTC)}
+def announced(records: Records) -> datetime:
+    sent_at = record_of(records).attempt_sent_at
+    assert sent_at
+    return sent_at
+
+
+def make_key_of_attempt(records: Records, *, after: float = 1, **options: Any) -> dict[str, Any]:
+    """Make a key as attempt 1 does, so many seconds after its announcement."""
+    key = make_key(**{"attempt": 1, **options})
+    show(key, CreationDate=announced(records) + timedelta(seconds=after))
+    return key
 
 
 def state_of(key: dict[str, Any]) -> str:
@@ -73,7 +88,7 @@ def test_a_request_that_was_not_claimed_is_not_reconciled(records: Records) -> N
 
 
 def test_the_key_of_the_attempt_is_adopted(attempted: Records, events: Events) -> None:
-    key = make_key()
+    key = make_key_of_attempt(attempted)
 
     assert reconcile(attempted)
 
@@ -106,7 +121,7 @@ def test_after_the_quiet_period_the_attempt_made_no_key(attempted: Records, cloc
 def test_a_key_that_becomes_visible_late_is_adopted(attempted: Records, clock: Clock) -> None:
     early = reconcile(attempted)
     clock.move(seconds=2 * QUIET)
-    key = make_key()
+    key = make_key_of_attempt(attempted)
 
     assert not early
     assert reconcile(attempted)
@@ -116,9 +131,7 @@ def test_a_key_that_becomes_visible_late_is_adopted(attempted: Records, clock: C
 def test_of_several_keys_the_oldest_is_adopted_and_the_others_go(
     attempted: Records, events: Events
 ) -> None:
-    second, first, third = make_key(), make_key(), make_key()
-    for key, day in ((first, 1), (second, 2), (third, 3)):
-        show(key, **created_on(day))
+    second, first, third = (make_key_of_attempt(attempted, after=n) for n in (2, 1, 3))
 
     assert reconcile(attempted)
 
@@ -133,9 +146,7 @@ def test_of_several_keys_the_oldest_is_adopted_and_the_others_go(
 
 
 def test_keys_of_one_moment_are_told_apart_by_their_ids(attempted: Records) -> None:
-    keys = [make_key(), make_key(), make_key()]
-    for key in keys:
-        show(key, **created_on(1))
+    keys = [make_key_of_attempt(attempted) for _ in range(3)]
 
     reconcile(attempted)
 
@@ -145,8 +156,7 @@ def test_keys_of_one_moment_are_told_apart_by_their_ids(attempted: Records) -> N
 def test_the_recorded_key_stays_although_another_is_older(
     attempted: Records, events: Events
 ) -> None:
-    older, recorded = make_key(), make_key()
-    show(older, **created_on(1))
+    older, recorded = (make_key_of_attempt(attempted, after=n) for n in (1, 2))
     attempted.close_attempt("CHG1", 1, recorded["Arn"])
 
     assert reconcile(attempted)
@@ -171,8 +181,7 @@ def test_the_recorded_key_stays_although_it_is_not_visible_yet(
 def test_another_key_that_may_be_in_use_is_only_reported(
     used_by: str, attempted: Records, events: Events
 ) -> None:
-    oldest, other = make_key(), make_key()
-    show(oldest, **created_on(1))
+    _oldest, other = (make_key_of_attempt(attempted, after=n) for n in (1, 2))
     if used_by == "alias":
         client("kms", HOME).create_alias(AliasName="alias/x", TargetKeyId=other["KeyId"])
     else:
@@ -200,7 +209,7 @@ def test_another_key_that_may_be_in_use_is_only_reported(
 def test_a_key_that_is_not_what_was_asked_for_is_ignored(
     fields: dict[str, Any], attempted: Records, clock: Clock, events: Events
 ) -> None:
-    key = make_key()
+    key = make_key_of_attempt(attempted)
     show(key, **fields)
 
     early = reconcile(attempted)
@@ -215,16 +224,72 @@ def test_a_key_that_is_not_what_was_asked_for_is_ignored(
 def test_a_key_of_another_request_or_region_is_not_adopted(
     options: dict[str, Any], attempted: Records
 ) -> None:
-    make_key(**options)
+    make_key_of_attempt(attempted, **options)
 
     assert not reconcile(attempted)
 
 
+# Whoever has kms:TagResource can write the tags of a request on any key.
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"attempt": None},
+        {"attempt": 2},
+        {"after": -1.1},
+        {"after": -86_400},
+        {"after": CREATED_WITHIN.total_seconds() + 1},
+    ],
+    ids=str,
+)
+def test_a_key_that_the_attempt_cannot_have_made_is_neither_adopted_nor_retired(
+    forged: dict[str, Any], attempted: Records, events: Events
+) -> None:
+    foreign = make_key_of_attempt(attempted, **forged)
+    early = reconcile(attempted)
+    own = make_key_of_attempt(attempted)
+
+    assert (early, reconcile(attempted)) == (False, True)
+    assert record_of(attempted).key_arn == own["Arn"]
+    assert (events, state_of(foreign)) == ([], "Enabled")
+
+
+@pytest.mark.parametrize("after", [-1, 0, CREATED_WITHIN.total_seconds()])
+def test_a_key_is_adopted_whenever_the_attempt_can_have_made_it(
+    after: float, attempted: Records
+) -> None:
+    key = make_key_of_attempt(attempted, after=after)
+
+    assert reconcile(attempted)
+    assert record_of(attempted).key_arn == key["Arn"]
+
+
+def test_an_attempt_has_the_time_that_its_function_and_a_signature_have() -> None:
+    function = load_template()["Resources"]["CreatePrimaryKeyFunction"]["Properties"]
+    # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
+    signature = timedelta(minutes=5)
+
+    assert timedelta(seconds=function["Timeout"]) + signature <= CREATED_WITHIN
+
+
+def test_a_surplus_key_whose_tags_do_not_count_yet_is_waited_for(attempted: Records) -> None:
+    for after in (1, 2):
+        make_key_of_attempt(attempted, after=after)
+    denied = refusal("AccessDeniedException", "no identity-based policy allows the action")
+    answer(client("kms", HOME), "ScheduleKeyDeletion", denied)
+
+    with pytest.raises(KeyTagsNotInEffect, match="refused ScheduleKeyDeletion"):
+        reconcile(attempted)
+
+
 def test_a_key_that_only_the_index_knows_is_skipped(attempted: Records) -> None:
-    key = make_key()
+    key = make_key_of_attempt(attempted)
     tags = [
         {"Key": name, "Value": value}
-        for name, value in (("mrk:request-id", "CHG1"), ("mrk:stack", "mrk-provisioner"))
+        for name, value in (
+            ("mrk:request-id", "CHG1"),
+            ("mrk:stack", "mrk-provisioner"),
+            ("mrk:attempt", "1"),
+        )
     ]
     found = [{"ResourceARN": arn, "Tags": tags} for arn in (key_arn(), key["Arn"])]
     tagging = client("resourcegroupstaggingapi", HOME)
@@ -236,7 +301,7 @@ def test_a_key_that_only_the_index_knows_is_skipped(attempted: Records) -> None:
 
 
 def test_a_record_that_changes_meanwhile_is_looked_at_again(attempted: Records) -> None:
-    make_key()
+    make_key_of_attempt(attempted)
 
     def meanwhile(**_: Any) -> None:
         attempted.close_attempt("CHG1", 1, key_arn())
@@ -263,7 +328,7 @@ def test_without_an_answer_nothing_is_settled(attempted: Records, clock: Clock) 
 def test_a_key_that_could_not_be_described_settles_nothing(
     attempted: Records, clock: Clock
 ) -> None:
-    make_key()
+    make_key_of_attempt(attempted)
     clock.move(seconds=QUIET)
     answer(client("kms", HOME), "DescribeKey", refusal("ThrottlingException"))
 
@@ -276,8 +341,7 @@ def test_a_key_that_could_not_be_described_settles_nothing(
 def test_what_could_not_be_reported_is_reported_by_the_next_look(
     attempted: Records, events: Events
 ) -> None:
-    oldest, other = make_key(), make_key()
-    show(oldest, **created_on(1))
+    _oldest, other = (make_key_of_attempt(attempted, after=n) for n in (1, 2))
     taken = {"FailedEntryCount": 0, "Entries": [{"EventId": "1"}]}
     answer(client("events"), "PutEvents", refusal("AccessDeniedException"), taken)
 

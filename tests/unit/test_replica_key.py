@@ -1,9 +1,16 @@
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from provisioner.clients import client
-from provisioner.errors import KeyStateConflict, KmsKeyNotFound
+from provisioner.errors import (
+    KeyStateConflict,
+    KeyTagsNotInEffect,
+    KmsAccessDenied,
+    KmsError,
+    KmsKeyNotFound,
+)
 from provisioner.replica_key import bring_back, ensure_replica_key
 from tests.unit.answering import answer, calls_of, kms_in, refusal
 from tests.unit.samples import SETTINGS, key_arn, request_of
@@ -110,6 +117,40 @@ def test_a_key_that_is_scheduled_for_deletion_is_enabled_again() -> None:
     found = kms.describe_key(KeyId=arn)["KeyMetadata"]
     assert found["KeyState"] == "Enabled"
     assert "DeletionDate" not in found
+
+
+def test_a_deletion_that_was_cancelled_although_the_answer_was_lost_is_cancelled() -> None:
+    kms = client("kms", REGION)
+    looks = [{"KeyMetadata": metadata(s)} for s in ("PendingDeletion", "Disabled")]
+    answer(kms, "DescribeKey", *looks)
+    answer(kms, "CancelKeyDeletion", refusal("KMSInvalidStateException", "not pending deletion"))
+    answer(kms, "EnableKey", {})
+
+    assert bring_back(kms, key_arn(REGION))["KeyState"] == "Enabled"
+
+
+def test_a_deletion_that_cannot_be_cancelled_says_so() -> None:
+    kms = client("kms", REGION)
+    answer(kms, "DescribeKey", {"KeyMetadata": metadata("PendingDeletion")})
+    answer(kms, "CancelKeyDeletion", refusal("KMSInvalidStateException", "it is updating"))
+
+    with pytest.raises(KeyStateConflict, match="CancelKeyDeletion: it is updating"):
+        bring_back(kms, key_arn(REGION))
+
+
+@pytest.mark.parametrize(
+    ("age", "kind"), [(timedelta(minutes=2), KeyTagsNotInEffect), (timedelta(1), KmsAccessDenied)]
+)
+def test_a_primary_that_may_not_be_replicated_may_be_too_new_for_it(
+    age: timedelta, kind: type[KmsError]
+) -> None:
+    primary = client("kms", "us-east-1")
+    answer(primary, "ReplicateKey", refusal("AccessDeniedException", "no policy allows it"))
+    made = {"Arn": key_arn(), "CreationDate": datetime.now(UTC) - age}
+    answer(primary, "DescribeKey", {"KeyMetadata": made})
+
+    with pytest.raises(kind, match=f"refused ReplicateKey to {REGION}"):
+        ensure()
 
 
 def test_a_replica_that_is_not_visible_yet_is_not_found() -> None:

@@ -1,10 +1,11 @@
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 import pytest
 
 from provisioner.clients import client
-from provisioner.errors import KmsAccessDenied
+from provisioner.errors import KeyStateConflict, KeyTagsNotInEffect, KmsAccessDenied
 from provisioner.roll_back import roll_back
 from tests.unit.answering import answer, calls_of, kms_in, on, refusal
 from tests.unit.samples import SETTINGS, key_arn, request_of
@@ -23,7 +24,9 @@ def journal() -> list[tuple[str, str]]:
 
 def stand_in(region: str, journal: list[tuple[str, str]], **answers: Any) -> Any:
     kms = client("kms", region)
-    for operation, coming in {"ScheduleKeyDeletion": [{}], "DeleteAlias": [{}], **answers}.items():
+    named = {"Aliases": [{"AliasName": name} for name in ("alias/cards", "alias/own")]}
+    usual = {"ScheduleKeyDeletion": [{}], "DeleteAlias": [{}], "ListAliases": [named]}
+    for operation, coming in {**usual, **answers}.items():
         answer(kms, operation, *coming)
 
     def note(model: Any, **_: Any) -> None:
@@ -54,11 +57,10 @@ def test_replicas_go_first_and_every_alias_goes_with_its_key(
     journal: list[tuple[str, str]],
 ) -> None:
     for region in REPLICAS:
-        # by its alias, before and after
-        states = [metadata(region), metadata(region), metadata(region, "PendingDeletion")]
+        states = [metadata(region), metadata(region, "PendingDeletion")]
         stand_in(region, journal, DescribeKey=states)
     home = "us-east-1"
-    states = [metadata(home)] * 3 + [metadata(home, "PendingReplicaDeletion")]
+    states = [metadata(home)] * 2 + [metadata(home, "PendingReplicaDeletion")]
     calls = calls_of(stand_in(home, journal, DescribeKey=states))
 
     keys = undo()
@@ -75,7 +77,7 @@ def test_replicas_go_first_and_every_alias_goes_with_its_key(
             for region in REPLICAS
         ],
     }
-    writes = [call for call in journal if call[1] != "DescribeKey"]
+    writes = [call for call in journal if call[1] not in ("DescribeKey", "ListAliases")]
     assert writes == [
         (region, operation)
         for region in [*REPLICAS, home]
@@ -85,10 +87,9 @@ def test_replicas_go_first_and_every_alias_goes_with_its_key(
 
 
 def test_an_alias_that_points_elsewhere_stays(journal: list[tuple[str, str]]) -> None:
-    elsewhere = {"KeyMetadata": {"Arn": key_arn(key_id="mrk-1")}}
     home = "us-east-1"
-    states = [metadata(home), elsewhere, metadata(home), metadata(home, "PendingDeletion")]
-    stand_in(home, journal, DescribeKey=states)
+    states = [metadata(home), metadata(home), metadata(home, "PendingDeletion")]
+    stand_in(home, journal, DescribeKey=states, ListAliases=[{"Aliases": []}])
 
     undo(replicas=[])
 
@@ -111,26 +112,60 @@ def test_a_region_without_an_alias_is_not_asked_for_one(journal: list[tuple[str,
 
     undo(replicas=[{"region": "eu-west-1", "alias": None}])
 
-    assert {parameters["KeyId"] for _, parameters in calls} == {key_arn("eu-west-1")}
+    assert "ListAliases" not in [name for name, _ in calls]
 
 
 @pytest.mark.parametrize("state", ["PendingDeletion", "PendingReplicaDeletion"])
 def test_what_was_rolled_back_before_is_left_as_it_is(
     state: str, journal: list[tuple[str, str]]
 ) -> None:
-    gone = refusal("NotFoundException")
     home = "us-east-1"
-    stand_in(home, journal, DescribeKey=[metadata(home, state), gone, metadata(home, state)])
+    stand_in(home, journal, DescribeKey=[metadata(home, state)], ListAliases=[{"Aliases": []}])
 
     keys = undo(replicas=[])
 
     assert keys["primary"]["keyState"] == state
-    assert {operation for _, operation in journal} == {"DescribeKey"}
+    assert {operation for _, operation in journal} == {"DescribeKey", "ListAliases"}
+
+
+def test_a_deletion_that_was_scheduled_although_its_answer_was_lost_is_scheduled(
+    journal: list[tuple[str, str]],
+) -> None:
+    home = "us-east-1"
+    states = [metadata(home), metadata(home), metadata(home, "PendingDeletion")]
+    again = refusal("KMSInvalidStateException", f"{key_arn()} is pending deletion.")
+    stand_in(home, journal, DescribeKey=states, ScheduleKeyDeletion=[again])
+
+    assert undo(replicas=[])["primary"]["keyState"] == "PendingDeletion"
+
+
+def test_a_key_whose_state_forbids_its_deletion_is_not_called_deleted(
+    journal: list[tuple[str, str]],
+) -> None:
+    refused = refusal("KMSInvalidStateException", f"{key_arn()} is updating.")
+    stand_in(
+        "us-east-1", journal, DescribeKey=[metadata("us-east-1")], ScheduleKeyDeletion=[refused]
+    )
+
+    with pytest.raises(KeyStateConflict, match="is updating"):
+        undo(replicas=[])
+
+
+def test_a_key_whose_tags_do_not_count_yet_is_told_from_one_that_is_kept(
+    journal: list[tuple[str, str]],
+) -> None:
+    denied = refusal("AccessDeniedException", "no identity-based policy allows the action")
+    made = metadata("us-east-1")
+    made["KeyMetadata"]["CreationDate"] = datetime.now(UTC)
+    stand_in("us-east-1", journal, DescribeKey=[made], DeleteAlias=[denied])
+
+    with pytest.raises(KeyTagsNotInEffect, match="refused DeleteAlias alias/cards"):
+        undo(replicas=[])
 
 
 def test_a_refusal_stops_it_and_says_where(journal: list[tuple[str, str]]) -> None:
     stand_in("us-east-1", journal, DescribeKey=[metadata("us-east-1")])
-    denied = refusal("AccessDeniedException", "not authorized")
+    denied = refusal("AccessDeniedException", "not authorized, with an explicit deny")
     stand_in(
         "eu-west-1", journal, DescribeKey=[metadata("eu-west-1")], ScheduleKeyDeletion=[denied]
     )
