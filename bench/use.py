@@ -39,7 +39,7 @@ class Use:
     write_units: int
     """Write request units, at most: every write counts as the whole finished item's."""
     index_write_units: int
-    """The same, of the index `unfinished`."""
+    """The same, of the index of unfinished requests."""
     read_units: int
     events: int
     log_bytes: int
@@ -81,8 +81,8 @@ def of_execution(stack: Stack, key_set: KeySet, execution: str, since: Marker) -
         architecture=function["Architectures"][0],
         dynamodb_requests=requests,
         write_units=units(requests, sizes, writes=True),
-        # Every write changes the item in the index, or takes it away.
-        index_write_units=units(requests, {"RequestsTable": sizes["RequestsTable"]}, writes=True),
+        # The claim puts the request into the index, the published outcome takes it out.
+        index_write_units=2,
         read_units=units(requests, sizes, writes=False),
         events=_EVENTS,
         log_bytes=sum(len(text.encode()) + _BYTES_OF_A_LOG_EVENT for text in messages),

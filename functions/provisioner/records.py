@@ -5,13 +5,15 @@ An item holds the request (`requestId`, `contentHash`, `request`), who works on 
 `attemptSentAt`, `keyArn`) and its outcome (`key`, `errors`, `ticket` as JSON text). While it waits
 for key material, `materials` is what was asked for and `taskToken` is what wakes the execution;
 `answerHash` tells an answer that comes twice. `createdAt` stays once the key set was finished.
-`unfinished` is there until the outcome is published (`publishedAt`); the index of that name finds
-what the sweeper has to look at.
+`unfinished` is there until the outcome is published (`publishedAt`); an index over it finds what
+the sweeper has to look at. Its value is one of a few shards: a partition of an index takes 1,000
+writes a second, and each request writes to it twice.
 
 Every update may be sent again by the SDK after it took effect. Its condition therefore holds, or is
 recognised, when it is this very update that has changed the item.
 """
 
+import hashlib
 import json
 import time
 from collections.abc import Iterable, Iterator
@@ -33,8 +35,8 @@ from provisioner.errors import (
 )
 from provisioner.plan import KeySetRequest, content_hash
 
-UNFINISHED_INDEX = "unfinished"
-_UNFINISHED = "yes"
+UNFINISHED_INDEX = "unfinished-by-shard"
+SHARDS = 16
 _IDS_PER_CALL = 100
 _PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 0)
 """Seconds before the keys that DynamoDB left out for their number are asked for again."""
@@ -194,7 +196,7 @@ class Records:
             ":rejected": Status.REJECTED,
             ":zero": 0,
             ":now": now().isoformat(),
-            ":unfinished": _UNFINISHED,
+            ":unfinished": _shard(request_id),
         }
         try:
             return True, self._update(request_id, condition, update, values)
@@ -337,7 +339,7 @@ class Records:
             ":ticket": json.dumps(request["ticket"]),
             ":zero": 0,
             ":now": now().isoformat(),
-            ":unfinished": _UNFINISHED,
+            ":unfinished": _shard(request["requestId"]),
         }
         if status != Status.CREATED:
             condition += " OR #status = :rejected OR (#status = :failed AND contentHash = :hash)"
@@ -381,17 +383,26 @@ class Records:
     def unfinished(self) -> Iterator[Record]:
         """Find the requests without a published outcome, the oldest first.
 
-        The index follows the table within a second or so, and is asked page by page.
+        The index follows the table within a second or so, and is asked shard by shard. It holds
+        keys only; the records are read from the table.
         """
+        found: list[tuple[str, str]] = []
         with _named_errors("Query"):
-            pages = self._client.get_paginator("query").paginate(
-                TableName=self._table,
-                IndexName=UNFINISHED_INDEX,
-                KeyConditionExpression="unfinished = :unfinished",
-                ExpressionAttributeValues={":unfinished": {"S": _UNFINISHED}},
-            )
-            for page in pages:
-                yield from map(_record, page["Items"])
+            for shard in range(SHARDS):
+                pages = self._client.get_paginator("query").paginate(
+                    TableName=self._table,
+                    IndexName=UNFINISHED_INDEX,
+                    KeyConditionExpression="unfinished = :shard",
+                    ExpressionAttributeValues={":shard": {"S": str(shard)}},
+                )
+                found += (
+                    (item["claimedAt"]["S"], item["requestId"]["S"])
+                    for page in pages
+                    for item in page["Items"]
+                )
+        for some in batched((name for _, name in sorted(found)), _IDS_PER_CALL, strict=False):
+            read = {record.request_id: record for record in self.get_many(some)}
+            yield from (read[name] for name in some if name in read and not read[name].published)
 
     def _update_if(
         self, request_id: str, condition: str, update: str, values: dict[str, Any]
@@ -423,6 +434,10 @@ class Records:
                 ),
             )
         return _record(answer["Attributes"])
+
+
+def _shard(request_id: str) -> str:
+    return str(hashlib.sha256(request_id.encode()).digest()[0] % SHARDS)
 
 
 def _attribute(value: str | int | None) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from tests.faults.kms import ACCOUNT, Kms, KmsInRegion
 HOME = "us-east-1"
 REGIONS = ("eu-west-1", "us-east-1", "us-west-2")
 STATE_MACHINE = f"arn:aws:states:{HOME}:{ACCOUNT}:stateMachine:mrk-provision-key"
-_READS = ("Get", "Describe", "List", "Query")
+_READS = ("BatchGet", "Get", "Describe", "List", "Query")
 _START = 1_800_000_000.0
 
 

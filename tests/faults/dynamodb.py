@@ -83,14 +83,26 @@ class DynamoDb:
         ExpressionAttributeValues: Item,
     ) -> dict[str, Any]:
         """Only items that have both keys of the index are in it, the older claim first."""
-        assert IndexName == "unfinished"
-        wanted = condition(KeyConditionExpression)
+        assert IndexName == "unfinished-by-shard"
+        wanted, keys = condition(KeyConditionExpression), ("requestId", "unfinished", "claimedAt")
         found = [
-            item
+            {name: item[name] for name in ("requestId", "unfinished", "claimedAt")}
             for item in self.tables[TableName].values()
-            if "claimedAt" in item and wanted(item, {}, ExpressionAttributeValues)
+            if {"unfinished", "claimedAt"} <= item.keys()
+            and wanted(item, {}, ExpressionAttributeValues)
         ]
         return {"Items": sorted(found, key=lambda item: _text(item["claimedAt"]))}
+
+    def batch_get_item(self, *, RequestItems: dict[str, Any]) -> dict[str, Any]:
+        found = {
+            table: [
+                dict(self.tables[table][key])
+                for one in asked["Keys"]
+                if (key := _text(one[_KEYS[table]])) in self.tables[table]
+            ]
+            for table, asked in RequestItems.items()
+        }
+        return {"Responses": found}
 
     def _check(
         self, table: str, key: str, operation: str, expression: str, more: dict[str, Any]

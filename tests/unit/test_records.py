@@ -1,3 +1,4 @@
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from provisioner.errors import (
     RequestConflict,
 )
 from provisioner.plan import KeySetRequest, content_hash
-from provisioner.records import Record, Records, Status
+from provisioner.records import SHARDS, Record, Records, Status
 from tests.unit.answering import answer, calls_of, lose_on_the_wire, on, refusal
 from tests.unit.clock import Clock
 from tests.unit.samples import (
@@ -728,6 +729,39 @@ def test_unfinished_requests_are_found_oldest_first_and_page_by_page(
     found = [record.request_id for record in records.unfinished()]
 
     assert found == ["CHG3", "CHG1", "CHG2"]
+
+
+def test_unfinished_requests_are_spread_over_the_shards_of_an_index_of_keys(
+    records: Records,
+) -> None:
+    names = [f"CHG{number}" for number in range(200)]
+    for name in names:
+        records.claim(request_of(requestId=name), EXECUTION)
+    dynamodb = client("dynamodb")
+
+    indexed = dynamodb.scan(TableName="requests", IndexName="unfinished-by-shard")["Items"]
+    found = {record.request_id for record in records.unfinished()}
+
+    shards = Counter(item["unfinished"]["S"] for item in indexed)
+    assert len(shards) == SHARDS
+    assert max(shards.values()) < 3 * len(names) / SHARDS
+    assert {name for item in indexed for name in item} == {"requestId", "unfinished", "claimedAt"}
+    assert found == {*names}
+
+
+def test_a_request_that_was_published_since_the_index_was_asked_is_not_unfinished(
+    records: Records,
+) -> None:
+    claim(records)
+    finish(records, Status.FAILED)
+    pages = [
+        {"Items": [{"requestId": {"S": name}, "claimedAt": {"S": "2026"}}]}
+        for name in ("CHG1", "gone")
+    ]
+    answer(client("dynamodb"), "Query", *pages, {"Items": []})
+    marked(records)
+
+    assert list(records.unfinished()) == []
 
 
 def test_a_refused_request_is_not_unfinished(records: Records) -> None:
