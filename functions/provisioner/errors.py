@@ -34,6 +34,7 @@ ProvisionerError
 from typing import ClassVar, TypedDict
 
 _MAX_PATH = 256
+_MAX_MESSAGE = 1_000
 
 
 class Problem(TypedDict):
@@ -68,7 +69,8 @@ class ProvisionerError(Exception):
     next_step: ClassVar[str] = ""
 
     def __init__(self, what_happened: str) -> None:
-        super().__init__(f"{what_happened} {self.next_step}".strip())
+        # It may quote AWS at any length, and the errors of every Region travel together.
+        super().__init__(f"{what_happened[:_MAX_MESSAGE]} {self.next_step}".strip())
 
 
 class RequestRejected(ProvisionerError):

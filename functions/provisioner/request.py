@@ -4,7 +4,6 @@ pydantic checks each field by itself. The rules below check what fields mean tog
 where the fields they look at are sound, so that one mistake is reported once.
 """
 
-import json
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -17,7 +16,7 @@ from pydantic import Field, ValidationError
 from pydantic.functional_validators import AfterValidator
 from pydantic_core import PydanticCustomError
 
-from provisioner import documents, guardrails, key_policy, plan
+from provisioner import documents, guardrails, json_text, key_policy, plan
 from provisioner.clock import instant_text, now
 from provisioner.documents import Fields
 from provisioner.errors import Problem, RequestRejected, new_problem
@@ -72,8 +71,7 @@ def _alias_name(alias: str) -> str:
 
 
 def _small_ticket(ticket: dict[str, Any]) -> dict[str, Any]:
-    text = json.dumps(ticket, ensure_ascii=False, separators=(",", ":"))
-    if len(text.encode()) > MAX_TICKET_BYTES:
+    if json_text.size(ticket) > MAX_TICKET_BYTES:
         raise PydanticCustomError("ticket_too_large", "A ticket has at most 4,096 bytes of JSON.")
     return ticket
 

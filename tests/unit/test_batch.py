@@ -101,7 +101,7 @@ def test_a_line_that_cannot_be_read_is_not_sent(records: Records) -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"description": "x" * 250_000}, {"ticket": {"x": '"' * 130_000}}]
+    "fields", [{"description": "x" * 262_000}, {"ticket": {"x": '"' * 130_000}}]
 )
 def test_a_line_that_the_map_could_not_carry_is_not_sent(
     records: Records, fields: dict[str, Any]

@@ -24,11 +24,11 @@ def only(name: str, text: str | bytes) -> Line:
     return line
 
 
-def test_each_line_of_json_is_a_request_and_is_sent_as_it_is() -> None:
+def test_each_line_of_json_is_a_request_and_is_sent_without_blanks() -> None:
     first, second = read_lines("keys.jsonl", b'{"requestId": "A"}\n\n  \n["no request"]\r\n')
 
     assert (first.number, first.text, first.document) == (
-        *(1, '{"requestId": "A"}'),
+        *(1, '{"requestId":"A"}'),
         {"requestId": "A"},
     )
     assert (second.number, second.document) == (4, ["no request"])
@@ -49,6 +49,7 @@ def test_json_lines_have_several_endings_and_maybe_a_byte_order_mark(ending: str
         b'{"requestId": "\xff"}',
         b"[" * 100_000,
         b'{"ticket": {"n": ' + b"9" * 5_000 + b"}}",
+        b'{"ticket": {"n": 1e999}}',
     ],
 )
 def test_a_line_that_is_no_json_leaves_the_others_alone(bad: bytes) -> None:

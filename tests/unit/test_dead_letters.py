@@ -50,9 +50,10 @@ def test_every_letter_is_delivered_and_then_deleted() -> None:
     queue = Queue(*(json.dumps({"requestId": f"CHG{n}"}) for n in range(5)))
     delivered: list[Any] = []
 
-    def deliver(message_id: str, document: Any) -> None:
+    def deliver(message_id: str, document: Any) -> bool:
         assert message_id in queue.messages
         delivered.append(document["requestId"])
+        return True
 
     redriven = redrive(queue, "url", deliver)
 
@@ -73,22 +74,27 @@ def test_every_letter_is_delivered_and_then_deleted() -> None:
 def test_a_letter_is_an_event_or_its_detail(body: Any, document: Any) -> None:
     delivered: list[Any] = []
 
-    redrive(Queue(json.dumps(body)), "url", lambda _, found: delivered.append(found))
+    def deliver(_: str, found: Any) -> bool:
+        delivered.append(found)
+        return True
+
+    redrive(Queue(json.dumps(body)), "url", deliver)
 
     assert delivered == [document]
 
 
 def test_what_is_not_taken_or_not_read_stays_and_is_named() -> None:
-    queue = Queue('{"requestId": "CHG1"}', "{no JSON", '{"requestId": "CHG3"}')
+    queue = Queue(*('{"requestId": "CHG1"}', "{no JSON", '{"requestId": "CHG3"}', "[]"))
 
-    def deliver(_: str, document: Any) -> None:
-        if document["requestId"] == "CHG1":
+    def deliver(_: str, document: Any) -> bool:
+        if document and document["requestId"] == "CHG1":
             raise DependencyUnavailable("Step Functions is away.")
+        return bool(document)
 
     redriven = redrive(queue, "url", deliver)
 
-    assert (redriven.taken, redriven.left) == (1, ["message-0", "message-1"])
-    assert queue.messages.keys() == {"message-0", "message-1"}
+    assert (redriven.taken, redriven.left) == (1, ["message-0", "message-1", "message-3"])
+    assert queue.messages.keys() == {"message-0", "message-1", "message-3"}
 
 
 @pytest.mark.parametrize("operation", ["ReceiveMessage", "DeleteMessage"])
@@ -97,7 +103,7 @@ def test_a_queue_that_fails_is_told(operation: str) -> None:
     queue.failing = operation
 
     with pytest.raises(DependencyUnavailable, match=operation):
-        redrive(queue, "url", lambda *_: None)
+        redrive(queue, "url", lambda *_: True)
 
     assert len(queue.messages) == 1
 
@@ -144,7 +150,7 @@ def test_an_answer_is_handed_over_as_it_is() -> None:
 
     deliver_answer(Lambda(), "receive", {"requestId": "CHG1"})
 
-    assert handed == {"FunctionName": "receive", "Payload": '{"requestId": "CHG1"}'}
+    assert handed == {"FunctionName": "receive", "Payload": b'{"requestId":"CHG1"}'}
 
 
 @pytest.mark.usefixtures("aws")
