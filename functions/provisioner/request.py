@@ -7,6 +7,7 @@ where the fields they look at are sound, so that one mistake is reported once.
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Annotated, Any, Literal, cast
@@ -40,6 +41,9 @@ MAX_REQUEST_BYTES = 128 * 1024
 
 https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 """
+
+_DEFAULTS_BYTES = 4 * 1024
+"""What defaults can add to a request, those of a replica in each of 34 Regions included."""
 
 
 def _tag_text(text: str) -> str:
@@ -178,16 +182,27 @@ def parse_request(document: object, settings: Settings) -> KeySetRequest:
     Returns
     -------
     KeySetRequest
-        Plain JSON. A replica holds only the fields that were given for it.
+        Plain JSON. A replica holds only the fields that were given for it. It is taken again as it
+        is, although its defaults may make it larger than a request may be: the API and the sweep
+        start executions with it.
 
     Raises
     ------
     RequestRejected
         With every problem, each with the path of its field, a code and a message.
     """
-    if unreadable := documents.unreadable(document, "request", MAX_REQUEST_BYTES):
-        raise RequestRejected([unreadable])
-    document = cast(dict[str, Any], document)
+    unreadable = documents.unreadable(document, "request", MAX_REQUEST_BYTES)
+    if unreadable is None:
+        return _parse(cast(dict[str, Any], document), settings)
+    if documents.unreadable(document, "request", MAX_REQUEST_BYTES + _DEFAULTS_BYTES) is None:
+        with suppress(RequestRejected):
+            request = _parse(cast(dict[str, Any], document), settings)
+            if request == document:
+                return request
+    raise RequestRejected([unreadable])
+
+
+def _parse(document: dict[str, Any], settings: Settings) -> KeySetRequest:
     fields, details = None, []
     try:
         fields = RequestFields.model_validate(document)

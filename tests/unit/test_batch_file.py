@@ -174,3 +174,23 @@ def test_a_file_that_is_not_usable_as_a_whole_says_why(
 ) -> None:
     with pytest.raises(BatchUnreadable, match=reason):
         read_lines(name, content)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("keys.jsonl", '{"requestId": "A", "description": "\\ud800"}'),
+        ("keys.csv", 'requestId,policy.document\nA,"{""a"": ""\\ud800""}"'),
+    ],
+)
+def test_half_a_surrogate_pair_cannot_be_sent(name: str, text: str) -> None:
+    line = only(name, text)
+
+    assert (line.text, line.document["requestId"]) == ("", "A")
+    assert [problem["code"] for problem in line.problems] == ["NOT_UNICODE"]
+
+
+def test_a_line_is_sent_in_utf_8_however_it_was_written() -> None:
+    text = '{"requestId": "A", "description": "\\u9375 \\ud842\\udfb7"}'
+
+    assert only("keys.jsonl", text).text == '{"requestId":"A","description":"鍵 𠮷"}'

@@ -177,3 +177,33 @@ def test_requests_go_to_the_workflow_and_answers_to_their_function(
     assert [arguments["FunctionName"] for _, arguments in handed] == ["receive"]
     assert "CHG1" not in log.getvalue()
     assert unreadable["MessageId"] in log.getvalue()
+
+
+@pytest.mark.usefixtures("aws")
+@pytest.mark.parametrize(("event", "delivered"), [({}, True), ({"refuseOnly": True}, False)])
+def test_a_request_that_no_execution_takes_is_refused_whoever_looks(
+    event: Any, context: Any, monkeypatch: pytest.MonkeyPatch, *, delivered: bool
+) -> None:
+    sqs = client("sqs")
+    queues = [sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("requests", "answers")]
+    for name, url in zip(("REQUESTS", "ANSWERS"), queues, strict=True):
+        monkeypatch.setenv(f"UNDELIVERED_{name}", url)
+    monkeypatch.setenv("RECEIVE_KEY_MATERIAL_FUNCTION", "receive")
+    monkeypatch.setenv("PUBLISH_OUTCOME_FUNCTION", "publish")
+    other = sqs.send_message(QueueUrl=queues[0], MessageBody='{"requestId": "CHG1"}')
+    large = {"detail-type": "t", "detail": {"requestId": "CHG2", "description": "é" * 70_000}}
+    letter = sqs.send_message(QueueUrl=queues[0], MessageBody=json.dumps(large))
+    sqs.send_message(QueueUrl=queues[1], MessageBody='{"requestId": "CHG3"}')
+    handed = calls_of(client("lambda"))
+    answer(client("lambda"), "Invoke", {"StatusCode": 200})
+
+    counts = app.handler(event, context)
+
+    payloads = {arguments["FunctionName"]: arguments["Payload"] for _, arguments in handed}
+    refusal = json.loads(payloads["publish"])
+    assert (refusal["letter"], refusal["executionArn"]) == (letter["MessageId"], None)
+    assert (refusal["status"], refusal["request"]["requestId"]) == ("REJECTED", "CHG2")
+    assert [problem["code"] for problem in refusal["problems"]] == ["REQUEST_TOO_LARGE"]
+    assert ("receive" in payloads) is delivered
+    left = [] if delivered else [other["MessageId"]]
+    assert counts == {"requests": 1 + delivered, "answers": int(delivered), "left": left}
