@@ -12,6 +12,7 @@ authorises beyond the emulator is in `local.kms_authorization`, what it answers 
 | `GET /_local/permissions?since=0` | lists what IAM was asked: `local.permissions.Permission` |
 | `GET`, `PUT`, `DELETE /_local/faults` | lists, sets, removes faults: `local.faults.Fault` |
 | `GET`, `PUT /_local/kms-settings` | lists, changes settings: `local.kms_settings` |
+| `GET`, `PUT /_local/history-events` | gives, changes the most events: `local.state_sizes` |
 | `POST /_local/existing-keys` | makes keys that were there before: `local.existing_keys` |
 
 Run as `python -m local.emulator --port 4566`; `local.server` starts it so, with its environment.
@@ -37,6 +38,7 @@ from local import (
     authorization,
     bus_policies,
     cloudformation_names,
+    dead_letters,
     distributed_maps,
     existing_keys,
     faults,
@@ -47,6 +49,8 @@ from local import (
     permissions,
     regions,
     service_roles,
+    sizes,
+    state_sizes,
     task_callbacks,
 )
 from local.asgi import Answer, App, Message, Receive, Scope, Send, headers_of, send_json
@@ -167,11 +171,12 @@ class Emulator:
                 answer = permissions.as_json(_since(scope))
             case ("GET" | "PUT" | "DELETE" as method, "faults"):
                 answer = self._answer_about_faults(method, body)
-            case ("GET", "kms-settings"):
+            case ("GET" | "PUT" as method, "kms-settings"):
+                if method == "PUT":
+                    kms_settings.change(json.loads(body))
                 answer = kms_settings.current().as_json()
-            case ("PUT", "kms-settings"):
-                kms_settings.change(json.loads(body))
-                answer = kms_settings.current().as_json()
+            case ("GET" | "PUT" as method, "history-events"):
+                answer = _answer_about_history_events(method, body)
             case ("POST", "existing-keys"):
                 answer = existing_keys.add(json.loads(body))
             case _:
@@ -184,6 +189,12 @@ class Emulator:
         elif method == "DELETE":
             self._faults.clear()
         return self._faults.as_json()
+
+
+def _answer_about_history_events(method: str, body: bytes) -> int:
+    if method == "PUT":
+        state_sizes.change_most_events(json.loads(body))
+    return state_sizes.most_events()
 
 
 def _since(scope: Scope) -> int:
@@ -246,7 +257,10 @@ def main() -> None:
     kms_service.install()
     lambda_turns.install()
     service_roles.install()
+    dead_letters.install()
     task_callbacks.install()
+    sizes.install()
+    state_sizes.install()
     map_items.install()
     config = Config()
     config.bind = [f"{host}:{arguments.port}" for host in arguments.hosts]

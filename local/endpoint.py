@@ -20,6 +20,7 @@ _KMS_CALLS_PATH = "/_local/kms-calls"
 _PERMISSIONS_PATH = "/_local/permissions"
 _FAULTS_PATH = "/_local/faults"
 _KMS_SETTINGS_PATH = "/_local/kms-settings"
+_HISTORY_EVENTS_PATH = "/_local/history-events"
 _EXISTING_KEYS_PATH = "/_local/existing-keys"
 _READS = ("Describe", "Get", "List")
 
@@ -139,6 +140,16 @@ class Endpoint:
             yield
         finally:
             self._control("PUT", _KMS_SETTINGS_PATH, before.as_json())
+
+    @contextlib.contextmanager
+    def changed_history_events(self, most: int) -> Iterator[None]:
+        """Let an execution's history have another number of events while the block runs."""
+        before = self._control("GET", _HISTORY_EVENTS_PATH)
+        self._control("PUT", _HISTORY_EVENTS_PATH, most)
+        try:
+            yield
+        finally:
+            self._control("PUT", _HISTORY_EVENTS_PATH, before)
 
     def add_existing_keys(self, count: int, first: int, tags: dict[str, str]) -> None:
         """Let the home Region have more keys, as `local.existing_keys` makes them."""

@@ -143,7 +143,8 @@ class Stack(Endpoint):
     def start_execution(self, document: Any) -> str:
         """Start the workflow with a request as its input; give the execution's ARN."""
         answer = self.client("stepfunctions").start_execution(
-            stateMachineArn=self.outputs["StateMachineArn"], input=json.dumps(document)
+            stateMachineArn=self.outputs["StateMachineArn"],
+            input=json.dumps(document, ensure_ascii=False),
         )
         arn: str = answer["executionArn"]
         return arn

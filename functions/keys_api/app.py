@@ -15,7 +15,7 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import (
 )
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from provisioner import executions
+from provisioner import executions, json_text
 from provisioner.claim import Decision, claim
 from provisioner.clients import client, prepare
 from provisioner.errors import (
@@ -204,4 +204,4 @@ def _start(*, start: dict[str, Any]) -> None:
 
 
 def _answer(status: int, body: dict[str, Any]) -> Response[str]:
-    return Response(status, content_types.APPLICATION_JSON, json.dumps(body))
+    return Response(status, content_types.APPLICATION_JSON, json_text.text(body))

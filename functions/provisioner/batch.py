@@ -5,13 +5,13 @@ its request, so a batch that was stopped is started again from the same file: wh
 already is left alone, and the rest goes on where it stopped.
 """
 
-import json
 import uuid
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from provisioner import json_text
 from provisioner.batch_file import Line
 from provisioner.batch_lines import PlannedLine, is_created
 from provisioner.clock import instant_text, now
@@ -26,8 +26,8 @@ _TIME_TO_BEGIN = timedelta(seconds=5)
 """Until Step Functions has the list."""
 _MAX_NAME = 43
 """What is left of the 80 characters of an execution's name beside a UUID and a hyphen."""
-_MAX_ITEM_BYTES = 240 * 1024
-"""A Distributed Map fails as a whole at an item of more than 256 KB.
+_MAX_ITEM_BYTES = 255 * 1024
+"""A Distributed Map fails as a whole at an item of more than 256 KB, its name and time included.
 
 https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 """
@@ -101,8 +101,8 @@ def _check(line: Line, batch: str, settings: Settings) -> tuple[KeySetRequest | 
     refused = PlannedLine(line.number, request_id, None, None, None, line.problems)
     if not line.text:
         return None, refused
-    # It travels as text inside JSON, where some characters take two bytes and more.
-    if len(json.dumps(line.text)) > _MAX_ITEM_BYTES:
+    # It travels as text inside JSON, where quotation marks and backslashes take two bytes.
+    if json_text.size(line.text) > _MAX_ITEM_BYTES:
         text = "The line is too large for a batch."
         return None, replace(refused, problems=[new_problem("", "LINE_TOO_LARGE", text)])
     try:

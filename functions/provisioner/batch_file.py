@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+from provisioner import json_text
 from provisioner.errors import BatchUnreadable, Problem, new_problem
 
 MAX_LINES = 100_000
@@ -27,8 +28,8 @@ _DELIMITERS = (",", ";", "\t")
 class Line:
     """One request of a file.
 
-    `number` is that of the line in the file, the first is 1. `text` is the request as JSON, empty
-    where the line cannot be read; `document` is the same as a value.
+    `number` is that of the line in the file, the first is 1. `text` is the request as it is sent,
+    empty where the line cannot be read; `document` is the same as a value.
     """
 
     number: int
@@ -62,10 +63,22 @@ def _json_lines(_name: str, content: bytes) -> Iterator[Line]:
         if not raw.strip():
             continue
         try:
-            text = raw.decode()
-            yield Line(number, text, json.loads(text, parse_constant=_refuse_constant))
+            yield _line(number, json.loads(raw.decode(), parse_constant=_refuse_constant))
         except (ValueError, RecursionError) as error:
             yield Line(number, "", None, [new_problem("", "NOT_JSON", f"Not JSON: {error}.")])
+
+
+def _line(number: int, document: Any) -> Line:
+    try:
+        text = json_text.text(document)
+        text.encode()
+    except UnicodeEncodeError:
+        problem = new_problem("", "NOT_UNICODE", "The line holds half a surrogate pair, not text.")
+        return Line(number, "", document, [problem])
+    except ValueError:
+        problem = new_problem("", "NOT_JSON", "A number of the line is too large.")
+        return Line(number, "", document, [problem])
+    return Line(number, text, document)
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -120,7 +133,7 @@ def _csv_line(number: int, columns: list[str], row: list[str]) -> Line:
             problems.append(new_problem(column, "BAD_CELL", f"{column}: {error}."))
     if problems:
         return Line(number, "", document, problems)
-    return Line(number, json.dumps(document), document)
+    return _line(number, document)
 
 
 def _value(column: str, cell: str) -> Any:

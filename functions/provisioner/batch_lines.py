@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from provisioner import json_text
 from provisioner.errors import Problem
 from provisioner.plan import material_terms
 from provisioner.records import Record, Status
@@ -39,7 +40,7 @@ def is_created(record: Record, line: PlannedLine) -> bool:
 
 def lines_text(lines: Iterable[PlannedLine]) -> str:
     """Write planned lines as JSON Lines; `parse_lines` reads them."""
-    return "".join(json.dumps(asdict(line)) + "\n" for line in lines)
+    return "".join(json_text.text(asdict(line)) + "\n" for line in lines)
 
 
 def parse_lines(content: bytes) -> list[PlannedLine]:

@@ -1,4 +1,4 @@
-"""Sends what could not be delivered on its way again, once its cause is mended.
+"""Sends what could not be delivered on its way again, and answers what never can be.
 
 A message is deleted only after it was taken, so that none is lost; one that was taken twice does no
 harm, since a request's ID is its identity and an answer counts once.
@@ -11,8 +11,10 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from provisioner import executions
-from provisioner.errors import DependencyUnavailable
+from provisioner import executions, json_text
+from provisioner.errors import DependencyUnavailable, Problem
+from provisioner.records import Status
+from provisioner.refusal import given_back
 from provisioner.telemetry import logger
 
 _HIDDEN_SECONDS = 60
@@ -27,13 +29,13 @@ class Redriven:
     left: list[str]
 
 
-def redrive(sqs: Any, queue_url: str, deliver: Callable[[str, Any], None]) -> Redriven:
+def redrive(sqs: Any, queue_url: str, deliver: Callable[[str, Any], bool]) -> Redriven:
     """Deliver every message of a queue again.
 
     Parameters
     ----------
     deliver
-        Takes a message's ID and its document.
+        Takes a message's ID and its document; returns whether it took the message.
 
     Raises
     ------
@@ -45,9 +47,11 @@ def redrive(sqs: Any, queue_url: str, deliver: Callable[[str, Any], None]) -> Re
         for message in messages:
             message_id = message["MessageId"]
             try:
-                deliver(message_id, _document(message["Body"]))
+                taken = deliver(message_id, _document(message["Body"]))
             except (DependencyUnavailable, ValueError):
                 logger.exception("dead letter stays", message_id=message_id)
+                taken = False
+            if not taken:
                 redriven.left.append(message_id)
                 continue
             _delete(sqs, queue_url, message["ReceiptHandle"])
@@ -77,8 +81,33 @@ def deliver_answer(functions: Any, function_name: str, document: Any) -> None:
     DependencyUnavailable
         Lambda refused the call, or the function failed.
     """
+    _invoke(functions, function_name, document)
+
+
+def refuse_request(
+    functions: Any, function_name: str, message_id: str, document: Any, problem: Problem
+) -> None:
+    """Let the function that publishes outcomes refuse a request; once for each message.
+
+    Raises
+    ------
+    DependencyUnavailable
+        Lambda refused the call, or the function failed.
+    """
+    refusal = {
+        "status": Status.REJECTED,
+        "request": given_back(document, [problem]),
+        "executionArn": None,
+        "letter": message_id,
+        "problems": [problem],
+    }
+    _invoke(functions, function_name, refusal)
+
+
+def _invoke(functions: Any, function_name: str, payload: Any) -> None:
+    text = json_text.text(payload).encode()
     try:
-        answer = functions.invoke(FunctionName=function_name, Payload=json.dumps(document))
+        answer = functions.invoke(FunctionName=function_name, Payload=text)
     except (BotoCoreError, ClientError) as error:
         raise DependencyUnavailable(f"Lambda did not run {function_name}: {error}.") from error
     if "FunctionError" in answer:

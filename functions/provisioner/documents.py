@@ -4,13 +4,13 @@ Requests and answers to a question for key material are read in the same way: fi
 document can be looked at, then its fields by a pydantic model, every problem with its path.
 """
 
-import json
 from itertools import accumulate
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import ErrorDetails
 
+from provisioner import json_text
 from provisioner.errors import Problem, new_problem
 
 MAX_DEPTH = 64
@@ -40,7 +40,7 @@ def unreadable(document: object, what: str, max_bytes: int) -> Problem | None:
         text = f"The {what} is nested more than {MAX_DEPTH} levels deep."
         return new_problem("", "TOO_DEEP", text)
     try:
-        size = len(json.dumps(document, ensure_ascii=False, allow_nan=False).encode())
+        size = json_text.size(document)
     except UnicodeEncodeError:
         text = f"The {what} holds half a surrogate pair, not text."
         return new_problem("", "NOT_UNICODE", text)
@@ -94,7 +94,7 @@ def _code(kind: str) -> str:
 
 def bounded(problems: list[Problem]) -> list[Problem]:
     """Keep a refusal within what an event can carry."""
-    sizes = accumulate(len(json.dumps(problem)) for problem in problems)
+    sizes = accumulate(json_text.size(problem) for problem in problems)
     kept = sum(size <= MAX_PROBLEMS_BYTES for size in sizes)
     if kept == len(problems):
         return problems

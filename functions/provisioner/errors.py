@@ -37,6 +37,7 @@ ProvisionerError
 from typing import ClassVar, TypedDict
 
 _MAX_PATH = 256
+_MAX_MESSAGE = 1_000
 
 
 class Problem(TypedDict):
@@ -76,8 +77,9 @@ class ProvisionerError(Exception):
     reported_as: ClassVar[str] = ""
 
     def __init__(self, what_happened: str) -> None:
-        self.what_happened = what_happened
-        super().__init__(f"{what_happened} {self.next_step}".strip())
+        # It may quote AWS at any length, and the errors of every Region travel together.
+        self.what_happened = what_happened[:_MAX_MESSAGE]
+        super().__init__(f"{self.what_happened} {self.next_step}".strip())
 
 
 class RequestRejected(ProvisionerError):

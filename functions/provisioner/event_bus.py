@@ -1,10 +1,10 @@
 """Adapter of EventBridge: put one event on the stack's bus, and make sure that it was taken."""
 
-import json
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from provisioner import json_text
 from provisioner.errors import DependencyUnavailable, OutcomeNotPublished
 
 SOURCE = "mrk.provisioner"
@@ -24,7 +24,7 @@ def put_event(client: Any, bus: str, detail_type: str, detail: dict[str, Any]) -
     entry = {
         "Source": SOURCE,
         "DetailType": detail_type,
-        "Detail": json.dumps(detail),
+        "Detail": json_text.text(detail),
         "EventBusName": bus,
     }
     try:

@@ -1,6 +1,5 @@
 """Adapter of Step Functions: start executions of this stack, answer them, ask which run."""
 
-import json
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from provisioner import json_text
 from provisioner.errors import DependencyUnavailable
 from provisioner.plan import KeySetRequest
 
@@ -53,7 +53,7 @@ def start(client: Any, state_machine_arn: str, execution_arn: str, request: KeyS
             client.start_execution(
                 stateMachineArn=state_machine_arn,
                 name=execution_arn.rsplit(":", 1)[1],
-                input=json.dumps(request),
+                input=json_text.text(request),
             )
         except client.exceptions.ExecutionAlreadyExists:
             return
@@ -101,7 +101,7 @@ def answer_task(client: Any, task_token: str, output: dict[str, Any]) -> bool:
     over = client.exceptions
     with _named_errors("SendTaskSuccess"):
         try:
-            client.send_task_success(taskToken=task_token, output=json.dumps(output))
+            client.send_task_success(taskToken=task_token, output=json_text.text(output))
         except (over.TaskDoesNotExist, over.TaskTimedOut, over.InvalidToken):
             return False
     return True

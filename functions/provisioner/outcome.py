@@ -25,6 +25,7 @@ from provisioner.plan import (
     material_terms,
 )
 from provisioner.records import Records, Status
+from provisioner.refusal import given_back
 from provisioner.telemetry import logger, metrics
 
 DETAIL_TYPES = {
@@ -32,7 +33,6 @@ DETAIL_TYPES = {
     Status.REJECTED: "Multi-Region Key Request Rejected",
     Status.FAILED: "Multi-Region Key Creation Failed",
 }
-_MAX_ECHO = 1024
 
 
 class Outcome(TypedDict):
@@ -102,6 +102,7 @@ def publish_refusal(
     events: Any,
     bus: str,
     status: Status = Status.REJECTED,
+    letter: str | None = None,
 ) -> dict[str, Any]:
     """Tell the bus that a request was refused, and keep the reasons for whoever asks by its ID.
 
@@ -111,6 +112,8 @@ def publish_refusal(
         What the caller sent. Its requestId and ticket are given back where they are sound.
     status
         FAILED where the request could not even be checked; that is not kept.
+    letter
+        The ID of the dead letter that held the request, where no execution was started for it.
 
     Returns
     -------
@@ -122,16 +125,13 @@ def publish_refusal(
     DependencyUnavailable, OutcomeNotPublished
         The refusal is not recorded or not published; calling again does both.
     """
-    given = document if isinstance(document, dict) else {}
-    wrong = {problem["path"] for problem in problems}
-    ticket = given.get("ticket") if wrong.isdisjoint({"", "ticket"}) else None
-    ticket = ticket if isinstance(ticket, dict) else None
-    request_id = given.get("requestId")
+    given = given_back(document, problems)
+    request_id, ticket = given["requestId"], given["ticket"]
     if status == Status.REJECTED and is_request_id(request_id):
         records.note_refusal(request_id, execution_arn, ticket, problems)
     detail = {
-        "outcomeId": _outcome_id(status, execution_arn or str(uuid.uuid4())),
-        "requestId": request_id if is_request_id(request_id) or _is_small(request_id) else None,
+        "outcomeId": _outcome_id(status, execution_arn or letter or str(uuid.uuid4())),
+        "requestId": request_id,
         "status": status,
         "executionArn": execution_arn,
         "ticket": ticket,
@@ -142,14 +142,6 @@ def publish_refusal(
     _count(status)
     logger.info("request refused", errors=[problem["code"] for problem in problems])
     return detail
-
-
-def _is_small(given: object) -> bool:
-    """Whether what was given for a requestId can be given back; not all that is sent is text."""
-    try:
-        return len(json.dumps(given, ensure_ascii=False).encode()) <= _MAX_ECHO
-    except (UnicodeEncodeError, RecursionError):
-        return False
 
 
 def _outcome_id(*parts: str) -> str:

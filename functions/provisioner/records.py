@@ -26,6 +26,7 @@ from typing import Any, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from provisioner import json_text
 from provisioner.clock import now
 from provisioner.errors import (
     DependencyUnavailable,
@@ -185,10 +186,10 @@ class Records:
         request_id, digest = request["requestId"], content_hash(request)
         values = {
             ":hash": digest,
-            ":request": json.dumps(request),
+            ":request": json_text.text(request),
             ":me": execution_arn,
             ":dead": dead_execution or execution_arn,
-            ":ticket": json.dumps(request["ticket"]),
+            ":ticket": json_text.text(request["ticket"]),
             ":running": Status.IN_PROGRESS,
             ":waiting": Status.WAITING_FOR_MATERIAL,
             ":renewable": Status.CREATED if renewing else "none",
@@ -288,9 +289,9 @@ class Records:
         )
         values = {
             ":waiting": Status.WAITING_FOR_MATERIAL,
-            ":key": json.dumps(key),
-            ":materials": json.dumps(materials),
-            ":errors": json.dumps(errors),
+            ":key": json_text.text(key),
+            ":materials": json_text.text(materials),
+            ":errors": json_text.text(errors),
             ":token": task_token,
             ":me": execution_arn,
             ":running": Status.IN_PROGRESS,
@@ -331,12 +332,12 @@ class Records:
         update += " REMOVE publishedAt, materials, taskToken"
         values = {
             ":status": status,
-            ":key": json.dumps(key),
-            ":errors": json.dumps(errors),
+            ":key": json_text.text(key),
+            ":errors": json_text.text(errors),
             ":hash": content_hash(request),
-            ":request": json.dumps(request),
+            ":request": json_text.text(request),
             ":me": execution_arn,
-            ":ticket": json.dumps(request["ticket"]),
+            ":ticket": json_text.text(request["ticket"]),
             ":zero": 0,
             ":now": now().isoformat(),
             ":unfinished": _shard(request["requestId"]),
@@ -373,8 +374,8 @@ class Records:
         values = {
             ":rejected": Status.REJECTED,
             ":me": execution_arn,
-            ":ticket": json.dumps(ticket),
-            ":errors": json.dumps(errors),
+            ":ticket": json_text.text(ticket),
+            ":errors": json_text.text(errors),
             ":zero": 0,
         }
         condition = "attribute_not_exists(requestId) OR #status = :rejected"

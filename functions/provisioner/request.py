@@ -4,10 +4,10 @@ pydantic checks each field by itself. The rules below check what fields mean tog
 where the fields they look at are sound, so that one mistake is reported once.
 """
 
-import json
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Annotated, Any, Literal, cast
@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError
 from pydantic.functional_validators import AfterValidator
 from pydantic_core import PydanticCustomError
 
-from provisioner import documents, guardrails, key_policy, plan
+from provisioner import documents, guardrails, json_text, key_policy, plan
 from provisioner.clock import instant_text, now
 from provisioner.documents import Fields
 from provisioner.errors import Problem, RequestRejected, new_problem
@@ -41,6 +41,9 @@ MAX_REQUEST_BYTES = 128 * 1024
 
 https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 """
+
+_DEFAULTS_BYTES = 4 * 1024
+"""What defaults can add to a request, those of a replica in each of 34 Regions included."""
 
 
 def _tag_text(text: str) -> str:
@@ -72,8 +75,7 @@ def _alias_name(alias: str) -> str:
 
 
 def _small_ticket(ticket: dict[str, Any]) -> dict[str, Any]:
-    text = json.dumps(ticket, ensure_ascii=False, separators=(",", ":"))
-    if len(text.encode()) > MAX_TICKET_BYTES:
+    if json_text.size(ticket) > MAX_TICKET_BYTES:
         raise PydanticCustomError("ticket_too_large", "A ticket has at most 4,096 bytes of JSON.")
     return ticket
 
@@ -180,16 +182,27 @@ def parse_request(document: object, settings: Settings) -> KeySetRequest:
     Returns
     -------
     KeySetRequest
-        Plain JSON. A replica holds only the fields that were given for it.
+        Plain JSON. A replica holds only the fields that were given for it. It is taken again as it
+        is, although its defaults may make it larger than a request may be: the API and the sweep
+        start executions with it.
 
     Raises
     ------
     RequestRejected
         With every problem, each with the path of its field, a code and a message.
     """
-    if unreadable := documents.unreadable(document, "request", MAX_REQUEST_BYTES):
-        raise RequestRejected([unreadable])
-    document = cast(dict[str, Any], document)
+    unreadable = documents.unreadable(document, "request", MAX_REQUEST_BYTES)
+    if unreadable is None:
+        return _parse(cast(dict[str, Any], document), settings)
+    if documents.unreadable(document, "request", MAX_REQUEST_BYTES + _DEFAULTS_BYTES) is None:
+        with suppress(RequestRejected):
+            request = _parse(cast(dict[str, Any], document), settings)
+            if request == document:
+                return request
+    raise RequestRejected([unreadable])
+
+
+def _parse(document: dict[str, Any], settings: Settings) -> KeySetRequest:
     fields, details = None, []
     try:
         fields = RequestFields.model_validate(document)

@@ -19,7 +19,7 @@ prepare("dynamodb", "events")
 
 _ONE_DAY = 86_400
 _once = IdempotencyConfig(
-    event_key_jmespath="[executionArn, status]",
+    event_key_jmespath="[executionArn || letter, status]",
     raise_on_no_idempotency_key=True,
     expires_after_seconds=_ONE_DAY,
 )
@@ -51,6 +51,7 @@ def _publish(*, outcome: Any) -> dict[str, Any] | None:
             outcome["problems"],
             outcome["executionArn"],
             status=Status(outcome["status"]),
+            letter=outcome.get("letter"),
             **adapters,
         )
     return publish_outcome(outcome, **adapters)

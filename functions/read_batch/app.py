@@ -1,13 +1,12 @@
 """First step of a batch: read its file, check every line, and plan when each request starts."""
 
-import json
 import os
 from datetime import datetime
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from provisioner import executions, objects
+from provisioner import executions, json_text, objects
 from provisioner.batch import plan_batch
 from provisioner.batch_file import read_lines
 from provisioner.batch_lines import lines_text
@@ -42,7 +41,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> Batch:
         records=Records(client("dynamodb"), settings().requests_table),
         settings=settings(),
     )
-    items = "".join(json.dumps(item) + "\n" for item in plan.items)
+    items = "".join(json_text.text(item) + "\n" for item in plan.items)
     objects.write(client("s3"), bucket, f"{folder}/lines.jsonl", lines_text(plan.lines))
     objects.write(client("s3"), bucket, f"{folder}/items.jsonl", items)
     logger.info("batch is planned", lines=len(plan.lines), to_start=len(plan.items))

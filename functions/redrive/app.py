@@ -1,13 +1,18 @@
-"""Send dead letters on their way again; called by hand, once their cause is mended."""
+"""Send dead letters on their way again, and refuse what never arrives however often it is sent.
+
+Called by hand once the cause of a letter is fixed, and by a schedule that refuses only: a request
+that is larger than Step Functions takes is answered without a person.
+"""
 
 import os
-from functools import partial
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from provisioner.clients import client, prepare
-from provisioner.dead_letters import deliver_answer, deliver_request, redrive
+from provisioner.dead_letters import deliver_answer, deliver_request, redrive, refuse_request
+from provisioner.documents import unreadable
+from provisioner.request import MAX_REQUEST_BYTES
 from provisioner.settings import settings
 from provisioner.telemetry import logger
 
@@ -15,21 +20,33 @@ prepare("lambda", "sqs", "stepfunctions")
 
 
 @logger.inject_lambda_context(clear_state=True)
-def handler(_event: object, _context: LambdaContext) -> dict[str, Any]:
-    """Take anything; answer how many `requests` and `answers` were taken, and which are `left`."""
-    machine = settings().state_machine_arn
-    to_workflow = partial(deliver_request, client("stepfunctions"), machine)
-    function_name = os.environ["RECEIVE_KEY_MATERIAL_FUNCTION"]
+def handler(event: Any, _context: LambdaContext) -> dict[str, Any]:
+    """Take anything; answer how many `requests` and `answers` were taken, and which are `left`.
 
-    def to_function(_message_id: str, document: Any) -> None:
-        deliver_answer(client("lambda"), function_name, document)
+    With `{"refuseOnly": true}` only requests that cannot be read as such are taken, by refusing
+    them.
+    """
+    refuse_only = isinstance(event, dict) and event.get("refuseOnly") is True
+
+    def to_workflow(message_id: str, document: Any) -> bool:
+        if problem := unreadable(document, "request", MAX_REQUEST_BYTES):
+            function_name = os.environ["PUBLISH_OUTCOME_FUNCTION"]
+            refuse_request(client("lambda"), function_name, message_id, document, problem)
+            return True
+        if refuse_only:
+            return False
+        machine = settings().state_machine_arn
+        deliver_request(client("stepfunctions"), machine, message_id, document)
+        return True
+
+    def to_function(_message_id: str, document: Any) -> bool:
+        deliver_answer(client("lambda"), os.environ["RECEIVE_KEY_MATERIAL_FUNCTION"], document)
+        return True
 
     requests = redrive(client("sqs"), os.environ["UNDELIVERED_REQUESTS"], to_workflow)
-    answers = redrive(client("sqs"), os.environ["UNDELIVERED_ANSWERS"], to_function)
-    counts = {
-        "requests": requests.taken,
-        "answers": answers.taken,
-        "left": requests.left + answers.left,
-    }
+    counts = {"requests": requests.taken, "answers": 0, "left": requests.left}
+    if not refuse_only:
+        answers = redrive(client("sqs"), os.environ["UNDELIVERED_ANSWERS"], to_function)
+        counts |= {"answers": answers.taken, "left": requests.left + answers.left}
     logger.info("redriven", counts=counts)
     return counts

@@ -1,12 +1,11 @@
 """Look how far a batch is, write that down, and in the end write the result of every line."""
 
-import json
 import os
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from provisioner import objects
+from provisioner import json_text, objects
 from provisioner.batch_lines import parse_lines
 from provisioner.batch_report import report_batch, results_text
 from provisioner.clients import client, prepare
@@ -38,7 +37,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
         name, content = results_text(batch, report.results)
         progress["results"] = f"{batch['folder']}/{name}"
         objects.write(s3, bucket, progress["results"], content)
-    objects.write(s3, bucket, f"{batch['folder']}/progress.json", json.dumps(progress))
+    objects.write(s3, bucket, f"{batch['folder']}/progress.json", json_text.text(progress))
     logger.info("batch was looked at", progress=progress)
     return {
         "settled": report.settled,

@@ -5,6 +5,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from provisioner.errors import RequestRejected
+from provisioner.refusal import given_back
 from provisioner.request import parse_request
 from provisioner.settings import settings
 from provisioner.telemetry import logger
@@ -12,7 +13,10 @@ from provisioner.telemetry import logger
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: Any, _context: LambdaContext) -> dict[str, Any]:
-    """Answer `{"request": normalised request, "problems": []}`, or null and every problem.
+    """Answer `{request, problems, refused}`: the normalised request, or null and every problem.
+
+    `refused` is what the refusal gives back of a request; the whole of it may be too large for
+    that. It is null where the request is valid.
 
     A refusal is this step's answer, not its failure: Step Functions cuts an error's text at 32 KB,
     and a refusal lists every problem.
@@ -22,7 +26,8 @@ def handler(event: Any, _context: LambdaContext) -> dict[str, Any]:
     except RequestRejected as rejection:
         codes = [problem["code"] for problem in rejection.problems]
         logger.info("request is not valid", codes=codes)
-        return {"request": None, "problems": rejection.problems}
+        refused = given_back(event, rejection.problems)
+        return {"request": None, "problems": rejection.problems, "refused": refused}
     logger.append_keys(request_id=request["requestId"])
     logger.info("request is valid", replicas=len(request["replicas"]))
-    return {"request": request, "problems": []}
+    return {"request": request, "problems": [], "refused": None}

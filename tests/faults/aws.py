@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from botocore.exceptions import ClientError, HTTPClientError
 
+from provisioner import json_text
 from tests.faults.dynamodb import DynamoDb
 from tests.faults.errors import EXCEPTIONS, refusal
 from tests.faults.kms import ACCOUNT, Kms, KmsInRegion
@@ -200,7 +201,7 @@ class _EventBridge:
             if outcome not in self.aws.recorded:
                 self.aws.violations.append(f"{outcome} is told, but was never recorded")
         if event.detail_type == "Multi-Region Key Material Required":
-            question = event.detail["requestId"], json.dumps(event.detail["materials"])
+            question = event.detail["requestId"], json_text.text(event.detail["materials"])
             if question not in self.aws.asked:
                 self.aws.violations.append(f"{question} is asked, but was never recorded")
 

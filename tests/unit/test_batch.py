@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from provisioner.batch import Plan, plan_batch
-from provisioner.batch_file import Line
+from provisioner.batch_file import Line, read_lines
 from provisioner.batch_lines import lines_text, parse_lines
 from provisioner.clock import instant_text
 from provisioner.errors import new_problem
@@ -101,7 +101,7 @@ def test_a_line_that_cannot_be_read_is_not_sent(records: Records) -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"description": "x" * 250_000}, {"ticket": {"x": '"' * 130_000}}]
+    "fields", [{"description": "x" * 262_000}, {"ticket": {"x": '"' * 130_000}}]
 )
 def test_a_line_that_the_map_could_not_carry_is_not_sent(
     records: Records, fields: dict[str, Any]
@@ -171,3 +171,14 @@ def test_many_records_are_read_a_hundred_a_call(records: Records, count: int) ->
     planned = plan(records, *(line(n, requestId=f"R{n}") for n in range(1, count + 1)))
 
     assert [one.number for one in planned.lines if one.execution is None] == [count]
+
+
+def test_a_line_of_128_kb_that_was_written_in_escapes_is_sent(records: Records) -> None:
+    request = {"requestId": "CHG1", "alias": "alias/a", "ticket": {"a": "é" * 65_000}}
+    (read,) = read_lines("keys.jsonl", json.dumps(request).encode())
+
+    planned = plan(records, read)
+
+    (item,) = planned.items
+    assert json.loads(item["request"]) == request
+    assert len(json.dumps(request)) > 256 * 1024

@@ -1,15 +1,21 @@
 """The definition of a batch against the code, the template and the sample events."""
 
+import itertools
 import json
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from jsonata.jsonata import Jsonata
 
-from provisioner.batch_report import Batch
+from provisioner.batch_lines import PlannedLine
+from provisioner.batch_report import Batch, report_batch
+from provisioner.clock import instant_text
+from tests.unit.clock import Clock
 from tests.unit.event_fields import fields_read_by
 from tests.unit.raised_errors import errors_of_handler
 from tests.unit.retriers import LAMBDA_ERRORS_TO_RETRY, TOO_MANY, least_seconds
@@ -112,3 +118,83 @@ def test_every_expression_is_jsonata() -> None:
     assert len(expressions) == TEXT.count("{%") == TEXT.count("%}")
     for expression in expressions:
         Jsonata(json.loads(f'"{expression}"'))
+
+
+MOST_EVENTS = 25_000
+WEEK, YEAR = timedelta(days=7), timedelta(days=365)
+EVENTS = {"Task": 5, "Choice": 2, "Wait": 2}
+"""Entered, exited, and of a task scheduled, started and succeeded or failed.
+
+https://docs.aws.amazon.com/step-functions/latest/apireference/API_HistoryEvent.html
+"""
+
+
+def round_from(start: str, *states: str) -> int:
+    """Count the events of a way through these states that leads back to its start."""
+    for name, following in itertools.pairwise((start, *states, start)):
+        state = STATES[name]
+        ways = [state, *state.get("Choices", []), *state.get("Catch", [])]
+        assert following in {way.get(to) for way in ways for to in ("Next", "Default")}
+    return sum(EVENTS[STATES[name]["Type"]] for name in (start, *states))
+
+
+def seconds_of(name: str, started: datetime, entered: datetime) -> int:
+    """Evaluate how long a state waits."""
+    expression = STATES[name]["Seconds"].removeprefix("{%").removesuffix("%}")
+    times = {"Execution": {"StartTime": instant_text(started)}, "State": {}}
+    times["State"] = {"EnteredTime": instant_text(entered)}
+    found = Jsonata(expression).evaluate(None, {"states": {"context": times}})
+    assert float(found).is_integer()
+    return int(found)
+
+
+def events_while_another_runs(span: timedelta) -> int:
+    events, started = 0, datetime.now(UTC)
+    now = started
+    while now - started < span:
+        now += timedelta(seconds=seconds_of("WaitForOtherBatch", started, now))
+        events += round_from("ReadBatch", "WaitForOtherBatch")
+    return events
+
+
+def events_while_requests_run(span: timedelta, clock: Clock) -> int:
+    events, started = 0, clock.time
+    batch: Batch = {
+        "name": "monday",
+        "file": "a.jsonl",
+        "folder": "batches/monday",
+        "startedAt": instant_text(started),
+        "lastStart": instant_text(started + span),
+        "toStart": 1,
+    }
+    waiting = PlannedLine(1, "CHG1", "content", [], "execution", [])
+    records: Any = SimpleNamespace(get_many=lambda _: [])
+    while clock.time - started < span:
+        report = report_batch(batch, [waiting], records=records, state_machine_arn="arn")
+        assert not report.settled
+        clock.move(seconds=report.wait_seconds)
+        events += round_from("ReportBatch", "IsBatchSettled", "WaitForRequests")
+    return events
+
+
+def test_a_week_of_waiting_leaves_half_of_the_history(clock: Clock) -> None:
+    assert events_while_another_runs(WEEK) < MOST_EVENTS / 20
+    assert events_while_requests_run(WEEK, clock) < MOST_EVENTS / 2
+
+
+def test_a_batch_can_wait_as_long_as_an_execution_can_run(clock: Clock) -> None:
+    # Another batch first, and then its own requests.
+    ways = events_while_another_runs(YEAR), events_while_requests_run(YEAR, clock)
+
+    assert sum(ways) < MOST_EVENTS
+
+
+def test_a_batch_notices_what_it_waits_for_within_a_twentieth_of_the_time() -> None:
+    started = datetime.now(UTC)
+
+    waits = [
+        seconds_of("WaitForOtherBatch", started, started + timedelta(minutes=minutes))
+        for minutes in (0, 20, 60, 7 * 24 * 60)
+    ]
+
+    assert waits == [60, 60, 180, 30_240]

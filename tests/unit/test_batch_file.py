@@ -24,11 +24,11 @@ def only(name: str, text: str | bytes) -> Line:
     return line
 
 
-def test_each_line_of_json_is_a_request_and_is_sent_as_it_is() -> None:
+def test_each_line_of_json_is_a_request_and_is_sent_without_blanks() -> None:
     first, second = read_lines("keys.jsonl", b'{"requestId": "A"}\n\n  \n["no request"]\r\n')
 
     assert (first.number, first.text, first.document) == (
-        *(1, '{"requestId": "A"}'),
+        *(1, '{"requestId":"A"}'),
         {"requestId": "A"},
     )
     assert (second.number, second.document) == (4, ["no request"])
@@ -49,6 +49,7 @@ def test_json_lines_have_several_endings_and_maybe_a_byte_order_mark(ending: str
         b'{"requestId": "\xff"}',
         b"[" * 100_000,
         b'{"ticket": {"n": ' + b"9" * 5_000 + b"}}",
+        b'{"ticket": {"n": 1e999}}',
     ],
 )
 def test_a_line_that_is_no_json_leaves_the_others_alone(bad: bytes) -> None:
@@ -173,3 +174,23 @@ def test_a_file_that_is_not_usable_as_a_whole_says_why(
 ) -> None:
     with pytest.raises(BatchUnreadable, match=reason):
         read_lines(name, content)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("keys.jsonl", '{"requestId": "A", "description": "\\ud800"}'),
+        ("keys.csv", 'requestId,policy.document\nA,"{""a"": ""\\ud800""}"'),
+    ],
+)
+def test_half_a_surrogate_pair_cannot_be_sent(name: str, text: str) -> None:
+    line = only(name, text)
+
+    assert (line.text, line.document["requestId"]) == ("", "A")
+    assert [problem["code"] for problem in line.problems] == ["NOT_UNICODE"]
+
+
+def test_a_line_is_sent_in_utf_8_however_it_was_written() -> None:
+    text = '{"requestId": "A", "description": "\\u9375 \\ud842\\udfb7"}'
+
+    assert only("keys.jsonl", text).text == '{"requestId":"A","description":"鍵 𠮷"}'

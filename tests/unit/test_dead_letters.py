@@ -50,9 +50,10 @@ def test_every_letter_is_delivered_and_then_deleted() -> None:
     queue = Queue(*(json.dumps({"requestId": f"CHG{n}"}) for n in range(5)))
     delivered: list[Any] = []
 
-    def deliver(message_id: str, document: Any) -> None:
+    def deliver(message_id: str, document: Any) -> bool:
         assert message_id in queue.messages
         delivered.append(document["requestId"])
+        return True
 
     redriven = redrive(queue, "url", deliver)
 
@@ -73,22 +74,27 @@ def test_every_letter_is_delivered_and_then_deleted() -> None:
 def test_a_letter_is_an_event_or_its_detail(body: Any, document: Any) -> None:
     delivered: list[Any] = []
 
-    redrive(Queue(json.dumps(body)), "url", lambda _, found: delivered.append(found))
+    def deliver(_: str, found: Any) -> bool:
+        delivered.append(found)
+        return True
+
+    redrive(Queue(json.dumps(body)), "url", deliver)
 
     assert delivered == [document]
 
 
 def test_what_is_not_taken_or_not_read_stays_and_is_named() -> None:
-    queue = Queue('{"requestId": "CHG1"}', "{no JSON", '{"requestId": "CHG3"}')
+    queue = Queue(*('{"requestId": "CHG1"}', "{no JSON", '{"requestId": "CHG3"}', "[]"))
 
-    def deliver(_: str, document: Any) -> None:
-        if document["requestId"] == "CHG1":
+    def deliver(_: str, document: Any) -> bool:
+        if document and document["requestId"] == "CHG1":
             raise DependencyUnavailable("Step Functions is away.")
+        return bool(document)
 
     redriven = redrive(queue, "url", deliver)
 
-    assert (redriven.taken, redriven.left) == (1, ["message-0", "message-1"])
-    assert queue.messages.keys() == {"message-0", "message-1"}
+    assert (redriven.taken, redriven.left) == (1, ["message-0", "message-1", "message-3"])
+    assert queue.messages.keys() == {"message-0", "message-1", "message-3"}
 
 
 @pytest.mark.parametrize("operation", ["ReceiveMessage", "DeleteMessage"])
@@ -97,7 +103,7 @@ def test_a_queue_that_fails_is_told(operation: str) -> None:
     queue.failing = operation
 
     with pytest.raises(DependencyUnavailable, match=operation):
-        redrive(queue, "url", lambda *_: None)
+        redrive(queue, "url", lambda *_: True)
 
     assert len(queue.messages) == 1
 
@@ -144,7 +150,7 @@ def test_an_answer_is_handed_over_as_it_is() -> None:
 
     deliver_answer(Lambda(), "receive", {"requestId": "CHG1"})
 
-    assert handed == {"FunctionName": "receive", "Payload": '{"requestId": "CHG1"}'}
+    assert handed == {"FunctionName": "receive", "Payload": b'{"requestId":"CHG1"}'}
 
 
 @pytest.mark.usefixtures("aws")
@@ -171,3 +177,33 @@ def test_requests_go_to_the_workflow_and_answers_to_their_function(
     assert [arguments["FunctionName"] for _, arguments in handed] == ["receive"]
     assert "CHG1" not in log.getvalue()
     assert unreadable["MessageId"] in log.getvalue()
+
+
+@pytest.mark.usefixtures("aws")
+@pytest.mark.parametrize(("event", "delivered"), [({}, True), ({"refuseOnly": True}, False)])
+def test_a_request_that_no_execution_takes_is_refused_whoever_looks(
+    event: Any, context: Any, monkeypatch: pytest.MonkeyPatch, *, delivered: bool
+) -> None:
+    sqs = client("sqs")
+    queues = [sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("requests", "answers")]
+    for name, url in zip(("REQUESTS", "ANSWERS"), queues, strict=True):
+        monkeypatch.setenv(f"UNDELIVERED_{name}", url)
+    monkeypatch.setenv("RECEIVE_KEY_MATERIAL_FUNCTION", "receive")
+    monkeypatch.setenv("PUBLISH_OUTCOME_FUNCTION", "publish")
+    other = sqs.send_message(QueueUrl=queues[0], MessageBody='{"requestId": "CHG1"}')
+    large = {"detail-type": "t", "detail": {"requestId": "CHG2", "description": "é" * 70_000}}
+    letter = sqs.send_message(QueueUrl=queues[0], MessageBody=json.dumps(large))
+    sqs.send_message(QueueUrl=queues[1], MessageBody='{"requestId": "CHG3"}')
+    handed = calls_of(client("lambda"))
+    answer(client("lambda"), "Invoke", {"StatusCode": 200})
+
+    counts = app.handler(event, context)
+
+    payloads = {arguments["FunctionName"]: arguments["Payload"] for _, arguments in handed}
+    refusal = json.loads(payloads["publish"])
+    assert (refusal["letter"], refusal["executionArn"]) == (letter["MessageId"], None)
+    assert (refusal["status"], refusal["request"]["requestId"]) == ("REJECTED", "CHG2")
+    assert [problem["code"] for problem in refusal["problems"]] == ["REQUEST_TOO_LARGE"]
+    assert ("receive" in payloads) is delivered
+    left = [] if delivered else [other["MessageId"]]
+    assert counts == {"requests": 1 + delivered, "answers": int(delivered), "left": left}

@@ -34,6 +34,7 @@ TEMPLATE = load_template()
 # https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 ERRORS_OF_AWS = {
     "States.ALL",
+    "States.DataLimitExceeded",
     "States.Timeout",
     "Lambda.ClientExecutionTimeoutException",
     "Lambda.ServiceException",

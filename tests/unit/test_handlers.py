@@ -75,7 +75,8 @@ def claim(event: dict[str, Any], context: Any) -> None:
 def test_a_sound_request_is_normalised(context: Any, log: io.StringIO) -> None:
     answered = validate_request.handler(sample_event("validate-request"), context)
 
-    assert answered == {"request": sample_event("claim-request")["request"], "problems": []}
+    request = sample_event("claim-request")["request"]
+    assert answered == {"request": request, "problems": [], "refused": None}
     (line,) = logged(log)
     assert (line["message"], line["replicas"]) == ("request is valid", 2)
 
@@ -86,7 +87,7 @@ def test_the_samples_about_imported_key_material_are_of_one_request(context: Any
 
     answered = validate_request.handler(document, context)
 
-    assert answered == {"request": IMPORTED["request"], "problems": []}
+    assert answered == {"request": IMPORTED["request"], "problems": [], "refused": None}
     assert answer_sample["materials"] == [IMPORTED["answer"]]
     assert json.loads(sample_event("api-post-material")["body"]) == answer_sample
     ids = {document["requestId"], answer_sample["requestId"], QUESTION["question"]["requestId"]}
@@ -104,6 +105,8 @@ def test_a_bad_request_is_answered_with_its_problems(
     (line,) = log.getvalue().splitlines()
     codes = [problem["code"] for problem in answered["problems"]]
     assert json.loads(line)["codes"] == codes
+    given = document.get("requestId") if isinstance(document, dict) else None
+    assert answered["refused"] == {"requestId": given, "ticket": None}
 
 
 def test_a_new_request_is_claimed(context: Any, log: io.StringIO) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from provisioner import json_text
 from provisioner.documents import MAX_PROBLEMS_BYTES
 from provisioner.errors import Problem
 from provisioner.plan import plan_key, regions
@@ -29,7 +30,7 @@ def parsed(body: str) -> Any:
 
 def check_problems(problems: list[Problem]) -> None:
     # The last one may say how many more there are.
-    assert sum(len(json.dumps(problem)) for problem in problems[:-1]) <= MAX_PROBLEMS_BYTES
+    assert sum(json_text.size(problem) for problem in problems[:-1]) <= MAX_PROBLEMS_BYTES
     for problem in problems:
         assert problem.keys() == {"path", "code", "message"}
         assert len(problem["path"]) <= 256

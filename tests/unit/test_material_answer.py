@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from provisioner import json_text
 from provisioner.clients import client
 from provisioner.documents import MAX_PROBLEMS_BYTES
 from provisioner.errors import (
@@ -362,7 +363,7 @@ def test_a_refusal_of_very_many_regions_still_fits_into_an_event(records: Record
 
     *kept, last = caught.value.problems
     assert last["code"] == "TOO_MANY_PROBLEMS"
-    assert sum(len(json.dumps(problem)) for problem in kept) <= MAX_PROBLEMS_BYTES
+    assert sum(json_text.size(problem) for problem in kept) <= MAX_PROBLEMS_BYTES
 
 
 @pytest.mark.usefixtures("woken")
@@ -371,7 +372,7 @@ def test_an_answer_has_at_most_96_kb(over: int, *, fits: bool, records: Records)
     regions = [f"{HOME[:-1]}{n}" for n in range(1, 7)]
     wait(records, *regions)
     document = answer_of(*regions, importToken="A" * 8192, encryptedKeyMaterial="A" * 7000)
-    left = MAX_ANSWER_BYTES - len(json.dumps(document).encode())
+    left = MAX_ANSWER_BYTES - json_text.size(document)
     document["materials"][0]["region"] += "x" * (left + over)
 
     found = pairs_of(records, document)

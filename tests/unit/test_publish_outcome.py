@@ -206,3 +206,19 @@ def test_the_log_carries_the_request_id_and_neither_policy_nor_ticket(
     assert (line["request_id"], line["status"]) == ("CHG0031403", "CREATED")
     for secret in ("servicenow", "CardService", "KeyAdmin"):
         assert secret not in text
+
+
+def test_the_refusal_of_a_dead_letter_is_told_once_for_each_letter(
+    events: list[tuple[str, str, dict[str, Any]]], context: Any
+) -> None:
+    refusals = [
+        refused({"requestId": "CHG1"}) | {"executionArn": None, "letter": letter}
+        for letter in ("one", "one", "two")
+    ]
+
+    details = [app.handler(refusal, context) for refusal in refusals]
+
+    assert details[0] == details[1]
+    assert [event[2] for event in events] == [details[0], details[2]]
+    assert len({str(event[2]["outcomeId"]) for event in events}) == 2
+    assert [event[2]["executionArn"] for event in events] == [None, None]

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from provisioner import json_text
 from provisioner.documents import MAX_PROBLEMS_BYTES
 from provisioner.errors import RequestRejected
 from provisioner.request import MAX_REQUEST_BYTES, parse_request
@@ -360,8 +361,8 @@ def test_a_refusal_is_bounded_by_its_bytes_and_says_how_many_problems_are_left(w
         "code": "TOO_MANY_PROBLEMS",
         "message": f"There are {1200 - len(kept)} more problems like these.",
     }
-    size = sum(len(json.dumps(problem)) for problem in kept)
-    assert size <= MAX_PROBLEMS_BYTES < size + len(json.dumps(kept[0]))
+    size = sum(json_text.size(problem) for problem in kept)
+    assert size <= MAX_PROBLEMS_BYTES < size + json_text.size(kept[0])
 
 
 def test_a_refusal_that_fits_lists_every_problem() -> None:
@@ -375,7 +376,7 @@ def test_a_refusal_that_fits_lists_every_problem() -> None:
     "replica", [{}, {"region": "x", "alias": 1}, {"policy": {"users": [1]}}, {"keyMaterial": {}}]
 )
 def test_no_number_of_wrong_replicas_takes_long(replica: dict[str, Any]) -> None:
-    most = MAX_REQUEST_BYTES // (len(json.dumps(replica)) + 3)
+    most = (MAX_REQUEST_BYTES - 200) // (json_text.size(replica) + 1)
     started = time.process_time()
 
     assert problems_of(document_of(replicas=[replica] * most))[-1]["code"] == "TOO_MANY_PROBLEMS"

@@ -69,9 +69,9 @@ def test_every_asynchronous_hop_has_a_dead_letter_queue() -> None:
         )
     ]
 
-    assert len(hops) == 3
+    assert len(hops) == 4
     assert all("DeadLetterConfig" in hop for hop in hops)
-    assert len(invoked) == 2
+    assert len(invoked) == 3
     assert all("DeadLetterQueue" in function for function in invoked)
 
 
