@@ -604,7 +604,7 @@ _DOCUMENT = [
                 {**ACCOUNT_STATEMENT, "Effect": "Deny", "Principal": "*", "Action": "kms:Put*"},
             ]
         },
-        ("", "POLICY_LOCKS_OUT"),
+        (".Statement[1]", "POLICY_LOCKS_OUT"),
     ),
     _document(
         "document-of-other-account",
@@ -817,13 +817,13 @@ _EASILY_MISSED = [
     _case("usage-number", {"keyUsage": 5}, ("keyUsage", "WRONG_TYPE")),
     _case("failure-null", {"onFailure": None}, ("onFailure", "WRONG_TYPE")),
     _document(
-        "document-locks-out-by-resource",
+        "document-resource",
         {
             "Statement": [
                 {**ACCOUNT_STATEMENT, "Resource": f"arn:aws:kms:us-east-1:{ACCOUNT}:key/other"}
             ]
         },
-        ("", "POLICY_LOCKS_OUT"),
+        (".Statement[0].Resource", "POLICY_RESOURCE_IGNORED"),
     ),
     _document(
         "document-one-statement",

@@ -34,7 +34,7 @@ from provisioner.material_answer import take_answer
 from provisioner.outcome import publish_refusal
 from provisioner.plan import KeySetRequest, is_request_id, plan_key, regions
 from provisioner.records import Records, Status
-from provisioner.request import RequestFields, parse_request
+from provisioner.request import RequestFields, parse_request, policy_warnings
 from provisioner.settings import settings
 from provisioner.telemetry import logger
 
@@ -168,7 +168,11 @@ def _announce_refusal(document: object, problems: list[Problem]) -> None:
 
 def _plan(request: KeySetRequest) -> dict[str, Any]:
     plans = [plan_key(request, region, settings()) for region in regions(request)]
-    return {"request": request, "keys": [vars(plan) for plan in plans]}
+    return {
+        "request": request,
+        "keys": [vars(plan) for plan in plans],
+        "warnings": policy_warnings(request, settings()),
+    }
 
 
 def _accept(request: KeySetRequest) -> dict[str, str | None]:

@@ -5,12 +5,14 @@ https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html
 
 import json
 import re
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from provisioner import wildcards
 from provisioner.errors import Problem, new_problem
 from provisioner.key_specs import KeyUsage, Origin
+from provisioner.policy_evaluation import KeyPolicy
 
 MAX_POLICY_BYTES = 32_768
 """https://docs.aws.amazon.com/kms/latest/developerguide/resource-limits.html"""
@@ -55,6 +57,7 @@ _OPERATOR = re.compile(
 """https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html"""
 # Keys whose value only the caller's own account, organisation, network or the calling service sets.
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/access-analyzer-resources.html
+_IAM_ONLY_KEY = re.compile(r"(aws:ResourceTag/|kms:ResourceAliases\Z)", re.I | re.A)
 _IDENTIFYING_KEYS = {
     "aws:principalarn",
     "aws:principalaccount",
@@ -149,11 +152,11 @@ def policy_text(policy: Policy) -> str:
     return json.dumps(policy, separators=(",", ":"), ensure_ascii=False)
 
 
-def check_policy(policy: Policy, path: str, *, partition: str, account_id: str) -> list[Problem]:
-    """Find everything that is wrong with a given key policy.
+def check_policy(policy: Policy, path: str, *, partition: str) -> list[Problem]:
+    """Find everything that is wrong with the form of a given key policy.
 
-    Refused are: what is not a policy, a statement that KMS would silently ignore, access for
-    everyone, and a policy that leaves nobody who can change it.
+    Refused are: what is not a policy, a statement that KMS would ignore, what can be no principal,
+    and access for everyone. Whom a sound policy locks out is `key_access`'s to say.
     https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-overview.html
 
     Parameters
@@ -178,14 +181,13 @@ def check_policy(policy: Policy, path: str, *, partition: str, account_id: str) 
         return [*problems, new_problem(where, "POLICY_MALFORMED", text)]
     for where, statement in statements.items():
         problems += _statement_problems(statement, where, partition)
-    if not problems and _locks_out([*statements.values()], partition, account_id):
-        text = (
-            f"No statement lets account {account_id} change this policy later (kms:PutKeyPolicy "
-            "without a condition), so KMS would refuse it or the key could never be managed. Add "
-            "the statement 'Enable IAM User Permissions' of the default key policy."
-        )
-        problems.append(new_problem(path, "POLICY_LOCKS_OUT", text))
     return problems
+
+
+def evaluated(policy: Policy, path: str) -> KeyPolicy:
+    """Prepare a policy that `check_policy` finds nothing wrong with for being evaluated."""
+    # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_version.html
+    return KeyPolicy(_statements(policy, path), policy.get("Version", _VERSIONS[1]))
 
 
 def principals_let_in(policy: Policy, path: str) -> Iterator[tuple[str, str]]:
@@ -278,9 +280,7 @@ def _statement_problems(statement: object, path: str, partition: str) -> Iterato
         yield new_problem(f"{path}.Sid", "POLICY_MALFORMED", "Sid is a text.")
     yield from _contradictions(statement, path)
     yield from _action_problems(statement, path)
-    if not _texts(statement, "Resource", "NotResource"):
-        text = "A statement without Resource has no effect: KMS ignores it silently. Use '*'."
-        yield new_problem(path, "POLICY_STATEMENT_WITHOUT_RESOURCE", text)
+    yield from _resource_problems(statement, path)
     if not _is_condition(statement.get("Condition", {})):
         text = (
             "Condition maps IAM's operators, such as StringEquals, to objects of condition keys, "
@@ -288,7 +288,44 @@ def _statement_problems(statement: object, path: str, partition: str) -> Iterato
         )
         yield new_problem(f"{path}.Condition", "POLICY_MALFORMED", text)
         return
+    yield from _condition_key_problems(statement.get("Condition", {}), path)
     yield from _principal_problems(statement, path, partition)
+
+
+def _resource_problems(statement: Policy, path: str) -> Iterator[Problem]:
+    """Find a Resource that is not this key.
+
+    KMS has announced to refuse statements without one from 2025-08-18 on, and that `*` is the only
+    one that it accepts.
+    https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-overview.html#key-policy-elements
+    """
+    name = "NotResource" if "NotResource" in statement else "Resource"
+    resources = _texts(statement, name)
+    if not resources:
+        text = "A statement without Resource has no effect: KMS refuses or ignores it. Use '*'."
+        yield new_problem(path, "POLICY_STATEMENT_WITHOUT_RESOURCE", text)
+    elif "Resource" not in statement or any(resource != "*" for resource in resources):
+        text = (
+            "The Resource of a key policy is '*', which means this key. A statement with anything "
+            "else, such as the ARN of a key or a bucket, has no effect."
+        )
+        yield new_problem(f"{path}.{name}", "POLICY_RESOURCE_IGNORED", text)
+
+
+def _condition_key_problems(condition: Policy, path: str) -> Iterator[Problem]:
+    """Find condition keys that IAM policies alone can have.
+
+    https://docs.aws.amazon.com/kms/latest/developerguide/abac.html#about-abac-kms
+    """
+    for operator, keys in condition.items():
+        for key in keys:
+            if _IAM_ONLY_KEY.match(key):
+                text = (
+                    "KMS takes conditions on a key's own tags and aliases in IAM policies only, "
+                    "not in a key policy."
+                )
+                where = f"{path}.Condition.{operator}.{key}"
+                yield new_problem(where, "POLICY_CONDITION_KEY_NOT_TAKEN", text)
 
 
 def _is_condition(condition: object) -> bool:
@@ -341,17 +378,13 @@ def _principal_problems(statement: Policy, path: str, partition: str) -> Iterato
         yield new_problem(f"{path}.{element}", "POLICY_MALFORMED", text)
         return
     services = principal if isinstance(principal, dict) else {}
-    for kind in services.keys() & {"Service", "Federated"}:
-        if any("*" in name for name in _texts(services, kind)):
-            text = f"A {kind} principal is named in full; it has no wildcards."
-            yield new_problem(f"{path}.{element}", "POLICY_PRINCIPAL_INVALID", text)
-    for name in _aws_principals(statement, element):
-        if name != "*" and not is_principal(name, partition):
-            text = (
-                f"An AWS principal is an account ID, or the ARN of an account, role, user or "
-                f"session in partition {partition}."
-            )
-            yield new_problem(f"{path}.{element}", "POLICY_PRINCIPAL_INVALID", text)
+    faults = [
+        *(_service_fault(name, partition) for name in _texts(services, "Service")),
+        *(_federated_fault(name) for name in _texts(services, "Federated")),
+        *(_aws_fault(name, partition) for name in _aws_principals(statement, element)),
+    ]
+    for fault in dict.fromkeys(filter(None, faults)):
+        yield new_problem(f"{path}.{element}", "POLICY_PRINCIPAL_INVALID", fault)
     if (
         statement.get("Effect") == "Allow"
         and "*" in _aws_principals(statement, element)
@@ -366,11 +399,65 @@ def _principal_problems(statement: Policy, path: str, partition: str) -> Iterato
 
 def is_principal(name: str, partition: str) -> bool:
     """Whether a key policy can name this as an AWS principal of the partition."""
-    path = r"[\w+=,.@/-]{1,576}"
+    return name != "*" and _aws_fault(name, partition) is None
+
+
+def _aws_fault(name: str, partition: str) -> str | None:
+    """Say what keeps this from being an AWS principal of the partition.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html
+    """
+    word, path = r"[\w+=,.@-]{1,64}", r"[\w+=,.@/-]{0,575}[\w+=,.@-]"
     iam = rf"iam::\d{{12}}:(root|(role|user)/{path})"
-    sts = rf"sts::\d{{12}}:(assumed-role|federated-user)/{path}"
+    sts = rf"sts::\d{{12}}:(assumed-role/{word}|federated-user)/{word}"
     arn = rf"arn:{re.escape(partition)}:({iam}|{sts})"
-    return re.fullmatch(rf"\d{{12}}|{arn}", name, re.ASCII) is not None
+    if name == "*" or re.fullmatch(rf"\d{{12}}|{arn}", name, re.ASCII):
+        return None
+    if re.fullmatch(rf"arn:[\w-]+:sts::\d{{12}}:assumed-role/{word}/?", name, re.ASCII):
+        return f"A session's ARN ends with the name of the session; {_shown(name)} has none."
+    if re.fullmatch(r"arn:[\w-]+:iam::\d{12}:(role|user)/.*/", name, re.ASCII):
+        return f"The ARN of a role or user ends with its name, not with a slash: {_shown(name)}."
+    return (
+        f"An AWS principal is an account ID, or the ARN of an account, role, user or session in "
+        f"partition {partition}; {_shown(name)} is none."
+    )
+
+
+def _service_fault(name: str, partition: str) -> str | None:
+    """Say what keeps this from being a service principal of the partition."""
+    domains = _SERVICE_DOMAINS.get(partition, _SERVICE_DOMAINS["aws"])
+    service = name.removesuffix(next((d for d in domains if name.endswith(d)), ""))
+    if service != name and re.fullmatch(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", service):
+        return None
+    if name.startswith("arn:"):
+        return f"An ARN stands under AWS, not under Service: {_shown(name)}."
+    return (
+        f"A Service principal is named in full, ends in {' or '.join(domains)} and has no "
+        f"wildcards; {_shown(name)} is none."
+    )
+
+
+_SERVICE_DOMAINS = {
+    "aws": (".amazonaws.com",),
+    "aws-cn": (".amazonaws.com.cn", ".amazonaws.com"),
+    "aws-iso": (".c2s.ic.gov", ".amazonaws.com"),
+    "aws-iso-b": (".sc2s.sgov.gov", ".amazonaws.com"),
+}
+"""How service principals end. In China some services keep the domain of the other Regions.
+
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html#principal-services
+"""
+
+
+def _federated_fault(name: str) -> str | None:
+    if "*" in name:
+        return f"A Federated principal is named in full and has no wildcards: {_shown(name)}."
+    return None
+
+
+def _shown(name: str) -> str:
+    """Write what a caller named so that it cannot break a sentence."""
+    return ascii(name if len(name) <= _SHOWN_CHARACTERS else f"{name[:_SHOWN_CHARACTERS]}...")
 
 
 def _is_principal_map(principal: object) -> bool:
@@ -396,64 +483,102 @@ def _aws_principals(statement: Policy, element: str = "Principal") -> list[str]:
 def _names_its_callers(condition: Policy) -> bool:
     """Whether a condition holds the callers down to fixed values.
 
-    A wildcard or a policy variable is not fixed, and `...IfExists`, `ForAllValues` and negated
-    operators are true for callers that lack the key.
+    A wildcard or a policy variable is not fixed, except behind what already fixes the account, the
+    organisation or the role. `...IfExists`, `ForAllValues` and negated operators are true for
+    callers that lack the key.
     """
     return any(
         key.lower() in _IDENTIFYING_KEYS
         and (values := _texts(keys, key))
-        and not any(re.search(r"[*?]|\$\{|^0\.0\.0\.0/0$|^::/0$", value) for value in values)
+        and all(_is_fixed(key.lower(), value) for value in values)
         for operator, keys in condition.items()
         if _POSITIVE_OPERATOR.match(operator)
         for key in keys
     )
 
 
-def _locks_out(statements: list[Policy], partition: str, account_id: str) -> bool:
-    """Whether the account itself is left without an unconditional kms:PutKeyPolicy.
+def _is_fixed(key: str, value: str) -> bool:
+    if "${" in value:
+        return False
+    if prefix := _FIXED_PREFIXES.get(key):
+        return prefix.match(value) is not None or not re.search(r"[*?]", value)
+    return not re.search(r"[*?]|^0\.0\.0\.0/0$|^::/0$", value)
 
-    KMS refuses a policy under which its caller could not change it again. The caller here is a
-    role of this stack, which no request can name, so the account as a whole must be allowed.
-    https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html#key-policy-default-allow-root-enable-iam
+
+# What a wildcard may follow: AWS recommends such patterns for permission sets and organisations.
+# https://docs.aws.amazon.com/singlesignon/latest/userguide/referencingpermissionsets.html
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
+_OF_AN_ACCOUNT = re.compile(r"arn:[a-z-]+:[a-z-]+:[a-z0-9-]*:\d{12}:", re.A)
+_OF_AN_ORGANISATION = re.compile(r"o-[a-z0-9]{10,32}/", re.A)
+_FIXED_PREFIXES = {
+    "aws:principalarn": _OF_AN_ACCOUNT,
+    "aws:sourcearn": _OF_AN_ACCOUNT,
+    "aws:principalorgpaths": _OF_AN_ORGANISATION,
+    "aws:sourceorgpaths": _OF_AN_ORGANISATION,
+    "aws:userid": re.compile(r"A[A-Z]{3}[A-Z0-9]{12,}:", re.A),
+}
+
+
+def region_warnings(
+    policy: Policy, path: str, regions: Collection[str], known: Collection[str]
+) -> Iterator[Problem]:
+    """Find what names some Regions and none of the replicas that inherit the policy.
+
+    Parameters
+    ----------
+    path
+        Where the policy stands in the request.
+    regions
+        Those of the replicas that inherit it.
+    known
+        Every Region of the partition.
     """
-    account = {account_id, f"arn:{partition}:iam::{account_id}:root"}
-
-    def concerns_us(statement: Policy) -> bool:
-        if "NotPrincipal" in statement:
-            return account.isdisjoint(_aws_principals(statement, "NotPrincipal"))
-        return not (account | {"*"}).isdisjoint(_aws_principals(statement))
-
-    keys = [
-        f"arn:{partition}:kms:{region}:{account_id}:key/mrk-{digit * 32}"
-        for region, digit in (("us-east-1", "0"), ("eu-west-1", "f"))
-    ]
-    ours = [
-        statement
-        for statement in statements
-        if concerns_us(statement)
-        and _covers(statement, "Action", ["kms:PutKeyPolicy"])
-        and _covers(statement, "Resource", keys)
-    ]
-    allowed = any(s["Effect"] == "Allow" and not s.get("Condition") for s in ours)
-    denied = any(s["Effect"] == "Deny" and not s.get("Condition") for s in ours)
-    return denied or not allowed
+    for where, statement in _statements(policy, path).items():
+        for place, texts in _places(statement, where):
+            for named in _regions_named(texts, known):
+                missing = [
+                    region
+                    for region in regions
+                    if not any(wildcards.matches(region, name) for name in named)
+                ]
+                if missing:
+                    text = (
+                        f"This names {_few(sorted(named))}, and the replica keys in "
+                        f"{_few(missing)} inherit it. Name their Regions as well, or give them a "
+                        "policy of their own."
+                    )
+                    yield new_problem(place, "POLICY_NAMES_OTHER_REGION", text)
 
 
-def _covers(statement: Policy, element: str, names: list[str]) -> bool:
-    """Whether a statement's Action or Resource, or what its opposite leaves, holds every name."""
-
-    def listed(name: str, patterns: list[str]) -> bool:
-        return any(wildcards.matches(name, pattern) for pattern in patterns)
-
-    opposite = f"Not{element}"
-    given = _texts(statement, opposite, element)
-    if element == "Action":  # Of all that a statement holds, only actions have no case.
-        names, given = [*map(_lower, names)], [*map(_lower, given)]
-    if opposite in statement:
-        return not any(listed(name, given) for name in names)
-    return all(listed(name, given) for name in names)
+def _places(statement: Policy, path: str) -> Iterator[tuple[str, list[str]]]:
+    """List what can name a Region in a statement: service principals and condition values."""
+    principal = statement.get("Principal")
+    if isinstance(principal, dict) and "Service" in principal:
+        yield f"{path}.Principal.Service", _texts(principal, "Service")
+    for operator, keys in statement.get("Condition", {}).items():
+        for key in keys:
+            yield f"{path}.Condition.{operator}.{key}", _texts(keys, key)
 
 
-def _lower(text: str) -> str:
-    """Lower A to Z alone: a Kelvin sign is no K."""
-    return re.sub("[A-Z]+", lambda letters: letters[0].lower(), text)
+def _regions_named(texts: Iterable[str], known: Collection[str]) -> list[set[str]]:
+    """Give the Regions in texts, those together that are in the same place of the same text.
+
+    A wildcard in that place stands beside them: `s3.*.amazonaws.com` is about every Region.
+    """
+    named: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for text in texts:
+        parts = re.split("[.:/]", text)
+        for place, part in enumerate(parts[:_REGION_WITHIN]):
+            if part in known or "*" in part or "?" in part:
+                named[str(place), *parts[:place], *parts[place + 1 : _REGION_WITHIN]].add(part)
+    return [names for names in named.values() if not names.isdisjoint(known)]
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join([*names[:_SHOWN_NAMES], *(["and more"] if len(names) > _SHOWN_NAMES else [])])
+
+
+_REGION_WITHIN = 12
+"""A Region is among the first parts of an ARN or a service's name."""
+_SHOWN_NAMES = 6
+_SHOWN_CHARACTERS = 80

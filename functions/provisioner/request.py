@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, cached_property
 from typing import Annotated, Any, Literal, cast
 
 from botocore.loaders import Loader
@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError
 from pydantic.functional_validators import AfterValidator
 from pydantic_core import PydanticCustomError
 
-from provisioner import documents, guardrails, json_text, key_policy, plan
+from provisioner import documents, guardrails, json_text, key_access, key_policy, plan
 from provisioner.clock import instant_text, now
 from provisioner.documents import Fields
 from provisioner.errors import Problem, RequestRejected, new_problem
@@ -216,6 +216,21 @@ def _parse(document: dict[str, Any], settings: Settings) -> KeySetRequest:
     return _normalised(fields, settings)
 
 
+def policy_warnings(request: KeySetRequest, settings: Settings) -> list[Problem]:
+    """List what the key policies of a valid request take away that it can be carried out without.
+
+    What names another Region than that of a replica which inherits it is among them.
+    """
+    draft = _Draft(cast(dict[str, Any], request), [], settings)
+    warnings = [*key_access.warnings(_keys_under_documents(draft), settings)]
+    document = (request["policy"] or {}).get("document")
+    if document is not None:
+        inheriting = [one["region"] for one in request["replicas"] if "policy" not in one]
+        known = _known_regions(settings.partition)
+        warnings += key_policy.region_warnings(document, "policy.document", inheriting, known)
+    return documents.bounded(warnings)
+
+
 class _Draft:
     """A request of which some fields may be wrong: the rules ask it for sound values only."""
 
@@ -242,6 +257,18 @@ class _Draft:
         for index, replica in enumerate(replicas if isinstance(replicas, list) else []):
             if isinstance(replica, dict):
                 yield f"replicas[{index}].", replica
+
+    @cached_property
+    def documents(self) -> dict[str, tuple[dict[str, Any], list[Problem]]]:
+        """Give each key policy that is given as a document, by its path, with its problems."""
+        found = {}
+        for prefix, fields in self.members():
+            policy, path = fields.get("policy"), f"{prefix}policy.document"
+            document = policy.get("document") if isinstance(policy, dict) else None
+            if isinstance(document, dict):
+                wrong = key_policy.check_policy(document, path, partition=self.settings.partition)
+                found[path] = (document, wrong)
+        return found
 
     @property
     def spec(self) -> tuple[str, str, str] | None:
@@ -423,9 +450,7 @@ def _policy_problems(draft: _Draft, policy: dict[str, Any], path: str) -> Iterat
         if isinstance(policy[name], list):
             yield from _principal_problems(policy[name], f"{path}.{name}", draft.settings)
     if isinstance(document, dict):
-        yield from key_policy.check_policy(
-            document, f"{path}.document", partition=partition, account_id=account_id
-        )
+        yield from draft.documents[f"{path}.document"][1]
         yield from guardrails.document_problems(f"{path}.document", document, draft.settings)
     elif draft.spec is not None and draft.sound(path):
         spec, usage, origin = draft.spec
@@ -441,6 +466,62 @@ def _policy_problems(draft: _Draft, policy: dict[str, Any], path: str) -> Iterat
         if (size := key_policy.policy_bytes(built)) > key_policy.MAX_POLICY_BYTES:
             text = f"These principals make a policy of {size} bytes; KMS takes at most 32,768."
             yield new_problem(path, "POLICY_TOO_LARGE", text)
+
+
+def _key_access_rule(draft: _Draft) -> Iterator[Problem]:
+    yield from key_access.problems(_keys_under_documents(draft), draft.settings)
+
+
+def _keys_under_documents(draft: _Draft) -> Iterator[key_access.Key]:
+    """Give the keys whose policy is a sound document; other policies let this account in."""
+    policies = {
+        path: key_policy.evaluated(document, path)
+        for path, (document, wrong) in draft.documents.items()
+        if not wrong
+    }
+    if not policies:
+        return
+    regions = _sound_regions(draft)
+    (_, primary), *_ = draft.members()
+    rotation = draft.get("rotation")
+    period = rotation.get("periodInDays", 365) if isinstance(rotation, dict) else None
+    for prefix, fields in draft.members():
+        path = f"{prefix if 'policy' in fields else ''}policy.document"
+        if path not in policies or (prefix and prefix not in regions):
+            continue
+        yield key_access.Key(
+            path=path,
+            policy=policies[path],
+            is_primary=not prefix,
+            region=regions.get(prefix),
+            primary_region=regions.get(""),
+            replicas=tuple(region for where, region in regions.items() if where and not prefix),
+            has_alias={**primary, **fields}.get("alias") is not None,
+            spec=draft.spec,
+            rotation_period=period,
+            wrapping=_wrapping(draft),
+        )
+
+
+def _sound_regions(draft: _Draft) -> dict[str, str]:
+    """Give the Region of each key by the prefix of its path, each Region once."""
+    found: dict[str, str] = {}
+    for prefix, fields in draft.members():
+        path = f"{prefix}region" if prefix else "primaryRegion"
+        if draft.sound(path):
+            region = fields.get("region" if prefix else "primaryRegion")
+            region = draft.settings.home_region if region is None else region
+            if not _region_problem(path, region, draft.settings) and region not in found.values():
+                found[prefix] = region
+    return found
+
+
+def _wrapping(draft: _Draft) -> tuple[str, str] | None:
+    if draft.spec is None or not draft.sound("keyMaterial"):
+        return None
+    material = draft.document.get("keyMaterial") or {}
+    size = material.get("wrappingKeySpec", "RSA_4096")
+    return material.get("wrappingAlgorithm") or wrapping_algorithms(draft.spec[0], size)[0], size
 
 
 def _principal_problems(names: list[Any], path: str, settings: Settings) -> Iterator[Problem]:
@@ -462,6 +543,7 @@ _RULES = (
     _alias_rule,
     _tags_rule,
     _policy_rule,
+    _key_access_rule,
     _ticket_rule,
 )
 

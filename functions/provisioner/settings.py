@@ -26,6 +26,9 @@ class Settings:
     deletion_window_days: int
     quiet_period_seconds: int
     sweeper_may_delete: bool
+    key_role_arns: tuple[str, ...]
+    """Of the roles that work on keys, in the order of `key_access.KEY_ROLES`."""
+    key_role_ids: tuple[str, ...]
 
 
 @cache
@@ -56,6 +59,8 @@ def settings() -> Settings:
         deletion_window_days=int(env["DELETION_WINDOW_DAYS"]),
         quiet_period_seconds=int(env["QUIET_PERIOD_SECONDS"]),
         sweeper_may_delete=env["SWEEPER_MAY_DELETE"] == "true",
+        key_role_arns=_listed(env["KEY_ROLE_ARNS"]),
+        key_role_ids=_listed(env["KEY_ROLE_IDS"]),
     )
 
 

@@ -11,6 +11,7 @@ from provisioner.errors import Problem, RequestRejected
 from provisioner.plan import KeyPlan, KeySetRequest, plan_key
 from provisioner.request import parse_request
 from provisioner.settings import Settings
+from tests.unit.environment import ENVIRONMENT
 
 ACCOUNT = "111122223333"
 ADMIN = f"arn:aws:iam::{ACCOUNT}:role/KeyAdmin"
@@ -38,8 +39,15 @@ SETTINGS = Settings(
     deletion_window_days=7,
     quiet_period_seconds=900,
     sweeper_may_delete=False,
+    key_role_arns=tuple(ENVIRONMENT["KEY_ROLE_ARNS"].split(",")),
+    key_role_ids=tuple(ENVIRONMENT["KEY_ROLE_IDS"].split(",")),
 )
-CHINA = replace(SETTINGS, partition="aws-cn", home_region="cn-north-1")
+CHINA = replace(
+    SETTINGS,
+    partition="aws-cn",
+    home_region="cn-north-1",
+    key_role_arns=tuple(arn.replace("arn:aws:", "arn:aws-cn:") for arn in SETTINGS.key_role_arns),
+)
 
 
 def document_of(**fields: Any) -> dict[str, Any]:

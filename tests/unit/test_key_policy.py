@@ -66,7 +66,7 @@ def build(
 
 
 def codes_of(policy: dict[str, Any]) -> set[tuple[str, str]]:
-    problems = check_policy(policy, "p", partition="aws", account_id=ACCOUNT)
+    problems = check_policy(policy, "p", partition="aws")
     return {(problem["path"], problem["code"]) for problem in problems}
 
 
@@ -203,44 +203,6 @@ def test_a_sound_policy_is_taken(policy: dict[str, Any]) -> None:
     assert codes_of(policy) == set()
 
 
-def test_others_may_be_denied_everything_by_not_principal() -> None:
-    policy = with_statement(Effect="Deny")
-    del policy["Statement"][1]["Principal"]
-
-    for spared in ({"AWS": [ROOT, ADMIN]}, {"AWS": ACCOUNT}):
-        policy["Statement"][1]["NotPrincipal"] = spared
-        assert codes_of(policy) == set()
-    policy["Statement"][1]["NotPrincipal"] = {"AWS": ADMIN}
-    assert codes_of(policy) == {("p", "POLICY_LOCKS_OUT")}
-
-
-def test_not_action_counts_as_everything_else() -> None:
-    def granting(not_action: str) -> dict[str, Any]:
-        statement = {**ACCOUNT_STATEMENT, "NotAction": not_action}
-        del statement["Action"]
-        return {"Statement": [statement]}
-
-    assert codes_of(granting("kms:Decrypt")) == set()
-    assert codes_of(granting("kms:Put*")) == {("p", "POLICY_LOCKS_OUT")}
-
-
-@pytest.mark.parametrize(
-    "elements",
-    [
-        {"Resource": "arn:AWS:kms:*"},
-        {"Action": "\N{KELVIN SIGN}ms:PutKeyPolicy"},
-        {"Action": "kms:PutKeyPolic[y]"},
-    ],
-)
-def test_what_kms_does_not_read_as_the_account_locks_out(elements: dict[str, Any]) -> None:
-    policy = {"Statement": [{**ACCOUNT_STATEMENT, **elements}]}
-
-    assert codes_of(policy) & {
-        ("p", "POLICY_LOCKS_OUT"),
-        ("p.Statement[0].Action", "POLICY_ACTION_NOT_KMS"),
-    }
-
-
 @pytest.mark.parametrize(
     "operator",
     [
@@ -278,9 +240,7 @@ def test_a_condition_that_iam_does_not_know_is_refused(condition: dict[str, Any]
 
 def test_a_character_that_no_key_policy_can_hold_is_refused_and_named() -> None:
     assert codes_of(with_statement(Sid="\u0000\t\u00ff")) == set()
-    (problem,) = check_policy(
-        with_statement(Sid="a\u0100"), "p", partition="aws", account_id=ACCOUNT
-    )
+    (problem,) = check_policy(with_statement(Sid="a\u0100"), "p", partition="aws")
 
     assert (problem["path"], problem["code"]) == ("p", "POLICY_CHARACTERS")
     assert "U+0100" in problem["message"]
@@ -298,11 +258,38 @@ def test_no_pattern_takes_long_to_be_read(element: str) -> None:
     assert time.process_time() - started < 1
 
 
-def test_not_resource_stands_for_a_resource() -> None:
-    policy = with_statement(NotResource="arn:aws:kms:us-east-1:444455556666:key/x")
+@pytest.mark.parametrize(
+    "resource",
+    [
+        "arn:aws:s3:::cards/*",
+        f"arn:aws:kms:us-east-1:{ACCOUNT}:key/*",
+        f"arn:aws:kms:*:{ACCOUNT}:key/*",
+        ["*", "arn:aws:dynamodb:*"],
+        "**",
+    ],
+)
+def test_a_resource_other_than_this_key_is_refused(resource: str | list[str]) -> None:
+    problem = ("p.Statement[1].Resource", "POLICY_RESOURCE_IGNORED")
+
+    assert codes_of(with_statement(Resource=resource)) == {problem}
+    assert codes_of(with_statement(Resource=["*", "*"])) == set()
+
+
+@pytest.mark.parametrize("given", ["*", "arn:aws:kms:us-east-1:444455556666:key/x"])
+def test_a_key_policy_has_no_not_resource(given: str) -> None:
+    policy = with_statement(NotResource=given)
     del policy["Statement"][1]["Resource"]
 
-    assert codes_of(policy) == set()
+    assert codes_of(policy) == {("p.Statement[1].NotResource", "POLICY_RESOURCE_IGNORED")}
+
+
+@pytest.mark.parametrize(
+    "key", ["aws:ResourceTag/team", "AWS:resourcetag/x", "kms:ResourceAliases"]
+)
+def test_a_condition_key_of_iam_policies_alone_is_refused(key: str) -> None:
+    problem = (f"p.Statement[1].Condition.StringLike.{key}", "POLICY_CONDITION_KEY_NOT_TAKEN")
+
+    assert codes_of(with_statement(Condition={"StringLike": {key: "x"}})) == {problem}
 
 
 @pytest.mark.parametrize(
@@ -343,6 +330,179 @@ def test_a_condition_that_names_no_fixed_caller_leaves_a_key_open(
 def test_a_principal_of_the_partition_is_taken(name: str) -> None:
     assert is_principal(name, "aws")
     assert not is_principal(name.replace("arn:aws:", "arn:aws-cn:") + " ", "aws")
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"ForAnyValue:StringLike": {"aws:PrincipalOrgPaths": "o-a1b2c3d4e5/r-ab12/ou-ab12-1/*"}},
+        {"ForAnyValue:StringLike": {"aws:PrincipalOrgPaths": ["o-a1b2c3d4e5/*"]}},
+        {"ArnLike": {"aws:PrincipalArn": f"arn:aws:iam::{ACCOUNT}:role/aws-reserved/*/Dev_*"}},
+        {"StringLike": {"aws:PrincipalArn": [f"arn:aws:iam::{ACCOUNT}:*", ADMIN]}},
+        {"ArnEquals": {"aws:PrincipalArn": f"arn:aws:sts::{ACCOUNT}:assumed-role/x/*"}},
+        {"StringLike": {"aws:userId": ["AROAEXAMPLEEXAMPLE00:*", ACCOUNT]}},
+        {"ArnLike": {"aws:SourceArn": f"arn:aws:sns:us-east-1:{ACCOUNT}:*"}},
+    ],
+)
+def test_a_wildcard_behind_a_fixed_account_organisation_or_role_is_fixed(
+    condition: dict[str, Any],
+) -> None:
+    assert codes_of(with_statement(Principal="*", Condition=condition)) == set()
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"ForAnyValue:StringLike": {"aws:PrincipalOrgPaths": "o-*/r-ab12/*"}},
+        {"ForAnyValue:StringLike": {"aws:PrincipalOrgPaths": ["o-a1b2c3d4e5/*", "*"]}},
+        {"ForAnyValue:StringLike": {"aws:PrincipalOrgPaths": "o-a1b2c3d4e5*"}},
+        {"ArnLike": {"aws:PrincipalArn": "arn:aws:iam::*:role/aws-reserved/Dev_*"}},
+        {"ArnLike": {"aws:PrincipalArn": "arn:aws:iam::11112222*:role/Dev"}},
+        {"StringLike": {"aws:PrincipalArn": f"arn:*:iam::{ACCOUNT}:role/x"}},
+        {"StringLike": {"aws:PrincipalArn": f"arn:aws:iam::{ACCOUNT}:role/${{aws:username}}"}},
+        {"StringLike": {"aws:userId": "AROA*"}},
+        {"StringLike": {"aws:userId": "*:session"}},
+        {"StringLike": {"aws:userId": "AROAEXAMPLEEXAMPLE00*"}},
+        {"StringLike": {"aws:PrincipalAccount": "1111*"}},
+    ],
+)
+def test_a_wildcard_in_the_place_of_account_organisation_or_role_leaves_a_key_open(
+    condition: dict[str, Any],
+) -> None:
+    policy = with_statement(Principal="*", Condition=condition)
+
+    assert codes_of(policy) == {("p.Statement[1].Principal", "POLICY_OPEN_TO_ALL")}
+
+
+@pytest.mark.parametrize(
+    ("principal", "words"),
+    [
+        ({"Service": "cloudtrail.amazon.com"}, "ends in .amazonaws.com"),
+        ({"Service": "logs.cn-north-1.amazonaws.com.cn"}, "ends in .amazonaws.com"),
+        ({"Service": ["s3.amazonaws.com", "*.amazonaws.com"]}, "'*.amazonaws.com'"),
+        ({"Service": ".amazonaws.com"}, "'.amazonaws.com'"),
+        ({"Service": "s3 .amazonaws.com"}, "'s3 .amazonaws.com'"),
+        ({"Service": f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/x/Y"}, "stands under AWS"),
+        ({"Federated": "*.example.com"}, "no wildcards"),
+        ({"AWS": f"arn:aws:sts::{ACCOUNT}:assumed-role/KeyAdmin"}, "name of the session"),
+        ({"AWS": f"arn:aws:sts::{ACCOUNT}:assumed-role/KeyAdmin/"}, "name of the session"),
+        ({"AWS": [USER, f"arn:aws:iam::{ACCOUNT}:role/KeyAdmin/"]}, "not with a slash"),
+        ({"AWS": f"arn:aws:iam::{ACCOUNT}:user/team/"}, "not with a slash"),
+        ({"AWS": f"arn:aws:sts::{ACCOUNT}:assumed-role/path/KeyAdmin/me"}, "is none"),
+        ({"AWS": "x" * 600}, "xxx...'"),
+        ({"AWS": "AROAEXAMPLEEXAMPLE00"}, "is none"),
+    ],
+)
+def test_what_form_alone_shows_to_be_no_principal_is_refused_and_named(
+    principal: dict[str, Any], words: str
+) -> None:
+    (problem,) = check_policy(with_statement(Principal=principal), "p", partition="aws")
+
+    assert (problem["path"], problem["code"]) == (
+        "p.Statement[1].Principal",
+        "POLICY_PRINCIPAL_INVALID",
+    )
+    assert words in problem["message"]
+
+
+@pytest.mark.parametrize(
+    ("partition", "service"),
+    [
+        ("aws", "delivery.logs.amazonaws.com"),
+        ("aws-us-gov", "logs.us-gov-west-1.amazonaws.com"),
+        ("aws-cn", "logs.cn-north-1.amazonaws.com.cn"),
+        ("aws-cn", "cloudtrail.amazonaws.com"),
+        ("aws-iso", "ec2.c2s.ic.gov"),
+    ],
+)
+def test_a_service_principal_has_a_domain_of_its_partition(partition: str, service: str) -> None:
+    policy = default_policy(partition, ACCOUNT)
+    policy["Statement"].append({**ACCOUNT_STATEMENT, "Principal": {"Service": service}})
+
+    assert check_policy(policy, "p", partition=partition) == []
+
+
+KNOWN = {"us-east-1", "eu-west-1", "us-west-2", "ap-south-1"}
+
+
+@pytest.mark.parametrize(
+    ("elements", "place"),
+    [
+        ({"Principal": {"Service": "logs.us-east-1.amazonaws.com"}}, "Principal.Service"),
+        (
+            {"Condition": {"StringEquals": {"kms:ViaService": "s3.us-east-1.amazonaws.com"}}},
+            "Condition.StringEquals.kms:ViaService",
+        ),
+        (
+            {"Condition": {"ArnLike": {"aws:SourceArn": ["x", "arn:aws:sns:us-east-1:1:t"]}}},
+            "Condition.ArnLike.aws:SourceArn",
+        ),
+        (
+            {
+                "Condition": {
+                    "StringLike": {
+                        "kms:ViaService": [
+                            *("s3.us-east-1.amazonaws.com", "sqs.*.amazonaws.com"),
+                            *("s3.us-west-2.amazonaws.com", "sqs.us-east-1.amazonaws.com"),
+                        ]
+                    }
+                }
+            },
+            "Condition.StringLike.kms:ViaService",
+        ),
+    ],
+)
+def test_what_names_other_regions_than_a_replica_that_inherits_it_is_pointed_out(
+    elements: dict[str, Any], place: str
+) -> None:
+    policy = with_statement(**elements)
+
+    (warning,) = key_policy.region_warnings(policy, "p", ["eu-west-1"], KNOWN)
+
+    assert (warning["path"], warning["code"]) == (
+        f"p.Statement[1].{place}",
+        "POLICY_NAMES_OTHER_REGION",
+    )
+    assert "us-east-1" in warning["message"]
+    assert "eu-west-1" in warning["message"]
+    assert [*key_policy.region_warnings(policy, "p", ["us-east-1"], KNOWN)] == []
+    assert [*key_policy.region_warnings(policy, "p", [], KNOWN)] == []
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [
+        {"Principal": {"Service": "logs.amazonaws.com"}},
+        {
+            "Principal": {
+                "Service": ["logs.us-east-1.amazonaws.com", "logs.eu-west-1.amazonaws.com"]
+            }
+        },
+        {"Condition": {"StringLike": {"kms:ViaService": "s3.*.amazonaws.com"}}},
+        {
+            "Condition": {
+                "StringLike": {
+                    "kms:ViaService": ["s3.us-east-1.amazonaws.com", "s3.eu-*.amazonaws.com"]
+                }
+            }
+        },
+        {"Condition": {"NumericLessThan": {"aws:MultiFactorAuthAge": 3600}}},
+        {"Sid": "us-east-1"},
+    ],
+)
+def test_what_names_no_region_or_the_replicas_too_is_not(elements: dict[str, Any]) -> None:
+    policy = with_statement(**elements)
+
+    assert [*key_policy.region_warnings(policy, "p", ["eu-west-1"], KNOWN)] == []
+
+
+def test_a_warning_shortens_a_long_list_of_regions() -> None:
+    policy = with_statement(Condition={"StringEquals": {"aws:RequestedRegion": "us-east-1"}})
+    others = [f"eu-west-{number}" for number in range(9)]
+
+    (warning,) = key_policy.region_warnings(policy, "p", others, KNOWN)
+
+    assert "eu-west-5, and more inherit" in warning["message"]
 
 
 def test_a_policy_survives_json() -> None:
