@@ -28,7 +28,9 @@ def test_only_our_functions_may_put_events_under_our_name() -> None:
 
     assert (statement["Effect"], statement["Principal"]) == ("Deny", "*")
     assert statement["Action"] == "events:PutEvents"
-    assert statement["Condition"]["StringEquals"] == {"events:source": "mrk.provisioner"}
+    assert statement["Condition"]["ForAnyValue:StringEquals"] == {
+        "events:source": "mrk.provisioner"
+    }
     (pattern,) = statement["Condition"]["ArnNotLike"]["aws:PrincipalArn"].values()
     assert pattern.endswith(":role/${AWS::StackName}-*FunctionRole-*")
 
