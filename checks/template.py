@@ -105,29 +105,6 @@ def _without_computed_timeouts(value: Any) -> Any:
     return value
 
 
-def statements(template: Template) -> list[dict[str, Any]]:
-    """Give every statement of the roles' policies, whichever way the conditions turn out.
-
-    Returns
-    -------
-    list[dict[str, Any]]
-        `role`, and `policy`: a policy document of that one statement.
-    """
-    found = []
-    for condition in (True, False):
-        values = _Values(template, condition=condition)
-        for name, resource in template["Resources"].items():
-            if resource["Type"] != "AWS::IAM::Role":
-                continue
-            for policy in values.of(resource["Properties"].get("Policies", [])):
-                document = policy["PolicyDocument"]
-                for statement in document["Statement"]:
-                    one = {"role": name, "policy": {**document, "Statement": [statement]}}
-                    if one not in found:
-                        found.append(one)
-    return found
-
-
 def documents(template: Template) -> list[dict[str, Any]]:
     """Return every policy document, once for each way in which the conditions turn out.
 
@@ -165,6 +142,29 @@ def _policies_in(value: Any, name: str) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, dict):
         for key, item in value.items():
             yield from _policies_in(item, key)
+
+
+def statements(template: Template) -> list[dict[str, Any]]:
+    """Give every statement of the roles' policies, whichever way the conditions turn out.
+
+    Returns
+    -------
+    list[dict[str, Any]]
+        `role`, and `policy`: a policy document of that one statement.
+    """
+    found = []
+    for condition in (True, False):
+        values = _Values(template, condition=condition)
+        for name, resource in template["Resources"].items():
+            if resource["Type"] != "AWS::IAM::Role":
+                continue
+            for policy in values.of(resource["Properties"].get("Policies", [])):
+                document = policy["PolicyDocument"]
+                for statement in document["Statement"]:
+                    one = {"role": name, "policy": {**document, "Statement": [statement]}}
+                    if one not in found:
+                        found.append(one)
+    return found
 
 
 class _Values:
