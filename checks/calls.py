@@ -16,6 +16,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -68,12 +69,18 @@ POWERTOOLS = {
 }
 # https://docs.aws.amazon.com/kms/latest/APIReference/CommonErrors.html
 # https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
-COMMON_EXCEPTIONS = {"AccessDeniedException", "ThrottlingException", "TooManyRequestsException"}
+COMMON_EXCEPTIONS = {
+    "AccessDeniedException",
+    "ThrottlingException",
+    "TooManyRequestsException",
+    "UnrecognizedClientException",
+}
 
 # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awskeymanagementservice.html
 WITHIN = "KMS asks the caller for it within the call that creates a key."
+# What Lambda calls with the function's role where the function has a dead-letter queue.
 # https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
-DEAD_LETTER = "Lambda sends a dead letter with the function's role."
+DEAD_LETTER = "sqs:SendMessage"
 # What is right all the same, with the reason.
 EXCEPTIONS: dict[Finding, str] = {
     ("CreatePrimaryKeyFunction", EXCESS, "iam:CreateServiceLinkedRole"): WITHIN,
@@ -86,8 +93,6 @@ EXCEPTIONS: dict[Finding, str] = {
     ("ReadBatchFunction", EXCESS, "s3:ListBucket"): (
         "Without it, S3 says of an object that is missing that access is denied."
     ),
-    ("ReceiveKeyMaterialFunction", EXCESS, "sqs:SendMessage"): DEAD_LETTER,
-    ("SweepFunction", EXCESS, "sqs:SendMessage"): DEAD_LETTER,
 }
 
 
@@ -234,13 +239,28 @@ def action_of(service: str, operation: str) -> str:
     return ACTIONS.get((service, operation), f"{prefix}:{operation}")
 
 
-def handlers(template: Json) -> dict[str, tuple[str, str]]:
-    """Return the handler and the role of each function of the template after the transform."""
-    return {
-        name: (one["Properties"]["Handler"], one["Properties"]["Role"]["Fn::GetAtt"][0])
+@dataclass(frozen=True)
+class LambdaFunction:
+    """A function of the template after the SAM transform."""
+
+    name: str
+    handler: str
+    role: str
+    dead_letters: bool = False
+
+
+def functions_of(template: Json) -> list[LambdaFunction]:
+    """Return the functions of the template."""
+    return [
+        LambdaFunction(
+            name,
+            one["Properties"]["Handler"],
+            one["Properties"]["Role"]["Fn::GetAtt"][0],
+            "DeadLetterConfig" in one["Properties"],
+        )
         for name, one in template["Resources"].items()
         if one["Type"] == "AWS::Lambda::Function"
-    }
+    ]
 
 
 def granted(documents: Iterable[Json], role: str) -> set[str]:
@@ -265,17 +285,18 @@ class Check:
         self.held: dict[str, set[tuple[str, ...]]] = {}
         self.findings: set[Finding] = set()
 
-    def function(self, name: str, handler: str, grants: set[str]) -> None:
+    def function(self, function: LambdaFunction, grants: set[str]) -> None:
         """Hold what one function can call, and what its role is granted."""
-        calls = Calls()
+        calls, name = Calls(), function.name
         run = Run(self._folder, calls)
-        run.handler(handler)
+        run.handler(function.handler)
         self._resolved |= run.resolved
         self._services |= {service for service, _ in calls.made}
         self.findings |= calls.findings
         for kind, some in calls.held.items():
             self.held.setdefault(kind, set()).update(some)
         actions = {action_of(*call) for call in calls.made}
+        actions |= {DEAD_LETTER} if function.dead_letters else set()
         self.held.setdefault("actions of functions", set()).update((name, one) for one in actions)
         self.findings |= {(name, GRANT, action) for action in actions - grants}
         self.findings |= {(name, EXCESS, action) for action in grants - actions}
@@ -302,9 +323,9 @@ def main(template_path: Path, documents_path: Path) -> int:
     template = json.loads(template_path.read_text())
     documents = json.loads(documents_path.read_text())
     check = Check(Path("functions"))
-    functions = handlers(template)
-    for name, (handler, role) in functions.items():
-        check.function(name, handler, granted(documents, role))
+    functions = functions_of(template)
+    for function in functions:
+        check.function(function, granted(documents, function.role))
     check.rest()
     left = sorted(check.findings - EXCEPTIONS.keys())
     stale = sorted(EXCEPTIONS.keys() - check.findings)

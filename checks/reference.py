@@ -82,7 +82,8 @@ UNNAMED = {"NotAction", "NotResource", "NotPrincipal"}
 PATHS = ("${Alias}", "${LogGroupName}", "${ObjectName}")
 
 STANDARD = "It takes a standard execution or an express one; ours are standard."
-# https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-auth-slr.html
+# https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-auth-slr.html, and
+# `slr.delete-fails-while-key-exists` among the answers of KMS that were recorded.
 LINKED_ROLE_EXISTS = (
     "KMS made its service-linked role for the primary key and keeps it while there are such keys."
 )
@@ -105,7 +106,7 @@ EXCEPTIONS: dict[Finding, str] = {
         "A query of an index is authorised on the index, and the table itself is never queried."
     ),
     # https://github.com/aws/aws-cdk/pull/8486 tried it.
-    ("AnswerTheWorkflow", RESOURCE, "stateMachine:ProvisionKey for states:SendTaskSuccess"): (
+    ("AnswerTheWorkflow", RESOURCE, "stateMachine for states:SendTaskSuccess"): (
         "The reference names no resource, but Step Functions authorises it on the state machine."
     ),
     ("CreateReplicaKeyFunctionRole", DEPENDENT, "iam:CreateServiceLinkedRole for kms:CreateKey"): (
@@ -269,7 +270,8 @@ class Checker:
             if arn == "*" and types:
                 yield where, ANY_RESOURCE, action
             elif arn != "*" and not self._reference.fitting(action, [arn]):
-                yield where, RESOURCE, f"{arn.split(':', 5)[-1]} for {action}"
+                kind = re.split("[:/]", arn.split(":", 5)[-1])[0]
+                yield where, RESOURCE, f"{kind} for {action}"
 
     def _of_trust(self, where: str, statement: Json) -> Iterator[Finding]:
         principal = statement["Principal"]

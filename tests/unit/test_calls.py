@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from checks import calls
-from checks.calls import Check, granted, handlers
+from checks.calls import Check, LambdaFunction, functions_of, granted
 
 CLIENTS = """
 from functools import cache
@@ -26,7 +26,12 @@ GETS = {"kms:DescribeKey"}
 
 
 def check(
-    folder: Path, handler: str, adapter: str = "", grants: set[str] | None = None
+    folder: Path,
+    handler: str,
+    adapter: str = "",
+    grants: set[str] | None = None,
+    *,
+    dead_letters: bool = False,
 ) -> list[tuple[str, str, str]]:
     """Hold a function `Step` of these sources; `client` and `adapter` are there to import."""
     folder.mkdir(exist_ok=True)
@@ -36,7 +41,8 @@ def check(
         f"from functools import partial\n\nimport adapter\nfrom clients import client\n\n{handler}"
     )
     held = Check(folder)
-    held.function("Step", "app.handler", GETS if grants is None else grants)
+    step = LambdaFunction("Step", "app.handler", "StepRole", dead_letters)
+    held.function(step, GETS if grants is None else grants)
     held.rest()
     return sorted(held.findings)
 
@@ -59,6 +65,18 @@ def test_a_grant_is_found_that_the_function_makes_no_call_for(tmp_path: Path) ->
     found = check(tmp_path, DESCRIBE, grants={*GETS, "kms:Decrypt"})
 
     assert found == [("Step", calls.EXCESS, "kms:Decrypt")]
+
+
+def test_a_function_with_a_dead_letter_queue_is_to_be_granted_to_send_there(
+    tmp_path: Path,
+) -> None:
+    may_send = {*GETS, "sqs:SendMessage"}
+
+    assert not check(tmp_path, DESCRIBE, grants=may_send, dead_letters=True)
+    assert check(tmp_path, DESCRIBE, dead_letters=True) == [
+        ("Step", calls.GRANT, "sqs:SendMessage")
+    ]
+    assert check(tmp_path, DESCRIBE, grants=may_send) == [("Step", calls.EXCESS, "sqs:SendMessage")]
 
 
 @pytest.mark.parametrize(
@@ -259,6 +277,14 @@ def test_a_function_is_held_against_its_own_role() -> None:
                     "Role": {"Fn::GetAtt": ["StepRole", "Arn"]},
                 },
             },
+            "Sweep": {
+                "Type": "AWS::Lambda::Function",
+                "Properties": {
+                    "Handler": "sweep.app.handler",
+                    "Role": {"Fn::GetAtt": ["SweepRole", "Arn"]},
+                    "DeadLetterConfig": {"TargetArn": "..."},
+                },
+            },
             "Queue": {"Type": "AWS::SQS::Queue"},
         }
     }
@@ -273,5 +299,8 @@ def test_a_function_is_held_against_its_own_role() -> None:
         ]
     ]
 
-    assert handlers(template) == {"Step": ("step.app.handler", "StepRole")}
+    assert functions_of(template) == [
+        LambdaFunction("Step", "step.app.handler", "StepRole"),
+        LambdaFunction("Sweep", "sweep.app.handler", "SweepRole", dead_letters=True),
+    ]
     assert granted(documents, "StepRole") == {"kms:DescribeKey", "kms:EnableKey", "kms:CreateKey"}
