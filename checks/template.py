@@ -2,13 +2,14 @@
 
     python -m checks.template FOLDER
 
-writes two files into FOLDER:
+writes three files into FOLDER:
 
 - `template.json`: what CloudFormation gets after the SAM transform, roles and all, with the state
   machine's definition inline. Linters look neither into what SAM adds nor into a definition that
   lies in a file.
 - `statements.json`: every statement of the roles' policies, with plain ARNs in the place of
   `!Sub`, `!Ref` and `!GetAtt`.
+- `documents.json`: every policy document, those of roles and of what is not a role.
 
 Without network: what an account would be asked for is made up.
 """
@@ -17,7 +18,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,45 @@ def _without_computed_timeouts(value: Any) -> Any:
             if not (key == "TimeoutSeconds" and str(item).startswith("{%"))
         }
     return value
+
+
+def documents(template: Template) -> list[dict[str, Any]]:
+    """Return every policy document, once for each way in which the conditions turn out.
+
+    Returns
+    -------
+    list[dict[str, Any]]
+        `owner`, the resource; `kind`: `role` for all that a role is granted, `trust` for who may
+        assume it, `resource` for the policy of anything else; and `statements`.
+    """
+    found: list[dict[str, Any]] = []
+    for condition in (True, False):
+        values = _Values(template, condition=condition)
+        for name, resource in template["Resources"].items():
+            by_kind: dict[str, list[Any]] = {}
+            for where, raw in _policies_in(resource.get("Properties", {}), ""):
+                kind = "role" if resource["Type"] == "AWS::IAM::Role" else "resource"
+                if where == "AssumeRolePolicyDocument":
+                    kind = "trust"
+                given = values.of(raw)
+                by_kind.setdefault(kind, []).extend(given if isinstance(given, list) else [given])
+            for kind, given in by_kind.items():
+                one = {"owner": name, "kind": kind, "statements": given}
+                if one not in found:
+                    found.append(one)
+    return found
+
+
+def _policies_in(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """Find policy documents at any depth: the property's name, and the statements as they stand."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _policies_in(item, name)
+    elif isinstance(value, dict) and "Statement" in value:
+        yield name, value["Statement"]
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _policies_in(item, key)
 
 
 def statements(template: Template) -> list[dict[str, Any]]:
@@ -209,11 +249,12 @@ class _Values:
 
 
 def main(folder: Path) -> None:
-    """Write both files."""
+    """Write the files."""
     folder.mkdir(parents=True, exist_ok=True)
     template = expanded(Path("template.yaml"))
     (folder / "template.json").write_text(json.dumps(template, indent=2))
     (folder / "statements.json").write_text(json.dumps(statements(template), indent=2))
+    (folder / "documents.json").write_text(json.dumps(documents(template), indent=2))
 
 
 if __name__ == "__main__":

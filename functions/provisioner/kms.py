@@ -305,8 +305,8 @@ def get_import_parameters(
 ) -> dict[str, str]:
     """Ask for the public key and the token that let key material into one Region's key.
 
-    KMS answers this once a second. The parameters are good for 24 hours, and older ones stay good
-    beside them.
+    KMS answers this once a second. The parameters are valid for 24 hours, and older ones stay valid
+    beside them (`import.older-token` in tests/workflow/kms_observed.json).
     https://docs.aws.amazon.com/kms/latest/APIReference/API_GetParametersForImport.html
 
     Returns

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from checks.template import Template, expanded, statements
+from checks.template import Template, documents, expanded, statements
 from tests.unit.template import load_template
 
 
@@ -38,6 +38,29 @@ def test_a_statement_is_linted_whether_or_not_its_condition_holds(template: Temp
         }
 
     assert sids("SweepFunctionRole") >= {"ReadRecords", "RetireSurplusKeys"}
+
+
+def test_every_policy_document_is_held_against_the_reference(template: Template) -> None:
+    found = {(one["owner"], one["kind"]) for one in documents(template)}
+    roles = {name for name, one in template["Resources"].items() if one["Type"] == "AWS::IAM::Role"}
+
+    assert {owner for owner, kind in found if kind == "trust"} == roles
+    assert {owner for owner, kind in found if kind == "role"} <= roles
+    assert {owner for owner, kind in found if kind == "resource"} == {
+        "BatchesOverTlsOnly",
+        "EventBus",
+        "LetRulesKeepTheirEvents",
+    }
+
+
+def test_a_document_is_held_whether_or_not_its_condition_holds(template: Template) -> None:
+    actions = [
+        sorted(str(statement["Action"]) for statement in one["statements"])
+        for one in documents(template)
+        if (one["owner"], one["kind"]) == ("SweepFunctionRole", "role")
+    ]
+
+    assert [("kms:ScheduleKeyDeletion" in some) for some in actions] == [True, False]
 
 
 def test_what_sam_adds_is_checked_as_the_resource_it_is_added_to(template: Template) -> None:
