@@ -6,7 +6,7 @@ A probe reads what the steps have left in the evidence, or asks KMS itself.
 import json
 from typing import Any
 
-from mrk.verify.account import OPT_IN_REGIONS, TAGS_COUNT_AFTER
+from mrk.verify.account import OPT_IN_REGIONS, TAGS_COUNT_AFTER, WAITS_FOR_DELETION
 from mrk.verify.evidence import Answer, Evidence, NotAsked, Questions
 from mrk.verify.key_sets import COMPLETE, IMPORTED, MISSING_ALIAS, ROLLED_BACK
 from mrk.verify.steps import (
@@ -53,6 +53,7 @@ def _tagging_while_creating(evidence: Evidence) -> Answer:
         region=account.home,
         key_arn=primary,
         show=(
+            "AWSAccountId",
             "KeyId",
             "KeyState",
             "Enabled",
@@ -124,16 +125,6 @@ def _key_policy_reads_back(evidence: Evidence) -> Answer:
     return Answer("rewritten, the same meaning" if same else "another meaning", holds=same)
 
 
-@BELIEFS.add("key-metadata-account", "AWSAccountId is this account")
-def _key_metadata_account(evidence: Evidence) -> Answer:
-    key_arn = evidence.created(COMPLETE)["primary"]["arn"]
-    account_id = evidence.account.describe(key_arn).get("AWSAccountId")
-    return Answer(
-        "this account" if account_id == evidence.account.id else "another, or none",
-        holds=account_id == evidence.account.id,
-    )
-
-
 @BELIEFS.add("region-not-enabled-answer", _NOT_ENABLED_CODE)
 def _region_not_enabled_answer(evidence: Evidence) -> Answer:
     _, code = answer_of_region_not_enabled(evidence)
@@ -172,7 +163,7 @@ def _tag_condition_while_rolling_back(evidence: Evidence) -> Answer:
     if not key:
         raise NotAsked("No key was rolled back.")
     state = evidence.account.describe(key["primary"]["arn"])["KeyState"]
-    return Answer(str(state), holds=state == "PendingDeletion")
+    return Answer(str(state), holds=state in WAITS_FOR_DELETION)
 
 
 BELIEFS.add_not_asked(

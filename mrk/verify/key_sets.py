@@ -59,8 +59,11 @@ class KeySets:
             BY_EVENT: self._request(
                 BY_EVENT, keySpec="HMAC_256", keyUsage="GENERATE_VERIFY_MAC", onFailure="RETAIN"
             ),
-            # The alias is the complete set's, so this one fails and the stack removes its key.
-            ROLLED_BACK: self._request(ROLLED_BACK, alias=self.alias(COMPLETE)),
+            # The complete set's replica has that alias, so this one fails and is rolled back.
+            ROLLED_BACK: self._request(
+                ROLLED_BACK,
+                replicas=[{"region": self.account.other, "alias": self._replica_alias()}],
+            ),
             IMPORTED: self.imported(self.valid_to),
         }
         if self.not_enabled_region:
@@ -102,13 +105,16 @@ class KeySets:
             replicas=[
                 {
                     "region": self.account.other,
-                    "alias": self.alias(f"{COMPLETE}-replica"),
+                    "alias": self._replica_alias(),
                     "description": "Replica made by mrk verify",
                     "tags": {TAG: self.run, "part": "replica"},
                     "policy": {"administrators": [root]},
                 }
             ],
         )
+
+    def _replica_alias(self) -> str:
+        return self.alias(f"{COMPLETE}-replica")
 
     def _request(self, name: str, **fields: Any) -> dict[str, Any]:
         return {

@@ -76,8 +76,10 @@ def as_json(report: Report) -> dict[str, Any]:
 
 def _table(title: str, what: str, rows: Iterable[Row]) -> Table:
     table = Table(title=title, title_justify="left")
-    for heading in (what, "expected", "seen", "verdict"):
-        table.add_column(heading, overflow="fold")
+    table.add_column(what, no_wrap=True)
+    table.add_column("expected")
+    table.add_column("seen", overflow="fold")
+    table.add_column("verdict", no_wrap=True)
     for row in rows:
         verdict = Text(row.verdict, style=_COLOURS[row.verdict])
         table.add_row(row.id, Text(row.expected), Text(row.seen), verdict)

@@ -117,7 +117,7 @@ def _send_event(evidence: Evidence, request: dict[str, Any]) -> None:
         raise MrkError("EventBridge took the event, and no request came of it.")
 
 
-@STEPS.add("roll-back", "FAILED ALIAS_IN_USE, the key waits for its deletion")
+@STEPS.add("roll-back", "FAILED ALIAS_IN_USE, both keys wait for their deletion")
 def _roll_back(evidence: Evidence) -> Answer:
     evidence.created(COMPLETE)
     requests.send(evidence, ROLLED_BACK, evidence.key_sets.requests()[ROLLED_BACK])
