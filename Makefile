@@ -67,6 +67,10 @@ batch: $(READY) ## Send the file of requests FILE, show its progress and what be
 provide: $(READY) ## Wrap the key material in MATERIAL for REQUEST, which waits for it, and answer
 	@python -m local provide $(REQUEST) $(MATERIAL)
 
+.PHONY: verify
+verify: $(READY) ## Run `mrk verify` against the local stack, as the role that docs/verify.md describes
+	@python -m local verify
+
 .PHONY: invoke
 invoke: $(READY) ## Run FUNCTION in a container with EVENT against the local stack (needs Docker)
 	@python -m local invoke $(FUNCTION) $(EVENT) -- $(ARGS)
@@ -97,7 +101,7 @@ test: ## Everything CI runs
 lint: $(READY) check-lock ## Style, types, pinned versions, the template
 	ruff check
 	ruff format --check
-	mypy functions local tests tools checks bench
+	mypy functions local tests tools checks bench mrk
 	$(SAM) validate --lint --region $(REGION) --template-file template.yaml
 
 .PHONY: checks

@@ -1,4 +1,4 @@
-"""The commands behind `make up`, `down`, `run`, `batch`, `provide` and `invoke`."""
+"""The commands behind `make up`, `down`, `run`, `batch`, `provide`, `verify` and `invoke`."""
 
 import argparse
 import os
@@ -17,6 +17,7 @@ from local.provide import provide
 from local.run import read_event, run
 from local.settings import HOST, PACE, STATE
 from local.stack import Stack
+from local.verify import verify
 
 _CONSOLE = Console(highlight=False, soft_wrap=True)
 
@@ -36,6 +37,7 @@ def main() -> int:
     providing = commands.add_parser("provide", help="answer a request that waits for key material")
     providing.add_argument("request", help="the requestId")
     providing.add_argument("material", type=Path, help="file with the key material")
+    commands.add_parser("verify", help="run `mrk verify` against the local stack")
     invoking = commands.add_parser(
         "invoke", help="run one function in a container against the local stack"
     )
@@ -61,6 +63,8 @@ def _run(arguments: argparse.Namespace) -> int:
             code = batch(Stack.of(_up()), arguments.file, _CONSOLE)
         case "invoke":
             code = invoke(_up(), arguments.function, arguments.event, arguments.options)
+        case "verify":
+            code = verify(_up(), STATE / "verify.json")
         case "provide":
             provide(Stack.of(_up()), arguments.request, arguments.material, _CONSOLE)
             code = 0

@@ -1,0 +1,263 @@
+"""What the stack is asked to do, and whether KMS then has it: each step is one row of the table.
+
+A feature that is to be proved in an account adds a step here, and a request or a change to
+`key_sets`.
+"""
+
+import json
+import os
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from mrk.errors import MrkError
+from mrk.stack import EventRefused
+from mrk.verify import requests
+from mrk.verify.account import (
+    REQUEST_ID_TAG,
+    WAITS_FOR_DELETION,
+    field_of,
+    region_of,
+    seconds_since,
+)
+from mrk.verify.evidence import Answer, Evidence, NotAsked, Questions
+from mrk.verify.key_sets import (
+    BY_EVENT,
+    COMPLETE,
+    IMPORTED,
+    MATERIAL_BYTES,
+    MISSING_ALIAS,
+    NOT_ENABLED,
+    ROLLED_BACK,
+    ROTATION_DAYS,
+)
+
+STEPS = Questions()
+
+TAGGING_API, TAGS_COUNT = "tagging API", "tags count"
+_SYMMETRIC_BYTES = 32
+
+
+@STEPS.add("create", "CREATED, with every setting that a key can have")
+def _create(evidence: Evidence) -> Answer:
+    requests.send(evidence, COMPLETE, evidence.key_sets.requests()[COMPLETE])
+    status = requests.follow(evidence, COMPLETE, watch=lambda: watch_delays(evidence))
+    if status["status"] != requests.CREATED:
+        return Answer(requests.failure(status), holds=False)
+    wrong = [
+        f"{key['region']}: {name}"
+        for key, planned in zip(_keys(status["key"]), evidence.plans[COMPLETE], strict=True)
+        for name in _differences(evidence, key["arn"], planned)
+    ]
+    if wrong:
+        return Answer(f"CREATED, but not as planned: {', '.join(wrong)}", holds=False)
+    return Answer("CREATED, every Region as planned", holds=True)
+
+
+@STEPS.add("send-again", "accepted, the same key, no second one")
+def _send_again(evidence: Evidence) -> Answer:
+    before = evidence.created(COMPLETE)["keyId"]
+    requests.send(evidence, COMPLETE, evidence.key_sets.requests()[COMPLETE])
+    status = requests.follow(evidence, COMPLETE)
+    request_id = evidence.key_sets.request_id(COMPLETE)
+    tagged = evidence.account.tagged(evidence.account.home, evidence.key_sets.run)
+    found = [arn for arn, tags in tagged.items() if tags.get(REQUEST_ID_TAG) == request_id]
+    same = status["status"] == requests.CREATED and status["key"]["keyId"] == before
+    return Answer(
+        f"{status['status']}, {'the same key' if same else 'another key'}, {len(found)} tagged",
+        holds=same and len(found) <= 1,
+    )
+
+
+@STEPS.add("send-other-content", "409 REQUEST_CONFLICT")
+def _send_other_content(evidence: Evidence) -> Answer:
+    evidence.created(COMPLETE)
+    other = evidence.key_sets.requests()[COMPLETE] | {"description": "Something else"}
+    reply = evidence.stack.call("POST", "/keys", other)
+    codes = [error["code"] for error in reply.body.get("errors", [])]
+    return Answer(
+        f"{reply.status} {', '.join(codes)}".strip(),
+        holds=reply.status == HTTPStatus.CONFLICT and codes == ["REQUEST_CONFLICT"],
+    )
+
+
+@STEPS.add("create-by-event", "the event becomes a request, CREATED")
+def _create_by_event(evidence: Evidence) -> Answer:
+    request = evidence.key_sets.requests()[BY_EVENT]
+    try:
+        _send_event(evidence, request)
+    except NotAsked:
+        requests.send(evidence, BY_EVENT, request)
+        requests.follow(evidence, BY_EVENT)
+        raise
+    status = requests.follow(evidence, BY_EVENT)
+    return Answer(requests.failure(status), holds=status["status"] == requests.CREATED)
+
+
+def _send_event(evidence: Evidence, request: dict[str, Any]) -> None:
+    """Send a request as an event.
+
+    Raises
+    ------
+    NotAsked
+        This caller may send none.
+    MrkError
+        The event was taken and did not become a request.
+    """
+    if evidence.stack.event_bus is None:
+        raise NotAsked("The bus is known by --stack only. Sent through the API instead.")
+    evidence.sent.append(BY_EVENT)
+    try:
+        evidence.stack.send_event(request)
+    except EventRefused as refused:
+        raise NotAsked(f"{refused} Sent through the API instead.") from refused
+    if not requests.arrived(evidence.stack, request["requestId"]):
+        raise MrkError("EventBridge took the event, and no request came of it.")
+
+
+@STEPS.add("roll-back", "FAILED ALIAS_IN_USE, both keys wait for their deletion")
+def _roll_back(evidence: Evidence) -> Answer:
+    evidence.created(COMPLETE)
+    requests.send(evidence, ROLLED_BACK, evidence.key_sets.requests()[ROLLED_BACK])
+    status = requests.follow(evidence, ROLLED_BACK)
+    states = _states(evidence, status)
+    return Answer(
+        f"{requests.failure(status)}, {', '.join(states) or 'no key'}",
+        holds=requests.failure(status) == "FAILED ALIAS_IN_USE"
+        and bool(states)
+        and set(states) <= set(WAITS_FOR_DELETION),
+    )
+
+
+@STEPS.add("import", "CREATED, material that expires when it should")
+def _import(evidence: Evidence) -> Answer:
+    size = MATERIAL_BYTES.get(evidence.account.partition, _SYMMETRIC_BYTES)
+    evidence.material = os.urandom(size)
+    return _imported(evidence, evidence.key_sets.imported(evidence.key_sets.valid_to))
+
+
+@STEPS.add("renew", "the same request with a later validTo, the same material until then")
+def _renew(evidence: Evidence) -> Answer:
+    evidence.created(IMPORTED)
+    later = evidence.key_sets.valid_to + timedelta(days=1)
+    return _imported(evidence, evidence.key_sets.imported(later))
+
+
+def _imported(evidence: Evidence, request: dict[str, Any]) -> Answer:
+    requests.send(evidence, IMPORTED, request)
+    asked = (requests.WAITING_FOR_MATERIAL, requests.FAILED, "REJECTED")
+    status = requests.follow(evidence, IMPORTED, until=asked)
+    if status["status"] != requests.WAITING_FOR_MATERIAL:
+        return Answer(requests.failure(status), holds=False)
+    requests.provide_material(evidence, status, evidence.material)
+    status = requests.follow(evidence, IMPORTED)
+    if status["status"] != requests.CREATED:
+        return Answer(requests.failure(status), holds=False)
+    valid_to = evidence.account.describe(status["key"]["primary"]["arn"]).get("ValidTo")
+    seen = f"{valid_to:%Y-%m-%dT%H:%M:%SZ}" if valid_to else "never"
+    wanted = request["keyMaterial"]["validTo"]
+    return Answer(f"CREATED, expires {seen}", holds=seen == wanted)
+
+
+@STEPS.add("region-not-enabled", "FAILED, the key waits for its deletion")
+def _region_not_enabled(evidence: Evidence) -> Answer:
+    region, code = answer_of_region_not_enabled(evidence)
+    if code == "AccessDeniedException":
+        raise NotAsked(f"You may not ask KMS in {region}.")
+    request = evidence.key_sets.requests()[NOT_ENABLED]
+    requests.send(evidence, NOT_ENABLED, request)
+    status = requests.follow(evidence, NOT_ENABLED)
+    states = _states(evidence, status)
+    return Answer(
+        f"{requests.failure(status)}, {', '.join(states) or 'no key'}",
+        holds=status["status"] == requests.FAILED and set(states) <= set(WAITS_FOR_DELETION),
+    )
+
+
+def answer_of_region_not_enabled(evidence: Evidence) -> tuple[str, str]:
+    """Ask KMS in the Region that is not enabled; return the Region and the code of its answer.
+
+    Raises
+    ------
+    NotAsked
+        No such Region was named, or KMS answers there.
+    """
+    region = evidence.key_sets.not_enabled_region
+    if region is None:
+        raise NotAsked("Name a Region that the account has not enabled: --not-enabled-region.")
+    code = evidence.account.ask(region, "DescribeKey", KeyId=MISSING_ALIAS).code
+    if code in ("Success", "NotFoundException"):
+        raise NotAsked(f"KMS answers {code} in {region}: the Region is enabled.")
+    return region, code
+
+
+def watch_delays(evidence: Evidence) -> None:
+    """Note when the tagging API shows the complete set, and when its tags count."""
+    account, delays = evidence.account, evidence.delays
+    if TAGS_COUNT in delays:
+        return
+    request_id = evidence.key_sets.request_id(COMPLETE)
+    tagged = account.tagged(account.home, evidence.key_sets.run)
+    found = [arn for arn, tags in tagged.items() if tags.get(REQUEST_ID_TAG) == request_id]
+    if not found:
+        return
+    created = account.describe(found[0])["CreationDate"]
+    delays.setdefault(TAGGING_API, seconds_since(created))
+    try:
+        account.call(region_of(found[0]), "ListResourceTags", KeyId=found[0])
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "AccessDeniedException":
+            raise
+        return
+    delays[TAGS_COUNT] = seconds_since(created)
+
+
+def canonical(policy: Any) -> str:
+    """Write a policy so that two with the same meaning are the same text, as far as KMS rewrites.
+
+    Lists of one are single values, the order of lists is none, and an account is its root's ARN.
+    """
+    return json.dumps(_canonical(policy), sort_keys=True)
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _canonical(one) for name, one in value.items()}
+    if isinstance(value, list):
+        items = sorted((_canonical(one) for one in value), key=json.dumps)
+        return items[0] if len(items) == 1 else items
+    if isinstance(value, str) and value.startswith("arn:") and value.endswith(":root"):
+        return value.split(":")[4]
+    return value
+
+
+def _keys(key: dict[str, Any]) -> list[dict[str, Any]]:
+    return [key["primary"], *key["replicas"]]
+
+
+def _states(evidence: Evidence, status: dict[str, Any]) -> list[str]:
+    key = status["key"]
+    return [
+        str(evidence.account.describe(one["arn"])["KeyState"])
+        for one in (_keys(key) if key else [])
+    ]
+
+
+def _differences(evidence: Evidence, key_arn: str, planned: dict[str, Any]) -> list[str]:
+    """List the settings in which a key is not as planned."""
+    account = evidence.account
+    metadata, tags = account.describe(key_arn), account.tags(key_arn)
+    policy = account.call_patiently(key_arn, "GetKeyPolicy")["Policy"]
+    rotation = account.call_patiently(key_arn, "GetKeyRotationStatus")
+    right = {
+        "region": region_of(key_arn) == planned["region"],
+        "state": metadata["KeyState"] == "Enabled",
+        "description": metadata["Description"] == planned["description"],
+        "alias": account.aliases(key_arn) == [planned["alias"]],
+        "tags": planned["tags"].items() <= tags.items(),
+        "policy": canonical(json.loads(policy)) == canonical(planned["policy"]),
+        "rotation": field_of(rotation, "RotationPeriodInDays") == ROTATION_DAYS,
+    }
+    return [name for name, is_right in right.items() if not is_right]
