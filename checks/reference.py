@@ -82,8 +82,7 @@ UNNAMED = {"NotAction", "NotResource", "NotPrincipal"}
 PATHS = ("${Alias}", "${LogGroupName}", "${ObjectName}")
 
 STANDARD = "It takes a standard execution or an express one; ours are standard."
-# https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-auth-slr.html, and
-# `slr.delete-fails-while-key-exists` among the answers of KMS that were recorded.
+# https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-auth-slr.html
 LINKED_ROLE_EXISTS = (
     "KMS made its service-linked role for the primary key and keeps it while there are such keys."
 )
