@@ -86,6 +86,7 @@ EXCEPTIONS: dict[Finding, str] = {
     ("CreatePrimaryKeyFunction", EXCESS, "iam:CreateServiceLinkedRole"): WITHIN,
     ("CreatePrimaryKeyFunction", EXCESS, "kms:PutKeyPolicy"): WITHIN,
     ("CreatePrimaryKeyFunction", EXCESS, "kms:TagResource"): WITHIN,
+    ("CreateReplicaKeyFunction", EXCESS, "iam:CreateServiceLinkedRole"): WITHIN,
     ("CreateReplicaKeyFunction", EXCESS, "kms:CreateKey"): WITHIN,
     ("CreateReplicaKeyFunction", EXCESS, "kms:PutKeyPolicy"): WITHIN,
     ("CreateReplicaKeyFunction", EXCESS, "kms:TagResource"): WITHIN,

@@ -83,9 +83,6 @@ PATHS = ("${Alias}", "${LogGroupName}", "${ObjectName}")
 
 STANDARD = "It takes a standard execution or an express one; ours are standard."
 # https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-auth-slr.html
-LINKED_ROLE_EXISTS = (
-    "KMS made its service-linked role for the primary key and keeps it while there are such keys."
-)
 # What does not agree with the reference and is right, with the reason.
 EXCEPTIONS: dict[Finding, str] = {
     **{
@@ -108,14 +105,6 @@ EXCEPTIONS: dict[Finding, str] = {
     ("AnswerTheWorkflow", RESOURCE, "stateMachine for states:SendTaskSuccess"): (
         "The reference names no resource, but Step Functions authorises it on the state machine."
     ),
-    ("CreateReplicaKeyFunctionRole", DEPENDENT, "iam:CreateServiceLinkedRole for kms:CreateKey"): (
-        LINKED_ROLE_EXISTS
-    ),
-    (
-        "CreateReplicaKeyFunctionRole",
-        DEPENDENT,
-        "iam:CreateServiceLinkedRole for kms:ReplicateKey",
-    ): LINKED_ROLE_EXISTS,
     # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-conditions.html
     ("TellTheBus", OPERATOR, "StringEquals for events:source, ArrayOfString"): (
         "We put one entry a call. Without a set operator, an Allow matches one value and no more."

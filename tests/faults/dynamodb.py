@@ -84,7 +84,7 @@ class DynamoDb:
     ) -> dict[str, Any]:
         """Only items that have both keys of the index are in it, the older claim first."""
         assert IndexName == "unfinished-by-shard"
-        wanted, keys = condition(KeyConditionExpression), ("requestId", "unfinished", "claimedAt")
+        wanted = condition(KeyConditionExpression)
         found = [
             {name: item[name] for name in ("requestId", "unfinished", "claimedAt")}
             for item in self.tables[TableName].values()
