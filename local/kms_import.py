@@ -196,7 +196,8 @@ def _valid_to(parameters: dict[str, Any]) -> float | None:
     if valid_to <= now():
         # That it is refused is documented; how KMS words it is not known.
         raise invalid("ValidTo must be in the future")
-    return float(valid_to)
+    # KMS was seen to keep whole seconds.
+    return float(int(valid_to))
 
 
 def _import_type(key: Key, parameters: dict[str, Any]) -> str:
@@ -211,6 +212,8 @@ def _import_type(key: Key, parameters: dict[str, Any]) -> str:
         raise invalid(
             f"Input parameter ImportType {_NEW} cannot be used on replica Multi-Region keys"
         )
+    if "KeyMaterialDescription" in parameters and is_replica(key):
+        raise invalid("Key material description can only be specified on primary Multi-Region keys")
     return import_type
 
 

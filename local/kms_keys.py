@@ -10,11 +10,12 @@ the emulator's fields:
 | `_labels` | changes of the key's tags and aliases: see `local.kms_labels` |
 | `_unique_ids` | IDs of the roles and users that its policy names, by ARN |
 | `_rotation` | on a primary or single-Region key: its automatic rotation |
-| `_materials`, `_imports` | with origin EXTERNAL: see `local.kms_material` |
-| `_material_id` | on a symmetric key with imported material: the ID of the current one |
+| `_materials`, `_imports` | its key material: see `local.kms_material` |
+| `_material_id` | on a symmetric key with imported or rotated material: the current one's ID |
 | `KeyAgreementAlgorithms` | as in KeyMetadata |
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,6 +26,8 @@ from local.kms_refusal import KmsRefusedError, not_found
 from local.kms_settings import now
 
 type Key = dict[str, Any]
+
+_KEY_ID = re.compile(r"mrk-[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 _emulator_metadata = kms._key_metadata
 
@@ -79,8 +82,12 @@ def find(operation: str, key_id: str) -> Key:
 
 def _resource(operation: str, key_id: str) -> str:
     """Give `key/…` or `alias/…` of a KeyId in any of its four forms."""
+    if key_id.startswith("alias/"):
+        return key_id
     if not key_id.startswith("arn:"):
-        return key_id if key_id.startswith("alias/") else f"key/{key_id}"
+        if not _KEY_ID.fullmatch(key_id):
+            raise KmsRefusedError("NotFoundException", f"Invalid keyId '{key_id}'")
+        return f"key/{key_id}"
     parts = key_id.split(":", 5)
     if len(parts) == 6 and (parts[3], parts[4]) == (get_region(), get_account_id()):  # noqa: PLR2004
         return parts[5]
@@ -166,6 +173,7 @@ def metadata(key: Key) -> dict[str, Any]:
     https://docs.aws.amazon.com/kms/latest/APIReference/API_KeyMetadata.html
     """
     described: dict[str, Any] = _emulator_metadata(key)
+    described["AWSAccountId"] = key["Arn"].split(":")[4]
     for name in ("EncryptionAlgorithms", "SigningAlgorithms", "KeyAgreementAlgorithms"):
         algorithms = sorted(key.get(name) or [])
         described.pop(name, None)
@@ -174,6 +182,8 @@ def metadata(key: Key) -> dict[str, Any]:
             described[name] = algorithms
     if key["MultiRegion"]:
         described["MultiRegionConfiguration"]["ReplicaKeys"].sort(key=lambda k: k["Region"])
-    if "_material_id" in key and key["KeyState"] != "Creating":
+    if "_material_id" in key:
         described["CurrentKeyMaterialId"] = key["_material_id"]
+    if key["KeyState"] == "Creating":
+        described.pop("CurrentKeyMaterialId", None)
     return described

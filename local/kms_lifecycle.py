@@ -18,6 +18,7 @@ from local import (
     kms_policy_text,
     kms_specs,
     kms_states,
+    kms_tags,
 )
 from local.kms_keys import find, is_visible, metadata
 from local.kms_refusal import invalid_value
@@ -32,9 +33,10 @@ def create_key(parameters: dict[str, Any]) -> Any:
     Raises
     ------
     KmsRefusedError
-        The spec, usage or origin, or the policy is refused.
+        The spec, usage or origin, the tags or the policy is refused.
     """
     kms_specs.check(parameters)
+    kms_tags.check(parameters)
     kms_policies.check(parameters, kms_authorization.new_key_policy_change(parameters))
     answer = kms._create_key(kms_specs.for_emulator(parameters))
     status, _, body = answer

@@ -1,4 +1,4 @@
-"""Imported key material: which a key is associated with, and which of it a Region holds.
+"""Key material: which a key is associated with, and which of what is imported a Region holds.
 
 https://docs.aws.amazon.com/kms/latest/developerguide/importing-keys-conceptual.html
 
@@ -6,6 +6,7 @@ The members of a multi-Region key share one `Materials`; what is imported is eac
 `place` puts what follows from both into the emulator's record of the key.
 """
 
+import os
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -66,9 +67,18 @@ class Imported:
 
 
 def of(key: Key) -> Materials:
-    """Give the material that a key is associated with."""
-    materials: Materials = key.setdefault("_materials", Materials())
+    """Return the material that a key is associated with; KMS makes the first of its own keys."""
+    if "_materials" not in key:
+        is_made = key["KeySpec"] == "SYMMETRIC_DEFAULT" and key["Origin"] != "EXTERNAL"
+        first = [Material(kms._key_material_id(key), "CURRENT")] if is_made else []
+        key["_materials"] = Materials(first)
+    materials: Materials = key["_materials"]
     return materials
+
+
+def make(key: Key) -> None:
+    """Make new material for a key, which waits for a rotation; its first goes on encrypting."""
+    of(key).all.append(Material(os.urandom(32).hex(), "STAGED"))
 
 
 def imports(key: Key) -> dict[str, Imported]:
@@ -89,7 +99,6 @@ def expect_import(primary: Key, replica: Key) -> None:
     """
     for name in _MATERIAL:
         replica.pop(name, None)
-    replica["_materials"] = of(primary)
     replica["ExpirationModel"] = primary["ExpirationModel"]
 
 
@@ -134,6 +143,8 @@ def pass_time(key: Key) -> None:
     if current and staged:
         current.state, staged.state = "NON_CURRENT", "CURRENT"
         staged.rotated_at = materials.rotation_ends_at
+        for member in alike(key):
+            member["_material_id"] = staged.id
 
 
 def remove(key: Key, material: Material) -> None:
@@ -155,7 +166,25 @@ def history(key: Key) -> list[dict[str, Any]]:
 
     https://docs.aws.amazon.com/kms/latest/APIReference/API_RotationsListEntry.html
     """
+    if key["Origin"] != "EXTERNAL":
+        made = [material for material in of(key).all if material.state != "STAGED"]
+        return [_made_entry(key, material) for material in made]
     return [_entry(key, material) for material in of(key).all]
+
+
+def _made_entry(key: Key, material: Material) -> dict[str, Any]:
+    entry = {
+        "KeyId": key["Arn"],
+        "KeyMaterialId": material.id,
+        "KeyMaterialState": material.state,
+    }
+    return entry | _rotation(material)
+
+
+def _rotation(material: Material) -> dict[str, Any]:
+    if material.rotated_at is None:
+        return {}
+    return {"RotationDate": material.rotated_at, "RotationType": "ON_DEMAND"}
 
 
 def _entry(key: Key, material: Material) -> dict[str, Any]:
@@ -171,8 +200,7 @@ def _entry(key: Key, material: Material) -> dict[str, Any]:
     }
     if material.description is not None:
         entry["KeyMaterialDescription"] = material.description
-    if material.rotated_at is not None:
-        entry |= {"RotationDate": material.rotated_at, "RotationType": "ON_DEMAND"}
+    entry |= _rotation(material)
     # An import that expired was seen here as if it had not; for how long is not known.
     imported = imports(key).get(material.id)
     if imported:

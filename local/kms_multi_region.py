@@ -15,6 +15,7 @@ from local import (
     kms_policies,
     kms_policy_text,
     kms_states,
+    kms_tags,
     regions,
 )
 from local.kms_keys import Key, find, in_region, is_replica, members, region_of
@@ -41,6 +42,7 @@ def replicate_key(parameters: dict[str, Any]) -> Any:
             "AlreadyExistsException",
             "You can create only one replica of each primary key in each AWS Region.",
         )
+    kms_tags.check(parameters)
     kms_policies.check(parameters, kms_authorization.new_replica_policy_change(primary, parameters))
     kms._replicate_key({**parameters, "KeyId": primary["KeyId"]})
     replica = kms._keys.get_scoped(primary["Arn"].split(":")[4], region, primary["KeyId"])
@@ -50,16 +52,17 @@ def replicate_key(parameters: dict[str, Any]) -> Any:
     kms_policy_text.note_principals(replica)
     if "KeyAgreementAlgorithms" in primary:
         replica["KeyAgreementAlgorithms"] = primary["KeyAgreementAlgorithms"]
+    replica["_materials"] = kms_material.of(primary)
     if primary["Origin"] == "EXTERNAL":
         kms_material.expect_import(primary, replica)
     kms_states.enter(replica, "Creating", current().creating_seconds)
-    return json_response(
-        {
-            "ReplicaKeyMetadata": kms._key_metadata_in_region(replica, region),
-            "ReplicaPolicy": replica["Policy"],
-            "ReplicaTags": replica["Tags"],
-        }
-    )
+    answer = {
+        "ReplicaKeyMetadata": kms._key_metadata_in_region(replica, region),
+        "ReplicaPolicy": replica["Policy"],
+    }
+    if replica["Tags"]:
+        answer["ReplicaTags"] = replica["Tags"]
+    return json_response(answer)
 
 
 def update_primary_region(parameters: dict[str, Any]) -> Any:
@@ -92,6 +95,10 @@ def update_primary_region(parameters: dict[str, Any]) -> Any:
 
 def _primary(operation: str, parameters: dict[str, Any]) -> Key:
     key = find(operation, parameters.get("KeyId", ""))
+    if is_replica(key) and operation == "UpdatePrimaryRegion":
+        raise KmsRefusedError(
+            "KMSInvalidStateException", f"{key['Arn']} is not a multi-Region primary key."
+        )
     if not key["MultiRegion"] or is_replica(key):
         raise unsupported(f"{key['Arn']} is not a multi-region primary key.")
     kms_states.check(operation, key)

@@ -14,7 +14,7 @@ import botocore.session
 
 from local import kms_access, kms_principals, regions
 from local.checks import Check
-from local.kms_refusal import KmsRefusedError, invalid_value
+from local.kms_refusal import KmsRefusedError
 
 _MAXIMUM_BYTES = 32 * 1024
 _VERSIONS = ("2012-10-17", "2008-10-17")
@@ -33,8 +33,6 @@ _STATEMENT_ELEMENTS = frozenset(
     }
 )
 
-# Of the parameter Policy, in the API's own model.
-_TEXT = re.compile(r"[\u0009\u000A\u000D\u0020-\u00FF]+")
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html
 _OPERATOR = re.compile(
     r"(foranyvalue:|forallvalues:)?"
@@ -64,8 +62,8 @@ def check(parameters: dict[str, Any], change: Check) -> None:
     Raises
     ------
     KmsRefusedError
-        The policy is too long, has characters that no policy can have, is none, names principals
-        that do not exist, or locks its author out.
+        The policy is too long, is none, names principals that do not exist, or locks its author
+        out.
     """
     text = parameters.get("Policy")
     if text is None:
@@ -74,8 +72,6 @@ def check(parameters: dict[str, Any], change: Check) -> None:
         raise KmsRefusedError(
             "LimitExceededException", f"The key policy is longer than {_MAXIMUM_BYTES} bytes."
         )
-    if not _TEXT.fullmatch(text):
-        raise invalid_value("policy", text, f"satisfy regular expression pattern: {_TEXT.pattern}")
     policy = _parsed(text)
     for statement in _statements(policy):
         _check_statement(statement)

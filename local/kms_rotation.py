@@ -2,22 +2,23 @@
 
 https://docs.aws.amazon.com/kms/latest/developerguide/rotate-keys.html
 
-The emulator rotates to imported key material, on demand. Automatic rotation never comes to pass.
+The emulator rotates on demand. Automatic rotation never comes to pass.
 """
 
 from typing import Any
 
 from ministack.core.responses import json_response
-from ministack.services import kms
 
 from local import kms_material, kms_states
 from local.kms_keys import Key, find, is_replica, primary_of
-from local.kms_refusal import KmsRefusedError, invalid_value, unsupported
+from local.kms_refusal import KmsRefusedError, unsupported
 from local.kms_settings import current, now
 
 _DAY = 86400
 _DEFAULT_PERIOD = 365
-_SHORTEST, _LONGEST = 90, 2560
+
+# https://docs.aws.amazon.com/kms/latest/developerguide/rotating-keys-on-demand.html
+_MOST_ON_DEMAND = 25
 
 
 def enable_key_rotation(parameters: dict[str, Any]) -> Any:
@@ -26,15 +27,11 @@ def enable_key_rotation(parameters: dict[str, Any]) -> Any:
     Raises
     ------
     KmsRefusedError
-        The key is not there, KMS does not rotate it, or the period is not allowed.
+        The key is not there, or KMS does not rotate it.
     """
     key = _rotatable("EnableKeyRotation", parameters)
     _check_spec(key)
     period = parameters.get("RotationPeriodInDays")
-    if period is not None and period > _LONGEST:
-        raise _wrong_period(period, f"have value less than or equal to {_LONGEST}")
-    if period is not None and period < _SHORTEST:
-        raise _wrong_period(period, f"have value greater than or equal to {_SHORTEST}")
     if period is not None or "_rotation" not in key:
         days = period or _DEFAULT_PERIOD
         key["_rotation"] = {
@@ -57,20 +54,35 @@ def disable_key_rotation(parameters: dict[str, Any]) -> Any:
 
 
 def rotate_key_on_demand(parameters: dict[str, Any]) -> Any:
-    """Serve RotateKeyOnDemand of imported key material.
+    """Serve RotateKeyOnDemand; asked for again while it runs, it goes on as it is.
 
     https://docs.aws.amazon.com/kms/latest/developerguide/rotating-keys-on-demand.html
 
     Raises
     ------
     KmsRefusedError
-        The key cannot be rotated now, or has no material that is waiting for it everywhere. A key
-        whose material KMS makes is refused because the emulator cannot.
+        The key cannot be rotated now, was rotated often enough, or has no imported material that
+        waits for it everywhere.
     """
     key = _rotatable("RotateKeyOnDemand", parameters)
     _check_spec(key)
-    if key["Origin"] != "EXTERNAL":
-        raise unsupported("The emulator does not make new key material.")
+    materials = kms_material.of(key)
+    if materials.rotation_began_at is None:
+        if sum(1 for material in materials.all if material.rotated_at) >= _MOST_ON_DEMAND:
+            raise KmsRefusedError(
+                "LimitExceededException",
+                "The on-demand rotations limit has been reached for the given keyId. No more "
+                f"on-demand rotations can be performed for this key: {key['Arn']}",
+            )
+        if key["Origin"] == "EXTERNAL":
+            _check_staged(key)
+        else:
+            kms_material.make(key)
+        kms_material.begin_rotation(key, current().rotating_seconds)
+    return json_response({"KeyId": key["Arn"]})
+
+
+def _check_staged(key: Key) -> None:
     staged = kms_material.of(key).staged
     if staged is None:
         raise KmsRefusedError(
@@ -83,8 +95,6 @@ def rotate_key_on_demand(parameters: dict[str, Any]) -> Any:
             "Cannot perform key material rotation: Key material has not been imported for replicas "
             "of the Multi-Region key.",
         )
-    kms_material.begin_rotation(key, current().rotating_seconds)
-    return json_response({"KeyId": key["Arn"]})
 
 
 def get_key_rotation_status(parameters: dict[str, Any]) -> Any:
@@ -102,32 +112,28 @@ def get_key_rotation_status(parameters: dict[str, Any]) -> Any:
     status: dict[str, Any] = {"KeyId": key["Arn"], "KeyRotationEnabled": False}
     if rotation and key["KeyState"] != "PendingDeletion":
         status |= {"KeyRotationEnabled": True, **rotation}
-    if key["Origin"] == "EXTERNAL" and (began := kms_material.of(key).rotation_began_at):
+    is_symmetric = key["KeySpec"] == "SYMMETRIC_DEFAULT"
+    if is_symmetric and (began := kms_material.of(key).rotation_began_at):
         status["OnDemandRotationStartDate"] = began
     return json_response(status)
 
 
 def list_key_rotations(parameters: dict[str, Any]) -> Any:
-    """Serve ListKeyRotations: only imported key material was ever rotated.
+    """Serve ListKeyRotations, in one page.
 
     Raises
     ------
     KmsRefusedError
-        There is no such key.
+        There is no such key, or a marker is given, which no page ends with.
     """
     key = find("ListKeyRotations", parameters.get("KeyId", ""))
+    if "Marker" in parameters:
+        raise KmsRefusedError("InvalidMarkerException", "")
     every_material = parameters.get("IncludeKeyMaterial") == "ALL_KEY_MATERIAL"
     rotations = []
-    if key["KeySpec"] == "SYMMETRIC_DEFAULT" and key["Origin"] == "EXTERNAL":
+    if key["KeySpec"] == "SYMMETRIC_DEFAULT":
         history = kms_material.history(key)
         rotations = [entry for entry in history if every_material or "RotationDate" in entry]
-    elif key["KeySpec"] == "SYMMETRIC_DEFAULT" and every_material:
-        material = {
-            "KeyId": key["Arn"],
-            "KeyMaterialId": kms._key_material_id(key),
-            "KeyMaterialState": "CURRENT",
-        }
-        rotations.append(material)
     return json_response({"Rotations": rotations, "Truncated": False})
 
 
@@ -146,7 +152,3 @@ def _rotatable(operation: str, parameters: dict[str, Any]) -> Key:
 def _check_spec(key: Key) -> None:
     if key["KeySpec"] != "SYMMETRIC_DEFAULT":
         raise unsupported(f"{key['Arn']} key spec {key['KeySpec']} cannot be rotated.")
-
-
-def _wrong_period(period: int, constraint: str) -> Exception:
-    return invalid_value("rotationPeriodInDays", period, constraint)

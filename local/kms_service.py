@@ -1,10 +1,11 @@
 """KMS as the emulator serves it: the emulator's own, made as strict as KMS.
 
 `install` puts `_handle_request` in the place of the emulator's; it is called once a request is
-authorised. The rules are in the modules beside this one: `kms_states` (what each key state
-allows), `kms_specs`, `kms_policies`, `kms_policy_text`, `kms_tags`, `kms_aliases`, `kms_rotation`,
-`kms_import`, `kms_multi_region`, `kms_lifecycle` and `kms_quotas`. An operation that none of them
-serves is checked against the state of its key and left to the emulator.
+authorised. The rules are in the modules beside this one: `kms_model` (what parameters are like),
+`kms_states` (what each key state allows), `kms_specs`, `kms_policies`, `kms_policy_text`,
+`kms_tags`, `kms_aliases`, `kms_rotation`, `kms_import`, `kms_multi_region`, `kms_lifecycle` and
+`kms_quotas`. An operation that none of them serves is checked against the state of its key and left
+to the emulator.
 """
 
 import json
@@ -20,6 +21,7 @@ from local import (
     kms_import,
     kms_keys,
     kms_lifecycle,
+    kms_model,
     kms_multi_region,
     kms_policy_text,
     kms_quotas,
@@ -73,6 +75,7 @@ async def _handle_request(
     except ValueError:
         return error_response_json("SerializationException", "", 400)
     try:
+        kms_model.check(operation, parameters)
         kms_quotas.take(operation, parameters)
         kms_states.pass_time()
         if operation in _OPERATIONS:

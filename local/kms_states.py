@@ -140,8 +140,9 @@ def pass_time() -> None:
     for key in kms._keys.all_values():
         if key.get("_ends_at", moment + 1) <= moment:
             enter(key, "Enabled")
-        if key["Origin"] == "EXTERNAL":
+        if "_materials" in key:
             kms_material.pass_time(key)
+        if key["Origin"] == "EXTERNAL":
             settle(key)
     # A primary's own time begins when its last replica is gone: then it may be over as well.
     while gone := [key for key in kms._keys.all_values() if _gone_at(key) <= moment]:

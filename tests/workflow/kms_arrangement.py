@@ -158,6 +158,8 @@ class Arrangement:
 
     def rotate(self) -> None:
         self.kms().rotate_key_on_demand(KeyId=self.key_id)
+        described = self.kms().describe_key(KeyId=self.key_id)["KeyMetadata"]
+        self.values["rotatedId"] = described["CurrentKeyMaterialId"]
 
     def remove_material(self) -> None:
         self.kms().delete_imported_key_material(KeyId=self.key_id)

@@ -22,19 +22,8 @@ Row = dict[str, Any]
 ROWS: list[Row] = json.loads(Path(__file__).with_name("kms_observed.json").read_text())["rows"]
 ALL_OBSERVED = 160
 
-_ROTATES_NOTHING = "The emulator rotates only to imported key material."
 _NO_SERVICE_LINKED_ROLE = "The emulator's IAM has no service-linked role of multi-Region keys."
 NOT_SHOWN = {
-    "rotate.on-demand-duration": _ROTATES_NOTHING,
-    "rotate.on-demand-duration-disabled": _ROTATES_NOTHING,
-    "rotate.on-demand-duration-deleting": _ROTATES_NOTHING,
-    "rotate.list-all-after": _ROTATES_NOTHING,
-    "rotate.bad-marker": _ROTATES_NOTHING,
-    "rotate.deleting-status-running": _ROTATES_NOTHING,
-    "mr-rotate.in-progress": _ROTATES_NOTHING,
-    "mr-rotate.duration": _ROTATES_NOTHING,
-    "mr-rotate.done-replica": _ROTATES_NOTHING,
-    "mr-rotate.replica-history": _ROTATES_NOTHING,
     "slr.created-by-first-key": _NO_SERVICE_LINKED_ROLE,
     "slr.public-create-taken": _NO_SERVICE_LINKED_ROLE,
     "slr.delete-fails-while-key-exists": _NO_SERVICE_LINKED_ROLE,
