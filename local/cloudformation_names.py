@@ -29,7 +29,7 @@ def physical_name(
     seeded: bool = True,
 ) -> str:
     """Stand in for the emulator's: the same characters at the end, one fewer as in AWS."""
-    whole = _emulator_physical_name(
+    whole: str = _emulator_physical_name(
         stack_name, logical_id, lowercase=lowercase, max_len=_LONGER_THAN_ANY, seeded=seeded
     )
     suffix = whole[-_SUFFIX:]

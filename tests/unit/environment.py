@@ -12,7 +12,7 @@ ENVIRONMENT = {
     "ALLOWED_KEY_SPECS": "*",
     "REQUIRED_TAG_KEYS": "",
     "ALIAS_PREFIXES": "alias/",
-    "ALLOWED_PRINCIPALS": "*",
+    "ALLOWED_PRINCIPALS": "111122223333",
     "REQUIRE_TICKET": "false",
     "REQUESTS_TABLE": "requests",
     "IDEMPOTENCY_TABLE": "idempotency",

@@ -142,3 +142,14 @@ def test_every_name_with_the_stacks_name_in_it_has_a_limit_here() -> None:
     }
 
     assert given == NAMES.keys()
+
+
+def test_key_policies_let_in_this_account_unless_the_parameter_names_others() -> None:
+    function = RESOURCES["ValidateRequestFunction"]["Properties"]
+    said = function["Environment"]["Variables"]["ALLOWED_PRINCIPALS"]
+    named = expanded(Path("template.yaml"))
+    named["Parameters"]["AllowedPrincipals"]["Default"] = "444455556666,*"
+
+    assert TEMPLATE["Parameters"]["AllowedPrincipals"]["Default"] == ""
+    assert resolved(TEMPLATE, said, condition=False) == PSEUDO_PARAMETERS["AWS::AccountId"]
+    assert resolved(named, said, condition=True) == "444455556666,*"

@@ -339,8 +339,10 @@ def test_the_environment_says_what_is_allowed(monkeypatch: pytest.MonkeyPatch) -
     assert guardrails_of(settings()) == guardrails_of(STRICT)
 
 
-def test_a_stack_that_is_told_nothing_is_open() -> None:
-    assert guardrails_of(settings()) == guardrails_of(SETTINGS)
+def test_a_stack_that_is_told_nothing_is_open_to_its_own_account() -> None:
+    own = replace(SETTINGS, allowed_principals=(ACCOUNT,))
+
+    assert guardrails_of(settings()) == guardrails_of(own)
 
 
 def guardrails_of(given: Settings) -> tuple[Any, ...]:

@@ -227,6 +227,8 @@ class Keys:
 
     ours: str
     ours_external: str
+    ours_named: str
+    """With an alias, as a key that is finished."""
     of_another_stack: str
     """Multi-Region, origin EXTERNAL."""
     in_use: str
@@ -252,9 +254,12 @@ def make_keys(stack: Stack) -> Keys:
     other = tag_list(request_id="x", stack="another-stack")
     in_use, alias = make(**external), "alias/somebody-elses"
     kms.create_alias(AliasName=alias, TargetKeyId=in_use)
+    ours_named = make(**NEW_PRIMARY)
+    kms.create_alias(AliasName="alias/ours", TargetKeyId=ours_named)
     return Keys(
         ours=make(**NEW_PRIMARY),
         ours_external=make(**external, Tags=OURS),
+        ours_named=ours_named,
         of_another_stack=make(**external, Tags=other),
         in_use=in_use,
         single_region=make(),
@@ -423,7 +428,7 @@ def on_foreign_keys(privileges: Privileges, keys: Keys) -> Iterator[Attempt]:
         for key in (keys.of_another_stack, keys.in_use):
             for action in MANAGEMENT:
                 yield Attempt(role, action, CALLS[action](key))
-        for action in ("kms:ScheduleKeyDeletion", "kms:TagResource"):
+        for action in ("kms:PutKeyPolicy", "kms:ScheduleKeyDeletion", "kms:TagResource"):
             yield Attempt(role, action, CALLS[action](keys.single_region))
         yield Attempt(role, "kms:DeleteAlias", CALLS["kms:DeleteAlias"](keys.alias))
 
@@ -441,8 +446,8 @@ def _other_keys(keys: Keys) -> Iterator[Attempt]:
     without_id, of_others = tag_list(stack=STACK_NAME), tag_list(request_id="x", stack="other")
     bypass = {"BypassPolicyLockoutSafetyCheck": True}
 
+    yield Attempt(primary, "kms:CreateKey", {"MultiRegion": False, "Tags": OURS})
     for role in (primary, replica):
-        yield Attempt(role, "kms:CreateKey", {"MultiRegion": False, "Tags": OURS})
         yield Attempt(role, "kms:CreateKey", {"MultiRegion": True})
         for tags in (without_id, of_others):
             yield Attempt(role, "kms:CreateKey", {"MultiRegion": True, "Tags": tags})
@@ -459,9 +464,12 @@ def _other_keys(keys: Keys) -> Iterator[Attempt]:
     ):
         yield Attempt(replica, "kms:ReplicateKey", {**new_replica, **change})
     put_policy = {**CALLS["kms:PutKeyPolicy"](keys.ours), **bypass}
-    yield Attempt("ApplyKeySettingsFunctionRole", "kms:PutKeyPolicy", put_policy)
     other_service = {"AWSServiceName": "autoscaling.amazonaws.com"}
-    yield Attempt(primary, "iam:CreateServiceLinkedRole", other_service)
+    for role in (primary, replica):
+        yield Attempt(role, "kms:PutKeyPolicy", CALLS["kms:PutKeyPolicy"](keys.ours_named))
+        yield Attempt(role, "iam:CreateServiceLinkedRole", other_service)
+    for role in ("ApplyKeySettingsFunctionRole", primary, replica):
+        yield Attempt(role, "kms:PutKeyPolicy", put_policy)
 
     importing = "ImportKeyMaterialFunctionRole"
     for action in ("kms:GetParametersForImport", "kms:ImportKeyMaterial"):
@@ -520,15 +528,29 @@ def still_possible(keys: Keys) -> list[tuple[Attempt, str]]:
     """List what no condition that AWS documents can deny, each with what it means."""
     primary, replica = "CreatePrimaryKeyFunctionRole", "CreateReplicaKeyFunctionRole"
     tag_unused = CALLS["kms:TagResource"](keys.unused)
+    put_unused = CALLS["kms:PutKeyPolicy"](keys.unused)
     untagged = {"KeyId": keys.ours, "ReplicaRegion": FAR}
     takes_over = (
         "A multi-Region key of somebody else that has neither an alias nor a `mrk:stack` tag can "
         "be given our tags: IAM cannot tell it from a key that is being created. The sweep reports "
         "it as `SURPLUS_KEY`."
     )
+    lets_in = (
+        "The key policy of such a key, or of one of ours that has no alias yet, can be replaced, "
+        "where that policy leaves the key to IAM: KMS asks for PutKeyPolicy when a key is created, "
+        "and whether it sees the new key's tags then is open. CloudTrail has PutKeyPolicy calls of "
+        "these roles only if somebody made them past our code."
+    )
+    single_region = (
+        "ReplicateKey asks for CreateKey, and what it shows of the replica is open; so this role "
+        "can create single-Region keys in allowed Regions. They cost money and are nobody's."
+    )
     return [
         (Attempt(primary, "kms:TagResource", tag_unused), takes_over),
         (Attempt(replica, "kms:TagResource", tag_unused), takes_over),
+        (Attempt(primary, "kms:PutKeyPolicy", put_unused), lets_in),
+        (Attempt(replica, "kms:PutKeyPolicy", put_unused), lets_in),
+        (Attempt(replica, "kms:CreateKey", {"MultiRegion": False}), single_region),
         (
             Attempt(replica, "kms:ReplicateKey", untagged),
             "A key of ours can be replicated without tags into an allowed Region: ReplicateKey has "

@@ -53,10 +53,20 @@ LOGS_AND_TRACES = [
 ]
 
 GRANTED_BUT_NOT_USED = {
-    ("CreatePrimaryKeyFunctionRole", "iam:CreateServiceLinkedRole"): (
-        "KMS makes its service-linked role with the caller's permission when an account creates "
-        "its first multi-Region key; the local stack has no such role."
-    ),
+    **{
+        (role, "iam:CreateServiceLinkedRole"): (
+            "KMS makes its service-linked role with the caller's permission when an account "
+            "creates its first multi-Region key; the local stack has no such role."
+        )
+        for role in ("CreatePrimaryKeyFunctionRole", "CreateReplicaKeyFunctionRole")
+    },
+    **{
+        (role, "kms:PutKeyPolicy"): (
+            "KMS refuses a new key's policy unless its creator may change it; the local KMS looks "
+            "at the policy alone."
+        )
+        for role in ("CreatePrimaryKeyFunctionRole", "CreateReplicaKeyFunctionRole")
+    },
     **{
         (role, action): (
             "Step Functions needs it to write logs and traces, which the emulator's own does not."
