@@ -11,6 +11,7 @@ from provisioner.errors import Problem, RequestRejected
 from provisioner.plan import KeyPlan, KeySetRequest, plan_key
 from provisioner.request import parse_request
 from provisioner.settings import Settings
+from tests.key_kinds import CHINA_ONLY
 
 ACCOUNT = "111122223333"
 ADMIN = f"arn:aws:iam::{ACCOUNT}:role/KeyAdmin"
@@ -40,6 +41,11 @@ SETTINGS = Settings(
     sweeper_may_delete=False,
 )
 CHINA = replace(SETTINGS, partition="aws-cn", home_region="cn-north-1")
+
+
+def settings_of(key_spec: str) -> Settings:
+    """Give the settings of a stack that can make keys of a spec."""
+    return CHINA if key_spec in CHINA_ONLY else SETTINGS
 
 
 def document_of(**fields: Any) -> dict[str, Any]:
