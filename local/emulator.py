@@ -169,9 +169,8 @@ class Emulator:
             case ("PUT", "kms-settings"):
                 kms_settings.change(json.loads(body))
                 answer = kms_settings.current().as_json()
-            case ("PUT", "lambda-limit"):
-                lambda_turns.limit(json.loads(body))
-                answer = lambda_turns.current_limit()
+            case ("PUT" | "DELETE" as method, "lambda-limit"):
+                answer = lambda_turns.limit(json.loads(body) if method == "PUT" else None)
             case ("POST", "existing-keys"):
                 answer = existing_keys.add(json.loads(body))
             case _:

@@ -148,7 +148,7 @@ class Endpoint:
         try:
             yield
         finally:
-            self._control("PUT", _LAMBDA_LIMIT_PATH)
+            self._control("DELETE", _LAMBDA_LIMIT_PATH)
 
     def add_existing_keys(self, count: int, first: int, tags: dict[str, str]) -> None:
         """Let the home Region have more keys, as `local.existing_keys` makes them."""

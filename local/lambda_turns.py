@@ -4,7 +4,7 @@ Lambda starts an environment for every invocation that finds none free. Here tha
 takes a core for about a second to start, so that a burst would make every one of them time out.
 
 With a limit, invocations beyond it are refused instead, as an account's are that has used up its
-concurrent executions. `PUT /_local/lambda-limit` sets it; `null`, the default, is none.
+concurrent executions. `PUT /_local/lambda-limit` sets it, `DELETE` removes it.
 https://docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html
 """
 
@@ -31,8 +31,8 @@ def install() -> None:
     lambda_svc._throttle_response = _named_for_step_functions
 
 
-def limit(most: Any) -> None:
-    """Set how many invocations may run at once; None for any number, each in its turn.
+def limit(most: Any) -> Any:
+    """Set how many invocations may run at once, and return it; None is any number, in turns.
 
     Raises
     ------
@@ -41,13 +41,9 @@ def limit(most: Any) -> None:
     """
     global _limit  # noqa: PLW0603 - a process serves one Lambda
     if most is not None and most not in range(1, _AT_A_TIME + 1):
-        raise ValueError(f"The limit is a number from 1 to {_AT_A_TIME}, or null.")
+        raise ValueError(f"The limit is a number from 1 to {_AT_A_TIME}.")
     _limit = most
-
-
-def current_limit() -> int | None:
-    """Return how many invocations may run at once; None for any number."""
-    return _limit
+    return most
 
 
 def _named_for_step_functions(*arguments: Any, **more: Any) -> dict[str, Any]:
