@@ -157,8 +157,9 @@ class KmsInRegion:
         self._key(target, "DeleteAlias")
         del self._kms.aliases[self._region, AliasName]
 
-    def list_aliases(self, *, KeyId: str | None = None) -> dict[str, Any]:
-        """List the aliases of a key, or all of them."""
+    def list_aliases(self, *, KeyId: str | None = None, Limit: int = 100) -> dict[str, Any]:
+        """List the aliases of a key, or all of them; they fit into one page."""
+        assert len(self._kms.aliases) <= Limit
         key = KeyId and self._key(KeyId, "ListAliases")
         return {
             "Aliases": [

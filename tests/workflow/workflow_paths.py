@@ -26,7 +26,7 @@ from tests.workflow.material_holder import (
     wait_for_question,
     wrapped,
 )
-from tests.workflow.reading import ADMIN, USER, new_request, read_key
+from tests.workflow.reading import ADMIN, USER, keys_of_request, new_request, read_key
 from tests.workflow.test_edge import queue_url, waiting
 from tests.workflow.test_failing import replica_denied
 
@@ -136,16 +136,31 @@ def every_route_of_the_api(stack: Stack) -> Generator[None]:
 
 
 def lose_the_answer_of_create_key(stack: Stack) -> Generator[None]:
-    """Adopt the key of an unanswered attempt.
+    """Adopt the key of an unanswered attempt; of two keys keep one and retire the other.
 
     A key of another kind is looked at and left alone, whatever its tags say.
     """
-    request = new_request("adopted", primaryRegion=FAR)
-    other = _make_stray_key(stack, FAR, request, attempt="1", MultiRegion=False)
-    stack.put_faults(Fault("CreateKey", "lose-after", region=FAR))
-    stack.send(request)
+    adopted = new_request("adopted", primaryRegion=FAR)
+    doubled = new_request("doubled", primaryRegion=DENIED)
+    other = _make_stray_key(stack, FAR, adopted, attempt="1", MultiRegion=False)
+    stack.put_faults(
+        Fault("CreateKey", "lose-after", region=FAR),
+        Fault("CreateKey", "hang-after", region=DENIED, seconds=30),
+    )
+    for request in (adopted, doubled):
+        stack.send(request)
+    # While its call hangs, the same call seems to arrive a second time.
+    wait_for(
+        lambda: keys_of_request(stack, doubled["requestId"], DENIED) or None,
+        "the key whose call hangs",
+        timeout=60,
+    )
+    _make_stray_key(stack, DENIED, doubled, attempt="1")
     yield
-    _created(stack, request)
+    for request in (adopted, doubled):
+        _created(stack, request)
+    [finding] = _wait_for_findings(stack, doubled)
+    assert (finding["kind"], finding["action"]) == ("SURPLUS_KEY", "SCHEDULED_FOR_DELETION")
     assert stack.faults() == []
     kms = stack.client("kms", FAR)
     assert kms.describe_key(KeyId=other)["KeyMetadata"]["KeyState"] == "Enabled"
@@ -316,20 +331,6 @@ def sweep(stack: Stack) -> Generator[None]:
     yield
 
 
-def find_two_keys_of_one_attempt(stack: Stack) -> Generator[None]:
-    """Keep the older key and retire the other: a call that arrives twice would make both."""
-    request = new_request("doubled", primaryRegion=FAR)
-    with stack.changed_kms_settings(clock_shift_seconds=60):
-        _make_stray_key(stack, FAR, request, attempt="1")
-    stack.put_faults(Fault("CreateKey", "lose-after", region=FAR))
-    stack.send(request)
-    _created(stack, request)
-    [finding] = _wait_for_findings(stack, request)
-    assert (finding["kind"], finding["action"]) == ("SURPLUS_KEY", "SCHEDULED_FOR_DELETION")
-    assert stack.faults() == []
-    yield
-
-
 SIDE_BY_SIDE: list[Path] = [
     create_by_event,
     import_key_material,
@@ -342,7 +343,6 @@ SIDE_BY_SIDE: list[Path] = [
     reject_by_event,
 ]
 ONE_BY_ONE: list[Path] = [
-    find_two_keys_of_one_attempt,
     remember_nothing_of_what_failed,
     lose_and_redrive,
     sweep,
