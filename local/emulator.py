@@ -177,6 +177,8 @@ class Emulator:
                 answer = kms_settings.current().as_json()
             case ("GET" | "PUT" as method, "history-events"):
                 answer = _answer_about_history_events(method, body)
+            case ("PUT" | "DELETE" as method, "lambda-limit"):
+                answer = lambda_turns.limit(json.loads(body) if method == "PUT" else None)
             case ("POST", "existing-keys"):
                 answer = existing_keys.add(json.loads(body))
             case _:

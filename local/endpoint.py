@@ -21,6 +21,7 @@ _PERMISSIONS_PATH = "/_local/permissions"
 _FAULTS_PATH = "/_local/faults"
 _KMS_SETTINGS_PATH = "/_local/kms-settings"
 _HISTORY_EVENTS_PATH = "/_local/history-events"
+_LAMBDA_LIMIT_PATH = "/_local/lambda-limit"
 _EXISTING_KEYS_PATH = "/_local/existing-keys"
 _READS = ("Describe", "Get", "List")
 
@@ -150,6 +151,15 @@ class Endpoint:
             yield
         finally:
             self._control("PUT", _HISTORY_EVENTS_PATH, before)
+
+    @contextlib.contextmanager
+    def limited_lambdas(self, most: int) -> Iterator[None]:
+        """Refuse invocations of functions beyond so many at once, as long as the block runs."""
+        self._control("PUT", _LAMBDA_LIMIT_PATH, most)
+        try:
+            yield
+        finally:
+            self._control("DELETE", _LAMBDA_LIMIT_PATH)
 
     def add_existing_keys(self, count: int, first: int, tags: dict[str, str]) -> None:
         """Let the home Region have more keys, as `local.existing_keys` makes them."""

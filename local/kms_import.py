@@ -24,6 +24,7 @@ _DAY = 86400
 _OAEP = ("RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256")
 _AES_KEY_WRAP = ("RSA_AES_KEY_WRAP_SHA_1", "RSA_AES_KEY_WRAP_SHA_256")
 _ALGORITHMS = (*_OAEP, *_AES_KEY_WRAP, "RSAES_PKCS1_V1_5", "SM2PKE")
+_NOT_DIRECTLY_UNDER_RSA_2048 = ("ECC_NIST_P521", "ECC_NIST_EDWARDS25519")
 _WRAPPING_SPECS = ("RSA_2048", "RSA_3072", "RSA_4096", "SM2")
 _EXPIRES, _DOES_NOT_EXPIRE = "KEY_MATERIAL_EXPIRES", "KEY_MATERIAL_DOES_NOT_EXPIRE"
 _NEW, _EXISTING = "NEW_KEY_MATERIAL", "EXISTING_KEY_MATERIAL"
@@ -106,8 +107,8 @@ def _can_wrap(algorithm: str, wrapping_spec: str, key_spec: str) -> bool:
     if algorithm in _AES_KEY_WRAP:
         return wrapping_spec != "SM2" and key_spec.startswith(("RSA_", "ECC_"))
     if algorithm in _OAEP:
-        too_long = key_spec == "ECC_NIST_P521" and wrapping_spec == "RSA_2048"
-        return wrapping_spec != "SM2" and not key_spec.startswith("RSA_") and not too_long
+        not_under = key_spec in _NOT_DIRECTLY_UNDER_RSA_2048 and wrapping_spec == "RSA_2048"
+        return wrapping_spec != "SM2" and not key_spec.startswith("RSA_") and not not_under
     return False
 
 

@@ -77,6 +77,7 @@ _CURVES = {
     "secp256k1": "ECC_SECG_P256K1",
 }
 _EDWARDS = "ECC_NIST_EDWARDS25519"
+_NOT_DIRECTLY_UNDER_RSA_2048 = ("ECC_NIST_P521", _EDWARDS)
 _RSA_KEYS = ("RSA_2048", "RSA_3072", "RSA_4096")
 _KEY_SPECS = (*_BYTES, *_RSA_KEYS, *_CURVES.values(), _EDWARDS)
 
@@ -242,12 +243,14 @@ def _algorithm_problems(entry: dict[str, Any], key_spec: str | None) -> Iterator
     algorithm, wrapping_spec = entry.get("wrappingAlgorithm"), entry.get("wrappingKeySpec")
     if algorithm not in (_OAEP, _AES_KEY_WRAP):
         yield f"wrappingAlgorithm is {_told(algorithm)}, not {_OAEP} or {_AES_KEY_WRAP}"
-    too_big = key_spec in _RSA_KEYS or (key_spec, wrapping_spec) == ("ECC_NIST_P521", "RSA_2048")
-    if algorithm == _OAEP and too_big:
+    not_under = key_spec in _NOT_DIRECTLY_UNDER_RSA_2048 and wrapping_spec == "RSA_2048"
+    if algorithm == _OAEP and (key_spec in _RSA_KEYS or not_under):
         yield (
-            f"a private key of {key_spec} is too big for {_OAEP} with {_told(wrapping_spec)}; "
+            f"KMS takes no private key of {key_spec} by {_OAEP} with {_told(wrapping_spec)}; "
             f"ask for parameters with {_AES_KEY_WRAP}"
         )
+    if algorithm == _AES_KEY_WRAP and _in_china([entry]):
+        yield f"KMS in the China Regions does not take {_AES_KEY_WRAP}; ask for {_OAEP}"
 
 
 def _public_key_problems(entry: dict[str, Any], public_key: RSAPublicKey | None) -> Iterator[str]:

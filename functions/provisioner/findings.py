@@ -99,7 +99,7 @@ def report_surplus(
     """
     arn = metadata["Arn"]
     replicas = metadata.get("MultiRegionConfiguration", {}).get("ReplicaKeys")
-    used = replicas or kms.read_aliases(client, arn)
+    used = replicas or kms.has_alias(client, arn)
     retire = may_delete and not used
     finding = Finding(
         Kind.SURPLUS_KEY,

@@ -55,6 +55,9 @@ KEY_SPECS: dict[str, SpecRules] = {
 }
 
 
+_NOT_DIRECTLY_UNDER_RSA_2048 = ("ECC_NIST_P521", "ECC_NIST_EDWARDS25519")
+
+
 def can_rotate(key_spec: str, origin: str) -> bool:
     """Whether KMS rotates such a key by itself.
 
@@ -63,16 +66,19 @@ def can_rotate(key_spec: str, origin: str) -> bool:
     return key_spec == "SYMMETRIC_DEFAULT" and origin == Origin.AWS_KMS
 
 
-def wrapping_algorithms(key_spec: str, wrapping_key_spec: str) -> tuple[WrappingAlgorithm, ...]:
+def wrapping_algorithms(
+    key_spec: str, wrapping_key_spec: str, partition: str
+) -> tuple[WrappingAlgorithm, ...]:
     """Name the algorithms that can wrap key material for a key spec, the usual one first.
 
-    What is wrapped with RSAES_OAEP directly has to fit under the wrapping key: RSA private keys
-    never do, ECC_NIST_P521 does not under RSA_2048. KMS unwraps keys with AES for asymmetric keys
-    only.
+    RSAES_OAEP wraps no RSA private keys, and of some curves none under RSA_2048. KMS unwraps keys
+    with AES for asymmetric keys only, and not in the China Regions. So there may be none.
     https://docs.aws.amazon.com/kms/latest/developerguide/importing-keys-get-public-key-and-token.html#select-wrapping-algorithm
+    https://docs.aws.amazon.com/kms/latest/developerguide/importing-keys-encrypt-key-material.html
     """
     direct, with_aes = WrappingAlgorithm
-    too_long = key_spec == "ECC_NIST_P521" and wrapping_key_spec == "RSA_2048"
-    if key_spec.startswith("RSA_") or too_long:
-        return (with_aes,)
-    return (direct, with_aes) if key_spec.startswith(("ECC_", "SM2")) else (direct,)
+    takes_direct = not key_spec.startswith("RSA_") and not (
+        key_spec in _NOT_DIRECTLY_UNDER_RSA_2048 and wrapping_key_spec == "RSA_2048"
+    )
+    takes_aes = key_spec.startswith(("RSA_", "ECC_", "SM2")) and partition != "aws-cn"
+    return (direct,) * takes_direct + (with_aes,) * takes_aes

@@ -218,6 +218,17 @@ def _find_in_list(client: Any, alias: str) -> str | None:
     return None
 
 
+def has_alias(client: Any, key_arn: str) -> bool:
+    """Whether any alias points to the key.
+
+    Raises
+    ------
+    KmsError
+        KMS refused the call or did not answer.
+    """
+    return bool(read_aliases(client, key_arn))
+
+
 def read_aliases(client: Any, key_arn: str) -> list[str]:
     """Read the names of the aliases that point to a key.
 

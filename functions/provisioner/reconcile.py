@@ -11,12 +11,12 @@ from typing import Any
 
 from provisioner import kms
 from provisioner.clock import now
-from provisioner.deletion import LEAVING
 from provisioner.errors import KmsKeyNotFound
 from provisioner.findings import report_surplus
 from provisioner.new_keys import may_be_new
 from provisioner.plan import ATTEMPT_TAG, KeySetRequest, own_tags
 from provisioner.records import Record, Records
+from provisioner.replica_key import LEAVING
 from provisioner.settings import Settings
 from provisioner.tagged_keys import find_keys
 

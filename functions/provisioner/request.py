@@ -392,13 +392,22 @@ def _expiry_problems(draft: _Draft, material: dict[str, Any], path: str) -> Iter
 def _wrapping_problems(draft: _Draft) -> Iterator[Problem]:
     spec, material = draft.get("keySpec", "SYMMETRIC_DEFAULT"), draft.document.get("keyMaterial")
     fields = ("keyMaterial.wrappingAlgorithm", "keyMaterial.wrappingKeySpec")
-    if not isinstance(material, dict) or not all(map(draft.sound, fields)):
-        return
     if spec not in KEY_SPECS or Origin.EXTERNAL not in KEY_SPECS[spec].origins:
         return
+    partition = draft.settings.partition
+    if not wrapping_algorithms(spec, "RSA_4096", partition):
+        if draft.get("origin") == Origin.EXTERNAL:
+            text = f"Key material for {spec} cannot be wrapped under an RSA key in China Regions."
+            yield new_problem("origin", "ORIGIN_NOT_SUPPORTED", text)
+        return
+    if not isinstance(material, dict) or not all(map(draft.sound, fields)):
+        return
     wanted, size = material.get("wrappingAlgorithm"), material.get("wrappingKeySpec", "RSA_4096")
-    allowed = wrapping_algorithms(spec, size)
-    if wanted is not None and wanted not in allowed:
+    allowed = wrapping_algorithms(spec, size, partition)
+    if not allowed:
+        text = f"Key material for {spec} is wrapped under RSA_3072 or RSA_4096 here."
+        yield new_problem("keyMaterial.wrappingKeySpec", "WRAPPING_KEY_SPEC_NOT_SUPPORTED", text)
+    elif wanted is not None and wanted not in allowed:
         text = f"Key material for {spec} is wrapped under {size} with {' or '.join(allowed)}."
         yield new_problem("keyMaterial.wrappingAlgorithm", "WRAPPING_ALGORITHM_NOT_SUPPORTED", text)
 
@@ -555,7 +564,7 @@ def _normalised(fields: RequestFields, settings: Settings) -> KeySetRequest:
     given["description"] = fields.description or ""
     given["tags"] = fields.tags or {}
     given["policy"] = _normalised_policy(fields.policy)
-    given["keyMaterial"] = _normalised_material(fields)
+    given["keyMaterial"] = _normalised_material(fields, settings.partition)
     given["replicas"] = [_normalised_replica(replica) for replica in fields.replicas or []]
     return cast(KeySetRequest, given)
 
@@ -569,11 +578,11 @@ def _normalised_replica(replica: ReplicaFields) -> dict[str, Any]:
     return given
 
 
-def _normalised_material(fields: RequestFields) -> dict[str, Any] | None:
+def _normalised_material(fields: RequestFields, partition: str) -> dict[str, Any] | None:
     if fields.origin != Origin.EXTERNAL:
         return None
     given = fields.keyMaterial or KeyMaterialFields()
-    usual = wrapping_algorithms(fields.keySpec, given.wrappingKeySpec)[0]
+    usual = wrapping_algorithms(fields.keySpec, given.wrappingKeySpec, partition)[0]
     return {
         **_expiry(given),
         "wrappingAlgorithm": given.wrappingAlgorithm or usual,

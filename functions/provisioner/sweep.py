@@ -15,12 +15,12 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from provisioner import executions, findings, kms
 from provisioner.clock import instant_text, now
-from provisioner.deletion import LEAVING
 from provisioner.errors import KmsKeyNotFound, ProvisionerError
 from provisioner.executions import Progress
 from provisioner.findings import Action, Finding, Kind
 from provisioner.plan import REQUEST_ID_TAG, STACK_TAG, KeySetRequest, plan_key, region_of, regions
 from provisioner.records import UNDER_WAY, Record, Records, Status
+from provisioner.replica_key import LEAVING
 from provisioner.settings import Settings
 from provisioner.tagged_keys import find_keys
 from provisioner.telemetry import logger, metrics

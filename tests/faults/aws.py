@@ -86,6 +86,8 @@ class Aws(Network):
         self.visible_after = visible_after
         self.network: Network = self
         self.kms = Kms(lambda: self.time, creating_seconds)
+        self.transitions = 0
+        """How many AWS would count: each try of a state is one."""
         self.dynamodb = DynamoDb()
         self.events: list[Event] = []
         self.executions: dict[str, Execution] = {}
@@ -292,9 +294,9 @@ class Client:
         return SimpleNamespace(paginate=paginate)
 
     def _send(self, method: str, arguments: dict[str, Any]) -> Any:
-        """Send a call. Only CreateKey is ever sent again here: no other call minds.
+        """Send a call. Only CreateKey is sent again here, if its client lets it be.
 
-        What goes wrong with any other call is what the SDK's own retries left over.
+        What goes wrong with any other call is what the SDK's own retries left over, or `RESENT`.
         """
         aws = self._current()
         operation = method.title().replace("_", "")

@@ -26,12 +26,14 @@ class Fault(StrEnum):
 
     REFUSED = "refused"
     THROTTLED = "throttled"
+    NOT_ENABLED = "refused, since KMS in the Region does not know the account"
     UNREACHABLE = "never sent, since no connection came about"
     BROKEN = "answered with a 5xx"
     BROKEN_AFTER = "done, then answered with a 5xx"
     SILENT = "not done and never answered"
     SILENT_AFTER = "done, then never answered"
     RESET_AFTER = "done, then the connection was reset"
+    RESENT = "done and not answered, then sent again by the SDK"
     KILLED = "never sent, since the process died"
     KILLED_AFTER = "done, then the process died"
     REDELIVERED = "preceded by a whole execution of the same event"
@@ -41,13 +43,20 @@ class Fault(StrEnum):
 Schedule = tuple[tuple[int, Fault], ...]
 
 _AFTER = {Fault.BROKEN_AFTER, Fault.SILENT_AFTER, Fault.RESET_AFTER, Fault.KILLED_AFTER}
+_SENT_ONCE = {"CreateKey"}
 _TWO_EXECUTIONS = {Fault.REDELIVERED, Fault.STOPPED}
 _URL = "https://aws.test"
 
 
 def kinds_at(call: Call) -> list[Fault]:
     """List every fault that can happen at a call. A read has no effect that could come first."""
-    return [fault for fault in Fault if not (call.is_read and fault in _AFTER)]
+    impossible = _AFTER | {Fault.RESENT} if call.is_read else set()
+    if call.service != "kms":
+        # Conditional writes are made to be sent again: to the table, RESENT is a lost answer.
+        impossible |= {Fault.RESENT, Fault.NOT_ENABLED}
+    if call.operation in _SENT_ONCE:
+        impossible.add(Fault.RESENT)
+    return [fault for fault in Fault if fault not in impossible]
 
 
 def distinct_kinds_at(call: Call) -> list[Fault]:
@@ -108,6 +117,11 @@ class FaultyNetwork(Network):
 
 def go_wrong(call: Call, effect: Callable[[], Any], fault: Fault) -> Any:
     """Make a call that ends with a fault."""
+    if fault == Fault.RESENT:
+        if call.operation not in _SENT_ONCE:
+            with contextlib.suppress(ClientError):
+                effect()
+        return effect()
     if fault in _AFTER:
         # A refusal or a failed condition is an answer without an effect: it is what gets lost.
         with contextlib.suppress(ClientError):
@@ -123,6 +137,8 @@ def _error(call: Call, fault: Fault) -> Exception:
         return refusal(code, call.operation, status=500)
     if fault == Fault.REFUSED:
         return refusal("AccessDeniedException", call.operation)
+    if fault == Fault.NOT_ENABLED:
+        return refusal("UnrecognizedClientException", call.operation)
     if fault == Fault.THROTTLED:
         return refusal("ThrottlingException", call.operation)
     kinds: dict[Fault, Any] = {

@@ -14,6 +14,8 @@ from tests.faults.errors import refusal
 
 ACCOUNT = "111122223333"
 _LEAVING = ("PendingDeletion", "PendingReplicaDeletion")
+# What the roles of template.yaml may do to any multi-Region key; the rest asks for the stack's tag.
+_WITHOUT_OUR_TAG = {"DescribeKey", "ListAliases"}
 _ONE_DAY = 86_400
 _ONE_YEAR = 365 * _ONE_DAY
 Tags = list[dict[str, str]]
@@ -52,8 +54,13 @@ class Kms:
 
     clock: Callable[[], float]
     creating_seconds: float = 4
+    authorization_seconds: float = 0
+    """How long the tags of a new key do not count in authorisation."""
+    alias_seconds: float = 0
+    """How long a new alias is not shown."""
     keys: dict[str, Key] = field(default_factory=dict)
     aliases: dict[tuple[str, str], str] = field(default_factory=dict)
+    named_at: dict[tuple[str, str], float] = field(default_factory=dict)
     materials: dict[str, bytes] = field(default_factory=dict)
     """By key ID: the material that was imported first, and is the only one ever since."""
     import_tokens: int = 0
@@ -131,7 +138,7 @@ class KmsInRegion:
         return {"ReplicaKeyMetadata": there._metadata(replica)}
 
     def describe_key(self, *, KeyId: str) -> dict[str, Any]:
-        arn = self._kms.aliases.get((self._region, KeyId), KeyId)
+        arn = self._shown_aliases().get(KeyId, KeyId)
         return {"KeyMetadata": self._metadata(self._key(arn, "DescribeKey"))}
 
     def create_alias(self, *, AliasName: str, TargetKeyId: str) -> None:
@@ -140,16 +147,31 @@ class KmsInRegion:
         if (self._region, AliasName) in self._kms.aliases:
             raise refusal("AlreadyExistsException", "CreateAlias")
         self._kms.aliases[self._region, AliasName] = key.arn
+        self._kms.named_at[self._region, AliasName] = self._kms.clock()
         key.ever_had_alias = True
 
     def delete_alias(self, *, AliasName: str) -> None:
-        if self._kms.aliases.pop((self._region, AliasName), None) is None:
+        target = self._kms.aliases.get((self._region, AliasName))
+        if target is None:
             raise refusal("NotFoundException", "DeleteAlias")
+        self._key(target, "DeleteAlias")
+        del self._kms.aliases[self._region, AliasName]
 
-    def list_aliases(self, *, KeyId: str) -> dict[str, Any]:
-        key = self._key(KeyId, "ListAliases")
-        names = [name for (_, name), target in self._kms.aliases.items() if target == key.arn]
-        return {"Aliases": [{"AliasName": name} for name in names]}
+    def list_aliases(self, *, KeyId: str | None = None, Limit: int = 100) -> dict[str, Any]:
+        """List the aliases of a key, or all of them; they fit into one page."""
+        assert len(self._kms.aliases) <= Limit
+        key = KeyId and self._key(KeyId, "ListAliases")
+        return {
+            "Aliases": [
+                {
+                    "AliasName": name,
+                    "AliasArn": self._arn("").removesuffix("key/") + name,
+                    "TargetKeyId": target.rsplit("/", 1)[1],
+                }
+                for name, target in self._shown_aliases().items()
+                if not key or target == key.arn
+            ]
+        }
 
     def schedule_key_deletion(self, *, KeyId: str, PendingWindowInDays: int) -> None:
         assert 7 <= PendingWindowInDays <= 30
@@ -254,6 +276,14 @@ class KmsInRegion:
         self._require(key, operation, "PendingImport", "Enabled", "Disabled")
         return key
 
+    def _shown_aliases(self) -> dict[str, str]:
+        latest = self._kms.clock() - self._kms.alias_seconds
+        return {
+            place[1]: arn
+            for place, arn in self._kms.aliases.items()
+            if place[0] == self._region and self._kms.named_at[place] <= latest
+        }
+
     def _arn(self, key_id: str) -> str:
         return f"arn:aws:kms:{self._region}:{ACCOUNT}:key/{key_id}"
 
@@ -285,6 +315,9 @@ class KmsInRegion:
         key = self._kms.keys.get(arn)
         if key is None or key.region != self._region:
             raise refusal("NotFoundException", operation)
+        age = self._kms.clock() - key.created_at
+        if operation not in _WITHOUT_OUR_TAG and age < self._kms.authorization_seconds:
+            raise refusal("AccessDeniedException", operation)
         return key
 
     def _require(self, key: Key, operation: str, *states: str) -> None:

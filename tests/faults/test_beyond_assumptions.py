@@ -1,5 +1,6 @@
 """What is left where an assumption breaks, and where a failed request takes its keys back."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -9,14 +10,17 @@ from tests.faults import wiring
 from tests.faults.aws import Aws
 from tests.faults.enumeration import singles
 from tests.faults.faults import Fault
+from tests.faults.kms import KmsInRegion
 from tests.faults.scenario import (
     IMPORTED,
     REQUEST,
+    REQUEST_ID,
     Report,
     Scenario,
     imported,
     is_created,
     problems_of_the_rest,
+    recorded_key,
     surplus_problems,
 )
 
@@ -39,6 +43,36 @@ def test_a_key_that_shows_itself_after_the_quiet_period_is_found_and_never_had_a
 
     # The assumption matters: without it, attempts whose answer got lost leave a key behind.
     assert "CreateKey" in with_two_keys
+
+
+@pytest.mark.parametrize("effect", [Fault.BROKEN, Fault.BROKEN_AFTER])
+@pytest.mark.parametrize(("attempt", "seconds_before"), [("1", 60), ("2", 0), (None, 0)])
+def test_a_foreign_key_with_forged_tags_is_neither_adopted_nor_deleted(
+    effect: Fault, attempt: str | None, seconds_before: float
+) -> None:
+    aws = Aws(visible_after=0)
+    tags = {"mrk:request-id": REQUEST_ID, "mrk:stack": "mrk", "mrk:attempt": attempt}
+    foreign = KmsInRegion(aws.kms, "us-east-1").create_key(
+        MultiRegion=True,
+        KeySpec="SYMMETRIC_DEFAULT",
+        KeyUsage="ENCRYPT_DECRYPT",
+        Origin="AWS_KMS",
+        Description="Somebody else's",
+        Policy=json.dumps(REQUEST["policy"]["document"]),
+        Tags=[{"TagKey": name, "TagValue": value} for name, value in tags.items() if value],
+    )["KeyMetadata"]["Arn"]
+    aws.time += seconds_before
+    calls = Scenario().play().calls
+    lost = next(place for place, call in enumerate(calls) if call.operation == "CreateKey")
+
+    scenario = Scenario(((lost, effect),), aws=aws)
+    report = scenario.play()
+
+    assert len(aws.kms.primaries()) == 2, str(report)
+    assert recorded_key(aws) != foreign
+    assert not aws.kms.keys[foreign].leaving
+    assert problems_of_the_rest(aws) == [], str(report)
+    assert surplus_problems(aws) == [], str(report)
 
 
 def test_a_key_set_that_was_rolled_back_is_never_told_to_be_created() -> None:

@@ -22,6 +22,13 @@ def test_kms_is_called_as_little_as_a_key_set_needs() -> None:
     assert {o: n for (o, is_read), n in calls.items() if is_read} == {"DescribeKey": 2 + REPLICAS}
 
 
+def test_the_workflow_makes_no_more_transitions_than_a_key_set_needs() -> None:
+    transitions = Scenario().play().aws.transitions
+
+    # Seven up to the Map, seven for each replica, and six from the Map to the end.
+    assert transitions == 13 + 7 * REPLICAS
+
+
 def test_dynamodb_is_called_eight_times() -> None:
     calls = Counter(c.operation for c in Scenario().play().calls if c.service == "dynamodb")
 

@@ -75,7 +75,7 @@ def test_a_missing_quiet_period_is_caught(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_reconciliation_that_adopts_nothing_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reconcile, "_keys_of_request", lambda *_arguments: {})
+    monkeypatch.setattr(reconcile, "_keys_of_attempt", lambda *_arguments: {})
 
     assert (Fault.SILENT_AFTER, "CreateKey") in map(fault_and_call, harmful())
 

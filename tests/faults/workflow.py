@@ -161,6 +161,7 @@ class _Machine:
         name: str | None = definition["StartAt"]
         while name:
             state = definition["States"][name]
+            self._aws.transitions += 1
             entered = {"Name": name, "EnteredTime": _instant(self._aws.time)}
             self._context = {**self._context, "State": entered}
             step = getattr(self, f"_{state['Type'].lower()}")
@@ -260,6 +261,7 @@ class _Machine:
                 if before >= retrier["MaxAttempts"]:
                     return False
                 tried[place] = before + 1
+                self._aws.transitions += 1
                 delay = retrier["IntervalSeconds"] * retrier["BackoffRate"] ** before
                 self._aws.sleep(min(delay, retrier["MaxDelaySeconds"]))
                 return True

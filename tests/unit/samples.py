@@ -12,6 +12,7 @@ from provisioner.plan import KeyPlan, KeySetRequest, plan_key
 from provisioner.request import parse_request
 from provisioner.settings import Settings
 from tests.unit.environment import ENVIRONMENT
+from tests.key_kinds import CHINA_ONLY
 
 ACCOUNT = "111122223333"
 ADMIN = f"arn:aws:iam::{ACCOUNT}:role/KeyAdmin"
@@ -48,6 +49,11 @@ CHINA = replace(
     home_region="cn-north-1",
     key_role_arns=tuple(arn.replace("arn:aws:", "arn:aws-cn:") for arn in SETTINGS.key_role_arns),
 )
+
+
+def settings_of(key_spec: str) -> Settings:
+    """Give the settings of a stack that can make keys of a spec."""
+    return CHINA if key_spec in CHINA_ONLY else SETTINGS
 
 
 def document_of(**fields: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from provisioner.clients import client
 from provisioner.key_specs import can_rotate, wrapping_algorithms
 from provisioner.request import parse_request
 from tests.key_kinds import (
@@ -15,24 +16,56 @@ from tests.key_kinds import (
     UNKNOWN_KEY_USAGES,
     UNKNOWN_ORIGINS,
 )
-from tests.unit.samples import CHINA, SETTINGS, document_of, pairs_of
+from tests.unit.samples import CHINA, SETTINGS, document_of, pairs_of, settings_of
 
 EVERY_USAGE = KEY_USAGES + UNKNOWN_KEY_USAGES
 EVERY_ORIGIN = ORIGINS_OF_KMS + UNKNOWN_ORIGINS
 
 
 @pytest.mark.parametrize("spec", KEY_SPECS + UNKNOWN_KEY_SPECS)
-def test_exactly_the_kinds_of_key_that_can_be_multi_region_are_accepted_in_china(
-    spec: str,
+@pytest.mark.parametrize("partition", ["aws", "aws-cn"])
+def test_exactly_the_kinds_of_key_that_can_be_multi_region_are_accepted(
+    spec: str, partition: str
 ) -> None:
+    settings = {"aws": SETTINGS, "aws-cn": CHINA}[partition]
     accepted = [
         (spec, usage, origin)
         for usage in EVERY_USAGE
         for origin in EVERY_ORIGIN
-        if not pairs_of(document_of(keySpec=spec, keyUsage=usage, origin=origin), CHINA)
+        if not pairs_of(document_of(keySpec=spec, keyUsage=usage, origin=origin), settings)
     ]
 
-    assert sorted(accepted) == sorted(kind for kind in KEY_KINDS if kind[0] == spec)
+    kinds = [kind for kind in KEY_KINDS if kind[0] == spec]
+    if partition == "aws":
+        kinds = [kind for kind in kinds if spec not in CHINA_ONLY]
+    else:
+        kinds = [kind for kind in kinds if not (spec in RSA and kind[2] == "EXTERNAL")]
+    assert sorted(accepted) == sorted(kinds)
+
+
+def test_the_specs_are_those_of_the_sdk_that_functions_run_with() -> None:
+    model = client("kms", "us-east-1").meta.service_model
+
+    assert set(KEY_SPECS) <= set(model.shape_for("KeySpec").enum)
+    assert set(KEY_USAGES) <= set(model.shape_for("KeyUsageType").enum)
+
+
+@pytest.mark.parametrize("spec", ["ML_KEM_512", "ML_KEM_768", "ML_KEM_1024"])
+def test_a_key_for_encapsulation_is_refused(spec: str) -> None:
+    document = document_of(keySpec=spec, keyUsage="ENCAPSULATE_DECAPSULATE")
+
+    assert pairs_of(document, SETTINGS) == {
+        ("keySpec", "KEY_SPEC_NOT_MULTI_REGION"),
+        ("keyUsage", "NOT_ONE_OF"),
+    }
+
+
+@pytest.mark.parametrize("material", [{}, {"keyMaterial": None}, {"keyMaterial": {}}], ids=str)
+def test_in_china_no_rsa_key_gets_imported_material(material: dict[str, Any]) -> None:
+    fields = {"keySpec": "RSA_2048", "keyUsage": "SIGN_VERIFY", "origin": "EXTERNAL"}
+
+    refused = {("origin", "ORIGIN_NOT_SUPPORTED")}
+    assert pairs_of(document_of(**fields, **material), CHINA) == refused
 
 
 @pytest.mark.parametrize("kind", KEY_KINDS)
@@ -70,6 +103,7 @@ def test_a_key_is_symmetric_and_of_kms_unless_the_request_says_otherwise() -> No
     assert kind == ("SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT", "AWS_KMS")
 
 
+RSA = ("RSA_2048", "RSA_3072", "RSA_4096")
 DIRECT, WITH_AES = "RSAES_OAEP_SHA_256", "RSA_AES_KEY_WRAP_SHA_256"
 # https://docs.aws.amazon.com/kms/latest/developerguide/importing-keys-get-public-key-and-token.html
 WRAPPING = {
@@ -94,19 +128,38 @@ def test_every_spec_whose_material_can_be_imported_has_wrapping_algorithms() -> 
     assert WRAPPING.keys() == {spec for spec, _, origin in KEY_KINDS if origin == "EXTERNAL"}
 
 
+# The curves whose keys RSAES_OAEP does not wrap under RSA_2048.
+NOT_UNDER_RSA_2048 = {"ECC_NIST_P521", "ECC_NIST_EDWARDS25519"}
+
+
 @pytest.mark.parametrize("spec", WRAPPING)
-@pytest.mark.parametrize("size", ["RSA_2048", "RSA_3072", "RSA_4096"])
-def test_exactly_the_wrapping_algorithms_of_a_spec_are_accepted(spec: str, size: str) -> None:
+@pytest.mark.parametrize("size", RSA)
+@pytest.mark.parametrize("partition", ["aws", "aws-cn"])
+def test_exactly_the_wrapping_algorithms_of_a_spec_are_accepted(
+    spec: str, size: str, partition: str
+) -> None:
+    settings = {"aws": SETTINGS, "aws-cn": CHINA}[partition]
     usage = next(usage for kind, usage, _ in KEY_KINDS if kind == spec)
 
     def problems(algorithm: str) -> set[tuple[str, str]]:
         material = {"wrappingAlgorithm": algorithm, "wrappingKeySpec": size}
         fields = {"keySpec": spec, "keyUsage": usage, "origin": "EXTERNAL"}
-        return pairs_of(document_of(**fields, keyMaterial=material), CHINA)
+        return pairs_of(document_of(**fields, keyMaterial=material), settings)
 
-    fit = WRAPPING[spec] - ({DIRECT} if (spec, size) == ("ECC_NIST_P521", "RSA_2048") else set())
+    fit = set(WRAPPING[spec])
+    if spec in NOT_UNDER_RSA_2048 and size == "RSA_2048":
+        fit -= {DIRECT}
+    # https://docs.aws.amazon.com/kms/latest/developerguide/importing-keys-encrypt-key-material.html
+    if partition == "aws-cn":
+        fit -= {WITH_AES}
     refused = {("keyMaterial.wrappingAlgorithm", "WRAPPING_ALGORITHM_NOT_SUPPORTED")}
-    assert set(wrapping_algorithms(spec, size)) == fit
+    if not fit:
+        refused = {("keyMaterial.wrappingKeySpec", "WRAPPING_KEY_SPEC_NOT_SUPPORTED")}
+    if not fit and spec in RSA:
+        refused = {("origin", "ORIGIN_NOT_SUPPORTED")}
+    if partition == "aws" and spec in CHINA_ONLY:
+        return
+    assert set(wrapping_algorithms(spec, size, partition)) == fit
     for algorithm in (DIRECT, WITH_AES):
         assert problems(algorithm) == (set() if algorithm in fit else refused)
 
@@ -119,4 +172,4 @@ def test_only_symmetric_keys_of_kms_rotate(kind: tuple[str, str, str]) -> None:
     rotates = kind == ("SYMMETRIC_DEFAULT", "ENCRYPT_DECRYPT", "AWS_KMS")
     assert can_rotate(spec, origin) == rotates
     refused = {("rotation", "ROTATION_NOT_SUPPORTED")}
-    assert pairs_of(document, CHINA) == (set() if rotates else refused)
+    assert pairs_of(document, settings_of(spec)) == (set() if rotates else refused)

@@ -44,7 +44,7 @@ from tests.unit.answering import (
     lose_on_the_wire,
     refusal,
 )
-from tests.unit.samples import CHINA, KEY_ID, document_of, key_arn, plan_of, request_of
+from tests.unit.samples import KEY_ID, document_of, key_arn, plan_of, request_of, settings_of
 
 REGION = "eu-west-1"
 CODES = {
@@ -211,9 +211,10 @@ def test_create_key_asks_for_the_whole_key_at_once(kind: tuple[str, str, str]) -
     document = document_of(
         keySpec=spec, keyUsage=usage, origin=origin, description="Card data", tags={"team": "cards"}
     )
-    request = parse_request(document, CHINA)
-    plan = plan_key(request, "cn-north-1", CHINA)
-    send_once = send_once_kms("cn-north-1")
+    settings = settings_of(spec)
+    request = parse_request(document, settings)
+    plan = plan_key(request, settings.home_region, settings)
+    send_once = send_once_kms(settings.home_region)
     calls = calls_of(send_once)
     answer(send_once, "CreateKey", {"KeyMetadata": {"KeyId": KEY_ID}})
 

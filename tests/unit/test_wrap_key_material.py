@@ -141,15 +141,15 @@ def test_every_region_can_unwrap_the_material(algorithm: str, wrapping_spec: str
 @pytest.mark.parametrize("wrapping_spec", RSA_SPECS)
 @pytest.mark.parametrize("algorithm", [OAEP, AES])
 @pytest.mark.parametrize("spec", [*LENGTHS, *RSA_SPECS, *CURVES, "ECC_NIST_EDWARDS25519"])
-def test_every_key_spec_is_wrapped_unless_it_is_too_big(
+def test_every_key_spec_is_wrapped_unless_kms_does_not_take_it_so(
     spec: str, algorithm: str, wrapping_spec: str
 ) -> None:
     material = material_of(spec)
     document = status(keySpec=spec, wrappingAlgorithm=algorithm, wrappingKeySpec=wrapping_spec)
-    too_big = spec in RSA_SPECS or (spec == "ECC_NIST_P521" and wrapping_spec == "RSA_2048")
-    if algorithm == OAEP and too_big:
+    not_under = spec in ("ECC_NIST_P521", "ECC_NIST_EDWARDS25519") and wrapping_spec == "RSA_2048"
+    if algorithm == OAEP and (spec in RSA_SPECS or not_under):
         assert problems_of(document, material) == [
-            f"{region}: a private key of {spec} is too big for {OAEP} with {wrapping_spec}; "
+            f"{region}: KMS takes no private key of {spec} by {OAEP} with {wrapping_spec}; "
             f"ask for parameters with {AES}."
             for region in REGIONS
         ]
@@ -206,6 +206,14 @@ def test_the_key_spec_can_be_given(named: Any) -> None:
     assert unwrapped(answer["materials"][0], OAEP, "RSA_2048") == material
 
 
+def test_in_the_china_regions_nothing_is_wrapped_with_aes() -> None:
+    document = status("cn-north-1", keySpec="ECC_NIST_P256", wrappingAlgorithm=AES)
+
+    assert problems_of(document, material_of("ECC_NIST_P256")) == [
+        f"cn-north-1: KMS in the China Regions does not take {AES}; ask for {OAEP}."
+    ]
+
+
 def test_symmetric_keys_of_the_china_regions_have_16_bytes() -> None:
     document, material = status("cn-north-1", "cn-northwest-1"), secrets.token_bytes(16)
 
@@ -238,7 +246,7 @@ def test_no_material_is_refused() -> None:
 @pytest.mark.parametrize("end", [b"", b"\n", b"\r\n"])
 @pytest.mark.parametrize("spec", [*LENGTHS, "ECC_NIST_P256", "ECC_NIST_EDWARDS25519"])
 def test_material_as_text_is_refused_with_what_decodes_it(spec: str, end: bytes) -> None:
-    document, material = status(keySpec=spec), material_of(spec)
+    document, material = status(keySpec=spec, wrappingKeySpec="RSA_3072"), material_of(spec)
 
     assert problems_of(document, material.hex().encode() + end) == [
         "The file holds hex text; KMS needs the raw bytes: xxd -r -p."

@@ -192,6 +192,7 @@ def computed(keys: KeySet, region: str, material: bytes) -> bytes:
         ("RSA_2048", OAEP, "RSA_4096"),
         ("RSA_2048", "RSAES_OAEP_SHA_1", "RSA_2048"),
         ("ECC_NIST_P521", OAEP, "RSA_2048"),
+        ("ECC_NIST_EDWARDS25519", OAEP, "RSA_2048"),
         ("SYMMETRIC_DEFAULT", "RSAES_PKCS1_V1_5", "RSA_2048"),
         ("ECC_NIST_P256", AES_WRAP, "SM2"),
     ],
