@@ -8,6 +8,7 @@ ProvisionerError
 ├── RequestTakenOver         another execution works on the request meanwhile
 ├── PrimaryKeyUnconfirmed    CreateKey was sent and no answer was recorded
 ├── AliasInUse               the alias points to another key
+├── KeyOfEarlierDeployment   a key of this request is there that no record knows
 ├── KeySetIncomplete         KMS does not show the key set that was built
 ├── KeyMaterialNotAwaited    the request does not wait for key material
 ├── KeyMaterialNotProvided   nobody provided the key material before the deadline
@@ -120,6 +121,16 @@ class AliasInUse(ProvisionerError):
 
     field = "alias"
     next_step = "Choose another alias, or delete that one, and send the request again."
+
+
+class KeyOfEarlierDeployment(ProvisionerError):
+    """A key with this request's tags is there that no record knows, so none was created."""
+
+    field = "requestId"
+    next_step = (
+        "If an earlier deployment of the stack made it, deploy with its table of requests "
+        "(ExistingRequestsTable) and send the request again. Otherwise choose another requestId."
+    )
 
 
 class KeySetIncomplete(ProvisionerError):

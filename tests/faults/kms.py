@@ -146,10 +146,15 @@ class KmsInRegion:
         if self._kms.aliases.pop((self._region, AliasName), None) is None:
             raise refusal("NotFoundException", "DeleteAlias")
 
-    def list_aliases(self, *, KeyId: str) -> dict[str, Any]:
-        key = self._key(KeyId, "ListAliases")
-        names = [name for (_, name), target in self._kms.aliases.items() if target == key.arn]
-        return {"Aliases": [{"AliasName": name} for name in names]}
+    def list_aliases(self, *, KeyId: str = "", Limit: int = 100) -> dict[str, Any]:
+        wanted = self._key(KeyId, "ListAliases").arn if KeyId else None
+        found = [
+            {"AliasName": name, "TargetKeyId": target.rsplit("/", 1)[1]}
+            for (region, name), target in self._kms.aliases.items()
+            if region == self._region and wanted in (None, target)
+        ]
+        assert len(found) <= Limit
+        return {"Aliases": found}
 
     def schedule_key_deletion(self, *, KeyId: str, PendingWindowInDays: int) -> None:
         assert 7 <= PendingWindowInDays <= 30

@@ -2,7 +2,17 @@
 
 from datetime import UTC, datetime, timedelta
 
-USERS = ("batch", "batch_report", "outcome", "reconcile", "records", "request", "sweep")
+USERS = (
+    "batch",
+    "batch_report",
+    "outcome",
+    "reconcile",
+    "records",
+    "request",
+    "sweep",
+    "sweep_region",
+    "sweep_table",
+)
 """The modules of the package that ask for the time."""
 
 

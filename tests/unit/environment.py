@@ -19,6 +19,8 @@ ENVIRONMENT = {
     "DELETION_WINDOW_DAYS": "7",
     "QUIET_PERIOD_SECONDS": "900",
     "SWEEPER_MAY_DELETE": "false",
+    "SWEEP_TABLE": "sweep",
+    "SWEEP_REGION_FUNCTION": "sweep-region",
     "BATCHES_BUCKET": "batches",
     "BATCH_STATE_MACHINE_ARN": "arn:aws:states:us-east-1:111122223333:stateMachine:provision-batch",
     "BATCH_KMS_QUOTAS": "",
