@@ -13,7 +13,7 @@ from unittest import mock
 from aws_lambda_powertools.utilities.idempotency import base as idempotency
 from aws_lambda_powertools.utilities.idempotency.persistence import base, datarecord, dynamodb
 
-from provisioner import clients, clock, settings, sweep_region
+from provisioner import clients, clock, records, settings, sweep_region
 from provisioner.telemetry import logger, metrics
 from tests.faults.aws import HOME, STATE_MACHINE, Aws, Client
 from tests.faults.kms import ACCOUNT
@@ -72,6 +72,7 @@ def wired() -> Iterator[None]:
         mock.patch.object(base, "dt", powertools_time),
         mock.patch.object(datarecord, "dt", powertools_time),
         mock.patch.object(dynamodb, "dt", powertools_time),
+        mock.patch.object(records, "SHARDS", 2),
         mock.patch.object(sweep_region, "ThreadPoolExecutor", _OneByOne),
         mock.patch.object(sweep_region, "sleep", _nothing),
         # Thousands of schedules would print a million lines.

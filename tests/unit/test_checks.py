@@ -37,7 +37,7 @@ def test_a_statement_is_linted_whether_or_not_its_condition_holds(template: Temp
             if one["role"] == role
         }
 
-    assert sids("SweepFunctionRole") >= {"ReadRecords", "RetireSurplusKeys"}
+    assert sids("SweepRegionFunctionRole") >= {"ReadRecords", "RetireSurplusKeys"}
 
 
 def test_what_sam_adds_is_checked_as_the_resource_it_is_added_to(template: Template) -> None:

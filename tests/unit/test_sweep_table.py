@@ -12,7 +12,7 @@ from tests.unit.sweeping import HOME, sweep_table
 
 pytestmark = pytest.mark.usefixtures("aws")
 
-BEGUN = Position(is_under_way=True, begun_at="2026-11-25T00:00:00+00:00", token="next", page=1)
+BEGUN = Position(is_under_way=True, begun_at="2026-11-25T00:00:00+00:00", page=1)
 
 
 def test_a_position_is_read_as_it_was_written() -> None:
