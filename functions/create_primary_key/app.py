@@ -10,7 +10,7 @@ from provisioner.records import Records
 from provisioner.settings import settings
 from provisioner.telemetry import count_new_key, logger
 
-prepare("dynamodb", "kms")
+prepare("dynamodb", "kms", "resourcegroupstaggingapi")
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -24,6 +24,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
         records=Records(client("dynamodb"), settings().requests_table),
         client=client("kms", request["primaryRegion"]),
         send_once=send_once_kms(request["primaryRegion"]),
+        tagging=client("resourcegroupstaggingapi", request["primaryRegion"]),
         settings=settings(),
     )
     if key["fresh"]:

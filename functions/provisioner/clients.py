@@ -8,8 +8,15 @@ from botocore.config import Config
 
 from provisioner.settings import settings
 
+CALLS_AT_ONCE = 20
+"""How many calls may use one client side by side."""
+
 _TIMEOUTS = {"connect_timeout": 3, "read_timeout": 8}
-_PATIENT = Config(retries={"mode": "standard", "total_max_attempts": 3}, **_TIMEOUTS)
+_PATIENT = Config(
+    retries={"mode": "standard", "total_max_attempts": 3},
+    max_pool_connections=CALLS_AT_ONCE,
+    **_TIMEOUTS,
+)
 _SEND_ONCE = Config(retries={"mode": "standard", "total_max_attempts": 1}, **_TIMEOUTS)
 
 

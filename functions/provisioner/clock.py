@@ -1,5 +1,6 @@
 """The time, in one place, so that tests can move it."""
 
+import time
 from datetime import UTC, datetime
 
 
@@ -11,3 +12,8 @@ def now() -> datetime:
 def instant_text(instant: datetime) -> str:
     """Write an instant as ISO 8601, in UTC and whole seconds."""
     return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def sleep(seconds: float) -> None:
+    """Let time pass."""
+    time.sleep(seconds)

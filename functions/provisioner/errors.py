@@ -9,6 +9,7 @@ ProvisionerError
 ├── PrimaryKeyUnconfirmed    CreateKey was sent and no answer was recorded
 ├── AliasInUse               the alias points to another key
 ├── AliasNotVisible          the alias exists, and KMS does not show (yet) which key has it
+├── KeyOfEarlierDeployment   a key of this request is there that no record knows
 ├── KeySetIncomplete         KMS does not show the key set that was built
 ├── KeyMaterialNotAwaited    the request does not wait for key material
 ├── KeyMaterialNotProvided   nobody provided the key material before the deadline
@@ -143,6 +144,16 @@ class AliasNotVisible(ProvisionerError):
     next_step = (
         "Send the request again. If that does not help, another key has the alias: find it with "
         "ListAliases, then choose another alias or delete that one."
+    )
+
+
+class KeyOfEarlierDeployment(ProvisionerError):
+    """A key with this request's tags is there that no record knows, so none was created."""
+
+    field = "requestId"
+    next_step = (
+        "If an earlier deployment of the stack made it, deploy with its table of requests "
+        "(ExistingRequestsTable) and send the request again. Otherwise choose another requestId."
     )
 
 

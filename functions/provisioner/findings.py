@@ -1,4 +1,4 @@
-"""Things that are not as they should be: what they are, and how they are told.
+"""Things that are not as they should be: what they are, and how they are published.
 
 A finding is an event of its own on the stack's bus, and a metric with its kind as a dimension.
 """
@@ -26,6 +26,7 @@ class Kind(StrEnum):
     KEY_NOT_ENABLED = "KEY_NOT_ENABLED"
     ALIAS_ELSEWHERE = "ALIAS_ELSEWHERE"
     MATERIAL_EXPIRES = "MATERIAL_EXPIRES"
+    KEYS_OF_AN_EARLIER_DEPLOYMENT = "KEYS_OF_AN_EARLIER_DEPLOYMENT"
 
 
 class Action(StrEnum):
@@ -48,6 +49,37 @@ class Finding:
     action: Action = Action.REPORTED
 
 
+def detail_of(finding: Finding) -> dict[str, Any]:
+    """Write a finding as its event has it."""
+    return {
+        "kind": finding.kind,
+        "requestId": finding.request_id,
+        "region": finding.region,
+        "keyArn": finding.key_arn,
+        "message": finding.message,
+        "action": finding.action,
+    }
+
+
+def publish(finding: Finding, *, events: Any, bus: str) -> None:
+    """Publish a finding.
+
+    Raises
+    ------
+    DependencyUnavailable, OutcomeNotPublished
+        EventBridge did not take the event.
+    """
+    event_bus.put_event(events, bus, DETAIL_TYPE, detail_of(finding))
+    logger.warning(finding.message, finding=finding.kind, action=finding.action)
+
+
+def count(kind: Kind, number: int = 1) -> None:
+    """Count findings of a kind."""
+    metrics.add_dimension("kind", kind)
+    metrics.add_metric("Findings", MetricUnit.Count, number)
+    metrics.flush_metrics()  # Clears the dimension too, which no other metric has.
+
+
 def tell(finding: Finding, *, events: Any, bus: str) -> None:
     """Publish a finding and count it.
 
@@ -56,19 +88,15 @@ def tell(finding: Finding, *, events: Any, bus: str) -> None:
     DependencyUnavailable, OutcomeNotPublished
         EventBridge did not take the event.
     """
-    detail = {
-        "kind": finding.kind,
-        "requestId": finding.request_id,
-        "region": finding.region,
-        "keyArn": finding.key_arn,
-        "message": finding.message,
-        "action": finding.action,
-    }
-    event_bus.put_event(events, bus, DETAIL_TYPE, detail)
-    metrics.add_dimension("kind", finding.kind)
-    metrics.add_metric("Findings", MetricUnit.Count, 1)
-    metrics.flush_metrics()  # Clears the dimension too, which no other metric has.
-    logger.warning(finding.message, finding=finding.kind, action=finding.action)
+    publish(finding, events=events, bus=bus)
+    count(finding.kind)
+
+
+def surplus(request_id: str | None, metadata: kms.Metadata, action: Action) -> Finding:
+    """Find that a key carries a request's tag and is not its key."""
+    arn = metadata["Arn"]
+    text = f"{arn} carries the tags of request {request_id} and is not the key recorded for it."
+    return Finding(Kind.SURPLUS_KEY, request_id, region_of(arn), arn, text, action)
 
 
 def report_surplus(
@@ -78,7 +106,6 @@ def report_surplus(
     client: Any,
     events: Any,
     settings: Settings,
-    may_delete: bool = True,
 ) -> None:
     """Report a key that carries a request's tag and is not its key; schedule its deletion.
 
@@ -89,8 +116,6 @@ def report_surplus(
     ----------
     client
         KMS client of the key's Region.
-    may_delete
-        Whether its deletion may be scheduled at all.
 
     Raises
     ------
@@ -99,17 +124,9 @@ def report_surplus(
     """
     arn = metadata["Arn"]
     replicas = metadata.get("MultiRegionConfiguration", {}).get("ReplicaKeys")
-    used = replicas or kms.has_alias(client, arn)
-    retire = may_delete and not used
-    finding = Finding(
-        Kind.SURPLUS_KEY,
-        request_id,
-        region_of(arn),
-        arn,
-        f"{arn} carries the tags of request {request_id} and is not the key recorded for it.",
-        Action.SCHEDULED_FOR_DELETION if retire else Action.REPORTED,
-    )
-    # Told first: once it waits for its deletion, nothing looks at it again.
-    tell(finding, events=events, bus=settings.event_bus)
+    retire = not replicas and not kms.has_alias(client, arn)
+    action = Action.SCHEDULED_FOR_DELETION if retire else Action.REPORTED
+    # Published first: once it waits for its deletion, nothing looks at it again.
+    tell(surplus(request_id, metadata, action), events=events, bus=settings.event_bus)
     if retire:
         schedule_deletion(client, arn, settings.deletion_window_days)

@@ -46,6 +46,8 @@ from provisioner.plan import KeyPlan, KeySetRequest
 
 Metadata = dict[str, Any]
 
+_ALIASES_PER_PAGE = 100
+
 _ERRORS: dict[str, type[KmsError]] = {
     "ThrottlingException": KmsThrottled,
     "Throttling": KmsThrottled,
@@ -186,6 +188,28 @@ def describe_key(client: Any, key_id: str) -> Metadata:
     """
     with _named_errors("DescribeKey", client):
         return dict(client.describe_key(KeyId=key_id)["KeyMetadata"])
+
+
+def list_aliases(client: Any) -> Iterator[dict[str, str]]:
+    """List every alias of the client's Region, a page at a time.
+
+    Yields
+    ------
+    dict
+        The page's aliases with the IDs of the keys that they point to.
+
+    Raises
+    ------
+    KmsError
+        KMS refused the call or did not answer.
+    """
+    with _named_errors("ListAliases", client):
+        for page in client.get_paginator("list_aliases").paginate(Limit=_ALIASES_PER_PAGE):
+            yield {
+                alias["AliasName"]: alias["TargetKeyId"]
+                for alias in page["Aliases"]
+                if "TargetKeyId" in alias
+            }
 
 
 def find_alias(client: Any, alias: str) -> str | None:

@@ -11,8 +11,10 @@ import uuid
 from typing import Any
 
 from provisioner import kms
+from provisioner.earlier_keys import earlier_key
 from provisioner.errors import (
     AliasInUse,
+    KeyOfEarlierDeployment,
     KmsAccessDenied,
     KmsError,
     KmsKeyNotFound,
@@ -31,6 +33,7 @@ def ensure_primary_key(
     records: Records,
     client: Any,
     send_once: Any,
+    tagging: Any,
     settings: Settings,
 ) -> dict[str, Any]:
     """Find the request's primary key by its record, or create it.
@@ -39,6 +42,8 @@ def ensure_primary_key(
     ----------
     client, send_once
         KMS clients of the primary's Region; the second one sends every call once.
+    tagging
+        Client of the tagging API in that Region.
 
     Returns
     -------
@@ -49,6 +54,8 @@ def ensure_primary_key(
     ------
     PrimaryKeyUnconfirmed
         An attempt may have reached KMS and its answer is not recorded: reconcile before anything.
+    KeyOfEarlierDeployment
+        A key with this request's tags is there that no record knows; nothing was created.
     AliasInUse
         The primary's alias points to another key; nothing was created.
     KmsError, DependencyUnavailable
@@ -61,6 +68,8 @@ def ensure_primary_key(
         return _key(bring_back(client, record.key_arn), fresh=False)
     if record.attempt_open:
         raise _unconfirmed(record, "has no recorded answer")
+    if not record.attempt:
+        _refuse_second_key(request, records, client, tagging, settings)
     plan = plan_key(request, request["primaryRegion"], settings)
     # Before the key, so that a name that is taken leaves no key behind.
     if plan.alias and (owner := _owner_of(client, plan.alias)):
@@ -90,6 +99,18 @@ def _owner_of(client: Any, alias: str) -> str | None:
         return str(kms.describe_key(client, alias)["Arn"])
     except (KmsKeyNotFound, KmsAccessDenied):
         return None
+
+
+def _refuse_second_key(
+    request: KeySetRequest, records: Records, client: Any, tagging: Any, settings: Settings
+) -> None:
+    earlier = earlier_key(request, client=client, tagging=tagging, settings=settings)
+    # Read again: another execution may have taken over, and have made the key meanwhile.
+    if earlier and (record := records.get(request["requestId"])) and not record.attempt:
+        raise KeyOfEarlierDeployment(
+            f"{earlier} carries the tags of request {request['requestId']}, and the table "
+            f"{settings.requests_table} has no record of it."
+        )
 
 
 def _unconfirmed(record: Record, why: str) -> PrimaryKeyUnconfirmed:

@@ -117,6 +117,13 @@ class Records:
         self._client = client
         self._table = table
 
+    def made_at(self) -> datetime:
+        """Read when the table was made, or restored from a backup."""
+        with _named_errors("DescribeTable"):
+            table = self._client.describe_table(TableName=self._table)["Table"]
+        made_at: datetime = table["CreationDateTime"]
+        return made_at
+
     def get(self, request_id: str) -> Record | None:
         """Read a request's record, consistently."""
         with _named_errors("GetItem"):

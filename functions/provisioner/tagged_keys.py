@@ -12,8 +12,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from provisioner.errors import DependencyUnavailable
 
+Tags = dict[str, str]
+_KEYS_PER_PAGE = 100
 
-def find_keys(client: Any, tags: dict[str, str]) -> dict[str, dict[str, str]]:
+
+def find_keys(client: Any, tags: Tags) -> dict[str, Tags]:
     """Find the KMS keys of the client's Region that carry all these tags.
 
     Parameters
@@ -31,18 +34,59 @@ def find_keys(client: Any, tags: dict[str, str]) -> dict[str, dict[str, str]]:
     DependencyUnavailable
         The API refused the call or did not answer.
     """
-    filters = [{"Key": key, "Values": [value]} for key, value in tags.items()]
     try:
         pages = client.get_paginator("get_resources").paginate(
-            TagFilters=filters, ResourceTypeFilters=["kms:key"]
+            TagFilters=_filters(tags), ResourceTypeFilters=["kms:key"]
         )
-        return {
-            found["ResourceARN"]: {tag["Key"]: tag["Value"] for tag in found["Tags"]}
-            for page in pages
-            for found in page["ResourceTagMappingList"]
-        }
+        return {arn: found for page in pages for arn, found in _keys(page).items()}
     except (BotoCoreError, ClientError) as error:
-        region = client.meta.region_name
-        raise DependencyUnavailable(
-            f"The tagging API in {region} did not find keys: {error}."
-        ) from error
+        raise _not_found(client, error) from error
+
+
+def find_page(client: Any, tags: Tags, token: str) -> tuple[dict[str, Tags], str] | None:
+    """Find a page of the KMS keys of the client's Region that carry all these tags.
+
+    Parameters
+    ----------
+    token
+        What the page before gave; empty for the first page.
+
+    Returns
+    -------
+    tuple or None
+        Each key's ARN with all of its tags, and the next page's token, empty after the last one.
+        None where the token has expired, which it does after 15 minutes.
+
+    Raises
+    ------
+    DependencyUnavailable
+        The API refused the call or did not answer.
+    """
+    try:
+        page = client.get_resources(
+            TagFilters=_filters(tags),
+            ResourceTypeFilters=["kms:key"],
+            ResourcesPerPage=_KEYS_PER_PAGE,
+            **({"PaginationToken": token} if token else {}),
+        )
+    except client.exceptions.PaginationTokenExpiredException:
+        return None
+    except (BotoCoreError, ClientError) as error:
+        raise _not_found(client, error) from error
+    return _keys(page), page.get("PaginationToken", "")
+
+
+def _filters(tags: Tags) -> list[dict[str, Any]]:
+    return [{"Key": key, "Values": [value]} for key, value in tags.items()]
+
+
+def _keys(page: dict[str, Any]) -> dict[str, Tags]:
+    return {
+        found["ResourceARN"]: {tag["Key"]: tag["Value"] for tag in found["Tags"]}
+        for found in page["ResourceTagMappingList"]
+    }
+
+
+def _not_found(client: Any, error: Exception) -> DependencyUnavailable:
+    region = client.meta.region_name
+    return DependencyUnavailable(f"The tagging API in {region} did not find keys: {error}.")

@@ -1,6 +1,6 @@
-"""Look for stuck requests and stray keys, on a schedule."""
+"""Look for stuck requests, and start a worker in each Region, on a schedule."""
 
-from functools import partial
+import os
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -10,22 +10,28 @@ from provisioner.records import Records
 from provisioner.regions import enabled_regions
 from provisioner.settings import settings
 from provisioner.sweep import Sweeper
+from provisioner.sweep_table import SweepTable
 from provisioner.telemetry import logger
 
-prepare("dynamodb", "ec2", "events", "kms", "resourcegroupstaggingapi", "stepfunctions")
+prepare("dynamodb", "ec2", "events", "lambda", "stepfunctions")
 
 
 @logger.inject_lambda_context(clear_state=True)
-def handler(_event: object, _context: LambdaContext) -> dict[str, Any]:
-    """Take anything; answer how many requests and keys were looked at."""
+def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
+    """Take anything, or `{leftOver: true}` to go on only where a worker left something over.
+
+    Answer how many requests were looked at and in how many Regions a worker was started.
+    """
     sweeper = Sweeper(
         records=Records(client("dynamodb"), settings().requests_table),
+        table=SweepTable(client("dynamodb"), os.environ["SWEEP_TABLE"]),
         step_functions=client("stepfunctions"),
         events=client("events"),
-        kms_in=partial(client, "kms"),
-        tagging_in=partial(client, "resourcegroupstaggingapi"),
+        functions=client("lambda"),
+        worker=os.environ["SWEEP_REGION_FUNCTION"],
         settings=settings(),
     )
-    counts = sweeper.sweep(enabled_regions(client("ec2"), settings()))
+    in_regions = enabled_regions(client("ec2"), settings())
+    counts = sweeper.go_on(in_regions) if event.get("leftOver") else sweeper.sweep(in_regions)
     logger.info("swept", counts=counts)
     return counts

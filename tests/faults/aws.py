@@ -93,6 +93,8 @@ class Aws(Network):
         self.executions: dict[str, Execution] = {}
         self.to_run: list[Execution] = []
         """Executions that StartExecution took; whoever drives the test runs them."""
+        self.to_sweep: list[dict[str, Any]] = []
+        """What workers of the sweep were started for; whoever drives the test runs them."""
         self.violations: list[str] = []
         """What must never be, found right after the call that made it so."""
         self.recorded: set[tuple[str, str, str]] = set()
@@ -161,6 +163,7 @@ class Aws(Network):
             "stepfunctions": lambda: _StepFunctions(self),
             "resourcegroupstaggingapi": lambda: _TaggingApi(self, region),
             "ec2": _Ec2,
+            "lambda": lambda: _Lambda(self),
         }
         return services[name]()
 
@@ -243,8 +246,13 @@ class _TaggingApi:
     region: str
 
     def get_resources(
-        self, *, TagFilters: list[dict[str, Any]], ResourceTypeFilters: list[str]
+        self,
+        *,
+        TagFilters: list[dict[str, Any]],
+        ResourceTypeFilters: list[str],
+        ResourcesPerPage: int = 100,
     ) -> dict[str, Any]:
+        assert ResourcesPerPage == 100
         assert ResourceTypeFilters == ["kms:key"]
         wanted = {one["Key"]: one["Values"] for one in TagFilters}
         found = [
@@ -258,6 +266,15 @@ class _TaggingApi:
             and all(key.tags.get(name) in values for name, values in wanted.items())
         ]
         return {"ResourceTagMappingList": found}
+
+
+@dataclass
+class _Lambda:
+    aws: Aws
+
+    def invoke(self, *, FunctionName: str, InvocationType: str, Payload: str) -> None:
+        assert (FunctionName, InvocationType) == ("sweep-region", "Event")
+        self.aws.to_sweep.append(json.loads(Payload))
 
 
 class _Ec2:

@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.htm
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -20,7 +21,7 @@ Condition = Callable[[Item, "Names", Item], bool]
 Change = Callable[[Item, Item, "Names", Item], None]
 Names = dict[str, str]
 
-_KEYS = {"requests": "requestId", "idempotency": "id"}
+_KEYS = {"requests": ("requestId",), "idempotency": ("id",), "sweep": ("place", "subject")}
 _RESERVED = set(ReservedKeywords.get_reserved_keywords())
 _TOKEN = re.compile(r"\s*(<>|<=|>=|[=<>(),]|[#:]?\w+)")
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
@@ -32,22 +33,23 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 class DynamoDb:
-    """Two tables by the names that `wiring` gives them."""
+    """The tables by the names that `wiring` gives them; an item is kept by its keys' text."""
 
     def __init__(self) -> None:
         self.tables: dict[str, dict[str, Item]] = {name: {} for name in _KEYS}
 
     def get_item(self, *, TableName: str, Key: Item, ConsistentRead: bool) -> dict[str, Any]:
         assert ConsistentRead
-        item = self.tables[TableName].get(_text(Key[_KEYS[TableName]]))
+        item = self.tables[TableName].get(_key(TableName, Key))
         return {"Item": dict(item)} if item else {}
 
     def put_item(
-        self, *, TableName: str, Item: Item, ConditionExpression: str, **more: Any
+        self, *, TableName: str, Item: Item, ConditionExpression: str = "", **more: Any
     ) -> dict[str, Any]:
-        key = _text(Item[_KEYS[TableName]])
-        _check_use(ConditionExpression, more)
-        self._check(TableName, key, "PutItem", ConditionExpression, more)
+        key = _key(TableName, Item)
+        if ConditionExpression:
+            _check_use(ConditionExpression, more)
+            self._check(TableName, key, "PutItem", ConditionExpression, more)
         self.tables[TableName][key] = dict(Item)
         return {}
 
@@ -60,7 +62,7 @@ class DynamoDb:
         ConditionExpression: str = "",
         **more: Any,
     ) -> dict[str, Any]:
-        key = _text(Key[_KEYS[TableName]])
+        key = _key(TableName, Key)
         _check_use(f"{ConditionExpression} {UpdateExpression}", more)
         if ConditionExpression:
             self._check(TableName, key, "UpdateItem", ConditionExpression, more)
@@ -71,34 +73,42 @@ class DynamoDb:
         return {"Attributes": dict(new)}
 
     def delete_item(self, *, TableName: str, Key: Item) -> dict[str, Any]:
-        self.tables[TableName].pop(_text(Key[_KEYS[TableName]]), None)
+        self.tables[TableName].pop(_key(TableName, Key), None)
         return {}
 
     def query(
         self,
         *,
         TableName: str,
-        IndexName: str,
         KeyConditionExpression: str,
         ExpressionAttributeValues: Item,
+        IndexName: str | None = None,
+        ConsistentRead: bool = False,
     ) -> dict[str, Any]:
-        """Only items that have both keys of the index are in it, the older claim first."""
-        assert IndexName == "unfinished-by-shard"
+        """Find items of a table, or of its index, which has keys only, the older claim first."""
         wanted = condition(KeyConditionExpression)
+        assert (IndexName, ConsistentRead) in (("unfinished-by-shard", False), (None, True))
         found = [
-            {name: item[name] for name in ("requestId", "unfinished", "claimedAt")}
+            item
             for item in self.tables[TableName].values()
-            if {"unfinished", "claimedAt"} <= item.keys()
-            and wanted(item, {}, ExpressionAttributeValues)
+            if wanted(item, {}, ExpressionAttributeValues)
         ]
-        return {"Items": sorted(found, key=lambda item: _text(item["claimedAt"]))}
+        if IndexName is None:
+            return {"Items": [dict(item) for item in found]}
+        keys = ("requestId", "unfinished", "claimedAt")
+        indexed = [{name: item[name] for name in keys} for item in found if "claimedAt" in item]
+        return {"Items": sorted(indexed, key=lambda item: _text(item["claimedAt"]))}
+
+    def describe_table(self, *, TableName: str) -> dict[str, Any]:
+        assert TableName in self.tables
+        return {"Table": {"CreationDateTime": datetime.fromtimestamp(0, UTC)}}
 
     def batch_get_item(self, *, RequestItems: dict[str, Any]) -> dict[str, Any]:
         found = {
             table: [
                 dict(self.tables[table][key])
                 for one in asked["Keys"]
-                if (key := _text(one[_KEYS[table]])) in self.tables[table]
+                if (key := _key(table, one)) in self.tables[table]
             ]
             for table, asked in RequestItems.items()
         }
@@ -109,9 +119,13 @@ class DynamoDb:
     ) -> None:
         old = self.tables[table].get(key)
         if not condition(expression)(old or {}, *_parameters(more)):
-            shown: dict[str, Any] = {"Item": dict(old)} if old else {}
-            assert more["ReturnValuesOnConditionCheckFailure"] == "ALL_OLD"
+            wanted = more.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
+            shown: dict[str, Any] = {"Item": dict(old)} if old and wanted else {}
             raise refusal("ConditionalCheckFailedException", operation, **shown)
+
+
+def _key(table: str, item: Item) -> str:
+    return "/".join(_text(item[name]) for name in _KEYS[table])
 
 
 def _text(value: dict[str, Any]) -> str:

@@ -34,6 +34,10 @@ class InvalidToken(ClientError):  # type: ignore[misc]
     """Step Functions: that is no task token."""
 
 
+class PaginationTokenExpiredException(ClientError):  # type: ignore[misc]
+    """Tagging API: a page is asked for too late."""
+
+
 _CLASSES = {
     kind.__name__: kind
     for kind in (
@@ -44,6 +48,7 @@ _CLASSES = {
         TaskDoesNotExist,
         TaskTimedOut,
         InvalidToken,
+        PaginationTokenExpiredException,
     )
 }
 EXCEPTIONS = SimpleNamespace(**_CLASSES)

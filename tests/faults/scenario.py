@@ -10,7 +10,6 @@ from tests.faults.aws import Aws, Call, Execution, Holder
 from tests.faults.faults import FaultyNetwork, Schedule
 from tests.faults.holder import MATERIAL, answer_promptly
 from tests.faults.kms import ACCOUNT, Key
-from tests.faults.workflow import functions
 
 REQUEST_ID = "CHG0031337"
 
@@ -120,7 +119,7 @@ class Scenario:
 
     def sweep(self) -> None:
         """Run the sweeper, and whatever it starts."""
-        functions()["SweepFunction"].invoke(self.aws, "SweepFunction", {})
+        workflow.sweep(self.aws)
         while self.aws.to_run:
             self.run(self.aws.to_run.pop())
 

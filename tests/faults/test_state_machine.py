@@ -22,7 +22,6 @@ from tests.faults.faults import Fault
 from tests.faults.holder import answer, asked_for, give
 from tests.faults.scenario import IMPORTED, REQUEST, REQUEST_ID, problems
 from tests.faults.stepping import SteppedAws, Stepper
-from tests.faults.workflow import functions
 
 EXAMPLES = int(os.environ.get("FAULTS_EXAMPLES", "300"))
 _MOST_AT_ONCE = 4
@@ -169,7 +168,7 @@ class OneRequest(RuleBasedStateMachine):
 
     def _sweep(self) -> None:
         try:
-            functions()["SweepFunction"].invoke(self.aws, "SweepFunction", {})
+            workflow.sweep(self.aws)
         except workflow.StateFailed:
             return  # the next one is due in an hour
 

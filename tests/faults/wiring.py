@@ -4,16 +4,16 @@ import datetime as real_datetime
 import importlib
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 from unittest import mock
 
 from aws_lambda_powertools.utilities.idempotency import base as idempotency
 from aws_lambda_powertools.utilities.idempotency.persistence import base, datarecord, dynamodb
 
-from provisioner import clients, clock, settings
+from provisioner import clients, clock, records, settings, sweep_region
 from provisioner.telemetry import logger, metrics
 from tests.faults.aws import HOME, STATE_MACHINE, Aws, Client
 from tests.faults.kms import ACCOUNT
@@ -72,6 +72,9 @@ def wired() -> Iterator[None]:
         mock.patch.object(base, "dt", powertools_time),
         mock.patch.object(datarecord, "dt", powertools_time),
         mock.patch.object(dynamodb, "dt", powertools_time),
+        mock.patch.object(records, "SHARDS", 2),
+        mock.patch.object(sweep_region, "ThreadPoolExecutor", _OneByOne),
+        mock.patch.object(sweep_region, "sleep", _nothing),
         # Thousands of schedules would print a million lines.
         mock.patch.object(metrics.provider, "add_metric", _nothing),
         mock.patch.object(metrics.provider, "add_dimension", _nothing),
@@ -94,6 +97,22 @@ def wired() -> Iterator[None]:
 
 def _uuid4() -> uuid.UUID:
     return uuid.UUID(int=current().new_uuid(), version=4)
+
+
+class _OneByOne:
+    """Does what a pool of threads does, in the thread that asks for it: only one may run here."""
+
+    def __init__(self, _threads: int) -> None:
+        pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def map(self, work: Callable[[Any], Any], given: Iterable[Any]) -> list[Any]:
+        return [work(one) for one in given]
 
 
 def _nothing(*_arguments: Any, **_more: Any) -> None:

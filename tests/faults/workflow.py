@@ -124,6 +124,13 @@ def functions() -> dict[str, Function]:
     return found
 
 
+def sweep(aws: Aws) -> None:
+    """Run a sweep as the schedule does, and the workers that it starts."""
+    functions()["SweepFunction"].invoke(aws, "SweepFunction", {})
+    while aws.to_sweep:
+        functions()["SweepRegionFunction"].invoke(aws, "SweepRegionFunction", aws.to_sweep.pop(0))
+
+
 @cache
 def load_definition() -> dict[str, Any]:
     """Read the definition that is deployed."""

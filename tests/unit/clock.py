@@ -2,7 +2,18 @@
 
 from datetime import UTC, datetime, timedelta
 
-USERS = ("batch", "batch_report", "new_keys", "outcome", "reconcile", "records", "request", "sweep")
+USERS = (
+    "batch",
+    "batch_report",
+    "new_keys",
+    "outcome",
+    "reconcile",
+    "records",
+    "request",
+    "sweep",
+    "sweep_region",
+    "sweep_table",
+)
 """The modules of the package that ask for the time."""
 
 

@@ -31,11 +31,15 @@ for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KMS", "AWS_SES
 hypothesis.settings.register_profile("unit", deadline=None, max_examples=50)
 hypothesis.settings.load_profile("unit")
 
-REQUESTS_TABLE = {
-    name: value
-    for name, value in load_template()["Resources"]["RequestsTable"]["Properties"].items()
-    if name in ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
-}
+
+def table_properties(resource: str) -> dict[str, Any]:
+    """Give what makes a table of template.yaml what it is to its callers."""
+    properties = load_template()["Resources"][resource]["Properties"]
+    names = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
+    return {name: properties[name] for name in names if name in properties}
+
+
+REQUESTS_TABLE, SWEEP_TABLE = table_properties("RequestsTable"), table_properties("SweepTable")
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,10 @@ class FakeContext:
     memory_limit_in_mb: int = 512
     invoked_function_arn: str = "arn:aws:lambda:us-east-1:111122223333:function:function"
     aws_request_id: str = "00000000-0000-0000-0000-000000000000"
+    milliseconds: int = 90_000
 
     def get_remaining_time_in_millis(self) -> int:
-        return 30_000
+        return self.milliseconds
 
 
 @pytest.fixture
@@ -65,8 +70,9 @@ def _nothing_outlives_its_test() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _no_retry_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
+    monkeypatch.setattr("provisioner.sweep_region.sleep", lambda _: None)
 
 
 @cache
@@ -86,6 +92,7 @@ def aws() -> Iterator[None]:
             BillingMode="PAY_PER_REQUEST",
         )
         _builder("dynamodb").create_table(TableName="requests", **REQUESTS_TABLE)
+        _builder("dynamodb").create_table(TableName="sweep", **SWEEP_TABLE)
         _builder("events").create_event_bus(Name="keys")
         _builder("stepfunctions").create_state_machine(
             name="provision-key",

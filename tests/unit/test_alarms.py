@@ -2,7 +2,6 @@
 
 import json
 import re
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,10 @@ from provisioner import findings, telemetry
 from provisioner.clients import client
 from provisioner.findings import Finding, Kind
 from provisioner.records import Records
-from provisioner.sweep import Sweeper
 from publish_outcome import app as publish_outcome
 from tests.emitted_metrics import Metric, metrics_in
-from tests.unit.samples import SETTINGS, key_arn, sample_event
+from tests.unit.samples import key_arn, sample_event
+from tests.unit.sweeping import region_sweeper, sweeper, workers_started
 from tests.unit.template import load_template
 
 TEMPLATE = load_template()
@@ -128,14 +127,9 @@ def emitted(records: Records, context: Any, capsys: pytest.CaptureFixture[str]) 
     for kind in Kind:
         finding = Finding(kind, "CHG1", "us-east-1", key_arn(), "A sentence.")
         findings.tell(finding, events=client("events"), bus="keys")
-    Sweeper(
-        records=records,
-        step_functions=client("stepfunctions"),
-        events=client("events"),
-        kms_in=partial(client, "kms"),
-        tagging_in=partial(client, "resourcegroupstaggingapi"),
-        settings=SETTINGS,
-    ).sweep([])
+    workers_started()
+    sweeper(records).sweep([])
+    region_sweeper(records).sweep("worker", begin=True)
     found = metrics_in(capsys.readouterr().out.splitlines())
     stack = ("service", "${AWS::StackName}")
     # POWERTOOLS_SERVICE_NAME, which is the stack's name in template.yaml and here.

@@ -37,7 +37,7 @@ def test_a_statement_is_linted_whether_or_not_its_condition_holds(template: Temp
             if one["role"] == role
         }
 
-    assert sids("SweepFunctionRole") >= {"ReadRecords", "RetireSurplusKeys"}
+    assert sids("SweepRegionFunctionRole") >= {"ReadRecords", "RetireSurplusKeys"}
 
 
 def test_every_policy_document_is_held_against_the_reference(template: Template) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,11 +23,13 @@ from receive_key_material import app as receive_key_material
 from reconcile_primary_key import app as reconcile_primary_key
 from roll_back_key_set import app as roll_back_key_set
 from sweep import app as sweep
+from sweep_region import app as sweep_region
 from tests.emitted_metrics import metrics_in
 from tests.unit.answering import answer, calls_of, forget_answers, kms_in, refusal
 from tests.unit.clock import Clock
 from tests.unit.published import published_on
 from tests.unit.samples import SETTINGS, key_arn, sample_event
+from tests.unit.sweeping import workers_started
 from tests.unit.tagged_keys import make_key
 from validate_request import app as validate_request
 
@@ -477,10 +480,14 @@ def test_a_sweep_looks_in_every_enabled_region(
     stray = [make_key(region, "CHG0031404") for region in (HOME, "us-west-2", "eu-west-1")]
     clock.move(seconds=SETTINGS.quiet_period_seconds)
     events = published_on(client("events"))
+    work = workers_started()
 
     counts = sweep.handler(sample_event("sweep"), context)
+    positions = [sweep_region.handler(asked, context) for asked in work]
 
-    assert counts == {"requests": 1, "keys": 2, "failed": 0}
+    assert counts == {"requests": 1, "regions": 2, "failed": 0}
+    assert [asked["region"] for asked in work] == [HOME, "us-west-2"]
+    assert [position["keys"] for position in positions if position] == [1, 1]
     told = {(detail["kind"], detail["keyArn"], detail["action"]) for _, _, detail in events}
     assert told == {
         ("REQUEST_STUCK", None, "RESUMED"),
@@ -488,9 +495,35 @@ def test_a_sweep_looks_in_every_enabled_region(
         ("SURPLUS_KEY", stray[1]["Arn"], "REPORTED"),
     }
     text = log.getvalue()
-    assert json.loads(text.splitlines()[-1])["counts"] == counts
+    swept = [line for line in map(json.loads, text.splitlines()) if "counts" in line]
+    assert [line["counts"] for line in swept] == [counts]
+    assert json.loads(text.splitlines()[-1])["position"] == positions[-1]
     assert not [secret for secret in NEVER_LOGGED if secret in text]
-    assert '"LooksFailed":[0.0]' in capsys.readouterr().out
+    assert capsys.readouterr().out.count('"LooksFailed":[0.0]') == 3
+
+
+def test_a_worker_leaves_over_what_it_has_no_time_for_and_the_next_goes_on(
+    context: Any, clock: Clock, log: io.StringIO
+) -> None:
+    answer(client("ec2"), "DescribeRegions", {"Regions": [{"RegionName": HOME}]})
+    make_key(HOME, "CHG0031404")
+    clock.move(seconds=SETTINGS.quiet_period_seconds)
+    work = workers_started()
+    hurried = replace(context, milliseconds=60_000)
+
+    sweep.handler({}, context)
+    first = sweep_region.handler(work[0], hurried)
+    left_over = sweep.handler({"leftOver": True}, context)
+    second = sweep_region.handler(work[1], context)
+    nothing_left = sweep.handler({"leftOver": True}, context)
+
+    assert first
+    assert second
+    assert (first["is_under_way"], second["is_under_way"]) == (True, False)
+    assert [asked["begin"] for asked in work] == [True, False]
+    assert (left_over["regions"], nothing_left["regions"]) == (1, 0)
+    assert second["keys"] == 1
+    assert not [secret for secret in NEVER_LOGGED if secret in log.getvalue()]
 
 
 def test_an_error_leaves_the_step_under_its_own_name(context: Any) -> None:

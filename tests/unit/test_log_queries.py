@@ -3,7 +3,6 @@
 import io
 import json
 import re
-from functools import partial
 from typing import Any
 
 import pytest
@@ -11,10 +10,10 @@ from awslambdaric import bootstrap
 
 from provisioner.clients import client
 from provisioner.records import Records
-from provisioner.sweep import Sweeper
 from publish_outcome import app as publish_outcome
 from tests.unit.answering import answer, refusal
-from tests.unit.samples import SETTINGS, sample_event
+from tests.unit.samples import sample_event
+from tests.unit.sweeping import region_sweeper
 from tests.unit.template import load_template
 
 TEMPLATE = load_template()
@@ -77,14 +76,7 @@ def lines(records: Records, context: Any, log: io.StringIO) -> list[dict[str, An
         "GetResources",
         refusal("ThrottlingException"),
     )
-    Sweeper(
-        records=records,
-        step_functions=client("stepfunctions"),
-        events=client("events"),
-        kms_in=partial(client, "kms"),
-        tagging_in=partial(client, "resourcegroupstaggingapi"),
-        settings=SETTINGS,
-    ).sweep(["us-east-1"])
+    region_sweeper(records, "us-east-1").sweep("worker", begin=True)
     return [json.loads(line) for line in log.getvalue().splitlines()]
 
 

@@ -7,6 +7,7 @@ from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 from provisioner.clients import client, send_once_kms
 from provisioner.errors import (
     AliasInUse,
+    KeyOfEarlierDeployment,
     KmsAccessDenied,
     KmsError,
     KmsThrottled,
@@ -26,7 +27,8 @@ from tests.unit.answering import (
     on,
     refusal,
 )
-from tests.unit.samples import EXECUTION, SETTINGS, request_of
+from tests.unit.samples import EXECUTION, SETTINGS, key_arn, request_of
+from tests.unit.tagged_keys import make_key, multi_region, show
 
 REGION = "eu-west-1"
 REQUEST = request_of(primaryRegion=REGION)
@@ -47,6 +49,7 @@ def ensure(records: Records) -> dict[str, Any]:
         records=records,
         client=kms_in(REGION),
         send_once=send_once_kms(REGION),
+        tagging=client("resourcegroupstaggingapi", REGION),
         settings=SETTINGS,
     )
 
@@ -103,6 +106,70 @@ def test_a_recorded_key_on_its_way_out_comes_back(claimed: Records) -> None:
 
     assert (key["keyState"], key["fresh"]) == ("Enabled", False)
     assert kms_in(REGION).describe_key(KeyId=arn)["KeyMetadata"]["KeyState"] == "Enabled"
+
+
+@pytest.mark.parametrize("state", ["Enabled", "Disabled", "PendingImport"])
+def test_a_request_whose_key_an_earlier_deployment_made_makes_no_second_one(
+    state: str, claimed: Records
+) -> None:
+    earlier = make_key(REGION)
+    show(earlier, KeyState=state, **multi_region())
+
+    with pytest.raises(KeyOfEarlierDeployment) as refusal:
+        ensure(claimed)
+
+    assert [key["KeyArn"] for key in kms_in(REGION).list_keys()["Keys"]] == [earlier["Arn"]]
+    assert record_of(claimed).attempt == 0
+    for part in (earlier["Arn"], "CHG1", "table requests", "ExistingRequestsTable"):
+        assert part in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"KeyState": "PendingDeletion", **multi_region()},
+        {"KeyState": "PendingReplicaDeletion", **multi_region()},
+        multi_region("REPLICA"),
+    ],
+)
+def test_a_key_that_is_leaving_or_no_primary_keeps_no_request_from_its_own(
+    fields: dict[str, Any], claimed: Records
+) -> None:
+    show(make_key(REGION), **fields)
+
+    assert ensure(claimed)["fresh"]
+
+
+def test_a_key_of_another_request_or_stack_keeps_no_request_from_its_own(claimed: Records) -> None:
+    show(make_key(REGION, "CHG2"), **multi_region())
+    tags = [
+        {"TagKey": "mrk:stack", "TagValue": "another"},
+        {"TagKey": "mrk:request-id", "TagValue": "CHG1"},
+    ]
+    show(make_key(REGION, Tags=tags), **multi_region())
+
+    assert ensure(claimed)["fresh"]
+
+
+def test_a_key_that_only_the_index_knows_keeps_no_request_from_its_own(claimed: Records) -> None:
+    found = {"ResourceTagMappingList": [{"ResourceARN": key_arn(REGION), "Tags": []}]}
+    answer(client("resourcegroupstaggingapi", REGION), "GetResources", found)
+
+    assert ensure(claimed)["fresh"]
+
+
+def test_earlier_keys_are_looked_for_before_the_first_attempt_only(claimed: Records) -> None:
+    tagging = calls_of(client("resourcegroupstaggingapi", REGION))
+    answer_on_the_wire(send_once_kms(REGION), 400, {"__type": "ThrottlingException"})
+    with pytest.raises(KmsThrottled):
+        ensure(claimed)
+    looks = len(tagging)
+    forget_answers()
+    again = calls_of(client("resourcegroupstaggingapi", REGION))
+
+    ensure(claimed)
+
+    assert (looks, again) == (1, [])
 
 
 def test_an_alias_in_use_leaves_no_key_behind(claimed: Records) -> None:

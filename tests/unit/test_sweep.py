@@ -10,11 +10,11 @@ from provisioner.clients import client
 from provisioner.clock import instant_text
 from provisioner.plan import KeySetRequest
 from provisioner.records import Records, Status
-from provisioner.sweep import Sweeper
 from tests.unit.answering import answer, kms_in, on, refusal
 from tests.unit.clock import Clock
 from tests.unit.published import published_on
 from tests.unit.samples import EXECUTION, OTHER_EXECUTION, SETTINGS, key_arn, request_of
+from tests.unit.sweeping import region_sweeper, sweep, sweeper, workers_started
 from tests.unit.tagged_keys import make_key, multi_region, show
 
 HOME = "us-east-1"
@@ -28,18 +28,6 @@ Findings = list[tuple[str, str, dict[str, Any]]]
 @pytest.fixture
 def told(aws: None) -> Findings:  # noqa: ARG001
     return published_on(client("events"))
-
-
-def sweep(records: Records, *regions: str, **options: Any) -> dict[str, int]:
-    sweeper = Sweeper(
-        records=records,
-        step_functions=client("stepfunctions"),
-        events=client("events"),
-        kms_in=kms_in,
-        tagging_in=lambda region: client("resourcegroupstaggingapi", region),
-        settings=options.get("settings", SETTINGS),
-    )
-    return sweeper.sweep(regions or (HOME,))
 
 
 def actions(told: Findings) -> list[tuple[str, str]]:
@@ -314,7 +302,13 @@ def test_the_replica_of_a_created_key_is_looked_at_in_its_own_region(
     found = {"ResourceARN": arn, "Tags": [{"Key": "mrk:request-id", "Value": "CHG1"}]}
     tagging = client("resourcegroupstaggingapi", "eu-west-1")
     answer(tagging, "GetResources", {"ResourceTagMappingList": [found]})
-    of_replica = {**replica, "Arn": arn, "KeyState": "Enabled", **multi_region("REPLICA")}
+    of_replica = {
+        **replica,
+        "Arn": arn,
+        "KeyId": key["KeyId"],
+        "KeyState": "Enabled",
+        **multi_region("REPLICA"),
+    }
     kms = kms_in("eu-west-1")
     answer(kms, "DescribeKey", {"KeyMetadata": of_replica}, refusal("NotFoundException"))
     clock.move(seconds=QUIET)
@@ -589,3 +583,63 @@ def test_a_holder_that_changes_meanwhile_keeps_its_request(records: Records, clo
     record = records.get("CHG1")
     assert record
     assert record.execution_arn == OTHER_EXECUTION
+
+
+def test_a_worker_is_started_in_each_region_with_the_age_of_the_table(records: Records) -> None:
+    work = workers_started()
+    made_at = client("dynamodb").describe_table(TableName="requests")["Table"]["CreationDateTime"]
+
+    counts = sweeper(records).sweep([HOME, "eu-west-1"])
+
+    assert counts == {"requests": 0, "regions": 2, "failed": 0}
+    assert work == [
+        {"region": region, "tableMadeAt": made_at.isoformat(), "begin": True}
+        for region in (HOME, "eu-west-1")
+    ]
+
+
+def test_a_worker_that_cannot_be_started_is_counted_and_the_rest_goes_on(
+    records: Records, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = (refusal("TooManyRequestsException", status=429), {"StatusCode": 202})
+    answer(client("lambda"), "Invoke", *answers)
+
+    counts = sweeper(records).sweep([HOME, "eu-west-1"])
+
+    assert counts == {"requests": 0, "regions": 1, "failed": 1}
+    assert '"LooksFailed":[1.0]' in capsys.readouterr().out
+
+
+def test_no_region_is_no_worker(records: Records) -> None:
+    work = workers_started()
+
+    assert sweeper(records).sweep([])["regions"] == 0
+    assert work == []
+
+
+def test_only_regions_with_something_left_over_get_a_worker_again(records: Records) -> None:
+    region_sweeper(records, HOME).sweep("worker", begin=True)
+    region_sweeper(records, "eu-west-1").sweep("worker", begin=True, has_time=lambda: False)
+    claimed(records)
+    work = workers_started()
+
+    counts = sweeper(records).go_on([HOME, "eu-west-1", "us-west-2"])
+
+    assert counts == {"requests": 0, "regions": 1, "failed": 0}
+    assert [(asked["region"], asked["begin"]) for asked in work] == [("eu-west-1", False)]
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_region_that_was_not_looked_through_for_hours_is_counted(
+    ended: bool, records: Records, clock: Clock, log: io.StringIO
+) -> None:
+    region_sweeper(records).sweep("worker", begin=True, has_time=lambda: ended)
+    workers_started()
+    clock.move(seconds=3 * 3600)
+    in_time = sweeper(records).sweep([HOME])
+    clock.move(seconds=1)
+
+    overdue = sweeper(records).sweep([HOME])
+
+    assert (in_time["failed"], overdue["failed"]) == (0, 1)
+    assert json.loads(log.getvalue().splitlines()[-1])["subject"] == HOME

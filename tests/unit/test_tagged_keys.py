@@ -3,7 +3,7 @@ from botocore.exceptions import ReadTimeoutError
 
 from provisioner.clients import client
 from provisioner.errors import DependencyUnavailable
-from provisioner.tagged_keys import find_keys
+from provisioner.tagged_keys import find_keys, find_page
 from tests.unit.answering import answer, calls_of, lose_on_the_wire, refusal
 from tests.unit.samples import key_arn
 from tests.unit.tagged_keys import make_key
@@ -73,3 +73,40 @@ def test_no_answer_makes_it_unavailable() -> None:
 
     with pytest.raises(DependencyUnavailable, match="in eu-west-1 did not find keys"):
         find_keys(tagging, STACK)
+
+
+@pytest.mark.parametrize("token", ["", "more"])
+def test_a_page_holds_a_hundred_keys_and_names_the_next(token: str) -> None:
+    tagging = client(SERVICE, "us-east-1")
+    mapping = [{"ResourceARN": key_arn(), "Tags": [{"Key": "a", "Value": "b"}]}]
+    answer(
+        tagging,
+        "GetResources",
+        {"ResourceTagMappingList": mapping, "PaginationToken": "next"},
+        {"ResourceTagMappingList": mapping},
+    )
+    calls = calls_of(tagging)
+
+    first, last = find_page(tagging, STACK, token), find_page(tagging, STACK, token)
+
+    keys = {key_arn(): {"a": "b"}}
+    assert (first, last) == ((keys, "next"), (keys, ""))
+    (_, asked), _ = calls
+    assert asked["ResourcesPerPage"] == 100
+    assert asked["ResourceTypeFilters"] == ["kms:key"]
+    assert asked.get("PaginationToken", "") == token
+
+
+def test_a_page_whose_token_has_expired_is_none() -> None:
+    tagging = client(SERVICE, "us-east-1")
+    answer(tagging, "GetResources", refusal("PaginationTokenExpiredException"))
+
+    assert find_page(tagging, STACK, "old") is None
+
+
+def test_a_page_that_is_refused_is_unavailable() -> None:
+    tagging = client(SERVICE, "us-east-1")
+    answer(tagging, "GetResources", refusal("ThrottledException"))
+
+    with pytest.raises(DependencyUnavailable, match="in us-east-1 did not find keys"):
+        find_page(tagging, STACK, "")

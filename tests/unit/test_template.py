@@ -1,6 +1,7 @@
 """What the template promises and no run of the local stack can show."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -72,10 +73,23 @@ def test_every_asynchronous_hop_has_a_dead_letter_queue() -> None:
         )
     ]
 
+    # The sweep starts its workers and does not wait for them.
+    invoked.append(functions["SweepRegionFunction"])
+
     assert len(hops) == 4
     assert all("DeadLetterConfig" in hop for hop in hops)
     assert len(invoked) == 3
     assert all("DeadLetterQueue" in function for function in invoked)
+
+
+def test_everything_that_refers_to_the_requests_table_can_refer_to_an_earlier_one() -> None:
+    text = json.dumps(TEMPLATE)
+    reference = r'\{"(Ref|Fn::GetAtt)": "RequestsTable(\.Arn)?"\}'
+    in_choice = r'"Fn::If": \["MakesRequestsTable", ' + reference
+
+    assert RESOURCES["RequestsTable"]["Condition"] == "MakesRequestsTable"
+    assert len(re.findall(reference, text)) == len(re.findall(in_choice, text)) > 0
+    assert "${RequestsTable" not in text
 
 
 def test_rules_of_this_account_alone_fill_the_queues() -> None:

@@ -1,0 +1,331 @@
+"""Looks through every key of this stack in one Region, page by page, and says what is wrong.
+
+Keys are compared with the table of requests: one that no record knows, one that is not Enabled, one
+whose alias points elsewhere, one whose imported key material expires soon. Nothing is deleted
+unless `SweeperMayDelete` allows it.
+
+After each page the position is written down. A worker that stops, for whatever reason, is followed
+by one that goes on there; docs/scale.md has the arithmetic.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from itertools import batched
+from typing import Any
+
+from aws_lambda_powertools.metrics import MetricUnit
+
+from provisioner import findings, kms
+from provisioner.clients import CALLS_AT_ONCE
+from provisioner.clock import instant_text, now, sleep
+from provisioner.errors import KmsError, KmsKeyNotFound, ProvisionerError
+from provisioner.findings import Action, Finding, Kind
+from provisioner.open_findings import OpenFindings
+from provisioner.plan import REQUEST_ID_TAG, STACK_TAG, KeySetRequest, plan_key, region_of, regions
+from provisioner.records import UNDER_WAY, Record, Records, Status
+from provisioner.replica_key import LEAVING
+from provisioner.settings import Settings
+from provisioner.sweep_table import Position, SweepTable
+from provisioner.tagged_keys import Tags, find_page
+from provisioner.telemetry import logger, metrics
+
+WORKER_SECONDS = 900
+"""How long a worker lives at most: the timeout of its function."""
+
+DESCRIBE_KEY_A_SECOND = 100
+LIST_ALIASES_A_SECOND = 25
+"""Each is 5 % of KMS's quota in a Region, 2,000 and 500 calls a second.
+https://docs.aws.amazon.com/kms/latest/developerguide/requests-per-second.html
+"""
+GET_RESOURCES_A_SECOND = 1
+
+_NOT_READY = ("Creating", "Updating", "PendingImport", "Unavailable", *LEAVING)
+"""States that a key of a finished key set is not in for long. Disabled is somebody's choice."""
+_RENEWAL_NOTICE = timedelta(days=30)
+
+
+@dataclass
+class RegionSweeper:
+    """What looks through one Region's keys. `kms`, `tagging` are clients of that Region."""
+
+    region: str
+    table_made_at: datetime
+    records: Records
+    table: SweepTable
+    kms: Any
+    tagging: Any
+    events: Any
+    settings: Settings
+    _alias_targets: dict[str, str] = field(default_factory=dict, init=False)
+    _named_keys: set[str] | None = field(default=None, init=False)
+    _failed: int = field(default=0, init=False)
+
+    def sweep(
+        self, worker: str, *, begin: bool, has_time: Callable[[], bool] = lambda: True
+    ) -> Position | None:
+        """Look through the Region's keys, from where an earlier worker stopped.
+
+        What cannot be looked at is logged and counted, and the sweep goes on. Where the Region
+        itself does not answer, the worker stops, and a later one goes on.
+
+        Parameters
+        ----------
+        begin
+            Whether to begin again where the last listing came to its end.
+        has_time
+            Whether there is time for another page.
+
+        Returns
+        -------
+        Position or None
+            How far the Region is; None where another worker is at it.
+
+        Raises
+        ------
+        DependencyUnavailable
+            The sweep's own table does not answer.
+        """
+        position = self.table.take(self.region, worker, WORKER_SECONDS)
+        if position is None:
+            return None
+        try:
+            found = OpenFindings(
+                self.table, self.region, events=self.events, bus=self.settings.event_bus
+            )
+            try:
+                for position in self._pages(position, found, begin=begin):  # noqa: B020
+                    if not self.table.save(self.region, worker, position):
+                        return None
+                    if not has_time():
+                        break
+            finally:
+                found.count()
+        except ProvisionerError:
+            self._failed += 1
+            logger.exception("could not look", subject=self.region)
+        finally:
+            self.table.release(self.region, worker)
+            metrics.add_metric("LooksFailed", MetricUnit.Count, self._failed)
+            metrics.flush_metrics()
+        return position
+
+    def _pages(self, position: Position, found: OpenFindings, *, begin: bool) -> Iterator[Position]:
+        """Look at one page after the other; give the position before the first and after each."""
+        if begin and not position.is_under_way:
+            position = Position(
+                is_under_way=True, begun_at=now().isoformat(), ended_at=position.ended_at
+            )
+            self._close_those_of_deleted_keys(found)
+            yield position
+        while position.is_under_way:
+            position = self._look_at_page(position, found)
+            yield position
+
+    def _close_those_of_deleted_keys(self, found: OpenFindings) -> None:
+        # Nothing lists them any more, so no page would.
+        keys = [about for about in found.abouts() if about != self.region]
+        for arn, answer in self._describe(keys):
+            if isinstance(answer, KmsKeyNotFound):
+                found.settle(arn, [])
+
+    def _look_at_page(self, position: Position, found: OpenFindings) -> Position:
+        began = now()
+        ours = {STACK_TAG: self.settings.stack_name}
+        page = find_page(self.tagging, ours, position.token)
+        if page is None:
+            # Listed once more from the start; what was looked at is passed over, by its pages.
+            return replace(position, token="", page=0)
+        keys, token = page
+        position = replace(position, token=token, page=position.page + 1)
+        if position.page > position.looked:
+            failed, earlier = self._look_at_keys(keys, found)
+            self._failed += failed
+            position = replace(
+                position,
+                looked=position.page,
+                keys=position.keys + len(keys),
+                failed=position.failed + failed,
+                earlier=position.earlier + earlier,
+            )
+        if not token:
+            found.settle(self.region, self._those_of_an_earlier_deployment(position.earlier))
+            return replace(position, is_under_way=False, ended_at=now().isoformat())
+        _keep_pace(began, 1, GET_RESOURCES_A_SECOND)
+        return position
+
+    def _look_at_keys(self, keys: dict[str, Tags], found: OpenFindings) -> tuple[int, int]:
+        """Give how many keys could not be looked at, and how many are of an earlier deployment."""
+        names = {name for tags in keys.values() if (name := tags.get(REQUEST_ID_TAG))}
+        records = {record.request_id: record for record in self.records.get_many(names)}
+        known = {arn: records.get(tags.get(REQUEST_ID_TAG, "")) for arn, tags in keys.items()}
+        at_rest = [arn for arn, record in known.items() if not _is_under_way(record)]
+        failed = earlier = 0
+        for arn, answer in self._describe(at_rest):
+            try:
+                if isinstance(answer, KmsKeyNotFound):
+                    continue  # The index knows it still; KMS does not.
+                if isinstance(answer, KmsError):
+                    raise answer
+                earlier += self._is_of_an_earlier_deployment(known[arn], answer)
+                request_id = keys[arn].get(REQUEST_ID_TAG)
+                found.settle(arn, self._look_at_key(request_id, known[arn], answer))
+            except ProvisionerError:
+                logger.exception("could not look", subject=arn)
+                failed += 1
+        return failed, earlier
+
+    def _look_at_key(
+        self, request_id: str | None, record: Record | None, metadata: kms.Metadata
+    ) -> list[Finding]:
+        if self._is_young(metadata["CreationDate"]):
+            return []
+        if _is_of(record, metadata):
+            request = record.request if record and record.status == Status.CREATED else None
+            if request is None:
+                return []
+            return [
+                *self._look_at_settings(request, metadata),
+                *self._look_at_expiry(request, metadata),
+            ]
+        if metadata["KeyState"] in LEAVING or self._is_of_an_earlier_deployment(record, metadata):
+            return []
+        if self._may_go(record, metadata) and not self._is_used(metadata):
+            return self._retire(request_id, metadata["Arn"])
+        return [findings.surplus(request_id, metadata, Action.REPORTED)]
+
+    def _retire(self, request_id: str | None, arn: str) -> list[Finding]:
+        """Schedule a key's deletion, if what is read now, and consistently, still allows it."""
+        record = self.records.get(request_id) if request_id else None
+        metadata = kms.describe_key(self.kms, arn)
+        if self._may_go(record, metadata):
+            findings.report_surplus(
+                request_id,
+                metadata,
+                client=self.kms,
+                events=self.events,
+                settings=self.settings,
+            )
+        return []
+
+    def _may_go(self, record: Record | None, metadata: kms.Metadata) -> bool:
+        # The key of an open attempt is the request's own as soon as it is sent again.
+        is_adoptable = record is not None and record.attempt_open is not None
+        return (
+            self.settings.sweeper_may_delete
+            and not is_adoptable
+            and not _is_under_way(record)
+            and not _is_of(record, metadata)
+            and metadata["KeyState"] not in LEAVING
+        )
+
+    def _is_used(self, metadata: kms.Metadata) -> bool:
+        if self._named_keys is None:
+            self._list_aliases()
+        replicas = metadata.get("MultiRegionConfiguration", {}).get("ReplicaKeys")
+        return bool(replicas) or metadata["KeyId"] in (self._named_keys or ())
+
+    def _is_of_an_earlier_deployment(self, record: Record | None, metadata: kms.Metadata) -> bool:
+        """Whether the table cannot know the key, because the key was there before the table."""
+        return (
+            not _is_of(record, metadata)
+            and metadata["KeyState"] not in LEAVING
+            and metadata["CreationDate"] < self.table_made_at
+        )
+
+    def _those_of_an_earlier_deployment(self, number: int) -> Iterator[Finding]:
+        if not number:
+            return
+        text = (
+            f"{number} keys in {self.region} carry the tags of {self.settings.stack_name} and are "
+            f"older than its table of requests, {self.settings.requests_table}, which was made at "
+            f"{instant_text(self.table_made_at)} and has no record of them. They are left alone. "
+            "Deploy the stack with the earlier table (ExistingRequestsTable)."
+        )
+        yield Finding(Kind.KEYS_OF_AN_EARLIER_DEPLOYMENT, None, self.region, None, text)
+
+    def _look_at_settings(
+        self, request: KeySetRequest, metadata: kms.Metadata
+    ) -> Iterator[Finding]:
+        arn, state, request_id = metadata["Arn"], metadata["KeyState"], request["requestId"]
+        region = region_of(arn)
+        if state in _NOT_READY:
+            text = f"{arn} is {state}, although the outcome of its request is that it is created."
+            yield Finding(Kind.KEY_NOT_ENABLED, request_id, region, arn, text)
+            return
+        if region not in regions(request):
+            return  # Somebody made this replica beside the request.
+        alias = plan_key(request, region, self.settings).alias
+        if not alias or self._target_of(alias) == metadata["KeyId"]:
+            return
+        # What was listed may be minutes old.
+        if (target := kms.find_alias(self.kms, alias)) != arn:
+            text = f"{alias} in {region} points to {target or 'no key'}, not to {arn}."
+            yield Finding(Kind.ALIAS_ELSEWHERE, request_id, region, arn, text)
+
+    def _look_at_expiry(self, request: KeySetRequest, metadata: kms.Metadata) -> Iterator[Finding]:
+        arn, valid_to, request_id = metadata["Arn"], metadata.get("ValidTo"), request["requestId"]
+        region = region_of(arn)
+        if valid_to is None or valid_to - now() > _RENEWAL_NOTICE:
+            return
+        if region not in regions(request):
+            return  # The request cannot renew the material of somebody else's replica.
+        text = (
+            f"The key material of {arn} expires at {instant_text(valid_to)}. Send request "
+            f"{request_id} again with a later validTo: it asks for the same material once more."
+        )
+        yield Finding(Kind.MATERIAL_EXPIRES, request_id, region, arn, text)
+
+    def _target_of(self, alias: str) -> str | None:
+        if self._named_keys is None:
+            self._list_aliases()
+        return self._alias_targets.get(alias)
+
+    def _list_aliases(self) -> None:
+        """List all aliases of the Region once: a page has a hundred, where DescribeKey has one."""
+        began = now()
+        for page in kms.list_aliases(self.kms):
+            self._alias_targets |= page
+            _keep_pace(began, 1, LIST_ALIASES_A_SECOND)
+            began = now()
+        self._named_keys = set(self._alias_targets.values())
+
+    def _describe(self, arns: Iterable[str]) -> Iterator[tuple[str, kms.Metadata | KmsError]]:
+        """Read the metadata of keys, some side by side, and give each key with KMS's answer."""
+        with ThreadPoolExecutor(CALLS_AT_ONCE) as pool:
+            for some in batched(arns, CALLS_AT_ONCE, strict=False):
+                began = now()
+                yield from zip(some, pool.map(self._answer_about, some), strict=True)
+                _keep_pace(began, len(some), DESCRIBE_KEY_A_SECOND)
+
+    def _answer_about(self, arn: str) -> kms.Metadata | KmsError:
+        try:
+            return kms.describe_key(self.kms, arn)
+        except KmsError as error:
+            return error
+
+    def _is_young(self, since: datetime) -> bool:
+        return now() - since < timedelta(seconds=self.settings.quiet_period_seconds)
+
+
+def pause(calls: int, calls_a_second: int, seconds: float) -> float:
+    """Say how long to wait after calls that took so many seconds, to stay under a rate."""
+    return max(0.0, calls / calls_a_second - seconds)
+
+
+def _keep_pace(began: datetime, calls: int, calls_a_second: int) -> None:
+    sleep(pause(calls, calls_a_second, (now() - began).total_seconds()))
+
+
+def _is_under_way(record: Record | None) -> bool:
+    return record is not None and record.status in UNDER_WAY
+
+
+def _is_of(record: Record | None, metadata: kms.Metadata) -> bool:
+    """Whether the key, or its primary, is the one that is recorded."""
+    return (
+        record is not None
+        and record.key_arn is not None
+        and record.key_arn.rsplit("/", 1)[1] == metadata["KeyId"]
+    )

@@ -1,0 +1,46 @@
+"""Look through the keys of one Region, from where the last worker stopped."""
+
+import os
+import uuid
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from provisioner.clients import client, prepare
+from provisioner.records import Records
+from provisioner.settings import settings
+from provisioner.sweep_region import RegionSweeper
+from provisioner.sweep_table import SweepTable
+from provisioner.telemetry import logger
+
+_LAST_MILLISECONDS = 60_000
+"""A page is not begun with less time than that left."""
+
+prepare("dynamodb", "events", "kms", "resourcegroupstaggingapi")
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any] | None:
+    """Take `{region, tableMadeAt, begin}`; answer how far the Region is."""
+    region = event["region"]
+    sweeper = RegionSweeper(
+        region=region,
+        table_made_at=datetime.fromisoformat(event["tableMadeAt"]),
+        records=Records(client("dynamodb"), settings().requests_table),
+        table=SweepTable(client("dynamodb"), os.environ["SWEEP_TABLE"]),
+        kms=client("kms", region),
+        tagging=client("resourcegroupstaggingapi", region),
+        events=client("events"),
+        settings=settings(),
+    )
+    position = sweeper.sweep(
+        # Lambda may deliver an event twice, so its name for the invocation can be two workers'.
+        str(uuid.uuid4()),
+        begin=event["begin"],
+        has_time=lambda: context.get_remaining_time_in_millis() > _LAST_MILLISECONDS,
+    )
+    answer = asdict(position) if position else None
+    logger.info("swept a Region", region=region, position=answer)
+    return answer

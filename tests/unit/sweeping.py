@@ -1,0 +1,90 @@
+"""Whole sweeps: the look at requests, and every worker that it starts."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from provisioner.clients import client
+from provisioner.records import Records
+from provisioner.settings import Settings
+from provisioner.sweep import Sweeper
+from provisioner.sweep_region import RegionSweeper
+from provisioner.sweep_table import Position, SweepTable
+from tests.unit.answering import answer, kms_in, on
+from tests.unit.samples import SETTINGS
+
+HOME = "us-east-1"
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+def sweep_table() -> SweepTable:
+    """Give the sweep's table that conftest made."""
+    return SweepTable(client("dynamodb"), "sweep")
+
+
+def sweeper(records: Records, settings: Settings = SETTINGS) -> Sweeper:
+    """Give the sweep that starts workers; its calls of Lambda have to be answered."""
+    return Sweeper(
+        records=records,
+        table=sweep_table(),
+        step_functions=client("stepfunctions"),
+        events=client("events"),
+        functions=client("lambda"),
+        worker="sweep-region",
+        settings=settings,
+    )
+
+
+def region_sweeper(
+    records: Records,
+    region: str = HOME,
+    *,
+    settings: Settings = SETTINGS,
+    table_made_at: datetime = LONG_AGO,
+) -> RegionSweeper:
+    """Give a worker of a Region."""
+    return RegionSweeper(
+        region=region,
+        table_made_at=table_made_at,
+        records=records,
+        table=sweep_table(),
+        kms=kms_in(region),
+        tagging=client("resourcegroupstaggingapi", region),
+        events=client("events"),
+        settings=settings,
+    )
+
+
+def workers_started() -> list[dict[str, Any]]:
+    """Let Lambda take every call; give a list that grows with what each worker is to do."""
+    started: list[dict[str, Any]] = []
+
+    def take(params: dict[str, Any], **_: Any) -> None:
+        started.append(json.loads(params["Payload"]))
+
+    on(client("lambda"), "provide-client-params.lambda.Invoke", take)
+    answer(client("lambda"), "Invoke", {"StatusCode": 202})
+    return started
+
+
+def sweep(
+    records: Records, *in_regions: str, settings: Settings = SETTINGS, left_over: bool = False
+) -> dict[str, int]:
+    """Sweep, let every worker run to its end, and count what was looked at and what failed."""
+    work = workers_started()
+    one = sweeper(records, settings)
+    in_regions = in_regions or (HOME,)
+    counts = one.go_on(in_regions) if left_over else one.sweep(in_regions)
+    keys = failed = 0
+    for asked in work:
+        worker = region_sweeper(
+            records,
+            asked["region"],
+            settings=settings,
+            table_made_at=datetime.fromisoformat(asked["tableMadeAt"]),
+        )
+        position = worker.sweep("worker", begin=asked["begin"])
+        assert isinstance(position, Position)
+        keys += position.keys
+        failed += position.failed + position.is_under_way
+    return {"requests": counts["requests"], "keys": keys, "failed": counts["failed"] + failed}
