@@ -28,6 +28,7 @@ MAX_EVENT_BYTES = 1024 * 1024
 _MAX_PAYLOAD_BYTES = 6 * 1024 * 1024
 _MAX_ENVIRONMENT_BYTES = 4 * 1024
 _MAX_NAME = 80
+_HALF_PAIRS = re.compile("[\ud800-\udfff]")
 _NOT_IN_NAMES = re.compile(r"""[\s<>{}\[\]?*"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f]""")
 
 _emulator_start_execution = stepfunctions._start_execution
@@ -57,8 +58,9 @@ def install() -> None:
 
 
 def text(value: Any) -> str:
-    """Write a value as AWS's services hand it on: compact, in UTF-8."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    """Write a value as AWS's services hand it on: compact, in UTF-8 as far as that can say it."""
+    written = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _HALF_PAIRS.sub(lambda half: f"\\u{ord(half[0]):04x}", written)
 
 
 def size(written: str) -> int:
