@@ -260,7 +260,7 @@ def remember_nothing_of_what_failed(stack: Stack) -> Generator[None]:
 
 
 def lose_and_redrive(stack: Stack) -> Generator[None]:
-    """Let answer, sweep and redrive end as dead letters; redrive what is one of a request as well."""
+    """Let answer, sweep and redrive end as dead letters; redrive or refuse those of requests."""
     material = {"region": HOME, "importToken": "AAAA", "encryptedKeyMaterial": "AAAA"}
     answer = {"requestId": "nobody-asked", "materials": [material]}
     lost = Fault("GetItem", "error-before", service="dynamodb", times=_SDK_ATTEMPTS)
