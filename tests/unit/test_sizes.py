@@ -46,7 +46,7 @@ TEMPLATE = load_template()
 
 
 def largest(over: int = 0, **fields: Any) -> dict[str, Any]:
-    """Give the largest request: a replica in every Region, and text that is not ASCII."""
+    """Return the largest request: a replica in every Region, and text that is not ASCII."""
     replicas: list[dict[str, Any]] = [
         {"region": region, "alias": f"alias/{'a' * 250}", "policy": {"users": [key_user()]}}
         for region in REGIONS
@@ -80,7 +80,7 @@ def facts(request: KeySetRequest) -> list[KeyFacts]:
 
 
 def failures(request: KeySetRequest) -> list[Failure]:
-    """Give a failure of every Region, each as long as an error's message can be."""
+    """Return a failure of every Region, each as long as an error's message can be."""
     message = str(DependencyUnavailable("KMS says: " + "x" * 100_000))
     return [
         {"step": "ApplyReplicaKeySettings", "region": region, "error": "DependencyUnavailable",
@@ -239,7 +239,7 @@ PSEUDO = {
 
 
 def worst(name: str) -> str:
-    """Give the longest text that a parameter, a pseudo parameter or a resource can stand for."""
+    """Return the longest text that a parameter, a pseudo parameter or a resource can stand for."""
     if name in PSEUDO:
         return PSEUDO[name]
     if name in TEMPLATE["Parameters"]:
