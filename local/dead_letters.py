@@ -2,7 +2,7 @@
 
 An event may have 1 MiB, and Step Functions takes 256 KiB of it. The emulator drops what it cannot
 deliver; here it goes to the queue of the target's DeadLetterConfig, with the attributes that say
-why. A target is given JSON that is compact and in UTF-8, where the emulator writes escapes.
+why. A target gets JSON that is compact and in UTF-8, where the emulator writes escapes.
 
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
 """

@@ -12,7 +12,7 @@ authorises beyond the emulator is in `local.kms_authorization`, what it answers 
 | `GET /_local/permissions?since=0` | lists what IAM was asked: `local.permissions.Permission` |
 | `GET`, `PUT`, `DELETE /_local/faults` | lists, sets, removes faults: `local.faults.Fault` |
 | `GET`, `PUT /_local/kms-settings` | lists, changes settings: `local.kms_settings` |
-| `GET`, `PUT /_local/history-events` | gives, changes the most events: `local.state_sizes` |
+| `GET`, `PUT /_local/history-events` | returns, changes the most events: `local.state_sizes` |
 | `POST /_local/existing-keys` | makes keys that were there before: `local.existing_keys` |
 
 Run as `python -m local.emulator --port 4566`; `local.server` starts it so, with its environment.

@@ -8,7 +8,7 @@
 | Lambda, environment | 4 KB for all variables as JSON |
 
 DynamoDB's 400 KB for an item are the emulator's own. What a state may hold is in
-`local.state_sizes`, what a rule's target may be given in `local.dead_letters`.
+`local.state_sizes`, what a rule's target takes in `local.dead_letters`.
 
 https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
@@ -28,6 +28,7 @@ MAX_EVENT_BYTES = 1024 * 1024
 _MAX_PAYLOAD_BYTES = 6 * 1024 * 1024
 _MAX_ENVIRONMENT_BYTES = 4 * 1024
 _MAX_NAME = 80
+_HALF_PAIRS = re.compile("[\ud800-\udfff]")
 _NOT_IN_NAMES = re.compile(r"""[\s<>{}\[\]?*"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f]""")
 
 _emulator_start_execution = stepfunctions._start_execution
@@ -57,8 +58,9 @@ def install() -> None:
 
 
 def text(value: Any) -> str:
-    """Write a value as AWS's services hand it on: compact, in UTF-8."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    """Write a value as AWS's services hand it on: compact, in UTF-8 as far as that can say it."""
+    written = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _HALF_PAIRS.sub(lambda half: f"\\u{ord(half[0]):04x}", written)
 
 
 def size(written: str) -> int:
@@ -82,7 +84,7 @@ def _too_long(parameters: dict[str, Any], field: str) -> Any:
 
 
 def _start_execution(parameters: dict[str, Any]) -> Any:
-    """Start an execution, or give the running one of that name and input.
+    """Start an execution, or return the running one of that name and input.
 
     https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html
     """
@@ -123,7 +125,7 @@ def _is_json(written: str) -> bool:
 
 
 def _nested_request(arguments: dict[str, Any]) -> Any:
-    """Give the input of an execution that a task starts in UTF-8."""
+    """Return the input of an execution that a task starts in UTF-8."""
     request = _emulator_nested_request(arguments)
     if not isinstance(arguments.get("Input", arguments.get("input")), str):
         request["input"] = text(json.loads(request["input"]))

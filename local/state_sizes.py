@@ -5,7 +5,7 @@
 - A history has 25,000 events, and the last one says that the execution failed for that.
 - `States.ALL` catches neither `States.DataLimitExceeded` nor `States.Runtime`.
 
-`PUT /_local/history-events` changes the number of events, which `SFN_HISTORY_EVENTS` gives at the
+`PUT /_local/history-events` changes the number of events, which `SFN_HISTORY_EVENTS` sets at the
 start; `GET` returns it.
 
 https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
@@ -46,7 +46,7 @@ def install() -> None:
 
 
 def most_events() -> int:
-    """Give how many events a history may have."""
+    """Return how many events a history may have."""
     return _most_events
 
 
@@ -65,7 +65,7 @@ def change_most_events(number: Any) -> None:
 
 
 def _check(value: Any, state: str) -> Any:
-    """Give the value, if a state may hold it.
+    """Return the value, if a state may hold it.
 
     Raises
     ------

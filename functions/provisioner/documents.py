@@ -4,7 +4,7 @@ Requests and answers to a question for key material are read in the same way: fi
 document can be looked at, then its fields by a pydantic model, every problem with its path.
 """
 
-from itertools import accumulate
+from itertools import accumulate, takewhile
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -95,7 +95,7 @@ def _code(kind: str) -> str:
 def bounded(problems: list[Problem]) -> list[Problem]:
     """Keep a refusal within what an event can carry."""
     sizes = accumulate(json_text.size(problem) for problem in problems)
-    kept = sum(size <= MAX_PROBLEMS_BYTES for size in sizes)
+    kept = sum(1 for _ in takewhile(lambda size: size <= MAX_PROBLEMS_BYTES, sizes))
     if kept == len(problems):
         return problems
     rest = f"There are {len(problems) - kept} more problems like these."

@@ -7,6 +7,8 @@ request that was measured in one form and sent in the other could be three times
 import json
 from typing import Any
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
 
 def text(value: Any) -> str:
     """Write a value as it is sent.
@@ -16,7 +18,7 @@ def text(value: Any) -> str:
     ValueError
         It holds NaN or Infinity, which JSON has not.
     """
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _ENCODER.encode(value)
 
 
 def size(value: Any) -> int:

@@ -51,7 +51,7 @@ def refused(request: object, status: str = "REJECTED") -> dict[str, Any]:
 
 
 def metrics_in(text: str) -> dict[str, float]:
-    """Give name and value of every metric that was emitted."""
+    """Return name and value of every metric that was emitted."""
     found: dict[str, float] = {}
     for line in map(json.loads, text.splitlines()):
         for group in line.get("_aws", {}).get("CloudWatchMetrics", []):
@@ -208,7 +208,7 @@ def test_the_log_carries_the_request_id_and_neither_policy_nor_ticket(
         assert secret not in text
 
 
-def test_the_refusal_of_a_dead_letter_is_told_once_for_each_letter(
+def test_the_refusal_of_a_dead_letter_is_published_once_for_each_letter(
     events: list[tuple[str, str, dict[str, Any]]], context: Any
 ) -> None:
     refusals = [

@@ -46,7 +46,7 @@ TEMPLATE = load_template()
 
 
 def largest(over: int = 0, **fields: Any) -> dict[str, Any]:
-    """Give the largest request: a replica in every Region, and text that is not ASCII."""
+    """Return the largest request: a replica in every Region, and text that is not ASCII."""
     replicas: list[dict[str, Any]] = [
         {"region": region, "alias": f"alias/{'a' * 250}", "policy": {"users": [key_user()]}}
         for region in REGIONS
@@ -80,7 +80,7 @@ def facts(request: KeySetRequest) -> list[KeyFacts]:
 
 
 def failures(request: KeySetRequest) -> list[Failure]:
-    """Give a failure of every Region, each as long as an error's message can be."""
+    """Return a failure of every Region, each as long as an error's message can be."""
     message = str(DependencyUnavailable("KMS says: " + "x" * 100_000))
     return [
         {"step": "ApplyReplicaKeySettings", "region": region, "error": "DependencyUnavailable",
@@ -111,7 +111,7 @@ def test_every_step_gets_the_largest_request_with_what_it_needs_beside_it() -> N
         "Description": request["description"],
         "MultiRegionConfiguration": [{"Arn": k["arn"], "Region": k["region"]} for k in replicas],
     }
-    payloads = {
+    payloads: dict[str, dict[str, Any]] = {
         "created": {"keyMetadata": metadata, "failures": []},
         "failed": {"keyMetadata": None, "failures": failures(request)},
     }
@@ -204,7 +204,7 @@ def test_one_module_writes_what_is_sent() -> None:
     }
 
     # A key policy has a limit of its own, which key_policy counts as it writes.
-    assert writers - hashed_or_parsed_again == {"json_text", "key_policy"}
+    assert writers - hashed_or_parsed_again == {"key_policy"}
 
 
 def test_the_largest_request_is_started_by_the_api_with_what_step_functions_takes(
@@ -229,31 +229,38 @@ def test_the_largest_request_is_started_by_the_api_with_what_step_functions_take
     assert len(started["input"].encode()) < STATE
 
 
+PSEUDO = {
+    "AWS::StackName": "s" * (80 - len("-provision-batch")),
+    "AWS::Partition": "aws-us-gov",
+    "AWS::AccountId": "111122223333",
+    "AWS::Region": "ap-southeast-1",
+    "EndpointUrl": "",  # Not in AWS.
+}
+
+
 def worst(name: str) -> str:
-    """Give the longest text that a parameter, a pseudo parameter or a resource can stand for."""
-    pseudo = {
-        "AWS::StackName": "s" * (80 - len("-provision-batch")),
-        "AWS::Partition": "aws-us-gov",
-        "AWS::AccountId": "111122223333",
-        "AWS::Region": "ap-southeast-1",
-        "EndpointUrl": "",  # Not in AWS.
-    }
-    if name in pseudo:
-        return pseudo[name]
+    """Return the longest text that a parameter, a pseudo parameter or a resource can stand for."""
+    if name in PSEUDO:
+        return PSEUDO[name]
     if name in TEMPLATE["Parameters"]:
-        parameter = TEMPLATE["Parameters"][name]
-        if parameter["Type"] == "CommaDelimitedList":
-            return ""  # Counted once for all of them.
-        longest = {"Number": str(parameter.get("MaxValue", 10**9))}
-        return longest.get(parameter["Type"]) or max(parameter["AllowedValues"], key=len)
+        return worst_answer(TEMPLATE["Parameters"][name])
     kind = TEMPLATE["Resources"][name]["Type"].rpartition("::")[2]
     if kind == "Queue":
-        return f"https://sqs.{worst('AWS::Region')}.amazonaws.com/111122223333/{'q' * 80}"
+        return f"https://sqs.{PSEUDO['AWS::Region']}.amazonaws.com/111122223333/{'q' * 80}"
     if kind == "EventBus":
         return text_of(TEMPLATE["Resources"][name]["Properties"]["Name"])
     # CloudFormation makes a name of the stack's, the logical ID and twelve characters of its own.
     longest = {"Function": 64, "Bucket": 63}.get(kind, 255)
-    return f"{worst('AWS::StackName')}-{name}-{'r' * 12}"[:longest]
+    return f"{PSEUDO['AWS::StackName']}-{name}-{'r' * 12}"[:longest]
+
+
+def worst_answer(parameter: dict[str, Any]) -> str:
+    match parameter["Type"]:
+        case "CommaDelimitedList":
+            return ""  # Counted once for all of them.
+        case "Number":
+            return str(parameter.get("MaxValue", 10**9))
+    return max(map(str, parameter["AllowedValues"]), key=len)
 
 
 def text_of(value: Any) -> str:

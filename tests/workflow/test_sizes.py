@@ -26,7 +26,7 @@ def size(document: Any) -> int:
 
 
 def request_of(bytes_: int, name: str = "large") -> dict[str, Any]:
-    """Give a sound request of so many bytes."""
+    """Return a sound request of so many bytes."""
     replica = {"region": "eu-west-1", "tags": TAGS, "description": ""}
     request = new_request(name, tags=TAGS, description=WIDE * 8192, replicas=[replica])
     wide, narrow = divmod(bytes_ - size(request), 4)
@@ -49,7 +49,7 @@ def as_csv(request: dict[str, Any]) -> bytes:
 
 
 def send_all(stack: Stack, size_of_each: int) -> dict[str, str]:
-    """Send a request of that size through every trigger; give their IDs."""
+    """Send a request of that size through every trigger; return their IDs."""
     requests = {
         trigger: request_of(size_of_each, trigger)
         for trigger in ("event", "post", "start", "jsonl", "redrive")

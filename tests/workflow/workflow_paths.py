@@ -277,36 +277,42 @@ def remember_nothing_of_what_failed(stack: Stack) -> Generator[None]:
 
 
 def lose_and_redrive(stack: Stack) -> Generator[None]:
-    """Let an answer and a sweep end as dead letters; send them and a request on their way again."""
+    """Let answer, sweep and redrive end as dead letters; redrive or refuse those of requests."""
     material = {"region": HOME, "importToken": "AAAA", "encryptedKeyMaterial": "AAAA"}
     answer = {"requestId": "nobody-asked", "materials": [material]}
     lost = Fault("GetItem", "error-before", service="dynamodb", times=_SDK_ATTEMPTS)
     _fail(stack, "ReceiveKeyMaterialFunction", "UndeliveredAnswers", answer, lost)
     lost = Fault("Query", "error-before", service="dynamodb", times=_SDK_ATTEMPTS)
     _fail(stack, "SweepFunction", "UndeliveredSweeps", {}, lost)
-    request = new_request("redriven")
+    with stack.changed_environment("RedriveFunction", UNDELIVERED_REQUESTS=""):
+        _fail(stack, "RedriveFunction", "UndeliveredSweeps", {"refuseOnly": True})
+    request, large = new_request("redriven"), new_request("large", description="x" * 140_000)
     queue = queue_url(stack, "UndeliveredRequests")
-    stack.client("sqs").send_message(QueueUrl=queue, MessageBody=json.dumps(request))
+    for letter in (request, large):
+        stack.client("sqs").send_message(QueueUrl=queue, MessageBody=json.dumps(letter))
 
     redriven = stack.invoke("RedriveFunction", {})
 
-    assert redriven == {"requests": 1, "answers": 1, "left": []}
+    assert redriven == {"requests": 2, "answers": 1, "left": []}
     _created(stack, request)
+    detail = stack.wait_for_outcome(large["requestId"])["detail"]
+    assert _codes(detail) == ["REQUEST_TOO_LARGE"]
     wait_for(partial(_refused, stack, "nobody-asked"), "the answer to be refused", timeout=30)
     yield
 
 
-def _fail(stack: Stack, function: str, queue: str, event: Any, fault: Fault) -> None:
+def _fail(stack: Stack, function: str, queue: str, event: Any, *faults: Fault) -> None:
     """Call a function asynchronously, let it fail, and wait for its dead letter."""
+    before = waiting(stack, queue)
     lambda_, name = stack.client("lambda"), stack.functions()[function]
     url = queue_url(stack, queue)
     # The emulator's CloudFormation leaves out what the template says.
     arn = f"arn:aws:sqs:{stack.region}:{ACCOUNT_ID}:{url.rsplit('/', 1)[1]}"
     lambda_.update_function_configuration(FunctionName=name, DeadLetterConfig={"TargetArn": arn})
     lambda_.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=0)
-    stack.put_faults(fault)
+    stack.put_faults(*faults)
     lambda_.invoke(FunctionName=name, InvocationType="Event", Payload=json.dumps(event))
-    wait_for(lambda: waiting(stack, queue) or None, "the dead letter", timeout=30)
+    wait_for(lambda: waiting(stack, queue) > before or None, "the dead letter", timeout=30)
     lambda_.delete_function_event_invoke_config(FunctionName=name)
 
 
