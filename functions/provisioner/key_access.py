@@ -185,8 +185,9 @@ def _grouped(
 
 
 def _roles(settings: Settings) -> dict[str, Role]:
-    known = map(Role, settings.key_role_arns, settings.key_role_ids)
-    return dict(zip(KEY_ROLES, known, strict=True))
+    account = f"arn:{settings.partition}:iam::{settings.account_id}"
+    arns = [f"{account}:role/{name}" for name in settings.key_role_names]
+    return dict(zip(KEY_ROLES, map(Role, arns, settings.key_role_ids), strict=True))
 
 
 def _contexts(need: Need, key: Key, role: Role, settings: Settings) -> Iterator[Context]:
@@ -253,7 +254,11 @@ def _of_caller(role: Role, settings: Settings) -> dict[str, tuple[Value, ...] | 
 
 def _of_key(key: Key) -> dict[str, tuple[Value, ...] | None]:
     spec, usage, origin = key.spec or (None, None, None)
-    known = {"kms:keyspec": spec, "kms:keyusage": usage, "kms:keyorigin": origin}
+    known = {
+        **dict.fromkeys(("kms:keyspec", "kms:customermasterkeyspec"), spec),
+        **dict.fromkeys(("kms:keyusage", "kms:customermasterkeyusage"), usage),
+        "kms:keyorigin": origin,
+    }
     return {
         "kms:multiregion": ("true",),
         "kms:multiregionkeytype": ("PRIMARY" if key.is_primary else "REPLICA",),

@@ -58,6 +58,7 @@ _OPERATOR = re.compile(
 # Keys whose value only the caller's own account, organisation, network or the calling service sets.
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/access-analyzer-resources.html
 _IAM_ONLY_KEY = re.compile(r"(aws:ResourceTag/|kms:ResourceAliases\Z)", re.I | re.A)
+_ONE_VALUE_KEY = re.compile(r"(kms:EncryptionContext:|aws:RequestTag/)", re.I | re.A)
 _IDENTIFYING_KEYS = {
     "aws:principalarn",
     "aws:principalaccount",
@@ -313,19 +314,25 @@ def _resource_problems(statement: Policy, path: str) -> Iterator[Problem]:
 
 
 def _condition_key_problems(condition: Policy, path: str) -> Iterator[Problem]:
-    """Find condition keys that IAM policies alone can have.
+    """Find conditions that KMS does not take in a key policy.
 
     https://docs.aws.amazon.com/kms/latest/developerguide/abac.html#about-abac-kms
+    https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html
     """
-    for operator, keys in condition.items():
-        for key in keys:
-            if _IAM_ONLY_KEY.match(key):
-                text = (
-                    "KMS takes conditions on a key's own tags and aliases in IAM policies only, "
-                    "not in a key policy."
-                )
-                where = f"{path}.Condition.{operator}.{key}"
-                yield new_problem(where, "POLICY_CONDITION_KEY_NOT_TAKEN", text)
+    for operator, key in ((operator, key) for operator, keys in condition.items() for key in keys):
+        where = f"{path}.Condition.{operator}.{key}"
+        if _IAM_ONLY_KEY.match(key):
+            text = (
+                "KMS takes conditions on a key's own tags and aliases in IAM policies only, not in "
+                "a key policy."
+            )
+            yield new_problem(where, "POLICY_CONDITION_NOT_TAKEN", text)
+        if operator.lower().startswith("forallvalues:") and _ONE_VALUE_KEY.match(key):
+            text = (
+                "KMS does not take ForAllValues for an encryption context or a tag, since it holds "
+                "for requests without one. Leave ForAllValues out."
+            )
+            yield new_problem(where, "POLICY_CONDITION_NOT_TAKEN", text)
 
 
 def _is_condition(condition: object) -> bool:
@@ -535,19 +542,20 @@ def region_warnings(
     """
     for where, statement in _statements(policy, path).items():
         for place, texts in _places(statement, where):
-            for named in _regions_named(texts, known):
-                missing = [
-                    region
-                    for region in regions
-                    if not any(wildcards.matches(region, name) for name in named)
-                ]
-                if missing:
-                    text = (
-                        f"This names {_few(sorted(named))}, and the replica keys in "
-                        f"{_few(missing)} inherit it. Name their Regions as well, or give them a "
-                        "policy of their own."
-                    )
-                    yield new_problem(place, "POLICY_NAMES_OTHER_REGION", text)
+            gaps = [
+                (region, named)
+                for named in _regions_named(texts, known)
+                for region in regions
+                if not any(wildcards.matches(region, name) for name in named)
+            ]
+            if gaps:
+                missing = [*dict.fromkeys(region for region, _ in gaps)]
+                text = (
+                    f"This names {_few(sorted(set[str]().union(*(named for _, named in gaps))))}, "
+                    f"and the replica keys in {_few(missing)} inherit it. Name their Regions as "
+                    "well, or give them a policy of their own."
+                )
+                yield new_problem(place, "POLICY_NAMES_OTHER_REGION", text)
 
 
 def _places(statement: Policy, path: str) -> Iterator[tuple[str, list[str]]]:

@@ -1,5 +1,6 @@
 """Whether key policies let the stack's own roles do what a request needs of its keys."""
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,7 +21,10 @@ EVERYTHING = {
     "Action": "kms:*",
     "Resource": "*",
 }
-ROLES = dict(zip(KEY_ROLES, SETTINGS.key_role_arns, strict=True))
+ROLES = {
+    step: f"arn:aws:iam::{ACCOUNT}:role/{name}"
+    for step, name in zip(KEY_ROLES, SETTINGS.key_role_names, strict=True)
+}
 IDS = dict(zip(KEY_ROLES, SETTINGS.key_role_ids, strict=True))
 # The administrator's actions as the console wrote them before there were multi-Region keys.
 BEFORE_MULTI_REGION = [
@@ -480,20 +484,17 @@ def test_no_other_role_but_the_sweeps_works_on_keys() -> None:
     assert {name for name in functions if any(granted(name))} == {*KEY_ROLES, "Sweep"}
 
 
-@pytest.mark.parametrize(
-    ("variable", "attribute"), [("KEY_ROLE_ARNS", "Arn"), ("KEY_ROLE_IDS", "RoleId")]
-)
-def test_the_template_names_the_roles_in_the_order_of_the_table(
-    variable: str, attribute: str
-) -> None:
-    given = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"][variable]
+def test_the_template_names_the_roles_in_the_order_of_the_table() -> None:
+    given = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
 
-    assert given == {
-        "Fn::Join": [
-            ",",
-            [{"Fn::GetAtt": f"{role}FunctionRole.{attribute}"} for role in KEY_ROLES],
-        ]
-    }
+    names = [{"Ref": f"{step}FunctionRole"} for step in KEY_ROLES]
+    ids = [{"Fn::GetAtt": f"{step}FunctionRole.RoleId"} for step in KEY_ROLES]
+    assert given["KEY_ROLE_NAMES"] == {"Fn::Join": [",", names]}
+    assert given["KEY_ROLE_IDS"] == {"Fn::Join": [",", ids]}
+
+
+def test_the_roles_have_no_path_so_their_names_make_their_arns() -> None:
+    assert "RolePath" not in json.dumps(TEMPLATE)
 
 
 def test_each_role_has_something_that_a_request_a_rollback_or_a_repair_needs() -> None:
