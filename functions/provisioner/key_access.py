@@ -304,7 +304,10 @@ _SHOWN = 6
 
 
 def _problem(path: str, statements: tuple[str, ...], found: list[_Finding], code: str) -> Problem:
-    calls = _some(f"kms:{one.need.action} (to {one.need.what_for})" for one in found)
+    reasons: dict[str, dict[str, None]] = defaultdict(dict)
+    for one in found:
+        reasons[one.need.action][f"to {one.need.what_for}"] = None
+    calls = _some(f"kms:{action} ({', '.join(whys)})" for action, whys in reasons.items())
     regions = _some(one.region for one in found if one.region)
     deciding = _some(statement.removeprefix(f"{path}.") for statement in statements)
     if code == "POLICY_DEPENDS_ON_CALL":

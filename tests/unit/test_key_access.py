@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from provisioner.key_access import KEY_ROLES, NEEDS, Purpose
-from provisioner.request import parse_request, policy_warnings
+from provisioner.request import _known_regions, parse_request, policy_warnings
 from tests.unit.samples import ACCOUNT, ADMIN, ROOT, SETTINGS, document_of, pairs_of, problems_of
 from tests.unit.template import load_template
 
@@ -119,12 +120,14 @@ def test_put_key_policy_alone_is_not_enough() -> None:
 
 
 def test_a_message_names_a_few_actions_only() -> None:
-    account = {**EVERYTHING, "Action": "kms:Encrypt"}
-    given = document(account, origin="EXTERNAL", **with_replicas("eu-west-1"))
+    needed = [f"kms:{need.action}" for need in NEEDS if need.purpose != Purpose.REPAIR]
 
-    assert message_of(given).endswith(
-        ", and more. Without that, this request cannot be carried out."
-    )
+    found = warned(document({**EVERYTHING, "Action": needed}, rotation={"periodInDays": 90}))
+
+    assert {*found} == {(HERE, "REPAIR_IMPOSSIBLE")}
+    (message,) = found.values()
+    assert "no statement allows kms:CancelKeyDeletion (to restore the key), " in message
+    assert ", and more. Without that, a request that was interrupted cannot be fin" in message
 
 
 @pytest.mark.parametrize(
@@ -255,7 +258,7 @@ def test_what_only_a_rollback_needs_is_a_warning() -> None:
 
     assert {*found} == {(f"{HERE}.Statement[1]", "ROLLBACK_IMPOSSIBLE")}
     (message,) = found.values()
-    assert "kms:ScheduleKeyDeletion (to schedule the deletion)" in message
+    assert "kms:ScheduleKeyDeletion (to retire a second key, to schedule the deletion)" in message
     assert "kms:DeleteAlias (to delete the alias)" in message
 
 
@@ -434,6 +437,35 @@ def test_a_built_policy_needs_no_warning() -> None:
 
     assert warned(document_of(policy=built, **with_replicas("eu-west-1"))) == {}
     assert warned(document_of()) == {}
+
+
+MANY = range(150)
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        [denying([f"kms:*e*e*?*e*?*l*{n}" for n in range(1_200)])],
+        [denying("kms:" + "*e" * 15_000)],
+        [denying(Condition={"StringLike": {"aws:RequestedRegion": [f"*-*{n}x" for n in MANY]}})],
+        [denying(Condition={"StringLike": {"aws:RequestedRegion": "*" * 30_000 + "x"}})],
+        [
+            denying(Condition={"ArnLike": {"aws:PrincipalArn": f"arn:*:*:*:*:*a*{n}x"}})
+            for n in MANY
+        ],
+        [denying(Condition={"StringLike": {"aws:PrincipalOrgID": f"o-{n}"}}) for n in MANY],
+    ],
+)
+def test_no_policy_takes_long_to_be_evaluated_for_many_replicas(
+    statements: list[dict[str, Any]],
+) -> None:
+    regions = sorted(_known_regions("aws") - {"us-east-1"})
+    given = document(EVERYTHING, *statements, origin="EXTERNAL", **with_replicas(*regions))
+    started = time.process_time()
+
+    policy_warnings(parse_request(given, SETTINGS), SETTINGS)
+
+    assert time.process_time() - started < 2
 
 
 # ------------------------------------------------------------- the table and the template
