@@ -29,8 +29,7 @@ KEY_ROLES = (
 )
 """The steps that call KMS about a key of a request, in the order in which template.yaml names them.
 
-The sweep is not among them: its role depends on the state machine, and what it reads of a key
-ConfirmKeySet reads first.
+The sweep is not among them: what it reads of a key, ConfirmKeySet reads first.
 """
 
 

@@ -204,16 +204,15 @@ def _names(statement: Mapping[str, Any], role: Role) -> Truth:
 def _is_not_spared(statement: Mapping[str, Any], role: Role) -> Truth:
     """Whether a Deny with NotPrincipal is about the role.
 
-    In AWS's own example a user is spared who is named together with his account, and nobody else of
-    that account is. Of one who is named without it, AWS says that access might be denied.
+    In AWS's own example nobody is spared of an account but who is named beside it. For a role its
+    session may have to be named as well, and Lambda chooses that.
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_notprincipal.html
     """
     spared = _aws_principals(statement["NotPrincipal"])
-    if "*" in spared or (role.arn in spared and spared & role.account_names):
+    if "*" in spared:
         return False
-    if role.arn in spared or any(name.startswith(role.sessions) for name in spared):
-        return None
-    return True
+    named = role.arn in spared or any(name.startswith(role.sessions) for name in spared)
+    return None if named else True
 
 
 def _aws_principals(principal: object) -> set[str]:
