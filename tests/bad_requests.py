@@ -607,6 +607,45 @@ _DOCUMENT = [
         (".Statement[1]", "POLICY_LOCKS_OUT"),
     ),
     _document(
+        "document-locks-out-by-a-condition-of-a-deny",
+        {
+            "Statement": [
+                ACCOUNT_STATEMENT,
+                {
+                    **ACCOUNT_STATEMENT,
+                    "Effect": "Deny",
+                    "Principal": "*",
+                    "Condition": {"ArnNotLike": {"aws:PrincipalArn": ROLE}},
+                },
+            ]
+        },
+        (".Statement[1]", "POLICY_LOCKS_OUT"),
+    ),
+    _case(
+        "document-without-replication",
+        {
+            "policy": {
+                "document": {
+                    "Statement": [
+                        {**ACCOUNT_STATEMENT, "Action": [f"kms:{verb}*" for verb in "CDEGLPSTU"]}
+                    ]
+                }
+            },
+            "replicas": [{"region": "eu-west-1"}],
+        },
+        ("policy.document", "POLICY_LOCKS_OUT"),
+    ),
+    _statement(
+        "principal-service",
+        {"Principal": {"Service": "x.amazon.com"}},
+        (".Principal", "POLICY_PRINCIPAL_INVALID"),
+    ),
+    _statement(
+        "condition-on-tags",
+        {"Condition": {"StringEquals": {"aws:ResourceTag/a": "b"}}},
+        (".Condition.StringEquals.aws:ResourceTag/a", "POLICY_CONDITION_NOT_TAKEN"),
+    ),
+    _document(
         "document-of-other-account",
         {
             "Statement": [

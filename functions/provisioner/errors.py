@@ -275,7 +275,10 @@ class KeyPolicyRefused(KmsError):
     """KMS does not take the key policy, often because a principal does not exist (yet)."""
 
     field = "policy"
-    next_step = "Check that every principal of the policy exists, then send the request again."
+    next_step = (
+        "Check that every principal of the policy exists and that its conditions let this stack's "
+        "roles in, then send the request again."
+    )
 
 
 class KeyStateConflict(KmsError):

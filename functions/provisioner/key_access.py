@@ -29,8 +29,7 @@ KEY_ROLES = (
 )
 """The steps that call KMS about a key of a request, in the order in which template.yaml names them.
 
-The sweep is not among them: its role depends on the state machine, and what it reads of a key
-ConfirmKeySet reads first.
+The sweep is not among them: what it reads of a key, ConfirmKeySet reads first.
 """
 
 
@@ -185,8 +184,9 @@ def _grouped(
 
 
 def _roles(settings: Settings) -> dict[str, Role]:
-    known = map(Role, settings.key_role_arns, settings.key_role_ids)
-    return dict(zip(KEY_ROLES, known, strict=True))
+    account = f"arn:{settings.partition}:iam::{settings.account_id}"
+    arns = [f"{account}:role/{name}" for name in settings.key_role_names]
+    return dict(zip(KEY_ROLES, map(Role, arns, settings.key_role_ids), strict=True))
 
 
 def _contexts(need: Need, key: Key, role: Role, settings: Settings) -> Iterator[Context]:
@@ -253,7 +253,11 @@ def _of_caller(role: Role, settings: Settings) -> dict[str, tuple[Value, ...] | 
 
 def _of_key(key: Key) -> dict[str, tuple[Value, ...] | None]:
     spec, usage, origin = key.spec or (None, None, None)
-    known = {"kms:keyspec": spec, "kms:keyusage": usage, "kms:keyorigin": origin}
+    known = {
+        **dict.fromkeys(("kms:keyspec", "kms:customermasterkeyspec"), spec),
+        **dict.fromkeys(("kms:keyusage", "kms:customermasterkeyusage"), usage),
+        "kms:keyorigin": origin,
+    }
     return {
         "kms:multiregion": ("true",),
         "kms:multiregionkeytype": ("PRIMARY" if key.is_primary else "REPLICA",),
@@ -299,7 +303,10 @@ _SHOWN = 6
 
 
 def _problem(path: str, statements: tuple[str, ...], found: list[_Finding], code: str) -> Problem:
-    calls = _some(f"kms:{one.need.action} (to {one.need.what_for})" for one in found)
+    reasons: dict[str, dict[str, None]] = defaultdict(dict)
+    for one in found:
+        reasons[one.need.action][f"to {one.need.what_for}"] = None
+    calls = _some(f"kms:{action} ({', '.join(whys)})" for action, whys in reasons.items())
     regions = _some(one.region for one in found if one.region)
     deciding = _some(statement.removeprefix(f"{path}.") for statement in statements)
     if code == "POLICY_DEPENDS_ON_CALL":

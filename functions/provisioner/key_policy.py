@@ -7,7 +7,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
-from typing import Any
+from typing import Any, TypeIs
 
 from provisioner import wildcards
 from provisioner.errors import Problem, new_problem
@@ -58,6 +58,7 @@ _OPERATOR = re.compile(
 # Keys whose value only the caller's own account, organisation, network or the calling service sets.
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/access-analyzer-resources.html
 _IAM_ONLY_KEY = re.compile(r"(aws:ResourceTag/|kms:ResourceAliases\Z)", re.I | re.A)
+_ONE_VALUE_KEY = re.compile(r"(kms:EncryptionContext:|aws:RequestTag/)", re.I | re.A)
 _IDENTIFYING_KEYS = {
     "aws:principalarn",
     "aws:principalaccount",
@@ -193,8 +194,9 @@ def evaluated(policy: Policy, path: str) -> KeyPolicy:
 def principals_let_in(policy: Policy, path: str) -> Iterator[tuple[str, str]]:
     """List the AWS principals that a given key policy lets in, each with its path.
 
-    A Deny lets nobody in, so it may name whom it likes. What is malformed is passed over:
-    `check_policy` tells of it.
+    A Deny lets nobody in, so it may name whom it likes. Where a condition holds everyone down to
+    principals or accounts, these are let in. What is malformed is passed over: `check_policy`
+    tells of it.
 
     Parameters
     ----------
@@ -205,12 +207,30 @@ def principals_let_in(policy: Policy, path: str) -> Iterator[tuple[str, str]]:
         if not isinstance(statement, dict) or statement.get("Effect") == "Deny":
             continue
         principal = statement.get("Principal")
-        if principal == "*":
-            yield f"{where}.Principal", "*"
         named = principal.get("AWS") if isinstance(principal, dict) else None
-        for place, name in _items(named, f"{where}.Principal.AWS").items():
-            if isinstance(name, str):
+        listed = {f"{where}.Principal": "*"} if principal == "*" else {}
+        for place, name in {**listed, **_items(named, f"{where}.Principal.AWS")}.items():
+            if name == "*":
+                held_down = _held_down_to(statement.get("Condition", {}))
+                yield from ((place, held) for held in held_down or ["*"])
+            elif isinstance(name, str):
                 yield place, name
+
+
+def _held_down_to(condition: object) -> list[str]:
+    """Give the accounts and principals that a condition holds everyone down to, if it does."""
+    for operator, keys in condition.items() if _is_condition(condition) else ():
+        for key in keys if _POSITIVE_OPERATOR.match(operator) else ():
+            values, name = _texts(keys, key), key.lower()
+            if name in _CALLERS_KEYS and all(_is_fixed(name, value) for value in values):
+                return [
+                    _account_of(value) if _WILDCARD.search(value) else value for value in values
+                ]
+    return []
+
+
+def _account_of(arn: str) -> str:
+    return arn.split(":")[4]
 
 
 def _statements(policy: Policy, path: str) -> dict[str, Any]:
@@ -313,22 +333,28 @@ def _resource_problems(statement: Policy, path: str) -> Iterator[Problem]:
 
 
 def _condition_key_problems(condition: Policy, path: str) -> Iterator[Problem]:
-    """Find condition keys that IAM policies alone can have.
+    """Find conditions that KMS does not take in a key policy.
 
     https://docs.aws.amazon.com/kms/latest/developerguide/abac.html#about-abac-kms
+    https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html
     """
-    for operator, keys in condition.items():
-        for key in keys:
-            if _IAM_ONLY_KEY.match(key):
-                text = (
-                    "KMS takes conditions on a key's own tags and aliases in IAM policies only, "
-                    "not in a key policy."
-                )
-                where = f"{path}.Condition.{operator}.{key}"
-                yield new_problem(where, "POLICY_CONDITION_KEY_NOT_TAKEN", text)
+    for operator, key in ((operator, key) for operator, keys in condition.items() for key in keys):
+        where = f"{path}.Condition.{operator}.{key}"
+        if _IAM_ONLY_KEY.match(key):
+            text = (
+                "KMS takes conditions on a key's own tags and aliases in IAM policies only, not in "
+                "a key policy."
+            )
+            yield new_problem(where, "POLICY_CONDITION_NOT_TAKEN", text)
+        if operator.lower().startswith("forallvalues:") and _ONE_VALUE_KEY.match(key):
+            text = (
+                "KMS does not take ForAllValues for an encryption context or a tag, since it holds "
+                "for requests without one. Leave ForAllValues out."
+            )
+            yield new_problem(where, "POLICY_CONDITION_NOT_TAKEN", text)
 
 
-def _is_condition(condition: object) -> bool:
+def _is_condition(condition: object) -> TypeIs[Policy]:
     return isinstance(condition, dict) and all(
         _OPERATOR.fullmatch(operator)
         and isinstance(keys, dict)
@@ -500,9 +526,10 @@ def _names_its_callers(condition: Policy) -> bool:
 def _is_fixed(key: str, value: str) -> bool:
     if "${" in value:
         return False
-    if prefix := _FIXED_PREFIXES.get(key):
-        return prefix.match(value) is not None or not re.search(r"[*?]", value)
-    return not re.search(r"[*?]|^0\.0\.0\.0/0$|^::/0$", value)
+    prefix = _FIXED_PREFIXES.get(key)
+    if prefix and prefix.match(value):
+        return True
+    return not _WILDCARD.search(value) and value not in ("0.0.0.0/0", "::/0")
 
 
 # What a wildcard may follow: AWS recommends such patterns for permission sets and organisations.
@@ -510,6 +537,9 @@ def _is_fixed(key: str, value: str) -> bool:
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
 _OF_AN_ACCOUNT = re.compile(r"arn:[a-z-]+:[a-z-]+:[a-z0-9-]*:\d{12}:", re.A)
 _OF_AN_ORGANISATION = re.compile(r"o-[a-z0-9]{10,32}/", re.A)
+_WILDCARD = re.compile("[*?]")
+_CALLERS_KEYS = {"aws:principalarn", "aws:principalaccount", "kms:calleraccount"}
+"""Identifying keys that say which account the caller is of."""
 _FIXED_PREFIXES = {
     "aws:principalarn": _OF_AN_ACCOUNT,
     "aws:sourcearn": _OF_AN_ACCOUNT,
@@ -535,19 +565,20 @@ def region_warnings(
     """
     for where, statement in _statements(policy, path).items():
         for place, texts in _places(statement, where):
-            for named in _regions_named(texts, known):
-                missing = [
-                    region
-                    for region in regions
-                    if not any(wildcards.matches(region, name) for name in named)
-                ]
-                if missing:
-                    text = (
-                        f"This names {_few(sorted(named))}, and the replica keys in "
-                        f"{_few(missing)} inherit it. Name their Regions as well, or give them a "
-                        "policy of their own."
-                    )
-                    yield new_problem(place, "POLICY_NAMES_OTHER_REGION", text)
+            gaps = [
+                (region, named)
+                for named in _regions_named(texts, known)
+                for region in regions
+                if not any(wildcards.matches(region, name) for name in named)
+            ]
+            if gaps:
+                missing = [*dict.fromkeys(region for region, _ in gaps)]
+                text = (
+                    f"This names {_few(sorted(set[str]().union(*(named for _, named in gaps))))}, "
+                    f"and the replica keys in {_few(missing)} inherit it. Name their Regions as "
+                    "well, or give them a policy of their own."
+                )
+                yield new_problem(place, "POLICY_NAMES_OTHER_REGION", text)
 
 
 def _places(statement: Policy, path: str) -> Iterator[tuple[str, list[str]]]:

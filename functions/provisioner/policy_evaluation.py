@@ -94,10 +94,10 @@ class KeyPolicy:
 
     def may(self, role: Role, action: str, context: Context) -> Verdict:
         """Say whether a role may do an action such as `kms:DescribeKey` in a call."""
-        told = {key: values_of(context, key) for key in self._keys}
-        asked = (role, action, *sorted((key, str(values)) for key, values in told.items()))
+        known = {key: values_of(context, key) for key in self._keys}
+        asked = (role, action, *known.values())
         if asked not in self._verdicts:
-            self._verdicts[asked] = self._verdict(role, action, told)
+            self._verdicts[asked] = self._verdict(role, action, known)
         return self._verdicts[asked]
 
     def _verdict(
@@ -108,12 +108,9 @@ class KeyPolicy:
         }
         for path in self._with_action(action):
             statement = self._statements[path]
-            applies = _every(
-                (
-                    self._names(path, role),
-                    self._holds(path, statement.get("Condition", {}), context),
-                )
-            )
+            applies = self._names(path, role)
+            if applies is not False:
+                applies = _every((applies, self._holds(path, context)))
             matching[statement["Effect"]][applies].append(path)
         allows, denies = matching["Allow"], matching["Deny"]
         if denies[True] or not (allows[True] or allows[None]):
@@ -136,26 +133,31 @@ class KeyPolicy:
             self._principals[role, path] = _names(self._statements[path], role)
         return self._principals[role, path]
 
-    def _holds(
-        self, path: str, condition: Mapping[str, Any], context: dict[str, tuple[Value, ...] | None]
-    ) -> Truth:
+    def _holds(self, path: str, context: dict[str, tuple[Value, ...] | None]) -> Truth:
         return _every(
-            self._test(path, operator_name, key, wanted, context[key.lower()])
-            for operator_name, keys in condition.items()
+            self._test(path, name, key, wanted, context[key.lower()])
+            for name, keys in self._statements[path].get("Condition", {}).items()
             for key, wanted in keys.items()
         )
 
     def _test(
         self, path: str, name: str, key: str, wanted: Any, values: tuple[Value, ...] | None
     ) -> Truth:
-        place = (path, name, key, values)
-        if place not in self._conditions:
-            texts = [_text(value) for value in _listed(wanted)]
-            open_ended = self._has_variables and any("${" in text for text in texts)
-            answers = {_compare(name, texts, value) for value in values or ()}
-            known = values is not None and len(answers) == 1
-            self._conditions[place] = answers.pop() if known and not open_ended else None
-        return self._conditions[place]
+        if values is None:
+            return None
+        answers = set()
+        for value in values:
+            place = (path, name, key, value)
+            if place not in self._conditions:
+                self._conditions[place] = self._compare(name, wanted, value)
+            answers.add(self._conditions[place])
+        return answers.pop() if len(answers) == 1 else None
+
+    def _compare(self, name: str, wanted: Any, value: Value) -> Truth:
+        texts = [_text(one) for one in _listed(wanted)]
+        if self._has_variables and any("${" in text for text in texts):
+            return None
+        return _compare(name, texts, value)
 
 
 def values_of(context: Context, key: str) -> tuple[Value, ...] | None:
@@ -202,16 +204,15 @@ def _names(statement: Mapping[str, Any], role: Role) -> Truth:
 def _is_not_spared(statement: Mapping[str, Any], role: Role) -> Truth:
     """Whether a Deny with NotPrincipal is about the role.
 
-    In AWS's own example a user is spared who is named together with his account, and nobody else of
-    that account is. Of one who is named without it, AWS says that access might be denied.
+    In AWS's own example nobody is spared of an account but who is named beside it. For a role its
+    session may have to be named as well, and Lambda chooses that.
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_notprincipal.html
     """
     spared = _aws_principals(statement["NotPrincipal"])
-    if "*" in spared or (role.arn in spared and spared & role.account_names):
+    if "*" in spared:
         return False
-    if role.arn in spared or any(name.startswith(role.sessions) for name in spared):
-        return None
-    return True
+    named = role.arn in spared or any(name.startswith(role.sessions) for name in spared)
+    return None if named else True
 
 
 def _aws_principals(principal: object) -> set[str]:

@@ -26,7 +26,7 @@ class Settings:
     deletion_window_days: int
     quiet_period_seconds: int
     sweeper_may_delete: bool
-    key_role_arns: tuple[str, ...]
+    key_role_names: tuple[str, ...]
     """Of the roles that work on keys, in the order of `key_access.KEY_ROLES`."""
     key_role_ids: tuple[str, ...]
 
@@ -59,7 +59,7 @@ def settings() -> Settings:
         deletion_window_days=int(env["DELETION_WINDOW_DAYS"]),
         quiet_period_seconds=int(env["QUIET_PERIOD_SECONDS"]),
         sweeper_may_delete=env["SWEEPER_MAY_DELETE"] == "true",
-        key_role_arns=_listed(env["KEY_ROLE_ARNS"]),
+        key_role_names=_listed(env["KEY_ROLE_NAMES"]),
         key_role_ids=_listed(env["KEY_ROLE_IDS"]),
     )
 

@@ -21,10 +21,7 @@ ENVIRONMENT = {
     "DELETION_WINDOW_DAYS": "7",
     "QUIET_PERIOD_SECONDS": "900",
     "SWEEPER_MAY_DELETE": "false",
-    "KEY_ROLE_ARNS": ",".join(
-        f"arn:aws:iam::111122223333:role/mrk-provisioner-{name}FunctionRole-Ab1"
-        for name in KEY_ROLES
-    ),
+    "KEY_ROLE_NAMES": ",".join(f"mrk-provisioner-{name}FunctionRole-Ab1" for name in KEY_ROLES),
     "KEY_ROLE_IDS": ",".join(f"AROA{number:017}" for number, _ in enumerate(KEY_ROLES)),
     "SWEEP_TABLE": "sweep",
     "SWEEP_REGION_FUNCTION": "sweep-region",

@@ -40,15 +40,10 @@ SETTINGS = Settings(
     deletion_window_days=7,
     quiet_period_seconds=900,
     sweeper_may_delete=False,
-    key_role_arns=tuple(ENVIRONMENT["KEY_ROLE_ARNS"].split(",")),
+    key_role_names=tuple(ENVIRONMENT["KEY_ROLE_NAMES"].split(",")),
     key_role_ids=tuple(ENVIRONMENT["KEY_ROLE_IDS"].split(",")),
 )
-CHINA = replace(
-    SETTINGS,
-    partition="aws-cn",
-    home_region="cn-north-1",
-    key_role_arns=tuple(arn.replace("arn:aws:", "arn:aws-cn:") for arn in SETTINGS.key_role_arns),
-)
+CHINA = replace(SETTINGS, partition="aws-cn", home_region="cn-north-1")
 
 
 def settings_of(key_spec: str) -> Settings:

@@ -240,6 +240,33 @@ class TestAllowedPrincipals:
         found = pairs_of(document_of(policy=policy), strict)
         assert found == (set() if taken else {(where, "PRINCIPAL_NOT_ALLOWED")})
 
+    @pytest.mark.parametrize(
+        ("condition", "taken"),
+        [
+            (
+                {"ArnLike": {"aws:PrincipalArn": f"arn:aws:iam::{ACCOUNT}:role/aws-reserved/*"}},
+                True,
+            ),
+            ({"ArnLike": {"aws:PrincipalArn": [f"arn:aws:iam::{PARTNER}:role/Re*"]}}, True),
+            ({"StringEquals": {"aws:PrincipalArn": PARTNER_ROLE}}, True),
+            ({"StringEquals": {"aws:PrincipalAccount": [ACCOUNT, PARTNER]}}, True),
+            ({"StringLike": {"kms:CallerAccount": PARTNER}}, True),
+            ({"StringEquals": {"aws:PrincipalAccount": [PARTNER, "777788889999"]}}, False),
+            ({"ArnLike": {"aws:PrincipalArn": "arn:aws:iam::777788889999:role/*"}}, False),
+            ({"StringLike": {"aws:userId": "AROAEXAMPLEEXAMPLE00:*"}}, False),
+        ],
+    )
+    def test_everyone_of_allowed_accounts_is_an_allowed_principal(
+        self, condition: dict[str, Any], *, taken: bool
+    ) -> None:
+        strict = replace(SETTINGS, allowed_principals=(PARTNER,))
+
+        for principal, where in (("*", ""), ({"AWS": "*"}, ".AWS")):
+            policy = policy_of({"Principal": principal, "Condition": condition})
+            found = pairs_of(document_of(policy=policy), strict)
+            problem = (f"policy.document.Statement[1].Principal{where}", "PRINCIPAL_NOT_ALLOWED")
+            assert found == (set() if taken else {problem})
+
     def test_everyone_is_no_allowed_principal_even_with_a_condition(self) -> None:
         condition = {"StringEquals": {"aws:PrincipalOrgID": "o-a1b2c3"}}
         policy = policy_of({"Principal": "*", "Condition": condition})

@@ -284,12 +284,19 @@ def test_a_key_policy_has_no_not_resource(given: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["aws:ResourceTag/team", "AWS:resourcetag/x", "kms:ResourceAliases"]
+    ("operator", "key"),
+    [
+        ("StringEquals", "aws:ResourceTag/team"),
+        ("StringLike", "AWS:resourcetag/x"),
+        ("ForAnyValue:StringLike", "kms:ResourceAliases"),
+        ("ForAllValues:StringEquals", "kms:EncryptionContext:tenant"),
+        ("forallvalues:stringlike", "aws:RequestTag/team"),
+    ],
 )
-def test_a_condition_key_of_iam_policies_alone_is_refused(key: str) -> None:
-    problem = (f"p.Statement[1].Condition.StringLike.{key}", "POLICY_CONDITION_KEY_NOT_TAKEN")
+def test_a_condition_that_no_key_policy_can_have_is_refused(operator: str, key: str) -> None:
+    problem = (f"p.Statement[1].Condition.{operator}.{key}", "POLICY_CONDITION_NOT_TAKEN")
 
-    assert codes_of(with_statement(Condition={"StringLike": {key: "x"}})) == {problem}
+    assert codes_of(with_statement(Condition={operator: {key: "x"}})) == {problem}
 
 
 @pytest.mark.parametrize(

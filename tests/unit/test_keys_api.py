@@ -10,7 +10,7 @@ from provisioner.clients import client
 from provisioner.records import Records, Status
 from tests.unit.answering import answer, calls_of, forget_answers, lose_on_the_wire, on, refusal
 from tests.unit.published import published_on
-from tests.unit.samples import ADMIN, EXECUTION, in_days, key_arn, request_of, sample_event
+from tests.unit.samples import ADMIN, EXECUTION, ROOT, in_days, key_arn, request_of, sample_event
 from tests.unit.waiting import ASIA, EUROPE, HOME, TOKEN, answer_of, wait
 
 pytestmark = pytest.mark.usefixtures("records")
@@ -153,6 +153,27 @@ def test_a_plan_shows_every_regions_policy_and_creates_nothing(call: Any) -> Non
         assert key["tags"]["mrk:request-id"] == "CHG0031337"
     assert writes == []
     assert started() == []
+
+
+def test_a_plan_warns_of_what_its_key_policies_make_impossible(call: Any) -> None:
+    account = {"Effect": "Allow", "Principal": {"AWS": ROOT}, "Action": "kms:*", "Resource": "*"}
+    deny = {**account, "Effect": "Deny", "Principal": "*", "Action": "kms:ScheduleKeyDeletion"}
+    policy = {"document": {"Version": "2012-10-17", "Statement": [account, deny]}}
+
+    status, body = call(post({**LEAST, "policy": policy}, plan="true"))
+
+    (warning,) = body["warnings"]
+    assert status == 200
+    assert warning == {
+        "path": "policy.document.Statement[1]",
+        "code": "ROLLBACK_IMPOSSIBLE",
+        "message": (
+            "This stack's roles in us-east-1: Statement[1] denies kms:ScheduleKeyDeletion (to "
+            "retire a second key, to schedule the deletion). Without that, a request that fails "
+            "leaves its keys behind."
+        ),
+    }
+    assert call(post(LEAST, plan="true"))[1]["warnings"] == []
 
 
 def test_a_plan_shows_when_the_key_material_of_every_region_expires(call: Any) -> None:

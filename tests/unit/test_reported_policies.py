@@ -1,0 +1,17 @@
+import pytest
+
+from provisioner.request import parse_request, policy_warnings
+from tests.reported_policies import REPORTED_POLICIES, ReportedPolicy
+from tests.unit.samples import SETTINGS, pairs_of
+
+
+@pytest.mark.parametrize("case", REPORTED_POLICIES, ids=lambda case: case.name)
+def test_a_policy_of_a_public_report_becomes_what_it_has_to(case: ReportedPolicy) -> None:
+    where = "policy.document"
+
+    assert pairs_of(case.document) == {(f"{where}{path}", code) for path, code in case.refused}
+    if not case.refused:
+        warnings = policy_warnings(parse_request(case.document, SETTINGS), SETTINGS)
+        assert {(warning["path"], warning["code"]) for warning in warnings} == {
+            (f"{where}{path}", code) for path, code in case.warned
+        }
