@@ -157,8 +157,8 @@ def _import_condition_keys(evidence: Evidence) -> Answer:
     return Answer(f"{state}, origin {seen.answer.get('Origin')}", holds=state == "Enabled")
 
 
-@BELIEFS.add("tag-condition-while-rolling-back", "deletion allowed by the tag of the new key")
-def _tag_condition_while_rolling_back(evidence: Evidence) -> Answer:
+@BELIEFS.add("rollback-by-tag", "deletion allowed by the tag of the new key")
+def _rollback_by_tag(evidence: Evidence) -> Answer:
     key = evidence.statuses.get(ROLLED_BACK, {}).get("key")
     if not key:
         raise NotAsked("No key was rolled back.")

@@ -6,6 +6,7 @@ A feature that is to be proved in an account adds a step here, and a request or 
 
 import json
 import os
+import re
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
@@ -215,9 +216,10 @@ def watch_delays(evidence: Evidence) -> None:
 
 
 def canonical(policy: Any) -> str:
-    """Write a policy so that two with the same meaning are the same text, as far as KMS rewrites.
+    """Write a policy so that KMS's rewriting of it gives the same text.
 
-    Lists of one are single values, the order of lists is none, and an account is its root's ARN.
+    A list of one is its value, lists have no order and nothing twice, an account is its root's
+    ARN, and a boolean or a number is its text.
     """
     return json.dumps(_canonical(policy), sort_keys=True)
 
@@ -226,9 +228,11 @@ def _canonical(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _canonical(one) for name, one in value.items()}
     if isinstance(value, list):
-        items = sorted((_canonical(one) for one in value), key=json.dumps)
-        return items[0] if len(items) == 1 else items
-    if isinstance(value, str) and value.startswith("arn:") and value.endswith(":root"):
+        items = {json.dumps(_canonical(one), sort_keys=True) for one in value}
+        return sorted(items) if len(items) > 1 else json.loads(items.pop())
+    if isinstance(value, bool | int | float):
+        return json.dumps(value)
+    if re.fullmatch(r"arn:[\w-]+:iam::\d{12}:root", value):
         return value.split(":")[4]
     return value
 
