@@ -70,7 +70,7 @@ class Stack:
             raise MrkError(f"Stack {name} in {session.region_name} has no output ApiUrl.")
         return cls(
             session=session,
-            http=httpx.Client(timeout=httpx.Timeout(_ANSWER_TIMEOUT, connect=_CONNECT_TIMEOUT)),
+            http=new_http(),
             region=session.region_name,
             api_url=(api_url or outputs["ApiUrl"]).rstrip("/"),
             event_bus=outputs.get("EventBusName"),
@@ -158,6 +158,11 @@ class Stack:
         credentials = self.session.get_credentials().get_frozen_credentials()
         SigV4Auth(credentials, "execute-api", self.region).add_auth(signed)
         request.headers.update(dict(signed.headers))
+
+
+def new_http() -> httpx.Client:
+    """Make the HTTP client for the API."""
+    return httpx.Client(timeout=httpx.Timeout(_ANSWER_TIMEOUT, connect=_CONNECT_TIMEOUT))
 
 
 def new_session(profile: str | None, region: str | None) -> Any:

@@ -108,10 +108,10 @@ class Questions(list[Question]):
     def add_not_asked(self, id_: str, expected: str, reason: str) -> None:
         """Add what nobody can ask from outside, with the reason."""
 
-        def ask(_: Evidence) -> Answer:
+        def never(_: Evidence) -> Answer:
             raise NotAsked(reason)
 
-        self.append(Question(id_, expected, ask))
+        self.append(Question(id_, expected, never))
 
 
 def answer(question: Question, evidence: Evidence) -> Row:
