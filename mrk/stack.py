@@ -186,5 +186,8 @@ def _outputs(session: Any, name: str) -> dict[str, str]:
 def _raise_refused_event(error: dict[str, str]) -> None:
     code = error["Code"]
     if "Denied" in code or "NotAuthorized" in code:
-        raise EventRefused(f"The bus does not take requests from you: {code}.")
+        raise EventRefused(
+            f"The bus takes no requests from you ({code}): add your ARN to the stack's parameter "
+            "RequestSenders."
+        )
     raise MrkError(f"EventBridge did not take the event: {code}, {error['Message']}")

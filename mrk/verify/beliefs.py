@@ -14,6 +14,7 @@ from mrk.verify.steps import (
     TAGS_COUNT,
     answer_of_region_not_enabled,
     canonical,
+    watch_delays,
 )
 
 BELIEFS = Questions()
@@ -108,17 +109,19 @@ def _tagging_api_delay(evidence: Evidence) -> Answer:
 
 def _delay(evidence: Evidence, what: str, limit: float) -> Answer:
     evidence.created(COMPLETE)
+    if what not in evidence.delays:
+        watch_delays(evidence)
     seconds = evidence.delays.get(what)
     if seconds is None:
-        return Answer("not before the key set was created", holds=False)
+        return Answer("not yet", holds=False)
     return Answer(f"at most {seconds:.0f} s", holds=seconds <= limit)
 
 
 @BELIEFS.add("key-policy-reads-back", "the same meaning, however rewritten")
 def _key_policy_reads_back(evidence: Evidence) -> Answer:
-    key_arn = evidence.created(COMPLETE)["primary"]["arn"]
+    account, key_arn = evidence.account, evidence.created(COMPLETE)["primary"]["arn"]
     put: Any = evidence.plans[COMPLETE][0]["policy"]
-    got = json.loads(evidence.account.call_patiently(key_arn, "GetKeyPolicy")["Policy"])
+    got = json.loads(account.call(account.home, "GetKeyPolicy", KeyId=key_arn)["Policy"])
     if got == put:
         return Answer("the document as it was put", holds=True)
     same = canonical(got) == canonical(put)
