@@ -4,7 +4,7 @@ import json
 import time
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import boto3
 import httpx
@@ -22,7 +22,14 @@ _CONNECT_TIMEOUT, _ANSWER_TIMEOUT = 10, 35  # API Gateway answers within 29 seco
 
 
 class EventRefused(MrkError):
-    """The bus lets this caller send no requests."""
+    """The bus lets this caller send no requests; `how` says in which way it refused the call."""
+
+    def __init__(self, code: str, how: str) -> None:
+        super().__init__(
+            f"The bus takes no requests from you ({code}): add your ARN to the stack's parameter "
+            "RequestSenders."
+        )
+        self.how = how
 
 
 @dataclass(frozen=True)
@@ -112,15 +119,16 @@ class Stack:
             "EventBusName": self.event_bus,
             "Source": SOURCE,
             "DetailType": REQUESTED,
-            "Detail": json.dumps(document),
+            "Detail": json.dumps(document, ensure_ascii=False, separators=(",", ":")),
         }
         try:
             answer = self.session.client("events").put_events(Entries=[entry])
         except ClientError as error:
-            _raise_refused_event(error.response["Error"])
+            _raise_refused_event(error.response["Error"], "the whole call")
         if answer["FailedEntryCount"]:
             failed = answer["Entries"][0]
-            _raise_refused_event({"Code": failed["ErrorCode"], "Message": failed["ErrorMessage"]})
+            refusal = {"Code": failed["ErrorCode"], "Message": failed["ErrorMessage"]}
+            _raise_refused_event(refusal, "the entry alone")
 
     def _try(self, method: str, path: str, body: Any) -> Reply | str:
         """Send one signed call; return its reply, or why another try makes sense."""
@@ -183,11 +191,8 @@ def _outputs(session: Any, name: str) -> dict[str, str]:
     return {output["OutputKey"]: output["OutputValue"] for output in outputs}
 
 
-def _raise_refused_event(error: dict[str, str]) -> None:
+def _raise_refused_event(error: dict[str, str], what: str) -> NoReturn:
     code = error["Code"]
     if "Denied" in code or "NotAuthorized" in code:
-        raise EventRefused(
-            f"The bus takes no requests from you ({code}): add your ARN to the stack's parameter "
-            "RequestSenders."
-        )
+        raise EventRefused(code, f"{what} with {code}")
     raise MrkError(f"EventBridge did not take the event: {code}, {error['Message']}")

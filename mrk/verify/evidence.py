@@ -43,6 +43,12 @@ class Evidence:
     delays: dict[str, float] = field(default_factory=dict)
     """Seconds after the complete set's primary was created, by what was seen then."""
     material: bytes = field(default=b"", repr=False)
+    token_bytes: int = 0
+    """The longest import token so far."""
+    events_taken: bool = False
+    """Whether the bus took a request from this caller."""
+    event_refusal: str | None = None
+    """How the bus refused one."""
 
     def created(self, name: str) -> dict[str, Any]:
         """Return the key set, as its status shows it.

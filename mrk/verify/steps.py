@@ -4,6 +4,7 @@ A feature that is to be proved in an account adds a step here, and a request or 
 `key_sets`.
 """
 
+import base64
 import json
 import os
 import re
@@ -115,7 +116,9 @@ def _send_event(evidence: Evidence, request: dict[str, Any]) -> None:
     try:
         evidence.stack.send_event(request)
     except EventRefused as refused:
+        evidence.event_refusal = refused.how
         raise NotAsked(f"{refused} Sent through the API instead.") from refused
+    evidence.events_taken = True
     if not requests.arrived(evidence.stack, request["requestId"]):
         raise MrkError("EventBridge took the event, and no request came of it.")
 
@@ -154,6 +157,8 @@ def _imported(evidence: Evidence, request: dict[str, Any]) -> Answer:
     status = requests.follow(evidence, IMPORTED, until=asked)
     if status["status"] != requests.WAITING_FOR_MATERIAL:
         return Answer(requests.failure(status), holds=False)
+    sizes = [len(base64.b64decode(asked["importToken"])) for asked in status["materials"]]
+    evidence.token_bytes = max(evidence.token_bytes, *sizes)
     requests.provide_material(evidence, status, evidence.material)
     status = requests.follow(evidence, IMPORTED)
     if status["status"] != requests.CREATED:
