@@ -59,7 +59,7 @@ def run_of(lines: str) -> str:
     return found[1]
 
 
-def told(process: subprocess.Popen[str], text: str) -> str:
+def read_until(process: subprocess.Popen[str], text: str) -> str:
     """Read what the command says until it says this."""
     assert process.stderr
     lines = ""
@@ -114,7 +114,7 @@ def test_an_interrupted_run_leaves_only_keys_that_wait_for_their_deletion(
 ) -> None:
     output = tmp_path / "verify.json"
     with started(stack, output) as process:
-        run = run_of(told(process, "import:"))
+        run = run_of(read_until(process, "Asking import"))
         wait_for(lambda: len(states_of_run(stack, run)) > 5 or None, "the last key", timeout=30)
 
         process.send_signal(signal.SIGTERM)
@@ -131,7 +131,7 @@ def test_what_a_killed_run_has_left_is_found_and_removed_later(
 ) -> None:
     output = tmp_path / "verify.json"
     with started(stack, output) as process:
-        run = run_of(told(process, "send-again:"))
+        run = run_of(read_until(process, "Asking send-again"))
     assert "Enabled" in states_of_run(stack, run).values()
 
     with started(stack, output, "--clean-up") as cleaning:
