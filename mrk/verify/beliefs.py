@@ -9,7 +9,7 @@ from typing import Any
 from mrk.verify import requests
 from mrk.verify.account import OPT_IN_REGIONS, TAGS_COUNT_AFTER, WAITS_FOR_DELETION, field_of
 from mrk.verify.evidence import Answer, Evidence, NotAsked, Questions
-from mrk.verify.key_sets import COMPLETE, IMPORTED, MISSING_ALIAS, ROLLED_BACK
+from mrk.verify.key_sets import COMPLETE, IMPORTED, MISSING_ALIAS, NOT_ENABLED, ROLLED_BACK
 from mrk.verify.steps import (
     TAGGING_API,
     TAGS_COUNT,
@@ -23,6 +23,7 @@ BELIEFS = Questions()
 QUIET_PERIOD = 900
 _REQUEST_BYTES = 128 * 1024
 _TOKEN_BYTES = 3072
+_REFUSED = "KMS_REQUEST_REFUSED"
 _NOT_ENABLED_CODE = "UnrecognizedClientException"
 
 
@@ -135,8 +136,8 @@ def _delay(evidence: Evidence, what: str, limit: float) -> Answer:
     return Answer(f"at most {seconds:.0f} s", holds=seconds <= limit)
 
 
-@BELIEFS.add("key-policy-reads-back", "the same meaning, however rewritten")
-def _key_policy_reads_back(evidence: Evidence) -> Answer:
+@BELIEFS.add("policy-rewritten", "the same meaning, however rewritten")
+def _policy_rewritten(evidence: Evidence) -> Answer:
     account, key_arn = evidence.account, evidence.created(COMPLETE)["primary"]["arn"]
     put: Any = evidence.plans[COMPLETE][0]["policy"]
     got = json.loads(account.call(account.home, "GetKeyPolicy", KeyId=key_arn)["Policy"])
@@ -150,6 +151,15 @@ def _key_policy_reads_back(evidence: Evidence) -> Answer:
 def _region_not_enabled_answer(evidence: Evidence) -> Answer:
     _, code = answer_of_region_not_enabled(evidence)
     return Answer(code, holds=code == _NOT_ENABLED_CODE)
+
+
+@BELIEFS.add("disabled-region-refused", f"FAILED {_REFUSED}")
+def _disabled_region_refused(evidence: Evidence) -> Answer:
+    status = evidence.statuses.get(NOT_ENABLED)
+    if status is None:
+        raise NotAsked("No replica was asked for in a Region that is not enabled.")
+    seen = requests.failure(status)
+    return Answer(seen, holds=seen == f"FAILED {_REFUSED}")
 
 
 @BELIEFS.add("opt-in-region-credentials", "the functions' credentials work in an opt-in Region")
@@ -226,6 +236,9 @@ _NOT_ASKED = {
     "key-policy-condition-keys": "It takes kms:PutKeyPolicy; the stack refuses such a policy.",
     "key-policy-resource": "It takes kms:PutKeyPolicy; the stack refuses such a policy.",
     "lockout-check-context": "It takes kms:CreateKey; the stack refuses such a policy.",
+    "not-principal-spares": "It takes kms:PutKeyPolicy.",
+    "lambda-and-kms-clocks": "It takes a function's own clock.",
+    "edwards-not-under-rsa-2048": "It takes a key of its own for one answer.",
     "bypass-key-absent": "It takes kms:CreateKey; nothing depends on it.",
     "large-event-is-a-dead-letter": "A dead letter sets off the stack's alarm.",
     "data-limit-is-caught-by-its-name": "It takes states:StartExecution.",
