@@ -19,6 +19,8 @@ from mrk.verify.evidence import Evidence
 from mrk.verify.key_sets import KeySets, new_run
 
 _TIMEOUT = 900
+_WIDTH = 120
+"""Of the tables where no terminal says how wide it is."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -93,7 +95,10 @@ def verify(  # noqa: PLR0913, PLR0917 - the command's options
         if as_json:
             click.echo(json.dumps(document, indent=2))
         else:
-            report.print_tables(seen, Console(highlight=False))
+            console = Console(highlight=False, soft_wrap=True)
+            if not console.is_terminal:
+                console.width = _WIDTH
+            report.print_tables(seen, console)
             click.echo(f"Written to {output}.")
     if not seen.proved:
         raise SystemExit(1)

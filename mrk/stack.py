@@ -4,7 +4,7 @@ import json
 import time
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import boto3
 import httpx
@@ -22,7 +22,14 @@ _CONNECT_TIMEOUT, _ANSWER_TIMEOUT = 10, 35  # API Gateway answers within 29 seco
 
 
 class EventRefused(MrkError):
-    """The bus lets this caller send no requests."""
+    """The bus lets this caller send no requests; `how` says in which way it refused the call."""
+
+    def __init__(self, code: str, how: str) -> None:
+        super().__init__(
+            f"The bus takes no requests from you ({code}): add your ARN to the stack's parameter "
+            "RequestSenders."
+        )
+        self.how = how
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,7 @@ class Stack:
             raise MrkError(f"Stack {name} in {session.region_name} has no output ApiUrl.")
         return cls(
             session=session,
-            http=httpx.Client(timeout=httpx.Timeout(_ANSWER_TIMEOUT, connect=_CONNECT_TIMEOUT)),
+            http=new_http(),
             region=session.region_name,
             api_url=(api_url or outputs["ApiUrl"]).rstrip("/"),
             event_bus=outputs.get("EventBusName"),
@@ -112,15 +119,16 @@ class Stack:
             "EventBusName": self.event_bus,
             "Source": SOURCE,
             "DetailType": REQUESTED,
-            "Detail": json.dumps(document),
+            "Detail": json.dumps(document, ensure_ascii=False, separators=(",", ":")),
         }
         try:
             answer = self.session.client("events").put_events(Entries=[entry])
         except ClientError as error:
-            _raise_refused_event(error.response["Error"])
+            _raise_refused_event(error.response["Error"], "the whole call")
         if answer["FailedEntryCount"]:
             failed = answer["Entries"][0]
-            _raise_refused_event({"Code": failed["ErrorCode"], "Message": failed["ErrorMessage"]})
+            refusal = {"Code": failed["ErrorCode"], "Message": failed["ErrorMessage"]}
+            _raise_refused_event(refusal, "the entry alone")
 
     def _try(self, method: str, path: str, body: Any) -> Reply | str:
         """Send one signed call; return its reply, or why another try makes sense."""
@@ -160,6 +168,11 @@ class Stack:
         request.headers.update(dict(signed.headers))
 
 
+def new_http() -> httpx.Client:
+    """Make the HTTP client for the API."""
+    return httpx.Client(timeout=httpx.Timeout(_ANSWER_TIMEOUT, connect=_CONNECT_TIMEOUT))
+
+
 def new_session(profile: str | None, region: str | None) -> Any:
     """Make a session as the AWS CLI has it for the same options."""
     return boto3.Session(profile_name=profile, region_name=region)
@@ -178,8 +191,8 @@ def _outputs(session: Any, name: str) -> dict[str, str]:
     return {output["OutputKey"]: output["OutputValue"] for output in outputs}
 
 
-def _raise_refused_event(error: dict[str, str]) -> None:
+def _raise_refused_event(error: dict[str, str], what: str) -> NoReturn:
     code = error["Code"]
     if "Denied" in code or "NotAuthorized" in code:
-        raise EventRefused(f"The bus does not take requests from you: {code}.")
+        raise EventRefused(code, f"{what} with {code}")
     raise MrkError(f"EventBridge did not take the event: {code}, {error['Message']}")

@@ -102,21 +102,20 @@ class Account:
         )
         return answer
 
-    def call_patiently(self, key_arn: str, operation: str, **parameters: Any) -> dict[str, Any]:
-        """Call KMS about a key, again as long as its tags may not count yet or it is still made.
+    def call_patiently(self, region: str, operation: str, **parameters: Any) -> dict[str, Any]:
+        """Call KMS, again as long as a key's tags may not count yet or it is still being made.
 
         Raises
         ------
         MrkError
             It was refused for longer than tags take to count.
         """
-        region = region_of(key_arn)
         refusal = ""
 
         def allowed() -> dict[str, Any] | None:
             nonlocal refusal
             try:
-                return self.call(region, operation, KeyId=key_arn, **parameters)
+                return self.call(region, operation, **parameters)
             except ClientError as error:
                 refusal = error.response["Error"]["Code"]
                 if refusal not in _PASSES:
@@ -127,7 +126,7 @@ class Account:
             return wait_for(allowed, operation, timeout=TAGS_COUNT_AFTER + _MARGIN)
         except MrkError as error:
             raise MrkError(
-                f"KMS in {region} answered {operation} of {key_arn} with {refusal} for "
+                f"KMS in {region} answered {operation} with {refusal} for "
                 f"{TAGS_COUNT_AFTER + _MARGIN} s. Compare your permissions with docs/verify.md."
             ) from error
 
@@ -148,7 +147,7 @@ class Account:
 
     def tags(self, key_arn: str) -> dict[str, str]:
         """Read the tags of a key, once they count."""
-        answer = self.call_patiently(key_arn, "ListResourceTags")
+        answer = self.call_patiently(region_of(key_arn), "ListResourceTags", KeyId=key_arn)
         return {tag["TagKey"]: tag["TagValue"] for tag in answer["Tags"]}
 
     def tagged(self, region: str, run: str | None = None) -> dict[str, dict[str, str]]:
@@ -179,12 +178,11 @@ class Account:
         region = region_of(key_arn)
         if self.describe(key_arn)["KeyState"] in WAITS_FOR_DELETION:
             return
-        # By the same tag as the deletion is allowed by: until it counts, nothing is taken away.
-        self.tags(key_arn)
         for alias in self.aliases(key_arn):
-            self.call(region, "DeleteAlias", AliasName=alias)
+            self.call_patiently(region, "DeleteAlias", AliasName=alias)
+        window = DELETION_WINDOW_DAYS
         self.call_patiently(
-            key_arn, "ScheduleKeyDeletion", PendingWindowInDays=DELETION_WINDOW_DAYS
+            region, "ScheduleKeyDeletion", KeyId=key_arn, PendingWindowInDays=window
         )
 
     def ask(self, region: str, operation: str, **parameters: Any) -> Observed:

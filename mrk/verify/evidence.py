@@ -43,6 +43,12 @@ class Evidence:
     delays: dict[str, float] = field(default_factory=dict)
     """Seconds after the complete set's primary was created, by what was seen then."""
     material: bytes = field(default=b"", repr=False)
+    token_bytes: int = 0
+    """The longest import token so far."""
+    events_taken: bool = False
+    """Whether the bus took a request from this caller."""
+    event_refusal: str | None = None
+    """How the bus refused one."""
 
     def created(self, name: str) -> dict[str, Any]:
         """Return the key set, as its status shows it.
@@ -108,10 +114,10 @@ class Questions(list[Question]):
     def add_not_asked(self, id_: str, expected: str, reason: str) -> None:
         """Add what nobody can ask from outside, with the reason."""
 
-        def ask(_: Evidence) -> Answer:
+        def never(_: Evidence) -> Answer:
             raise NotAsked(reason)
 
-        self.append(Question(id_, expected, ask))
+        self.append(Question(id_, expected, never))
 
 
 def answer(question: Question, evidence: Evidence) -> Row:

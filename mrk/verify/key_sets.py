@@ -1,5 +1,6 @@
 """The key sets that `mrk verify` asks for: together they have every setting that a request has."""
 
+import json
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -83,6 +84,13 @@ class KeySets:
                 "deadlineInDays": 1,
             },
         )
+
+    def refused(self, size: int) -> dict[str, Any]:
+        """Return a request of that many bytes that the stack refuses, since its ticket is long."""
+        request = self._request("refused", ticket={"text": ""})
+        room = size - len(json.dumps(request, separators=(",", ":")))
+        text = "\N{LATIN SMALL LETTER A WITH DIAERESIS}" * (room // 2)
+        return request | {"ticket": {"text": text}}
 
     def keys(self) -> int:
         """Count the keys that the requests make."""

@@ -69,7 +69,7 @@ def prove(evidence: Evidence, *, say: Say) -> Report:
         try:
             for table, questions in ((report.steps, STEPS), (report.beliefs, BELIEFS)):
                 for question in questions:
-                    say(f"{question.id}: {question.expected}?")
+                    say(f"Asking {question.id}")
                     table.append(answer(question, evidence))
         except KeyboardInterrupt:
             report.interrupted = True

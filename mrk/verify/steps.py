@@ -4,19 +4,21 @@ A feature that is to be proved in an account adds a step here, and a request or 
 `key_sets`.
 """
 
+import base64
 import json
 import os
+import re
+from contextlib import suppress
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
-
-from botocore.exceptions import ClientError
 
 from mrk.errors import MrkError
 from mrk.stack import EventRefused
 from mrk.verify import requests
 from mrk.verify.account import (
     REQUEST_ID_TAG,
+    TAGS_COUNT_AFTER,
     WAITS_FOR_DELETION,
     field_of,
     region_of,
@@ -33,6 +35,7 @@ from mrk.verify.key_sets import (
     ROLLED_BACK,
     ROTATION_DAYS,
 )
+from mrk.waiting import wait_for
 
 STEPS = Questions()
 
@@ -46,6 +49,7 @@ def _create(evidence: Evidence) -> Answer:
     status = requests.follow(evidence, COMPLETE, watch=lambda: watch_delays(evidence))
     if status["status"] != requests.CREATED:
         return Answer(requests.failure(status), holds=False)
+    _await_delays(evidence)
     wrong = [
         f"{key['region']}: {name}"
         for key, planned in zip(_keys(status["key"]), evidence.plans[COMPLETE], strict=True)
@@ -61,9 +65,7 @@ def _send_again(evidence: Evidence) -> Answer:
     before = evidence.created(COMPLETE)["keyId"]
     requests.send(evidence, COMPLETE, evidence.key_sets.requests()[COMPLETE])
     status = requests.follow(evidence, COMPLETE)
-    request_id = evidence.key_sets.request_id(COMPLETE)
-    tagged = evidence.account.tagged(evidence.account.home, evidence.key_sets.run)
-    found = [arn for arn, tags in tagged.items() if tags.get(REQUEST_ID_TAG) == request_id]
+    found = _tagged(evidence, COMPLETE)
     same = status["status"] == requests.CREATED and status["key"]["keyId"] == before
     return Answer(
         f"{status['status']}, {'the same key' if same else 'another key'}, {len(found)} tagged",
@@ -90,9 +92,11 @@ def _create_by_event(evidence: Evidence) -> Answer:
         _send_event(evidence, request)
     except NotAsked:
         requests.send(evidence, BY_EVENT, request)
-        requests.follow(evidence, BY_EVENT)
-        raise
-    status = requests.follow(evidence, BY_EVENT)
+        status = requests.follow(evidence, BY_EVENT)
+        if status["status"] == requests.CREATED:
+            raise
+    else:
+        status = requests.follow(evidence, BY_EVENT)
     return Answer(requests.failure(status), holds=status["status"] == requests.CREATED)
 
 
@@ -112,7 +116,9 @@ def _send_event(evidence: Evidence, request: dict[str, Any]) -> None:
     try:
         evidence.stack.send_event(request)
     except EventRefused as refused:
+        evidence.event_refusal = refused.how
         raise NotAsked(f"{refused} Sent through the API instead.") from refused
+    evidence.events_taken = True
     if not requests.arrived(evidence.stack, request["requestId"]):
         raise MrkError("EventBridge took the event, and no request came of it.")
 
@@ -151,6 +157,8 @@ def _imported(evidence: Evidence, request: dict[str, Any]) -> Answer:
     status = requests.follow(evidence, IMPORTED, until=asked)
     if status["status"] != requests.WAITING_FOR_MATERIAL:
         return Answer(requests.failure(status), holds=False)
+    sizes = [len(base64.b64decode(asked["importToken"])) for asked in status["materials"]]
+    evidence.token_bytes = max(evidence.token_bytes, *sizes)
     requests.provide_material(evidence, status, evidence.material)
     status = requests.follow(evidence, IMPORTED)
     if status["status"] != requests.CREATED:
@@ -194,30 +202,45 @@ def answer_of_region_not_enabled(evidence: Evidence) -> tuple[str, str]:
 
 
 def watch_delays(evidence: Evidence) -> None:
-    """Note when the tagging API shows the complete set, and when its tags count."""
+    """Note when the tagging API shows the complete set's primary, and when its tags count."""
     account, delays = evidence.account, evidence.delays
-    if TAGS_COUNT in delays:
+    if {TAGGING_API, TAGS_COUNT} <= delays.keys():
         return
-    request_id = evidence.key_sets.request_id(COMPLETE)
-    tagged = account.tagged(account.home, evidence.key_sets.run)
-    found = [arn for arn, tags in tagged.items() if tags.get(REQUEST_ID_TAG) == request_id]
-    if not found:
-        return
-    created = account.describe(found[0])["CreationDate"]
-    delays.setdefault(TAGGING_API, seconds_since(created))
-    try:
-        account.call(region_of(found[0]), "ListResourceTags", KeyId=found[0])
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "AccessDeniedException":
-            raise
-        return
-    delays[TAGS_COUNT] = seconds_since(created)
+    found = _tagged(evidence, COMPLETE)
+    if found and TAGGING_API not in delays:
+        delays[TAGGING_API] = seconds_since(account.describe(found[0])["CreationDate"])
+    key = evidence.statuses.get(COMPLETE, {}).get("key")
+    arn = key["primary"]["arn"] if key else next(iter(found), None)
+    if arn and TAGS_COUNT not in delays:
+        seen = account.ask(account.home, "ListResourceTags", KeyId=arn)
+        if seen.code == "Success":
+            delays[TAGS_COUNT] = seconds_since(account.describe(arn)["CreationDate"])
+
+
+def _await_delays(evidence: Evidence) -> None:
+    """Go on watching what has not been seen yet, as long as tags may take to count."""
+
+    def seen() -> bool | None:
+        watch_delays(evidence)
+        return {TAGGING_API, TAGS_COUNT} <= evidence.delays.keys() or None
+
+    # What is not seen by then is the answer of a belief, not a failure of this step.
+    with suppress(MrkError):
+        wait_for(seen, "the tags", timeout=TAGS_COUNT_AFTER)
+
+
+def _tagged(evidence: Evidence, name: str) -> list[str]:
+    """List the keys in the stack's Region that the tagging API shows for a request."""
+    request_id = evidence.key_sets.request_id(name)
+    tagged = evidence.account.tagged(evidence.account.home, evidence.key_sets.run)
+    return [arn for arn, tags in tagged.items() if tags.get(REQUEST_ID_TAG) == request_id]
 
 
 def canonical(policy: Any) -> str:
-    """Write a policy so that two with the same meaning are the same text, as far as KMS rewrites.
+    """Write a policy so that KMS's rewriting of it gives the same text.
 
-    Lists of one are single values, the order of lists is none, and an account is its root's ARN.
+    A list of one is its value, lists have no order and nothing twice, an account is its root's
+    ARN, and a boolean or a number is its text.
     """
     return json.dumps(_canonical(policy), sort_keys=True)
 
@@ -226,9 +249,11 @@ def _canonical(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _canonical(one) for name, one in value.items()}
     if isinstance(value, list):
-        items = sorted((_canonical(one) for one in value), key=json.dumps)
-        return items[0] if len(items) == 1 else items
-    if isinstance(value, str) and value.startswith("arn:") and value.endswith(":root"):
+        items = {json.dumps(_canonical(one), sort_keys=True) for one in value}
+        return sorted(items) if len(items) > 1 else json.loads(items.pop())
+    if isinstance(value, bool | int | float):
+        return json.dumps(value)
+    if re.fullmatch(r"arn:[\w-]+:iam::\d{12}:root", value):
         return value.split(":")[4]
     return value
 
@@ -249,10 +274,11 @@ def _differences(evidence: Evidence, key_arn: str, planned: dict[str, Any]) -> l
     """List the settings in which a key is not as planned."""
     account = evidence.account
     metadata, tags = account.describe(key_arn), account.tags(key_arn)
-    policy = account.call_patiently(key_arn, "GetKeyPolicy")["Policy"]
-    rotation = account.call_patiently(key_arn, "GetKeyRotationStatus")
+    region = region_of(key_arn)
+    policy = account.call_patiently(region, "GetKeyPolicy", KeyId=key_arn)["Policy"]
+    rotation = account.call_patiently(region, "GetKeyRotationStatus", KeyId=key_arn)
     right = {
-        "region": region_of(key_arn) == planned["region"],
+        "region": region == planned["region"],
         "state": metadata["KeyState"] == "Enabled",
         "description": metadata["Description"] == planned["description"],
         "alias": account.aliases(key_arn) == [planned["alias"]],
