@@ -17,7 +17,7 @@ from ministack.core import iam_actions, iam_evaluator
 from ministack.core.responses import get_account_id
 from ministack.services import kms
 
-from local import kms_principals
+from local import kms_principals, permissions
 from local.checks import Check
 from local.kms_keys import Key
 
@@ -109,7 +109,9 @@ def may_put_policy(document: dict[str, Any], check: Check) -> bool:
     access_key_id = iam_evaluator._verified_key.get()
     principal = iam_evaluator.resolve_principal(access_key_id, get_account_id())
     decided = _decide(principal, check, _key(check.resource), KeyPolicy(document, {}))
-    return bool(decided.decision == "Allow")
+    allowed = bool(decided.decision == "Allow")
+    permissions.record(principal.arn, check, allowed=allowed)
+    return allowed
 
 
 def _key(arn: str) -> Key | None:

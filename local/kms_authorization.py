@@ -64,32 +64,27 @@ def policy_change(key: kms_keys.Key) -> Check:
 
 def new_key_policy_change(parameters: dict[str, Any]) -> Check:
     """Return the permission to change the policy of the key that CreateKey makes."""
-    key_id = f"{'mrk-' if parameters.get('MultiRegion') else ''}{'0' * 32}"
-    return _new_policy_change(
-        kms_keys.arn(f"key/{key_id}"), _new_key_context(parameters), parameters
-    )
+    return _new_policy_change(get_region(), _new_key_context(parameters), parameters)
 
 
 def new_replica_policy_change(primary: kms_keys.Key, parameters: dict[str, Any]) -> Check:
     """Return the permission to change the policy of the key that ReplicateKey makes."""
-    _, _, _, region, account, resource = primary["Arn"].split(":", 5)
-    region = parameters["ReplicaRegion"]
-    arn = f"arn:aws:kms:{region}:{account}:{resource}"
-    return _new_policy_change(arn, _replica_context(primary), parameters)
+    return _new_policy_change(parameters["ReplicaRegion"], _replica_context(primary), parameters)
 
 
-def _new_policy_change(arn: str, context: dict[str, Any], parameters: dict[str, Any]) -> Check:
+def _new_policy_change(region: str, context: dict[str, Any], parameters: dict[str, Any]) -> Check:
     """Return the permission to change the policy of a key that is being made.
 
-    Whether the tags of the new key count in it is not known: the settings decide.
+    Whether it must cover every key, as the one to tag such a key, and whether the new key's tags
+    count in it is not known. Here it must cover every key; of the tags the settings decide.
     """
-    change = _policy_change(arn.split(":")[3])
+    change = _policy_change(region)
     if current().lockout_sees_tags:
         context |= {
             f"aws:ResourceTag/{tag['TagKey']}": tag["TagValue"]
             for tag in parameters.get("Tags") or []
         }
-    return Check(change.action, change.region, arn, change.context | context)
+    return Check(change.action, region, _every_key(region), change.context | context)
 
 
 def _policy_change(region: str) -> Check:
@@ -168,9 +163,13 @@ def _creation(request: Request, creation: Check) -> list[Check]:
     """
     needed = [Check("kms:CreateKey", creation.region, context=creation.context)]
     if request.parameters.get("Tags"):
-        every_key = f"arn:aws:kms:{creation.region}:{get_account_id()}:key/*"
+        every_key = _every_key(creation.region)
         needed.append(Check("kms:TagResource", creation.region, every_key, creation.context))
     return needed
+
+
+def _every_key(region: str) -> str:
+    return f"arn:aws:kms:{region}:{get_account_id()}:key/*"
 
 
 def _replica_creation(request: Request, asked: Check, key: dict[str, Any]) -> list[Check]:

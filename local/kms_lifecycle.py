@@ -16,6 +16,7 @@ from local import (
     kms_labels,
     kms_policies,
     kms_policy_text,
+    kms_service_linked_role,
     kms_specs,
     kms_states,
     kms_tags,
@@ -47,6 +48,8 @@ def create_key(parameters: dict[str, Any]) -> Any:
     key["CreationDate"] = now()
     key["_visible_at"] = now() + current().propagation_seconds
     kms_labels.note_change(key)
+    if key["MultiRegion"]:
+        kms_service_linked_role.ensure()
     kms_policy_text.note_principals(key)
     return json_response({"KeyMetadata": metadata(key)})
 

@@ -26,6 +26,7 @@ from local import (
     kms_policy_text,
     kms_quotas,
     kms_rotation,
+    kms_service_linked_role,
     kms_states,
     kms_tags,
 )
@@ -63,6 +64,7 @@ def install() -> None:
     """Put our KMS in the place of the emulator's."""
     kms.handle_request = _handle_request
     kms_keys.install()
+    kms_service_linked_role.install()
 
 
 async def _handle_request(

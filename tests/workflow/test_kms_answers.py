@@ -202,6 +202,28 @@ class TestMultiRegionKeys:
 
         assert kms.describe_key(KeyId=arrangement.key_id)["KeyMetadata"]["ValidTo"] == tomorrow
 
+    def test_the_first_makes_the_service_linked_role(
+        self,
+        emulator: Endpoint,
+        primary: str,  # noqa: ARG002 - there is a key
+    ) -> None:
+        iam = emulator.client("iam")
+        name = "AWSServiceRoleForKeyManagementServiceMultiRegionKeys"
+        role = iam.get_role(RoleName=name)["Role"]
+
+        assert role["Path"] == "/aws-service-role/mrk.kms.amazonaws.com/"
+        refused = refusal(
+            iam.create_service_linked_role,
+            AWSServiceName="mrk.kms.amazonaws.com",
+        )
+        taken = f"Service role name {name} has been taken in this account"
+        assert refused == ("InvalidInput", f"{taken}, please try a different suffix.")
+        iam.delete_service_linked_role(RoleName=name)
+        suffix = {"AWSServiceName": "mrk.kms.amazonaws.com", "CustomSuffix": "ours"}
+        assert refusal(iam.create_service_linked_role, **suffix)[0] == "InvalidInput"
+        again = iam.create_service_linked_role(AWSServiceName="mrk.kms.amazonaws.com")
+        assert again["Role"]["Arn"] == role["Arn"]
+
 
 def send_fraction(kms: Any, valid_to: float) -> None:
     """Let a client send this time as ValidTo."""
