@@ -41,7 +41,12 @@ def opened() -> Any:
     return resolved(template, policy, condition=True)
 
 
-def is_denied(policy: Any, principal: str, detail_type: str, source: str = "tickets") -> bool:
+def is_denied(
+    policy: Any,
+    principal: str,
+    detail_type: str | list[str],
+    source: str | list[str] = "tickets",
+) -> bool:
     shown = {"events:source": source, "events:detail-type": detail_type}
     asked = iam_evaluator.EvalContext(
         principal, "Role", ACCOUNT, "events:PutEvents", BUS, "us-east-1", service_context=shown
@@ -100,6 +105,13 @@ def test_who_is_named_for_requests_may_not_provide_material_and_the_other_way_ro
     assert is_denied(opened, principal, PROVIDED) is not may_provide
     assert is_denied(opened, principal, OUTCOME, "mrk.provisioner")
     assert is_denied(opened, principal, REQUESTED, "mrk.provisioner")
+
+
+def test_events_of_several_kinds_in_one_call_hide_none_that_is_denied(closed: Any) -> None:
+    for detail_type in (REQUESTED, PROVIDED):
+        assert is_denied(closed, ROOT, ["x", detail_type])
+    assert is_denied(closed, ROOT, "x", ["tickets", "mrk.provisioner"])
+    assert not is_denied(closed, ROOT, ["x", "y"], ["tickets", "builds"])
 
 
 def test_our_own_functions_request_nothing_by_event(template: Template, closed: Any) -> None:

@@ -62,8 +62,8 @@ GRANTED_BUT_NOT_USED = {
     },
     **{
         (role, "kms:PutKeyPolicy"): (
-            "KMS refuses a new key's policy unless its creator may change it; the local KMS looks "
-            "at the policy alone."
+            "KMS refuses a new key's policy unless its creator may change it. Whether it asks for "
+            "the new key or for any is open; the local stack never asks for any."
         )
         for role in ("CreatePrimaryKeyFunctionRole", "CreateReplicaKeyFunctionRole")
     },
