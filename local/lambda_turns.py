@@ -47,7 +47,7 @@ def limit(most: Any) -> Any:
 
 
 def _named_for_step_functions(*arguments: Any, **more: Any) -> dict[str, Any]:
-    """Give the refusal the name that Step Functions has for it; the emulator's has none."""
+    """Name the refusal as Step Functions does; the emulator's has no name."""
     refusal: dict[str, Any] = _throttle_response(*arguments, **more)
     refusal["body"]["errorType"] = "Lambda.TooManyRequestsException"
     return refusal

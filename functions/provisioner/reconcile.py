@@ -92,7 +92,7 @@ def _is_too_early(record: Record, settings: Settings) -> bool:
 def _keys_of_attempt(
     client: Any, tagging: Any, record: Record, request: KeySetRequest, settings: Settings
 ) -> dict[str, kms.Metadata]:
-    """Give the primary keys of the newest attempt, as KMS itself knows them, oldest first.
+    """Return the primary keys of the newest attempt, as KMS itself knows them, oldest first.
 
     Whoever may tag keys can write the tags on any of them. So a key of another kind than was asked
     for, or of another time than the attempt's, is not ours whatever its tags say. One that was

@@ -47,7 +47,7 @@ CHINA = replace(SETTINGS, partition="aws-cn", home_region="cn-north-1")
 
 
 def settings_of(key_spec: str) -> Settings:
-    """Give the settings of a stack that can make keys of a spec."""
+    """Return the settings of a stack that can make keys of a spec."""
     return CHINA if key_spec in CHINA_ONLY else SETTINGS
 
 

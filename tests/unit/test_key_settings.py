@@ -208,21 +208,25 @@ def denied_on_a_key_of(age: timedelta, reason: str) -> Any:
 
 @pytest.mark.parametrize("age", [timedelta(seconds=-1), timedelta(0), timedelta(minutes=5)])
 def test_a_denial_on_a_key_whose_tags_may_not_count_yet_is_waited_for(age: timedelta) -> None:
-    with pytest.raises(KeyTagsNotInEffect, match=r"refused CreateAlias.* its tags may not") as told:
+    with pytest.raises(
+        KeyTagsNotInEffect, match=r"refused CreateAlias.* its tags may not"
+    ) as caught:
         denied_on_a_key_of(age, IMPLICIT)
 
-    assert str(told.value).endswith(KmsAccessDenied.next_step)
+    assert str(caught.value).endswith(KmsAccessDenied.next_step)
 
 
 @pytest.mark.parametrize(
     ("age", "reason"), [(timedelta(minutes=7), IMPLICIT), (timedelta(seconds=1), EXPLICIT)]
 )
-def test_a_denial_that_time_does_not_change_is_told_at_once(age: timedelta, reason: str) -> None:
+def test_a_denial_that_time_does_not_change_is_reported_at_once(
+    age: timedelta, reason: str
+) -> None:
     with pytest.raises(KmsAccessDenied, match="refused CreateAlias"):
         denied_on_a_key_of(age, reason)
 
 
-def test_a_denial_on_a_key_whose_age_is_denied_as_well_is_told_at_once() -> None:
+def test_a_denial_on_a_key_whose_age_is_denied_as_well_is_reported_at_once() -> None:
     arn, kms = make_key(), kms_in(REGION)
     for operation in ("CreateAlias", "DescribeKey"):
         answer(kms, operation, refusal("AccessDeniedException", IMPLICIT))

@@ -151,7 +151,7 @@ def test_a_key_whose_state_forbids_its_deletion_is_not_called_deleted(
         undo(replicas=[])
 
 
-def test_a_key_whose_tags_do_not_count_yet_is_told_from_one_that_is_kept(
+def test_a_key_whose_tags_do_not_count_yet_is_waited_for(
     journal: list[tuple[str, str]],
 ) -> None:
     denied = refusal("AccessDeniedException", "no identity-based policy allows the action")
