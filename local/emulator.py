@@ -171,14 +171,8 @@ class Emulator:
                 answer = permissions.as_json(_since(scope))
             case ("GET" | "PUT" | "DELETE" as method, "faults"):
                 answer = self._answer_about_faults(method, body)
-            case ("GET" | "PUT" as method, "kms-settings"):
-                if method == "PUT":
-                    kms_settings.change(json.loads(body))
-                answer = kms_settings.current().as_json()
-            case ("GET" | "PUT" as method, "history-events"):
-                answer = _answer_about_history_events(method, body)
-            case ("PUT" | "DELETE" as method, "lambda-limit"):
-                answer = lambda_turns.limit(json.loads(body) if method == "PUT" else None)
+            case (method, "kms-settings" | "history-events" | "lambda-limit" as setting):
+                answer = _answer_about_setting(method, setting, body)
             case ("POST", "existing-keys"):
                 answer = existing_keys.add(json.loads(body))
             case _:
@@ -193,10 +187,21 @@ class Emulator:
         return self._faults.as_json()
 
 
-def _answer_about_history_events(method: str, body: bytes) -> int:
-    if method == "PUT":
-        state_sizes.change_most_events(json.loads(body))
-    return state_sizes.most_events()
+def _answer_about_setting(method: str, setting: str, body: bytes) -> Any:
+    match (method, setting):
+        case ("GET" | "PUT", "kms-settings"):
+            if method == "PUT":
+                kms_settings.change(json.loads(body))
+            answer: Any = kms_settings.current().as_json()
+        case ("GET" | "PUT", "history-events"):
+            if method == "PUT":
+                state_sizes.change_most_events(json.loads(body))
+            answer = state_sizes.most_events()
+        case ("PUT" | "DELETE", "lambda-limit"):
+            answer = lambda_turns.limit(json.loads(body) if method == "PUT" else None)
+        case _:
+            raise LookupError("There is no such path.")
+    return answer
 
 
 def _since(scope: Scope) -> int:

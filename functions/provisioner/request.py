@@ -530,7 +530,9 @@ def _wrapping(draft: _Draft) -> tuple[str, str] | None:
         return None
     material = draft.document.get("keyMaterial") or {}
     size = material.get("wrappingKeySpec", "RSA_4096")
-    return material.get("wrappingAlgorithm") or wrapping_algorithms(draft.spec[0], size)[0], size
+    usual = wrapping_algorithms(draft.spec[0], size, draft.settings.partition)
+    algorithm = material.get("wrappingAlgorithm") or next(iter(usual), None)
+    return (algorithm, size) if algorithm else None
 
 
 def _principal_problems(names: list[Any], path: str, settings: Settings) -> Iterator[Problem]:

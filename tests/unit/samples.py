@@ -11,8 +11,8 @@ from provisioner.errors import Problem, RequestRejected
 from provisioner.plan import KeyPlan, KeySetRequest, plan_key
 from provisioner.request import parse_request
 from provisioner.settings import Settings
-from tests.unit.environment import ENVIRONMENT
 from tests.key_kinds import CHINA_ONLY
+from tests.unit.environment import ENVIRONMENT
 
 ACCOUNT = "111122223333"
 ADMIN = f"arn:aws:iam::{ACCOUNT}:role/KeyAdmin"
