@@ -6,12 +6,11 @@ alarm stays on.
 """
 
 import hashlib
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from provisioner import findings
+from provisioner import findings, json_text
 from provisioner.findings import Finding, Kind
 from provisioner.sweep_table import SweepTable
 
@@ -66,7 +65,7 @@ class OpenFindings:
         self._counts.clear()
 
     def _publish_if_new(self, about: str, finding: Finding) -> None:
-        text = json.dumps(findings.detail_of(finding))
+        text = json_text.text(findings.detail_of(finding))
         digest = hashlib.sha256(text.encode()).hexdigest()
         if about in self._open and self._open[about].get(finding.kind) == digest:
             return

@@ -4,7 +4,6 @@ Requests that have no published outcome and no running execution are sent into t
 Each Region's keys are left to a worker of its own: `sweep_region`.
 """
 
-import json
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,7 +12,7 @@ from typing import Any
 from aws_lambda_powertools.metrics import MetricUnit
 from botocore.exceptions import BotoCoreError, ClientError
 
-from provisioner import executions, findings
+from provisioner import executions, findings, json_text
 from provisioner.clock import now
 from provisioner.errors import DependencyUnavailable, ProvisionerError
 from provisioner.executions import Progress
@@ -98,7 +97,7 @@ class Sweeper:
     def _start_worker(self, work: dict[str, Any]) -> None:
         try:
             self.functions.invoke(
-                FunctionName=self.worker, InvocationType="Event", Payload=json.dumps(work)
+                FunctionName=self.worker, InvocationType="Event", Payload=json_text.text(work)
             )
         except (BotoCoreError, ClientError) as error:
             raise DependencyUnavailable(f"Lambda did not run {self.worker}: {error}.") from error

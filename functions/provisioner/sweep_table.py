@@ -14,6 +14,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from provisioner import json_text
 from provisioner.clock import now
 from provisioner.errors import DependencyUnavailable
 
@@ -98,7 +99,7 @@ class SweepTable:
 
     def save(self, place: str, worker: str, position: Position) -> bool:
         """Write down how far a Region is; False where another worker has taken it over."""
-        values = {":me": {"S": worker}, ":listing": {"S": json.dumps(asdict(position))}}
+        values = {":me": {"S": worker}, ":listing": {"S": json_text.text(asdict(position))}}
         return self._update_own(place, "SET listing = :listing", values)
 
     def release(self, place: str, worker: str) -> None:

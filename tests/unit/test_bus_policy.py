@@ -74,7 +74,7 @@ def test_the_roles_that_publish_may_and_nobody_else_under_our_name(
     }
 
     assert allowed == publishers(template)
-    assert len(allowed) == 6
+    assert len(allowed) == 7
     for other in (ROOT, TICKETS, f"arn:aws:iam::{ACCOUNT}:role/mrk-provisioner-xFunctionRole-1"):
         assert is_denied(closed, other, OUTCOME, "mrk.provisioner")
 

@@ -57,7 +57,7 @@ def test_a_document_is_held_whether_or_not_its_condition_holds(template: Templat
     actions = [
         sorted(str(statement["Action"]) for statement in one["statements"])
         for one in documents(template)
-        if (one["owner"], one["kind"]) == ("SweepFunctionRole", "role")
+        if (one["owner"], one["kind"]) == ("SweepRegionFunctionRole", "role")
     ]
 
     assert [("kms:ScheduleKeyDeletion" in some) for some in actions] == [True, False]
