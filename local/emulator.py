@@ -44,6 +44,7 @@ from local import (
     map_items,
     permissions,
     service_roles,
+    tagging_pages,
     task_callbacks,
 )
 from local.asgi import Answer, App, Message, Receive, Scope, Send, send_json
@@ -245,6 +246,7 @@ def main() -> None:
     kms_service.install()
     lambda_turns.install()
     service_roles.install()
+    tagging_pages.install()
     task_callbacks.install()
     map_items.install()
     config = Config()

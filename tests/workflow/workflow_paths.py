@@ -318,7 +318,8 @@ def sweep(stack: Stack) -> Generator[None]:
     provide(stack, stuck["requestId"], new_material("SYMMETRIC_DEFAULT").secret, 2)
     _created(stack, stuck)
     with stack.changed_environment("SweepFunction", ALLOWED_REGIONS="*"):
-        assert stack.invoke("SweepFunction", {})["failed"] == 0
+        # That asks for the account's Regions, and leaves nothing over to start workers for.
+        assert stack.invoke("SweepFunction", {"leftOver": True})["failed"] == 0
     yield
 
 
