@@ -98,7 +98,7 @@ def _emulated(stack: Stack, sizes: list[int]) -> Iterator[Sweep]:
         position = wait_for(ended, f"{size} keys to be looked at", timeout=_HOUR, interval=1)
         made = [call for call in stack.kms_calls(since) if call["region"] == REGION]
         calls = Counter(call["operation"] for call in made)
-        by_second = Counter((call["operation"], int(call["began"])) for call in made)
+        by_second = Counter((call["operation"], int(call["time"])) for call in made)
         calls["GetResources"] = position["page"]
         begun, end = (datetime.fromisoformat(position[n]) for n in ("begun_at", "ended_at"))
         seconds = (end - begun).total_seconds()
