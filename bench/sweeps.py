@@ -18,8 +18,9 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import grids
+from bench import grids, measure
 from bench.account import REGION, new_account
+from bench.contenders.workflow import Workflow
 from bench.errors import BenchError
 from bench.grids import Grid
 from bench.growth import any_record
@@ -81,6 +82,7 @@ def main() -> int:
 
 def _emulated(stack: Stack, sizes: list[int]) -> Iterator[Sweep]:
     """Give one account more and more keys, and sweep it each time."""
+    measure.warm_up(stack, Workflow(stack), 0)
     record = any_record(stack)
     there = 0
     for size in sorted(sizes):

@@ -26,7 +26,7 @@ from tests.workflow.material_holder import (
     wait_for_question,
     wrapped,
 )
-from tests.workflow.reading import ADMIN, USER, new_request, read_key
+from tests.workflow.reading import ADMIN, USER, keys_of_request, new_request, read_key
 from tests.workflow.test_edge import queue_url, waiting
 from tests.workflow.test_failing import replica_denied
 
@@ -141,12 +141,21 @@ def lose_the_answer_of_create_key(stack: Stack) -> Generator[None]:
     A key of another kind is looked at and left alone, whatever its tags say.
     """
     adopted = new_request("adopted", primaryRegion=FAR)
-    doubled = new_request("doubled", primaryRegion=FAR)
-    _make_stray_key(stack, FAR, doubled)
-    other = _make_stray_key(stack, FAR, adopted, MultiRegion=False)
-    stack.put_faults(Fault("CreateKey", "lose-after", region=FAR, times=2))
+    doubled = new_request("doubled", primaryRegion=DENIED)
+    other = _make_stray_key(stack, FAR, adopted, attempt="1", MultiRegion=False)
+    stack.put_faults(
+        Fault("CreateKey", "lose-after", region=FAR),
+        Fault("CreateKey", "hang-after", region=DENIED, seconds=30),
+    )
     for request in (adopted, doubled):
         stack.send(request)
+    # While its call hangs, the same call seems to arrive a second time.
+    wait_for(
+        lambda: keys_of_request(stack, doubled["requestId"], DENIED) or None,
+        "the key whose call hangs",
+        timeout=60,
+    )
+    _make_stray_key(stack, DENIED, doubled, attempt="1")
     yield
     for request in (adopted, doubled):
         _created(stack, request)
@@ -353,9 +362,15 @@ def _codes(detail: dict[str, Any]) -> list[str]:
     return [error["code"] for error in detail["errors"]]
 
 
-def _make_stray_key(stack: Stack, region: str, request: dict[str, Any], **given: Any) -> str:
+def _make_stray_key(
+    stack: Stack, region: str, request: dict[str, Any], attempt: str = "none", **given: Any
+) -> str:
     """Make a key that carries a request's tags and is not its key; give its ARN."""
-    tags = {"mrk:request-id": request["requestId"], "mrk:stack": STACK_NAME}
+    tags = {
+        "mrk:request-id": request["requestId"],
+        "mrk:stack": STACK_NAME,
+        "mrk:attempt": attempt,
+    }
     given = {
         "MultiRegion": True,
         "Tags": [{"TagKey": key, "TagValue": value} for key, value in tags.items()],
