@@ -165,6 +165,10 @@ bench: $(READY) ## Measure key sets beside Terraform and scripts; renew the page
 bench-batch: $(READY) ## Send 1,000 requests under KMS's quotas, and stop a batch half-way; renew the page
 	@python -m bench.batches $(ARGS)
 
+.PHONY: bench-sweep
+bench-sweep: $(READY) ## Sweep 1,000, 10,000 and 100,000 keys; count calls and shares of quotas
+	@python -m bench.sweeps $(ARGS)
+
 .PHONY: cold-start
 cold-start: $(READY) ## Measure how long each function takes to start, and what it loads for that
 	@python -m bench.cold_start $(ARGS)

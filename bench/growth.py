@@ -36,7 +36,7 @@ def measure_growth(stack: Stack, existing: int, runs: int) -> Growth:
     """
     workflow = Workflow(stack)
     measure.warm_up(stack, workflow, REPLICAS)
-    record = _any_record(stack)
+    record = any_record(stack)
     _fill(stack, record, 0, FEW)
     few = measure.measure_cell(stack, workflow, REPLICAS, runs)
     _fill(stack, record, FEW, existing)
@@ -44,7 +44,8 @@ def measure_growth(stack: Stack, existing: int, runs: int) -> Growth:
     return Growth(FEW, existing, few, many)
 
 
-def _any_record(stack: Stack) -> dict[str, Any]:
+def any_record(stack: Stack) -> dict[str, Any]:
+    """Give the item of any request that the stack has."""
     items = stack.client("dynamodb").scan(TableName=stack.outputs["RequestsTableName"])["Items"]
     record: dict[str, Any] = items[0]
     return record

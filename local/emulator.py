@@ -51,6 +51,7 @@ from local import (
     service_roles,
     sizes,
     state_sizes,
+    tagging_pages,
     task_callbacks,
 )
 from local.asgi import Answer, App, Message, Receive, Scope, Send, headers_of, send_json
@@ -265,6 +266,7 @@ def main() -> None:
     lambda_turns.install()
     service_roles.install()
     dead_letters.install()
+    tagging_pages.install()
     task_callbacks.install()
     sizes.install()
     state_sizes.install()

@@ -50,17 +50,9 @@ def test_a_key_that_shows_itself_after_the_quiet_period_is_found_and_never_had_a
 def test_a_foreign_key_with_forged_tags_is_neither_adopted_nor_deleted(
     effect: Fault, attempt: str | None, seconds_before: float
 ) -> None:
-    aws = Aws(visible_after=0)
-    tags = {"mrk:request-id": REQUEST_ID, "mrk:stack": "mrk", "mrk:attempt": attempt}
-    foreign = KmsInRegion(aws.kms, "us-east-1").create_key(
-        MultiRegion=True,
-        KeySpec="SYMMETRIC_DEFAULT",
-        KeyUsage="ENCRYPT_DECRYPT",
-        Origin="AWS_KMS",
-        Description="Somebody else's",
-        Policy=json.dumps(REQUEST["policy"]["document"]),
-        Tags=[{"TagKey": name, "TagValue": value} for name, value in tags.items() if value],
-    )["KeyMetadata"]["Arn"]
+    # The tagging API shows them when the request has looked for keys of an earlier deployment.
+    aws = Aws(visible_after=90)
+    foreign = create_foreign_key(aws, attempt)
     aws.time += seconds_before
     calls = Scenario().play().calls
     lost = next(place for place, call in enumerate(calls) if call.operation == "CreateKey")
@@ -73,6 +65,32 @@ def test_a_foreign_key_with_forged_tags_is_neither_adopted_nor_deleted(
     assert not aws.kms.keys[foreign].leaving
     assert problems_of_the_rest(aws) == [], str(report)
     assert surplus_problems(aws) == [], str(report)
+
+
+def test_a_request_whose_tags_a_key_has_already_makes_no_key_and_leaves_that_one_alone() -> None:
+    aws = Aws(visible_after=0)
+    foreign = create_foreign_key(aws, "1")
+
+    Scenario(aws=aws).play()
+
+    assert [key.arn for key in aws.kms.primaries()] == [foreign]
+    assert recorded_key(aws) is None
+    assert not aws.kms.keys[foreign].leaving
+
+
+def create_foreign_key(aws: Aws, attempt: str | None) -> str:
+    """Create a key as somebody else, with the tags of the request; give its ARN."""
+    tags = {"mrk:request-id": REQUEST_ID, "mrk:stack": "mrk", "mrk:attempt": attempt}
+    foreign: str = KmsInRegion(aws.kms, "us-east-1").create_key(
+        MultiRegion=True,
+        KeySpec="SYMMETRIC_DEFAULT",
+        KeyUsage="ENCRYPT_DECRYPT",
+        Origin="AWS_KMS",
+        Description="Somebody else's",
+        Policy=json.dumps(REQUEST["policy"]["document"]),
+        Tags=[{"TagKey": name, "TagValue": value} for name, value in tags.items() if value],
+    )["KeyMetadata"]["Arn"]
+    return foreign
 
 
 def test_a_key_set_that_was_rolled_back_is_never_told_to_be_created() -> None:

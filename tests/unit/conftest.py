@@ -20,7 +20,7 @@ from provisioner.settings import settings
 from tests.unit.answering import forget_answers
 from tests.unit.clock import USERS, Clock
 from tests.unit.environment import ENVIRONMENT
-from tests.unit.template import load_template
+from tests.unit.template import table_properties
 
 # Handlers read their settings when they are imported, moto its account.
 os.environ |= ENVIRONMENT | {"MOTO_ACCOUNT_ID": ENVIRONMENT["ACCOUNT_ID"]}
@@ -30,14 +30,6 @@ for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KMS", "AWS_SES
 
 hypothesis.settings.register_profile("unit", deadline=None, max_examples=50)
 hypothesis.settings.load_profile("unit")
-
-
-def table_properties(resource: str) -> dict[str, Any]:
-    """Give what makes a table of template.yaml what it is to its callers."""
-    properties = load_template()["Resources"][resource]["Properties"]
-    names = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
-    return {name: properties[name] for name in names if name in properties}
-
 
 REQUESTS_TABLE, SWEEP_TABLE = table_properties("RequestsTable"), table_properties("SweepTable")
 

@@ -28,3 +28,10 @@ def load_template() -> dict[str, Any]:
     """Give template.yaml with its anchors resolved and its intrinsic functions in long form."""
     template: dict[str, Any] = yaml.load(Path("template.yaml").read_text(), _Loader)  # noqa: S506
     return template
+
+
+def table_properties(resource: str) -> dict[str, Any]:
+    """Give what makes a table of template.yaml what it is to its callers."""
+    properties = load_template()["Resources"][resource]["Properties"]
+    names = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
+    return {name: properties[name] for name in names if name in properties}

@@ -275,9 +275,7 @@ def test_calls_keep_to_a_twentieth_of_kms_quotas(
 ) -> None:
     began = clock.time
     monkeypatch.setattr(sweep_region, "sleep", lambda seconds: clock.move(seconds=seconds))
-    keys: dict[str, dict[str, str]] = {
-        key_arn(key_id=f"mrk-{number}"): {} for number in range(1_000)
-    }
+    keys: dict[str, Any] = {key_arn(key_id=f"mrk-{number}"): {} for number in range(1_000)}
     sweeper = region_sweeper(records)
     kms = client("kms", HOME)
     answer(kms, "DescribeKey", refusal("NotFoundException"))
@@ -312,7 +310,7 @@ def test_aliases_are_listed_once_and_keep_to_a_twentieth_of_the_quota(
 
     listed = [parameters for name, parameters in calls if name == "ListAliases"]
     assert [parameters["Limit"] for parameters in listed] == [100] * 6
-    assert [round(wait, 6) for wait in waits].count(1 / 25) == 6
+    assert sum(wait == pytest.approx(1 / 25) for wait in waits) == 6
     # The other two requests want the same alias; only they need a look of their own.
     assert [name for name, _ in calls].count("DescribeKey") == 3 + 2
     assert kinds(told) == ["ALIAS_ELSEWHERE"] * 2

@@ -62,6 +62,7 @@ CALLS: dict[str, Callable[[str], dict[str, Any]]] = {
     },
     "dynamodb:DeleteItem": lambda arn: {**_table(arn), "Key": _ITEM},
     "dynamodb:DeleteTable": _table,
+    "dynamodb:DescribeTable": _table,
     "dynamodb:GetItem": lambda arn: {**_table(arn), "Key": _ITEM},
     "dynamodb:PutItem": lambda arn: {**_table(arn), "Item": _ITEM},
     "dynamodb:Query": lambda arn: {**_table(arn), "KeyConditionExpression": "x = :x"},

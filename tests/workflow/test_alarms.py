@@ -246,6 +246,7 @@ def test_each_finding_sets_off_the_alarm_of_its_kind_and_no_other(
         "KEY_NOT_ENABLED": "KeyNotEnabledAlarm",
         "ALIAS_ELSEWHERE": "AliasElsewhereAlarm",
         "MATERIAL_EXPIRES": "MaterialExpiresAlarm",
+        "KEYS_OF_AN_EARLIER_DEPLOYMENT": "KeysOfAnEarlierDeploymentAlarm",
     }
     kms, since = stack.client("kms", HOME), time.time()
     _, stuck = stopped_execution(stack)
@@ -280,10 +281,22 @@ def test_each_finding_sets_off_the_alarm_of_its_kind_and_no_other(
         }
         return wanted <= found or None
 
-    wait_for(all_found, "the sweep to find everything", timeout=90, interval=1)
-    emitted = emitted_by(stack, "SweepFunction", since, "Findings")
+    def sweep_as_if_the_table_were_new() -> bool | None:
+        table_made_at = datetime.now(UTC).isoformat()
+        work = {"region": HOME, "tableMadeAt": table_made_at, "begin": True}
+        position = stack.invoke("SweepRegionFunction", work)
+        return bool(position and position["earlier"]) or None
 
-    assert {dict(metric.dimensions)["kind"] for metric in emitted} == alarms.keys()
+    def emitted_kinds() -> dict[str, dict[Metric, list[float]]] | None:
+        emitted = emitted_by(stack, "a sweep", since, "Findings")
+        kinds = {dict(metric.dimensions)["kind"]: {metric: emitted[metric]} for metric in emitted}
+        return kinds if kinds.keys() == alarms.keys() else None
+
+    wait_for(all_found, "the sweep to find everything", timeout=90, interval=1)
+    wait_for(sweep_as_if_the_table_were_new, "a worker of its own", timeout=30, interval=0.5)
+    found = wait_for(emitted_kinds, "every kind to be counted", timeout=30, interval=0.5)
+    emitted = {metric: values for kind in found.values() for metric, values in kind.items()}
+
     made = {kind: Alarm(stack, names[name]) for kind, name in alarms.items()}
     fed = set()
     for metric, values in emitted.items():
@@ -327,10 +340,13 @@ def test_two_sweeps_that_cannot_look_set_off_their_alarm(
         Fault("DescribeKey", "refuse", code="AccessDeniedException", region=HOME, times=1_000)
     )
 
-    stack.invoke("SweepFunction", {})
-    emitted = emitted_by(stack, "SweepFunction", since, "LooksFailed")
+    def failed() -> dict[Metric, list[float]] | None:
+        stack.invoke("SweepFunction", {})
+        emitted = emitted_by(stack, "a sweep", since, "LooksFailed")
+        return emitted if sum(emitted[alarm.metric]) else None
+
+    emitted = wait_for(failed, "a look to fail", timeout=60, interval=1)
     assert emitted.keys() == {alarm.metric}
-    assert sum(emitted[alarm.metric]) >= 1
     alarm.feed(alarm.metric, emitted[alarm.metric])
     assert not alarm.is_on()
     # The sweep of an hour ago, which ended in the same way.
@@ -537,6 +553,7 @@ def test_every_alarm_is_set_off_by_a_test_of_this_file(names: dict[str, str]) ->
         "KeyNotEnabledAlarm",
         "AliasElsewhereAlarm",
         "MaterialExpiresAlarm",
+        "KeysOfAnEarlierDeploymentAlarm",
         "LooksFailedAlarm",
         "SweepMissingAlarm",
         "ApiErrorsAlarm",

@@ -211,6 +211,27 @@ def test_the_sweeper_reports_a_key_that_no_record_knows_and_leaves_it(stack: Sta
     kms.schedule_key_deletion(KeyId=stray, PendingWindowInDays=7)
 
 
+def test_a_key_of_an_earlier_deployment_is_not_made_a_second_time(stack: Stack) -> None:
+    request = new_request("earlier")
+    tags = {"mrk:request-id": request["requestId"], "mrk:stack": "mrk-provisioner"}
+    kms = stack.client("kms", HOME)
+    earlier = kms.create_key(
+        MultiRegion=True, Tags=[{"TagKey": k, "TagValue": v} for k, v in tags.items()]
+    )["KeyMetadata"]["Arn"]
+
+    stack.send(request)
+    outcome = stack.wait_for_outcome(request["requestId"])["detail"]
+
+    assert [(e["path"], e["code"]) for e in outcome["errors"]] == [
+        ("requestId", "KEY_OF_EARLIER_DEPLOYMENT")
+    ]
+    assert earlier in outcome["errors"][0]["message"]
+    assert keys_of_request(stack, request["requestId"], HOME) == [earlier]
+    kms.schedule_key_deletion(KeyId=earlier, PendingWindowInDays=7)
+    stack.send(request)
+    assert stack.wait_for_outcomes(request["requestId"], 2)[-1]["detail"]["status"] == "CREATED"
+
+
 def test_the_sweeper_reports_an_alias_that_points_elsewhere(stack: Stack) -> None:
     request, other = new_request("moved"), new_request("mover")
     keys = {}

@@ -1,7 +1,8 @@
 """A stack with restrictive parameters: what its code refuses, and what IAM denies its roles.
 
 Its name is long, so that CloudFormation cuts the names of its roles and functions. IAM is asked as
-the functions' roles, so that it answers whatever their code would have done.
+the functions' roles, so that it answers whatever their code would have done. It goes on with the
+requests table of an earlier deployment.
 """
 
 import re
@@ -12,8 +13,11 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.deploy import deploy
+from local.endpoint import Endpoint
+from local.polling import wait_for
 from local.settings import PARAMETERS
 from local.stack import Stack
+from tests.unit.template import table_properties
 from tests.workflow.emulators import new_emulator
 from tests.workflow.kms_calls import HOME, refusal
 from tests.workflow.reading import ADMIN, USER, new_request, read_key
@@ -27,6 +31,7 @@ RESTRICTIVE = {
     "RequiredTagKeys": "team,cost-center",
     "AllowedPrincipals": "arn:aws:iam::111122223333:role/*",
     "RequireTicket": "true",
+    "ExistingRequestsTable": "requests-of-an-earlier-deployment",
 }
 OUR_TAGS = [
     {"TagKey": "mrk:stack", "TagValue": LONG_NAME},
@@ -39,9 +44,19 @@ RSA = {"KeySpec": "RSA_2048", "KeyUsage": "SIGN_VERIFY"}
 @pytest.fixture(scope="module")
 def strict_stack() -> Iterator[Stack]:
     with new_emulator() as server:
+        leave_a_table(Endpoint(server.endpoint_url, server.region))
         described = deploy(server, {**PARAMETERS, **RESTRICTIVE}, LONG_NAME)
         with Stack.listening(described) as stack:
             yield stack
+
+
+def leave_a_table(endpoint: Endpoint) -> None:
+    """Leave a requests table behind as `sam delete` does, and a key that it does not know."""
+    tags = [OUR_TAGS[0], {"TagKey": "mrk:request-id", "TagValue": "unknown"}]
+    endpoint.client("kms").create_key(MultiRegion=True, Tags=tags)
+    endpoint.client("dynamodb").create_table(
+        TableName=RESTRICTIVE["ExistingRequestsTable"], **table_properties("RequestsTable")
+    )
 
 
 def kms_of(stack: Stack, function: str, region: str = HOME) -> Any:
@@ -144,6 +159,31 @@ def test_a_right_to_put_events_is_not_enough_to_request_keys_or_to_provide_mater
     assert events.put_events(Entries=[{**entry, "DetailType": "x"}])["FailedEntryCount"] == 0
     with pytest.raises(ClientError, match="explicit deny in a resource-based policy"):
         events.put_events(Entries=[{**entry, "DetailType": name} for name in ("x", detail_type)])
+
+
+def test_the_table_of_an_earlier_deployment_is_gone_on_with(strict_stack: Stack) -> None:
+    table, tables = RESTRICTIVE["ExistingRequestsTable"], strict_stack.client("dynamodb")
+
+    items = tables.scan(TableName=table)["Items"]
+    outcomes = {item["status"]["S"] for item in items}
+
+    assert strict_stack.outputs["RequestsTableName"] == table
+    assert "RequestsTable" not in strict_stack.resources("AWS::DynamoDB::Table")
+    # The requests of the tests before: one was refused, one was created.
+    assert outcomes == {"REJECTED", "CREATED"}
+
+
+def test_a_key_that_is_older_than_the_table_is_reported_as_such_and_left_alone(
+    strict_stack: Stack,
+) -> None:
+    def found() -> list[dict[str, Any]] | None:
+        assert strict_stack.invoke("SweepFunction", {})["failed"] == 0
+        return [event["detail"] for event in strict_stack.events(None)] or None
+
+    [finding] = wait_for(found, "the sweep to find the key", timeout=60, interval=1)
+
+    assert (finding["kind"], finding["action"]) == ("KEYS_OF_AN_EARLIER_DEPLOYMENT", "REPORTED")
+    assert finding["message"].startswith(f"1 keys in {HOME} carry the tags of")
 
 
 def test_iam_lets_primary_keys_have_the_allowed_specs_and_regions_alone(
