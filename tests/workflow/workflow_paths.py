@@ -269,7 +269,7 @@ def remember_nothing_of_what_failed(stack: Stack) -> Generator[None]:
 
 
 def lose_and_redrive(stack: Stack) -> Generator[None]:
-    """Let an answer, a sweep and its worker end as dead letters; send the answer and a request on."""
+    """Let an answer and a sweep with its worker end as dead letters; redrive what can be."""
     material = {"region": HOME, "importToken": "AAAA", "encryptedKeyMaterial": "AAAA"}
     answer = {"requestId": "nobody-asked", "materials": [material]}
     lost = Fault("GetItem", "error-before", service="dynamodb", times=_SDK_ATTEMPTS)
