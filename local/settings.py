@@ -9,6 +9,7 @@ STATE = ROOT / ".local"
 HOST = "127.0.0.1"
 ACCOUNT_ID = "111122223333"
 STACK_NAME = "mrk-provisioner"
+VERIFY_ROLE = "MrkVerify"
 # Waits and retry delays of the workflow pass ten times as fast as in AWS, and so do replicas become
 # Enabled: before the first look at them, as in AWS.
 PACE = {"SFN_WAIT_SCALE": "0.1", "KMS_CREATING_SECONDS": "0.4"}
@@ -17,7 +18,7 @@ PARAMETERS = {
     # The emulator shows a key as soon as it is made, so nobody has to wait for that as in AWS.
     "QuietPeriodInSeconds": "5",
     # `make run` and the tests send events as the account's root, about keys for other accounts too.
-    "RequestSenders": ROOT_ARN,
+    "RequestSenders": f"{ROOT_ARN},arn:aws:iam::{ACCOUNT_ID}:role/{VERIFY_ROLE}",
     "MaterialSenders": ROOT_ARN,
     "AllowedPrincipals": "*",
 }

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from local.endpoint import Credentials, Endpoint
-from local.settings import ROOT, STACK_NAME, aws_environment
+from local.settings import ROOT, STACK_NAME, VERIFY_ROLE, aws_environment
 
-ROLE = "MrkVerify"
 PAGE = ROOT / "docs" / "verify.md"
 
 _POLICY = re.compile(r"```json\n(\{.*?\n\})\n```", re.DOTALL)
@@ -39,12 +38,12 @@ def start(
         Where its output goes, as `subprocess.Popen` takes it.
     """
     endpoint = Endpoint(described["endpointUrl"], described["region"])
-    endpoint.create_role(ROLE, policy=policy_of_page(described))
+    endpoint.create_role(VERIFY_ROLE, policy=policy_of_page(described))
     command = [sys.executable, "-m", "mrk", "verify", "--stack", STACK_NAME, "--yes"]
     return subprocess.Popen(
         [*command, "--output", str(output), *options],
         cwd=ROOT,
-        env=environment(described, endpoint.credentials_of(ROLE)),
+        env=environment(described, endpoint.credentials_of(VERIFY_ROLE)),
         text=True,
         **streams,
     )

@@ -22,9 +22,9 @@ def test_a_key_set_is_made_where_everything_counts_late(
         replicas=[{"region": OTHER}],
     )
 
-    # The workflow's retries pass fifty times as fast as in AWS.
+    # The workflow's retries pass fifty times as fast as in AWS, so these are four minutes for tags.
     with stack.changed_kms_settings(
-        authorization_seconds=0.6,
+        authorization_seconds=4.8,
         principal_seconds=0.3,
         propagation_seconds=0.2,
         lockout_sees_tags=lockout_sees_tags,

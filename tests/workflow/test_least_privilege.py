@@ -56,14 +56,7 @@ GRANTED_BUT_NOT_USED = {
     **{
         (role, "iam:CreateServiceLinkedRole"): (
             "KMS makes its service-linked role with the caller's permission when an account "
-            "creates its first multi-Region key; the local stack has no such role."
-        )
-        for role in ("CreatePrimaryKeyFunctionRole", "CreateReplicaKeyFunctionRole")
-    },
-    **{
-        (role, "kms:PutKeyPolicy"): (
-            "KMS refuses a new key's policy unless its creator may change it. Whether it asks for "
-            "the new key or for any is open; the local stack never asks for any."
+            "creates its first multi-Region key; the local stack makes it without asking."
         )
         for role in ("CreatePrimaryKeyFunctionRole", "CreateReplicaKeyFunctionRole")
     },
