@@ -45,7 +45,7 @@ def measure_growth(stack: Stack, existing: int, runs: int) -> Growth:
 
 
 def any_record(stack: Stack) -> dict[str, Any]:
-    """Give the item of any request that the stack has."""
+    """Return the item of any request that the stack has."""
     items = stack.client("dynamodb").scan(TableName=stack.outputs["RequestsTableName"])["Items"]
     record: dict[str, Any] = items[0]
     return record

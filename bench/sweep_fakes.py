@@ -177,7 +177,7 @@ Swept = tuple[int, Counter[str], Counter[tuple[str, int]], float, int]
 
 
 def sweep_in_process(keys: int, *, killed_after: int) -> Swept:
-    """Look through a Region's keys; after so many calls of DescribeKey the worker is killed.
+    """Check a Region's keys; after so many calls of DescribeKey the worker is killed.
 
     A worker works for 14 minutes at most, and another one may begin every quarter of an hour, as
     the schedules of template.yaml have it.

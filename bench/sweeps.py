@@ -81,7 +81,7 @@ def main() -> int:
 
 
 def _emulated(stack: Stack, sizes: list[int]) -> Iterator[Sweep]:
-    """Give one account more and more keys, and sweep it each time."""
+    """Return one account more and more keys, and sweep it each time."""
     measure.warm_up(stack, Workflow(stack), 0)
     record = any_record(stack)
     there = 0
@@ -193,7 +193,7 @@ def _targets(sweep: Sweep) -> Iterator[Target]:
 
 
 def _share(sweep: Sweep, operation: str) -> float:
-    """Give the part of its quota that an operation took in its busiest second."""
+    """Return the part of its quota that an operation took in its busiest second."""
     most = max(n for (name, _), n in sweep.by_second.items() if name == operation)
     return most / QUOTAS[operation]
 

@@ -173,7 +173,7 @@ def statements(template: Template) -> list[dict[str, Any]]:
 
 
 def resolved(template: Template, value: Any, *, condition: bool) -> Any:
-    """Give a value of the template with plain ARNs and texts in it, every condition the same."""
+    """Return a value of the template with plain ARNs and texts in it, every condition the same."""
     return _Values(template, condition=condition).of(value)
 
 

@@ -135,7 +135,7 @@ def _confirm(question: str, *, yes: bool) -> None:
 
 
 def _say(text: str) -> None:
-    """Tell people what goes on; standard output is for the result."""
+    """Show people what goes on; standard output is for the result."""
     click.echo(text, err=True)
 
 

@@ -190,7 +190,7 @@ def _roles(settings: Settings) -> dict[str, Role]:
 
 
 def _contexts(need: Need, key: Key, role: Role, settings: Settings) -> Iterator[Context]:
-    """Give the condition keys of each of these calls on a key; nothing where none is made."""
+    """Return the condition keys of each of these calls on a key; nothing where none is made."""
     if not need.applies(key):
         return
     own = _of_operation(need, key, settings)
@@ -267,7 +267,7 @@ def _of_key(key: Key) -> dict[str, tuple[Value, ...] | None]:
 
 
 def _of_operation(need: Need, key: Key, settings: Settings) -> dict[str, tuple[Value, ...] | None]:
-    """Give what this operation alone has, or has otherwise."""
+    """Return what this operation alone has, or has otherwise."""
     own: dict[str, tuple[Value, ...] | None] = {}
     match need.action:
         case "PutKeyPolicy":

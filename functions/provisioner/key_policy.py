@@ -218,7 +218,7 @@ def principals_let_in(policy: Policy, path: str) -> Iterator[tuple[str, str]]:
 
 
 def _held_down_to(condition: object) -> list[str]:
-    """Give the accounts and principals that a condition holds everyone down to, if it does."""
+    """Return the accounts and principals that a condition holds everyone down to, if it does."""
     for operator, keys in condition.items() if _is_condition(condition) else ():
         for key in keys if _POSITIVE_OPERATOR.match(operator) else ():
             values, name = _texts(keys, key), key.lower()
@@ -592,7 +592,7 @@ def _places(statement: Policy, path: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def _regions_named(texts: Iterable[str], known: Collection[str]) -> list[set[str]]:
-    """Give the Regions in texts, those together that are in the same place of the same text.
+    """Return the Regions in texts, those together that are in the same place of the same text.
 
     A wildcard in that place stands beside them: `s3.*.amazonaws.com` is about every Region.
     """

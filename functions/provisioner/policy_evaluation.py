@@ -161,7 +161,7 @@ class KeyPolicy:
 
 
 def values_of(context: Context, key: str) -> tuple[Value, ...] | None:
-    """Give the values that a condition key may have, or None where they are not known."""
+    """Return the values that a condition key may have, or None where they are not known."""
     key = key.lower()
     if key in context:
         return context[key]

@@ -239,12 +239,13 @@ class _Draft:
     ) -> None:
         self.document = document
         self.settings = settings
-        self._wrong = {place[:steps] for place in wrong for steps in range(len(place) + 1)}
+        self._wrong = {
+            ".".join(map(str, place[:steps])) for place in wrong for steps in range(len(place) + 1)
+        }
 
     def sound(self, path: str) -> bool:
         """Whether no problem was found at or below this path."""
-        place = tuple(int(s) if s.isdigit() else s for s in re.findall(r"\w+", path))
-        return place not in self._wrong
+        return path.replace("[", ".").replace("]", "") not in self._wrong
 
     def get(self, name: str, default: Any = None) -> Any:
         """Give a field's value, its default where it is absent, or None where it is wrong."""
@@ -260,7 +261,7 @@ class _Draft:
 
     @cached_property
     def documents(self) -> dict[str, tuple[dict[str, Any], list[Problem]]]:
-        """Give each key policy that is given as a document, by its path, with its problems."""
+        """Return each key policy that is given as a document, by its path, with its problems."""
         found = {}
         for prefix, fields in self.members():
             policy, path = fields.get("policy"), f"{prefix}policy.document"
@@ -482,7 +483,7 @@ def _key_access_rule(draft: _Draft) -> Iterator[Problem]:
 
 
 def _keys_under_documents(draft: _Draft) -> Iterator[key_access.Key]:
-    """Give the keys whose policy is a sound document; other policies let this account in."""
+    """Return the keys whose policy is a sound document; other policies let this account in."""
     policies = {
         path: key_policy.evaluated(document, path)
         for path, (document, wrong) in draft.documents.items()
@@ -513,7 +514,7 @@ def _keys_under_documents(draft: _Draft) -> Iterator[key_access.Key]:
 
 
 def _sound_regions(draft: _Draft) -> dict[str, str]:
-    """Give the Region of each key by the prefix of its path, each Region once."""
+    """Return the Region of each key by the prefix of its path, each Region once."""
     found: dict[str, str] = {}
     for prefix, fields in draft.members():
         path = f"{prefix}region" if prefix else "primaryRegion"

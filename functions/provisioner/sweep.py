@@ -39,7 +39,7 @@ class Sweeper:
     settings: Settings
 
     def sweep(self, in_regions: Collection[str]) -> dict[str, int]:
-        """Look at every unfinished request, and start a worker in each of these Regions.
+        """Check every unfinished request, and start a worker in each of these Regions.
 
         What cannot be looked at is logged and counted, and the sweep goes on.
 

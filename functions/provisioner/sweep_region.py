@@ -1,4 +1,4 @@
-"""Looks through every key of this stack in one Region, page by page, and says what is wrong.
+"""Checks every key of this stack in one Region, page by page, and says what is wrong.
 
 Keys are compared with the table of requests: one that no record knows, one that is not Enabled, one
 whose alias points elsewhere, one whose imported key material expires soon. Nothing is deleted
@@ -65,7 +65,7 @@ class RegionSweeper:
     def sweep(
         self, worker: str, *, begin: bool, has_time: Callable[[], bool] = lambda: True
     ) -> Position | None:
-        """Look through the Region's keys, from where an earlier worker stopped.
+        """Check the Region's keys, from where an earlier worker stopped.
 
         What cannot be looked at is logged and counted, and the sweep goes on. Where the Region
         itself does not answer, the worker stops, and a later one goes on.
@@ -112,7 +112,7 @@ class RegionSweeper:
         return position
 
     def _pages(self, position: Position, found: OpenFindings, *, begin: bool) -> Iterator[Position]:
-        """Look at one page after the other; give the position before the first and after each."""
+        """Check one page after the other; give the position before the first and after each."""
         if begin and not position.is_under_way:
             position = Position(
                 is_under_way=True, begun_at=now().isoformat(), ended_at=position.ended_at
@@ -156,7 +156,7 @@ class RegionSweeper:
         return position
 
     def _look_at_keys(self, keys: dict[str, Tags], found: OpenFindings) -> tuple[int, int]:
-        """Give how many keys could not be looked at, and how many are of an earlier deployment."""
+        """Return how many keys could not be looked at, and how many are of an earlier deployment."""
         names = {name for tags in keys.values() if (name := tags.get(REQUEST_ID_TAG))}
         records = {record.request_id: record for record in self.records.get_many(names)}
         known = {arn: records.get(tags.get(REQUEST_ID_TAG, "")) for arn, tags in keys.items()}

@@ -1,4 +1,4 @@
-"""Look through the keys of one Region, from where the last worker stopped."""
+"""Check the keys of one Region, from where the last worker stopped."""
 
 import os
 import uuid

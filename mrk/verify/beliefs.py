@@ -249,6 +249,10 @@ _NOT_ASKED = {
     "query-authorised-on-index": "A sweep runs by the hour; its alarms say that it failed.",
     "put-events-mixed-entries": "It takes a forged event.",
     "runtime-botocore": "The stack does not say which SDK it runs on.",
+    "tagging-api-order": "A proof makes too few keys for a second page.",
+    "tagging-api-rate": "It takes calls from a quota that others may need.",
+    "tagging-api-old-keys": "It takes hours.",
+    "replica-creation-date": "CreationDate alone does not say whose it is.",
 }
 for _id, _reason in _NOT_ASKED.items():
     BELIEFS.add_not_asked(_id, "", _reason)

@@ -18,12 +18,12 @@ LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 def sweep_table() -> SweepTable:
-    """Give the sweep's table that conftest made."""
+    """Return the sweep's table that conftest made."""
     return SweepTable(client("dynamodb"), "sweep")
 
 
 def sweeper(records: Records, settings: Settings = SETTINGS) -> Sweeper:
-    """Give the sweep that starts workers; its calls of Lambda have to be answered."""
+    """Return the sweep that starts workers; its calls of Lambda have to be answered."""
     return Sweeper(
         records=records,
         table=sweep_table(),
@@ -42,7 +42,7 @@ def region_sweeper(
     settings: Settings = SETTINGS,
     table_made_at: datetime = LONG_AGO,
 ) -> RegionSweeper:
-    """Give a worker of a Region."""
+    """Return a worker of a Region."""
     return RegionSweeper(
         region=region,
         table_made_at=table_made_at,

@@ -31,7 +31,7 @@ def load_template() -> dict[str, Any]:
 
 
 def table_properties(resource: str) -> dict[str, Any]:
-    """Give what makes a table of template.yaml what it is to its callers."""
+    """Return what makes a table of template.yaml what it is to its callers."""
     properties = load_template()["Resources"][resource]["Properties"]
     names = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
     return {name: properties[name] for name in names if name in properties}

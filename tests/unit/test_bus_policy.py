@@ -26,14 +26,14 @@ def template() -> Template:
 
 @pytest.fixture(scope="module")
 def closed(template: Template) -> Any:
-    """Give the bus's policy in a stack whose parameters name no senders."""
+    """Return the bus's policy in a stack whose parameters name no senders."""
     policy = template["Resources"]["EventBus"]["Properties"]["Policy"]
     return resolved(template, policy, condition=False)
 
 
 @pytest.fixture(scope="module")
 def opened() -> Any:
-    """Give the bus's policy in a stack that names a sender of requests and one of material."""
+    """Return the bus's policy in a stack that names a sender of requests and one of material."""
     template = expanded(Path("template.yaml"))
     template["Parameters"]["RequestSenders"]["Default"] = f"{TICKETS},arn:aws:iam::{ACCOUNT}:user/*"
     template["Parameters"]["MaterialSenders"]["Default"] = f"arn:aws:iam::{ACCOUNT}:role/vault/*"

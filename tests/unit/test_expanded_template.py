@@ -109,7 +109,7 @@ NAMES = {
 
 
 def longest_names(stack_name: str) -> Iterator[tuple[str, str, int]]:
-    """Give each name that the template puts together: resource, name and limit."""
+    """Return each name that the template puts together: resource, name and limit."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PSEUDO_PARAMETERS, "AWS::StackName", stack_name)
         for logical_id, resource in RESOURCES.items():

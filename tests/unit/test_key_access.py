@@ -42,7 +42,7 @@ def denying(action: str | list[str] = "kms:*", **elements: Any) -> dict[str, Any
 
 
 def document(*statements: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    """Give a request whose primary key has these statements for its key policy."""
+    """Return a request whose primary key has these statements for its key policy."""
     policy = {"document": {"Version": "2012-10-17", "Statement": [*statements]}}
     return document_of(policy=policy, **fields)
 
@@ -52,7 +52,7 @@ def with_replicas(*regions: str, **fields: Any) -> dict[str, Any]:
 
 
 def warned(given: dict[str, Any]) -> dict[tuple[str, str], str]:
-    """Give the warnings of a request that is taken: the message by path and code."""
+    """Return the warnings of a request that is taken: the message by path and code."""
     request = parse_request(given, SETTINGS)
     warnings = policy_warnings(request, SETTINGS)
     assert all(re.fullmatch(r"\S+ [^\n]+[.]", warning["message"]) for warning in warnings)

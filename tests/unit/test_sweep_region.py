@@ -30,7 +30,7 @@ def told(aws: None) -> Findings:  # noqa: ARG001
 
 @pytest.fixture
 def key(records: Records, clock: Clock) -> dict[str, Any]:
-    """Give the key of a created request, which has its alias, and is not young any more."""
+    """Return the key of a created request, which has its alias, and is not young any more."""
     return created(records, clock)
 
 
@@ -95,7 +95,7 @@ class _Answer:
 
 
 def looked_at() -> list[str]:
-    """Give a list that grows with every key that KMS is asked about."""
+    """Return a list that grows with every key that KMS is asked about."""
     asked: list[str] = []
     on(
         client("kms", HOME),
@@ -112,7 +112,7 @@ def stray(count: int, clock: Clock) -> list[dict[str, Any]]:
 
 
 def times(number: int) -> Callable[[], bool]:
-    """Give a clock that has time for this many pages, counted with the one before the first."""
+    """Return a clock that has time for this many pages, counted with the one before the first."""
     left = iter([True] * number + [False])
     return lambda: next(left)
 

@@ -62,13 +62,13 @@ class TestLateTagsAndAliases:
 
     @pytest.fixture
     def by_tag(self, emulator: Endpoint) -> str:
-        """Give a role that may describe the keys with a tag."""
+        """Return a role that may describe the keys with a tag."""
         tagged = {"StringEquals": {"aws:ResourceTag/stack": "ours"}}
         return role_that(emulator, {"Action": "kms:DescribeKey", "Condition": tagged})
 
     @pytest.fixture
     def by_alias(self, emulator: Endpoint) -> str:
-        """Give a role that may describe the keys with an alias."""
+        """Return a role that may describe the keys with an alias."""
         named = {"ForAnyValue:StringLike": {"kms:ResourceAliases": "alias/test-*"}}
         return role_that(emulator, {"Action": "kms:DescribeKey", "Condition": named})
 
@@ -139,12 +139,12 @@ class TestKeyPolicyAndIam:
 
     @pytest.fixture
     def reader(self, emulator: Endpoint) -> str:
-        """Give a role that its own policy lets do everything with keys."""
+        """Return a role that its own policy lets do everything with keys."""
         return role_that(emulator, {"Action": "kms:*"})
 
     @pytest.fixture
     def stranger(self, emulator: Endpoint) -> str:
-        """Give a role without a permission."""
+        """Return a role without a permission."""
         return role_that(emulator)
 
     def key_with(self, kms: Any, *statements: dict[str, Any]) -> str:
@@ -311,7 +311,7 @@ class TestLockout:
     CREATING = ("kms:CreateKey", "kms:ReplicateKey", "kms:TagResource", "kms:DescribeKey")
 
     def creator(self, emulator: Endpoint, *statements: dict[str, Any]) -> Any:
-        """Give KMS as seen by a role that may create keys, and what the statements say."""
+        """Return KMS as seen by a role that may create keys, and what the statements say."""
         return kms_as(emulator, role_that(emulator, {"Action": list(self.CREATING)}, *statements))
 
     def test_a_creator_that_may_not_put_policies_is_refused(

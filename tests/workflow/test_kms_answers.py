@@ -33,7 +33,7 @@ def kms(emulator: Endpoint) -> Any:
 
 @pytest.fixture
 def primary(kms: Any) -> str:
-    """Give the ID of a new primary key."""
+    """Return the ID of a new primary key."""
     key_id: str = kms.create_key(MultiRegion=True)["KeyMetadata"]["KeyId"]
     return key_id
 
@@ -51,7 +51,7 @@ class TestTags:
     """https://docs.aws.amazon.com/kms/latest/developerguide/tagging-keys.html."""
 
     def refusals(self, kms: Any, primary: str, tags: list[dict[str, str]]) -> set[tuple[str, str]]:
-        """Give tags to each call that takes some."""
+        """Return tags to each call that takes some."""
         return {
             refusal(kms.create_key, Tags=tags),
             refusal(kms.tag_resource, KeyId=primary, Tags=tags),
