@@ -156,7 +156,7 @@ class RegionSweeper:
         return position
 
     def _look_at_keys(self, keys: dict[str, Tags], found: OpenFindings) -> tuple[int, int]:
-        """Return how many keys could not be looked at, and how many are of an earlier deployment."""
+        """Return how many keys could not be checked, and how many are of an earlier deployment."""
         names = {name for tags in keys.values() if (name := tags.get(REQUEST_ID_TAG))}
         records = {record.request_id: record for record in self.records.get_many(names)}
         known = {arn: records.get(tags.get(REQUEST_ID_TAG, "")) for arn, tags in keys.items()}

@@ -107,7 +107,7 @@ class SweepTable:
         self._update_own(place, "REMOVE leasedUntil", {":me": {"S": worker}})
 
     def open_findings(self, place: str) -> dict[str, str]:
-        """Return the subjects of a Region's open findings, each with the digest of what was said."""
+        """Return the subjects of a Region's open findings, each with the digest of its event."""
         with _named_errors("Query"):
             pages = self._client.get_paginator("query").paginate(
                 TableName=self._table,
