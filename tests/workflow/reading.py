@@ -57,13 +57,12 @@ def read_key(stack: Stack, region: str, arn: str) -> dict[str, Any]:
 
 def keys_of_request(stack: Stack, request_id: str, region: str) -> list[str]:
     """Find every key in a Region that carries the request's tag."""
-    kms = stack.client("kms", region)
-    found = []
-    for key in kms.list_keys()["Keys"]:
-        tags = kms.list_resource_tags(KeyId=key["KeyArn"])["Tags"]
-        if {"TagKey": "mrk:request-id", "TagValue": request_id} in tags:
-            found.append(key["KeyArn"])
-    return found
+    tagging = stack.client("resourcegroupstaggingapi", region)
+    pages = tagging.get_paginator("get_resources").paginate(
+        TagFilters=[{"Key": "mrk:request-id", "Values": [request_id]}],
+        ResourceTypeFilters=["kms:key"],
+    )
+    return [found["ResourceARN"] for page in pages for found in page["ResourceTagMappingList"]]
 
 
 def root_alone(policy: dict[str, Any]) -> str:

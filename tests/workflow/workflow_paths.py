@@ -287,7 +287,7 @@ def lose_and_redrive(stack: Stack) -> Generator[None]:
     work = {"region": HOME, "tableMadeAt": datetime.now(UTC).isoformat(), "begin": True}
     lost = Fault("UpdateItem", "error-before", service="dynamodb", times=_SDK_ATTEMPTS)
     _fail(stack, "SweepRegionFunction", "UndeliveredSweeps", work, lost)
-    with stack.changed_environment("RedriveFunction", UNDELIVERED_REQUESTS=""):
+    with stack.changed_environment("RedriveFunction", AWS_ENDPOINT_URL_SQS="http://127.0.0.1:9"):
         _fail(stack, "RedriveFunction", "UndeliveredSweeps", {"refuseOnly": True})
     request, large = new_request("redriven"), new_request("large", description="x" * 140_000)
     queue = queue_url(stack, "UndeliveredRequests")
