@@ -6,6 +6,7 @@ requests table of an earlier deployment.
 """
 
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -53,7 +54,10 @@ def strict_stack() -> Iterator[Stack]:
 def leave_a_table(endpoint: Endpoint) -> None:
     """Leave a requests table behind as `sam delete` does, and a key that it does not know."""
     tags = [OUR_TAGS[0], {"TagKey": "mrk:request-id", "TagValue": "unknown"}]
-    endpoint.client("kms").create_key(MultiRegion=True, Tags=tags)
+    key = endpoint.client("kms").create_key(MultiRegion=True, Tags=tags)["KeyMetadata"]
+    # The emulator dates tables by whole seconds.
+    next_second = int(key["CreationDate"].timestamp()) + 1
+    wait_for(lambda: time.time() >= next_second or None, "the next second", timeout=5)
     endpoint.client("dynamodb").create_table(
         TableName=RESTRICTIVE["ExistingRequestsTable"], **table_properties("RequestsTable")
     )
