@@ -239,9 +239,12 @@ class _Draft:
     ) -> None:
         self.document = document
         self.settings = settings
-        self._wrong = {
-            ".".join(map(str, place[:steps])) for place in wrong for steps in range(len(place) + 1)
-        }
+        self._wrong = {""} if wrong else set()
+        for place in wrong:
+            above = ""
+            for step in place:
+                above = f"{above}.{step}" if above else str(step)
+                self._wrong.add(above)
 
     def sound(self, path: str) -> bool:
         """Whether no problem was found at or below this path."""
@@ -251,19 +254,21 @@ class _Draft:
         """Give a field's value, its default where it is absent, or None where it is wrong."""
         return self.document.get(name, default) if self.sound(name) else None
 
-    def members(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Give the path prefix and the fields of the primary and of each replica."""
-        yield "", self.document
+    @cached_property
+    def members(self) -> list[tuple[str, dict[str, Any]]]:
+        """The path prefix and the fields of the primary and of each replica."""
         replicas = self.document.get("replicas")
-        for index, replica in enumerate(replicas if isinstance(replicas, list) else []):
-            if isinstance(replica, dict):
-                yield f"replicas[{index}].", replica
+        return [("", self.document)] + [
+            (f"replicas[{index}].", replica)
+            for index, replica in enumerate(replicas if isinstance(replicas, list) else [])
+            if isinstance(replica, dict)
+        ]
 
     @cached_property
     def documents(self) -> dict[str, tuple[dict[str, Any], list[Problem]]]:
         """Return each key policy that is given as a document, by its path, with its problems."""
         found = {}
-        for prefix, fields in self.members():
+        for prefix, fields in self.members:
             policy, path = fields.get("policy"), f"{prefix}policy.document"
             document = policy.get("document") if isinstance(policy, dict) else None
             if isinstance(document, dict):
@@ -283,7 +288,7 @@ class _Draft:
 
 def _region_rule(draft: _Draft) -> Iterator[Problem]:
     seen: set[str] = set()
-    for prefix, fields in draft.members():
+    for prefix, fields in draft.members:
         path = f"{prefix}region" if prefix else "primaryRegion"
         if not draft.sound(path):
             continue
@@ -362,7 +367,7 @@ def _rotation_rule(draft: _Draft) -> Iterator[Problem]:
 
 def _key_material_rule(draft: _Draft) -> Iterator[Problem]:
     origin = draft.get("origin", Origin.AWS_KMS)
-    for prefix, fields in draft.members():
+    for prefix, fields in draft.members:
         path, material = f"{prefix}keyMaterial", fields.get("keyMaterial")
         if not isinstance(material, dict):
             continue
@@ -414,7 +419,7 @@ def _wrapping_problems(draft: _Draft) -> Iterator[Problem]:
 
 
 def _alias_rule(draft: _Draft) -> Iterator[Problem]:
-    for prefix, fields in draft.members():
+    for prefix, fields in draft.members:
         alias, path = fields.get("alias"), f"{prefix}alias"
         if alias is not None and draft.sound(path):
             yield from guardrails.alias_problems(path, alias, draft.settings)
@@ -426,7 +431,7 @@ def _ticket_rule(draft: _Draft) -> Iterator[Problem]:
 
 
 def _tags_rule(draft: _Draft) -> Iterator[Problem]:
-    for prefix, fields in draft.members():
+    for prefix, fields in draft.members:
         tags = fields.get("tags")
         # A replica that names no tags has the primary's, of which the primary's path tells.
         if isinstance(tags, dict) or (tags is None and (not prefix or "tags" in fields)):
@@ -440,7 +445,7 @@ def _tags_rule(draft: _Draft) -> Iterator[Problem]:
 
 
 def _policy_rule(draft: _Draft) -> Iterator[Problem]:
-    for prefix, fields in draft.members():
+    for prefix, fields in draft.members:
         policy = fields.get("policy")
         if isinstance(policy, dict):
             yield from _policy_problems(draft, policy, f"{prefix}policy")
@@ -492,10 +497,10 @@ def _keys_under_documents(draft: _Draft) -> Iterator[key_access.Key]:
     if not policies:
         return
     regions = _sound_regions(draft)
-    (_, primary), *_ = draft.members()
+    (_, primary), *_ = draft.members
     rotation = draft.get("rotation")
     period = rotation.get("periodInDays", 365) if isinstance(rotation, dict) else None
-    for prefix, fields in draft.members():
+    for prefix, fields in draft.members:
         path = f"{prefix if 'policy' in fields else ''}policy.document"
         if path not in policies or (prefix and prefix not in regions):
             continue
@@ -516,7 +521,7 @@ def _keys_under_documents(draft: _Draft) -> Iterator[key_access.Key]:
 def _sound_regions(draft: _Draft) -> dict[str, str]:
     """Return the Region of each key by the prefix of its path, each Region once."""
     found: dict[str, str] = {}
-    for prefix, fields in draft.members():
+    for prefix, fields in draft.members:
         path = f"{prefix}region" if prefix else "primaryRegion"
         if draft.sound(path):
             region = fields.get("region" if prefix else "primaryRegion")
