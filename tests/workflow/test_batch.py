@@ -13,7 +13,8 @@ import pytest
 from local.batch import read_object, read_progress, start
 from local.polling import wait_for
 from local.stack import Stack
-from tests.workflow.reading import ADMIN, USER, new_request, read_key
+from tests.workflow.kms_calls import HOME
+from tests.workflow.reading import ADMIN, USER, keys_of_request, new_request, read_key
 
 BAD_LINES = ['{"requestId": "half', "[]", '{"alias": "alias/no-id"}']
 
@@ -43,20 +44,11 @@ def results(stack: Stack, execution: str) -> list[dict[str, Any]]:
     return found
 
 
-def created(stack: Stack, requests: list[dict[str, Any]]) -> Counter[str]:
-    """Count the primary keys of each request, as KMS has them."""
-    wanted = {request["requestId"] for request in requests}
-    kms = stack.client("kms")
-    counts: Counter[str] = Counter()
-    for page in kms.get_paginator("list_keys").paginate():
-        for key in page["Keys"]:
-            tags = kms.list_resource_tags(KeyId=key["KeyArn"])["Tags"]
-            counts.update(
-                tag["TagValue"]
-                for tag in tags
-                if tag["TagKey"] == "mrk:request-id" and tag["TagValue"] in wanted
-            )
-    return counts
+def created(stack: Stack, requests: list[dict[str, Any]]) -> dict[str, int]:
+    """Count the primary keys of each request, by their tags."""
+    ids = {request["requestId"] for request in requests}
+    counts = {request_id: len(keys_of_request(stack, request_id, HOME)) for request_id in ids}
+    return {request_id: count for request_id, count in counts.items() if count}
 
 
 def slow_pace(stack: Stack) -> AbstractContextManager[None]:
