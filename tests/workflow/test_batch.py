@@ -52,8 +52,8 @@ def created(stack: Stack, requests: list[dict[str, Any]]) -> dict[str, int]:
 
 
 def slow_pace(stack: Stack) -> AbstractContextManager[None]:
-    """Let a request start half a second after the other, at this stack's pace of waits."""
-    slow = {"BATCH_KMS_QUOTAS": "CreateKey=1", "BATCH_QUOTA_PERCENT": "4"}
+    """Let a request start a second after the other, at this stack's pace of waits."""
+    slow = {"BATCH_KMS_QUOTAS": "CreateKey=1", "BATCH_QUOTA_PERCENT": "2"}
     return stack.changed_environment("ReadBatchFunction", **slow)
 
 
