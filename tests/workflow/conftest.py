@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,6 +30,19 @@ def emulator_log(emulator_server: Server) -> Path:
 def emulator(emulator_server: Server) -> Endpoint:
     """Give an emulator without the stack in it."""
     return Endpoint(emulator_server.endpoint_url, emulator_server.region)
+
+
+@pytest.fixture
+def kms(emulator: Endpoint) -> Any:
+    """Return KMS in the home Region, as the account's root sees it."""
+    return emulator.client("kms")
+
+
+@pytest.fixture
+def primary(kms: Any) -> str:
+    """Return the ID of a new primary key."""
+    key_id: str = kms.create_key(MultiRegion=True)["KeyMetadata"]["KeyId"]
+    return key_id
 
 
 @pytest.fixture(scope="session")

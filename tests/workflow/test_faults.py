@@ -41,11 +41,6 @@ def no_faults_left(emulator: Endpoint) -> Iterator[None]:
 
 
 @pytest.fixture
-def kms(emulator: Endpoint) -> Any:
-    return emulator.client("kms")
-
-
-@pytest.fixture
 def made(kms: Any) -> Callable[[str], bool]:
     """Give a function that says whether a key with a description exists."""
 

@@ -29,11 +29,6 @@ def kms_settings(emulator: Endpoint) -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def kms(emulator: Endpoint) -> Any:
-    return emulator.client("kms")
-
-
 def role_that(emulator: Endpoint, *statements: dict[str, Any]) -> str:
     """Create a role with these permissions; give its name."""
     name = f"role-{uuid.uuid4()}"

@@ -27,18 +27,6 @@ def kms_settings(emulator: Endpoint) -> Iterator[None]:
 
 
 @pytest.fixture
-def kms(emulator: Endpoint) -> Any:
-    return emulator.client("kms")
-
-
-@pytest.fixture
-def primary(kms: Any) -> str:
-    """Return the ID of a new primary key."""
-    key_id: str = kms.create_key(MultiRegion=True)["KeyMetadata"]["KeyId"]
-    return key_id
-
-
-@pytest.fixture
 def arrangement(emulator: Endpoint) -> Arrangement:
     return Arrangement(emulator)
 

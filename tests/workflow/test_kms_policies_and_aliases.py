@@ -24,17 +24,6 @@ MALFORMED = "MalformedPolicyDocumentException"
 NO_PRINCIPAL = (MALFORMED, "Policy contains a statement with one or more invalid principals.")
 
 
-@pytest.fixture
-def kms(emulator: Endpoint) -> Any:
-    return emulator.client("kms")
-
-
-@pytest.fixture
-def primary(kms: Any) -> str:
-    key_id: str = kms.create_key(MultiRegion=True)["KeyMetadata"]["KeyId"]
-    return key_id
-
-
 class TestPolicies:
     """https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-overview.html."""
 

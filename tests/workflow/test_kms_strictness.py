@@ -27,18 +27,6 @@ def kms_settings(emulator: Endpoint) -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def kms(emulator: Endpoint) -> Any:
-    return emulator.client("kms")
-
-
-@pytest.fixture
-def primary(kms: Any) -> str:
-    """Give the ID of a new primary key."""
-    key_id: str = kms.create_key(MultiRegion=True)["KeyMetadata"]["KeyId"]
-    return key_id
-
-
 def shift_clock(emulator: Endpoint, seconds: float) -> None:
     passed = emulator.kms_settings().clock_shift_seconds
     emulator.change_kms_settings(clock_shift_seconds=passed + seconds)
