@@ -78,7 +78,7 @@ OPERATORS = {
     "String": _STRING,
 }
 UNNAMED = {"NotAction", "NotResource", "NotPrincipal"}
-# Parts of ARNs that may hold slashes; any other ends at one, which tells a table from its index.
+# Parts of ARNs that may hold slashes. Any other ends at one, so a table is not its index.
 PATHS = ("${Alias}", "${LogGroupName}", "${ObjectName}")
 
 STANDARD = "It takes a standard execution or an express one; ours are standard."

@@ -1,6 +1,6 @@
 """Pages of GetResources, which the emulator answers as a whole.
 
-A page has `ResourcesPerPage` resources, 100 at most, and its token is good for 15 minutes.
+A page has `ResourcesPerPage` resources, 100 at most, and its token is valid for 15 minutes.
 https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/API_GetResources.html
 """
 

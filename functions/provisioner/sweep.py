@@ -1,4 +1,4 @@
-"""Looks for what no run of the workflow will put right by itself.
+"""Finds what no run of the workflow will put right by itself.
 
 Requests that have no published outcome and no running execution are sent into the workflow again.
 Each Region's keys are left to a worker of its own: `sweep_region`.

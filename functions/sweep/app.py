@@ -1,4 +1,4 @@
-"""Look for stuck requests, and start a worker in each Region, on a schedule."""
+"""Resume stuck requests, and start a worker in each Region, on a schedule."""
 
 import os
 from typing import Any
