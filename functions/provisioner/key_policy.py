@@ -55,10 +55,10 @@ _OPERATOR = re.compile(
     re.I | re.A,
 )
 """https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html"""
-# Keys whose value only the caller's own account, organisation, network or the calling service sets.
-# https://docs.aws.amazon.com/IAM/latest/UserGuide/access-analyzer-resources.html
 _IAM_ONLY_KEY = re.compile(r"(aws:ResourceTag/|kms:ResourceAliases\Z)", re.I | re.A)
 _ONE_VALUE_KEY = re.compile(r"(kms:EncryptionContext:|aws:RequestTag/)", re.I | re.A)
+# Keys whose value only the caller's own account, organisation, network or the calling service sets.
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/access-analyzer-resources.html
 _IDENTIFYING_KEYS = {
     "aws:principalarn",
     "aws:principalaccount",
@@ -196,7 +196,7 @@ def principals_let_in(policy: Policy, path: str) -> Iterator[tuple[str, str]]:
 
     A Deny lets nobody in, so it may name whom it likes. Where a condition holds everyone down to
     principals or accounts, these are let in. What is malformed is passed over: `check_policy`
-    tells of it.
+    reports it.
 
     Parameters
     ----------

@@ -265,8 +265,21 @@ class _Draft:
         ]
 
     @cached_property
+    def regions(self) -> list[tuple[str, str, str]]:
+        """The path prefix, the path and the value of each Region that is sound by itself."""
+        found = []
+        for prefix, fields in self.members:
+            name = "region" if prefix else "primaryRegion"
+            path, region = f"{prefix}{name}", fields.get(name)
+            if self.sound(path):
+                found.append(
+                    (prefix, path, self.settings.home_region if region is None else region)
+                )
+        return found
+
+    @cached_property
     def documents(self) -> dict[str, tuple[dict[str, Any], list[Problem]]]:
-        """Return each key policy that is given as a document, by its path, with its problems."""
+        """Each key policy that is given as a document, by its path, with its problems."""
         found = {}
         for prefix, fields in self.members:
             policy, path = fields.get("policy"), f"{prefix}policy.document"
@@ -288,12 +301,7 @@ class _Draft:
 
 def _region_rule(draft: _Draft) -> Iterator[Problem]:
     seen: set[str] = set()
-    for prefix, fields in draft.members:
-        path = f"{prefix}region" if prefix else "primaryRegion"
-        if not draft.sound(path):
-            continue
-        region = fields["region"] if prefix else fields.get("primaryRegion")
-        region = draft.settings.home_region if region is None else region
+    for _, path, region in draft.regions:
         if problem := _region_problem(path, region, draft.settings):
             yield problem
         elif region in seen:
@@ -521,13 +529,9 @@ def _keys_under_documents(draft: _Draft) -> Iterator[key_access.Key]:
 def _sound_regions(draft: _Draft) -> dict[str, str]:
     """Return the Region of each key by the prefix of its path, each Region once."""
     found: dict[str, str] = {}
-    for prefix, fields in draft.members:
-        path = f"{prefix}region" if prefix else "primaryRegion"
-        if draft.sound(path):
-            region = fields.get("region" if prefix else "primaryRegion")
-            region = draft.settings.home_region if region is None else region
-            if not _region_problem(path, region, draft.settings) and region not in found.values():
-                found[prefix] = region
+    for prefix, path, region in draft.regions:
+        if not _region_problem(path, region, draft.settings) and region not in found.values():
+            found[prefix] = region
     return found
 
 
