@@ -1,18 +1,21 @@
-"""Schedules a key's deletion, whether or not an earlier call did so already."""
+"""Schedules a key's deletion, and cancels it, whether or not an earlier call did so already.
+
+KMS refuses both where they have taken effect. A call whose answer is lost is sent again by the SDK,
+so a refusal says something only together with the key's state.
+https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html
+"""
 
 from typing import Any
 
 from provisioner import kms
 from provisioner.errors import KeyStateConflict
-from provisioner.replica_key import is_leaving
+
+LEAVING = ("PendingDeletion", "PendingReplicaDeletion")
+"""States of a key that is scheduled for deletion."""
 
 
 def schedule_deletion(client: Any, key_arn: str, days: int) -> None:
     """Make sure that a key waits for its deletion.
-
-    KMS refuses that where it has taken effect. A call whose answer is lost is sent again by the
-    SDK, so a refusal says something only together with the key's state.
-    https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html
 
     Raises
     ------
@@ -22,5 +25,24 @@ def schedule_deletion(client: Any, key_arn: str, days: int) -> None:
     try:
         kms.write(client, "ScheduleKeyDeletion", KeyId=key_arn, PendingWindowInDays=days)
     except KeyStateConflict:
-        if not is_leaving(client, key_arn):
+        if not _is_leaving(client, key_arn):
             raise
+
+
+def cancel_deletion(client: Any, key_arn: str) -> None:
+    """Make sure that a key does not wait for its deletion.
+
+    Raises
+    ------
+    KmsError
+        KMS refused a call for another reason or did not answer.
+    """
+    try:
+        kms.write(client, "CancelKeyDeletion", KeyId=key_arn)
+    except KeyStateConflict:
+        if _is_leaving(client, key_arn):
+            raise
+
+
+def _is_leaving(client: Any, key_arn: str) -> bool:
+    return kms.describe_key(client, key_arn)["KeyState"] in LEAVING

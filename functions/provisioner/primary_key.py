@@ -11,7 +11,6 @@ import uuid
 from typing import Any
 
 from provisioner import kms
-from provisioner.earlier_keys import earlier_key
 from provisioner.errors import (
     AliasInUse,
     KeyOfEarlierDeployment,
@@ -20,10 +19,11 @@ from provisioner.errors import (
     KmsKeyNotFound,
     PrimaryKeyUnconfirmed,
 )
-from provisioner.plan import ATTEMPT_TAG, KeySetRequest, plan_key, region_of
+from provisioner.plan import ATTEMPT_TAG, KeySetRequest, own_tags, plan_key, region_of
 from provisioner.records import Record, Records
 from provisioner.replica_key import bring_back
 from provisioner.settings import Settings
+from provisioner.tagged_primary_keys import find_primary_keys
 
 
 def ensure_primary_key(
@@ -104,11 +104,17 @@ def _owner_of(client: Any, alias: str) -> str | None:
 def _refuse_second_key(
     request: KeySetRequest, records: Records, client: Any, tagging: Any, settings: Settings
 ) -> None:
-    earlier = earlier_key(request, client=client, tagging=tagging, settings=settings)
+    """Refuse to make a key where one with the request's tags is there that no record knows.
+
+    The table may be a new one, or restored from a backup. The key is not adopted: whoever may tag
+    keys can forge the tags.
+    """
+    request_id = request["requestId"]
+    earlier = next(find_primary_keys(client, tagging, own_tags(request_id, settings)), None)
     # Read again: another execution may have taken over, and have made the key meanwhile.
-    if earlier and (record := records.get(request["requestId"])) and not record.attempt:
+    if earlier and (record := records.get(request_id)) and not record.attempt:
         raise KeyOfEarlierDeployment(
-            f"{earlier} carries the tags of request {request['requestId']}, and the table "
+            f"{earlier['Arn']} carries the tags of request {request_id}, and the table "
             f"{settings.requests_table} has no record of it."
         )
 

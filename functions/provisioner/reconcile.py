@@ -11,14 +11,12 @@ from typing import Any
 
 from provisioner import kms
 from provisioner.clock import now
-from provisioner.errors import KmsKeyNotFound
 from provisioner.findings import report_surplus
 from provisioner.new_keys import may_be_new
 from provisioner.plan import ATTEMPT_TAG, KeySetRequest, own_tags
 from provisioner.records import Record, Records
-from provisioner.replica_key import LEAVING
 from provisioner.settings import Settings
-from provisioner.tagged_keys import find_keys
+from provisioner.tagged_primary_keys import find_primary_keys
 
 CLOCKS_DIFFER_BY = timedelta(seconds=1)
 """How much earlier KMS may date a key than Lambda dated its announcement."""
@@ -98,27 +96,21 @@ def _keys_of_attempt(
     for, or of another time than the attempt's, is not ours whatever its tags say. One that was
     scheduled for deletion by hand is no key of the request any more.
     """
-    found = []
     tags = {**own_tags(record.request_id, settings), ATTEMPT_TAG: str(record.attempt)}
-    for arn in find_keys(tagging, tags):
-        try:
-            metadata = kms.describe_key(client, arn)
-        except KmsKeyNotFound:
-            continue  # The index knows it already, or still; KMS does not.
-        if (
-            metadata["KeyState"] not in LEAVING
-            and _is_as_asked(metadata, request)
-            and _is_of_its_time(metadata, record.attempt_sent_at)
-        ):
-            found.append(metadata)
+    found = [
+        metadata
+        for metadata in find_primary_keys(client, tagging, tags)
+        if _is_as_asked(metadata, request) and _is_of_its_time(metadata, record.attempt_sent_at)
+    ]
     found.sort(key=lambda metadata: (metadata["CreationDate"], metadata["KeyId"]))
     return {metadata["Arn"]: metadata for metadata in found}
 
 
 def _is_as_asked(metadata: kms.Metadata, request: KeySetRequest) -> bool:
-    return metadata.get("MultiRegionConfiguration", {}).get("MultiRegionKeyType") == "PRIMARY" and (
-        (metadata["KeySpec"], metadata["KeyUsage"], metadata["Origin"])
-        == (request["keySpec"], request["keyUsage"], request["origin"])
+    return (metadata["KeySpec"], metadata["KeyUsage"], metadata["Origin"]) == (
+        request["keySpec"],
+        request["keyUsage"],
+        request["origin"],
     )
 
 

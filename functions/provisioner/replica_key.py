@@ -3,14 +3,11 @@
 from typing import Any
 
 from provisioner import kms
-from provisioner.errors import KeyStateConflict
+from provisioner.deletion import LEAVING, cancel_deletion
 from provisioner.key_specs import Origin
 from provisioner.new_keys import may_be_new
 from provisioner.plan import KeySetRequest, plan_key, region_of
 from provisioner.settings import Settings
-
-LEAVING = ("PendingDeletion", "PendingReplicaDeletion")
-"""States of a key that is scheduled for deletion."""
 
 
 def ensure_replica_key(
@@ -65,7 +62,7 @@ def bring_back(client: Any, key_arn: str) -> kms.Metadata:
     metadata = kms.describe_key(client, key_arn)
     with may_be_new(client, key_arn):
         if metadata["KeyState"] in LEAVING:
-            _cancel_deletion(client, key_arn)
+            cancel_deletion(client, key_arn)
             # Read again only where it is not known: KMS may show the state before for some seconds.
             if metadata["Origin"] == Origin.EXTERNAL:
                 metadata = kms.describe_key(client, key_arn)
@@ -75,23 +72,3 @@ def bring_back(client: Any, key_arn: str) -> kms.Metadata:
             kms.write(client, "EnableKey", KeyId=key_arn)
             metadata["KeyState"] = "Enabled"
     return metadata
-
-
-def is_leaving(client: Any, key_arn: str) -> bool:
-    """Whether a key is scheduled for deletion.
-
-    Raises
-    ------
-    KmsError
-        KMS refused the call or did not answer.
-    """
-    return kms.describe_key(client, key_arn)["KeyState"] in LEAVING
-
-
-def _cancel_deletion(client: Any, key_arn: str) -> None:
-    """Cancel a deletion; a call whose answer is lost is sent again and then refused."""
-    try:
-        kms.write(client, "CancelKeyDeletion", KeyId=key_arn)
-    except KeyStateConflict:
-        if is_leaving(client, key_arn):
-            raise

@@ -4,10 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from provisioner import kms
-from provisioner.deletion import schedule_deletion
+from provisioner.deletion import LEAVING, schedule_deletion
 from provisioner.new_keys import may_be_new
 from provisioner.plan import KeyFacts, KeySetRequest, plan_key
-from provisioner.replica_key import LEAVING
 from provisioner.settings import Settings
 
 

@@ -20,12 +20,12 @@ from aws_lambda_powertools.metrics import MetricUnit
 from provisioner import findings, kms
 from provisioner.clients import CALLS_AT_ONCE
 from provisioner.clock import instant_text, now, sleep
+from provisioner.deletion import LEAVING
 from provisioner.errors import KmsError, KmsKeyNotFound, ProvisionerError
 from provisioner.findings import Action, Finding, Kind
 from provisioner.open_findings import OpenFindings
 from provisioner.plan import REQUEST_ID_TAG, STACK_TAG, KeySetRequest, plan_key, region_of, regions
 from provisioner.records import UNDER_WAY, Record, Records, Status
-from provisioner.replica_key import LEAVING
 from provisioner.settings import Settings
 from provisioner.sweep_table import Position, SweepTable
 from provisioner.tagged_keys import Tags, find_page
