@@ -12,7 +12,8 @@ FILE ?= events/batch.jsonl
 ANSWER ?= -
 
 UV_VERSION := 0.13.9
-UV := $(or $(shell command -v uv),$(CURDIR)/.local/bootstrap/bin/uv)
+# Relative, as make takes a path with blanks for several.
+UV := $(or $(shell command -v uv),.local/bootstrap/bin/uv)
 SAM_VERSION := 1.170.0
 SAM := .local/bin/sam
 ENVIRONMENT := .venv/.ready
@@ -49,23 +50,24 @@ help: ## List the targets
 
 .PHONY: run
 run: $(READY) ## Start the local stack, send EVENT onto its bus, print the key set it made
-	@python -m local run $(EVENT)
+	@python -m local run "$(EVENT)"
 
 .PHONY: up
 up: $(READY) ## Start the local stack and deploy the template into it
 	@python -m local up
 
 .PHONY: down
-down: $(READY) ## Stop the local stack
-	@python -m local down
+down: ## Stop the local stack
+	@if [ -x .venv/bin/python ]; then python -m local down; \
+		else echo "The local stack was not running."; fi
 
 .PHONY: batch
 batch: $(READY) ## Send the file of requests FILE, show its progress and what became of each line
-	@python -m local batch $(FILE)
+	@python -m local batch "$(FILE)"
 
 .PHONY: provide
 provide: $(READY) ## Wrap the key material in MATERIAL for REQUEST, which waits for it, and answer
-	@python -m local provide $(REQUEST) $(MATERIAL)
+	@python -m local provide "$(REQUEST)" "$(MATERIAL)"
 
 .PHONY: verify
 verify: $(READY) ## Run `mrk verify` against the local stack, as the role that docs/verify.md describes
@@ -73,12 +75,12 @@ verify: $(READY) ## Run `mrk verify` against the local stack, as the role that d
 
 .PHONY: invoke
 invoke: $(READY) ## Run FUNCTION in a container with EVENT against the local stack (needs Docker)
-	@python -m local invoke $(FUNCTION) $(EVENT) -- $(ARGS)
+	@python -m local invoke "$(FUNCTION)" "$(EVENT)" -- $(ARGS)
 
 .PHONY: wrap
 wrap: $(ENVIRONMENT) ## Wrap the key material in the file MATERIAL for the event or status in REQUEST
-	@python tools/wrap_key_material.py --request $(REQUEST) --material $(MATERIAL) \
-		--answer $(ANSWER) $(ARGS)
+	@python tools/wrap_key_material.py --request "$(REQUEST)" --material "$(MATERIAL)" \
+		--answer "$(ANSWER)" $(ARGS)
 
 .PHONY: build
 build: $(READY) ## Build for AWS into .aws-sam, with the bytecode that SAM leaves out
@@ -200,16 +202,16 @@ $(ENVIRONMENT): requirements-dev.txt .python-version | $(UV)
 	$(UV) pip sync --quiet --python .venv requirements-dev.txt
 	@touch $@
 
-# The SAM CLI's pins clash with the emulator's, so it runs from an environment of its own.
+# The SAM CLI's pins clash with the emulator's, so it has an environment of its own. Installed, so
+# that running it needs no network.
 $(SAM): Makefile | $(UV)
-	@mkdir -p $(@D)
-	@printf '#!/bin/sh\nexec "%s" tool run --quiet --python 3.13 --from aws-sam-cli==%s sam "$$@"\n' \
-		"$(UV)" "$(SAM_VERSION)" > $@
-	@chmod +x $@
+	@UV_TOOL_DIR="$$PWD/.local/tools" UV_TOOL_BIN_DIR="$$PWD/$(@D)" $(UV) tool install --quiet \
+		--force --python 3.13 aws-sam-cli==$(SAM_VERSION)
+	@touch $@
 
 $(EXPANDED): template.yaml $(wildcard statemachine/*) checks/template.py $(ENVIRONMENT)
 	python -m checks.template $(@D)
 
-$(CURDIR)/.local/bootstrap/bin/uv:
+.local/bootstrap/bin/uv:
 	python3 -m venv .local/bootstrap
 	.local/bootstrap/bin/pip install --quiet uv==$(UV_VERSION)

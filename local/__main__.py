@@ -1,25 +1,28 @@
 """The commands behind `make up`, `down`, `run`, `batch`, `provide`, `verify` and `invoke`."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
+from botocore.exceptions import BotoCoreError
 from rich.console import Console
 
 from local import server
 from local.batch import batch
-from local.deploy import deploy
 from local.errors import LocalStackError
-from local.invoke import invoke, write_environment
+from local.invoke import invoke
 from local.provide import provide
 from local.run import read_event, run
-from local.settings import HOST, PACE, STATE
+from local.settings import STATE
 from local.stack import Stack
+from local.up import up
 from local.verify import verify
 
 _CONSOLE = Console(highlight=False, soft_wrap=True)
+_INTERRUPTED = 130
+"""What a shell returns for a command that was interrupted from the keyboard."""
 
 
 def main() -> int:
@@ -50,6 +53,14 @@ def main() -> int:
     except LocalStackError as error:
         print(error, file=sys.stderr)
         return 1
+    except (BotoCoreError, httpx.TransportError) as error:
+        if server.running(STATE):
+            raise
+        print(f"The local stack was stopped meanwhile: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Interrupted. What was sent goes on while the local stack is up.", file=sys.stderr)
+        return _INTERRUPTED
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -75,25 +86,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _up() -> dict[str, Any]:
-    """Start the emulator unless it runs, deploy what changed; give what stack.json holds."""
-    port, region = int(os.environ.get("PORT", "4566")), os.environ.get("REGION", "us-east-1")
-    STATE.mkdir(exist_ok=True)
-    emulator = server.running(STATE)
-    if emulator and (emulator.port, emulator.region) != (port, region):
-        raise LocalStackError(
-            f"The local stack already runs with PORT={emulator.port} REGION={emulator.region}. "
-            "Give these, or stop it first: make down"
-        )
-    if not emulator:
-        with _CONSOLE.status("Starting the emulator"):
-            hosts = [HOST, *server.docker_bridge()]
-            pace = {name: os.environ.get(name, value) for name, value in PACE.items()}
-            emulator = server.start(port, region, STATE, pace, hosts)
-    with _CONSOLE.status("Building and deploying the template"):
-        described = deploy(emulator)
-        write_environment(described)
-    _CONSOLE.print(f"The local stack is up at {emulator.endpoint_url}; see .local/stack.json.")
-    return described
+    """Start and deploy; return what stack.json holds."""
+    return up(_CONSOLE)
 
 
 def _down() -> int:

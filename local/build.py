@@ -61,7 +61,8 @@ def built_template() -> tuple[Path, str]:
         The build failed.
     """
     STATE.mkdir(exist_ok=True)
-    with _locked(STATE / "build.lock"):
+    # The tests and `make up` may build at the same time.
+    with locked(STATE / "build.lock"):
         fingerprint = _fingerprint()
         if not _FINGERPRINT.exists() or _FINGERPRINT.read_text() != fingerprint:
             _build()
@@ -207,8 +208,8 @@ def _fingerprint() -> str:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Keep the tests and `make up` from building at the same time."""
+def locked(path: Path) -> Iterator[None]:
+    """Let one process at a time run the block."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

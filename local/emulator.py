@@ -79,6 +79,8 @@ class KmsCall:
     """ARN of the principal."""
     seconds: float
     """How long the answer took."""
+    subjects: list[str]
+    """What the call is about: the key, by ID or ARN, the alias, the request in the tags."""
 
 
 class Emulator:
@@ -106,17 +108,17 @@ class Emulator:
         request = Request(operation, _parsed(body))
         serve = self._serve_kms if TARGETS[prefix] == "kms" else self._serve
         with authorization.of_request(request):
-            await serve(TARGETS[prefix], operation, scope, _replayed(body, receive), send)
+            await serve(TARGETS[prefix], request, scope, _replayed(body, receive), send)
 
     async def _serve_kms(
-        self, service: Service, operation: str, scope: Scope, receive: Receive, send: Send
+        self, service: Service, request: Request, scope: Scope, receive: Receive, send: Send
     ) -> None:
         """Serve a call of KMS as any other, but take its time and record it."""
         arrived = time.time()
         answer = Answer()
         await asyncio.sleep(kms_settings.current().latency_seconds)
         try:
-            await self._serve(service, operation, scope, receive, answer.recorded(send))
+            await self._serve(service, request, scope, receive, answer.recorded(send))
         finally:
             error = None
             if answer.status not in (0, HTTPStatus.OK):
@@ -126,18 +128,19 @@ class Emulator:
                     index=len(self._kms_calls),
                     time=arrived,
                     region=_region(scope),
-                    operation=operation,
+                    operation=request.operation,
                     status=answer.status,
                     error=error,
                     caller=_caller(scope),
                     seconds=time.time() - arrived,
+                    subjects=_subjects(request.parameters, _parsed(answer.body)),
                 )
             )
 
     async def _serve(
-        self, service: Service, operation: str, scope: Scope, receive: Receive, send: Send
+        self, service: Service, request: Request, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        fault = self._faults.next(service, operation, _region(scope))
+        fault = self._faults.next(service, request.operation, _region(scope))
         if fault is None:
             await self._app(scope, receive, send)
         else:
@@ -203,6 +206,16 @@ def _answer_about_setting(method: str, setting: str, body: bytes) -> Any:
         case _:
             raise LookupError("There is no such path.")
     return answer
+
+
+def _subjects(parameters: dict[str, Any], answer: dict[str, Any]) -> list[str]:
+    tags = parameters.get("Tags", [])
+    named = [
+        *(parameters.get(name) for name in ("KeyId", "TargetKeyId", "AliasName")),
+        *(answer.get(name, {}).get("Arn") for name in ("KeyMetadata", "ReplicaKeyMetadata")),
+        *(tag["TagValue"] for tag in tags if tag.get("TagKey") == "mrk:request-id"),
+    ]
+    return [name for name in named if isinstance(name, str)]
 
 
 def _since(scope: Scope) -> int:

@@ -20,6 +20,7 @@ _START_TIMEOUT = 30
 _RUN_TIMEOUT = 1800
 _OUTCOME_TIMEOUT = 15
 _QUESTION = "AskForKeyMaterial"
+_UNDER_WAY = ("IN_PROGRESS", "WAITING_FOR_MATERIAL")
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,10 @@ def read_event(path: Path) -> Event:
         The file cannot be read or is no such event.
     """
     try:
-        event = json.loads(path.read_text())
+        event = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise LocalStackError(f"EVENT={path} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise LocalStackError(f"EVENT={path} is not JSON: {error}.") from error
     try:
         read = Event(event["source"], event["detail-type"], event["detail"])
@@ -83,10 +84,16 @@ def run(described: dict[str, Any], event: Event, console: Console) -> int:
     with Stack.listening(described) as stack:
         calls_before = len(stack.kms_calls())
         began = time.monotonic()
-        execution = _send_and_follow(stack, event, console)
+        execution = _send(stack, event)
+        _follow(stack, execution, event, console)
         detail = _outcome(stack, event, execution)
+        while detail is None:
+            execution = _holder(stack, event, execution)
+            console.print(f"  another execution works on the request: {execution}", markup=False)
+            _follow(stack, execution, event, console)
+            detail = _outcome(stack, event, execution)
         seconds = time.monotonic() - began
-        calls = stack.kms_calls(since=calls_before)
+        calls = _calls_of(event, detail, stack.kms_calls(since=calls_before))
         reads = sum(is_read(call) for call in calls)
         created = detail["status"] == "CREATED"
         colour = "green" if created else "red"
@@ -102,61 +109,96 @@ def run(described: dict[str, Any], event: Event, console: Console) -> int:
     return 0 if created else 1
 
 
-def _send_and_follow(stack: Stack, event: Event, console: Console) -> str:
-    """Send the event and print each state its execution enters; give the execution's ARN."""
+def _send(stack: Stack, event: Event) -> str:
+    """Send the event; return the ARN of its execution."""
     before = stack.executions(event.request_id)
 
     def started() -> str | None:
         return next((arn for arn in stack.executions(event.request_id) if arn not in before), None)
 
+    stack.send(event.detail, event.detail_type, event.source)
+    return wait_for(started, "an execution to start", timeout=_START_TIMEOUT)
+
+
+def _follow(stack: Stack, execution: str, event: Event, console: Console) -> None:
+    """Print each state that an execution enters, until it ends."""
+    printed = 0
+
+    def ended() -> bool | None:
+        nonlocal printed
+        # Asked before the history is read, so that nothing comes after what is printed last.
+        running = stack.is_running(execution)
+        history = stack.history(execution)
+        for entered in history[printed:]:
+            if state := entered.get("stateEnteredEventDetails"):
+                console.print(f"  {state['name']}", markup=False)
+                if state["name"] == _QUESTION:
+                    hint = f"make provide REQUEST={event.request_id} MATERIAL=<file>"
+                    console.print(f"    waits for key material: {hint}", markup=False)
+        printed = len(history)
+        return None if running else True
+
     with console.status("Working"):
-        stack.send(event.detail, event.detail_type, event.source)
-        execution = wait_for(started, "an execution to start", timeout=_START_TIMEOUT)
-        printed = 0
-
-        def ended() -> bool | None:
-            nonlocal printed
-            # Asked before the history is read, so that nothing comes after what is printed last.
-            running = stack.is_running(execution)
-            history = stack.history(execution)
-            for entered in history[printed:]:
-                if state := entered.get("stateEnteredEventDetails"):
-                    console.print(f"  {state['name']}", markup=False)
-                    if state["name"] == _QUESTION:
-                        hint = f"make provide REQUEST={event.request_id} MATERIAL=<file>"
-                        console.print(f"    waits for key material: {hint}", markup=False)
-            printed = len(history)
-            return None if running else True
-
         wait_for(ended, f"execution {execution} to end", timeout=_RUN_TIMEOUT, interval=0.2)
-    return execution
 
 
-def _outcome(stack: Stack, event: Event, execution: str) -> dict[str, Any]:
-    """Give the outcome: what the execution told the bus, or else what the API tells.
+def _outcome(stack: Stack, event: Event, execution: str) -> dict[str, Any] | None:
+    """Return the outcome of a request, once one of its executions has ended.
 
-    A request that is sent again after its key set was created ends without another event.
+    That is what the execution published, or what the API answers: a request that is sent again
+    after its key set was created ends without another event. None where another execution works on
+    the request.
     """
 
-    def told() -> dict[str, Any] | None:
+    def published() -> list[dict[str, Any] | None] | None:
         for outcome in stack.outcomes(event.request_id):
             detail: dict[str, Any] = outcome["detail"]
             if detail["executionArn"] == execution:
-                return detail
-        if not isinstance(event.request_id, str):
-            return None
-        answer = stack.api("GET", f"/keys/{quote(event.request_id, safe='')}")
-        if answer.status_code != HTTPStatus.OK:
-            return None
-        record: dict[str, Any] = answer.json()
-        return record if record["status"] == "CREATED" else None
+                return [detail]
+        record = _record(stack, event)
+        if record and record["status"] == "CREATED":
+            return [record]
+        if record and record["executionArn"] != execution and record["status"] in _UNDER_WAY:
+            return [None]
+        return None
 
     try:
-        return wait_for(told, "the outcome", timeout=_OUTCOME_TIMEOUT)
+        return wait_for(published, "the outcome", timeout=_OUTCOME_TIMEOUT)[0]
     except LocalStackError as error:
         raise LocalStackError(
-            f"The execution ended and told no outcome. Look at its history: {execution}"
+            f"The execution ended and published no outcome. Its history says why: {execution}"
         ) from error
+
+
+def _holder(stack: Stack, event: Event, execution: str) -> str:
+    record = _record(stack, event)
+    return str(record["executionArn"]) if record else execution
+
+
+def _record(stack: Stack, event: Event) -> dict[str, Any] | None:
+    if not isinstance(event.request_id, str):
+        return None
+    answer = stack.api("GET", f"/keys/{quote(event.request_id, safe='')}")
+    if answer.status_code != HTTPStatus.OK:
+        return None
+    record: dict[str, Any] = answer.json()
+    return record
+
+
+def _calls_of(
+    event: Event, detail: dict[str, Any], calls: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Select the calls about a request: others may have run beside it."""
+    replicas = event.detail.get("replicas")
+    members = [event.detail, *(replicas if isinstance(replicas, list) else [])]
+    named = [one.get("alias") for one in members if isinstance(one, dict)]
+    names = {name for name in (event.request_id, *named) if isinstance(name, str)}
+    key_id = detail["key"]["keyId"] if detail.get("key") else None
+    return [
+        call
+        for call in calls
+        if any(name in names or (key_id and name.endswith(key_id)) for name in call["subjects"])
+    ]
 
 
 def _print_key_set(stack: Stack, primary: dict[str, Any], console: Console) -> None:
