@@ -1,6 +1,7 @@
 """`make up`: starts the emulator unless it runs, and deploys what changed."""
 
 import os
+import shlex
 from typing import Any
 
 import boto3
@@ -11,9 +12,16 @@ from local.build import locked
 from local.deploy import deploy
 from local.errors import LocalStackError
 from local.invoke import write_environment
-from local.settings import HOST, PACE, STATE
+from local.settings import HOST, PACE, ROOT_CREDENTIALS, STATE
 
 _MOST_PORTS = 65_535
+_NAMES_OF_OUTPUTS = {
+    "API_URL": "ApiUrl",
+    "STATE_MACHINE_ARN": "StateMachineArn",
+    "BATCH_STATE_MACHINE_ARN": "BatchStateMachineArn",
+    "BATCHES_BUCKET": "BatchesBucketName",
+}
+"""The variables of the README's commands, and the stack's outputs that they hold."""
 
 
 def up(console: Console) -> dict[str, Any]:
@@ -44,8 +52,26 @@ def up(console: Console) -> dict[str, Any]:
         with console.status("Building and deploying the template"):
             described = deploy(emulator)
             write_environment(described)
-    console.print(f"The local stack is up at {emulator.endpoint_url}; see .local/stack.json.")
+            _write_shell_environment(described)
+    console.print(
+        f"The local stack is up at {emulator.endpoint_url}; see .local/stack.json. "
+        "For aws and curl: source .local/env.sh"
+    )
     return described
+
+
+def _write_shell_environment(described: dict[str, Any]) -> None:
+    """Write what the README's commands take from the environment."""
+    outputs = described["outputs"]
+    variables = {
+        **ROOT_CREDENTIALS,
+        "AWS_SESSION_TOKEN": "",
+        "AWS_DEFAULT_REGION": described["region"],
+        "AWS_ENDPOINT_URL": described["endpointUrl"],
+        **{name: outputs[output] for name, output in _NAMES_OF_OUTPUTS.items()},
+    }
+    lines = [f"export {name}={shlex.quote(value)}\n" for name, value in variables.items()]
+    (STATE / "env.sh").write_text("".join(lines))
 
 
 def _port() -> int:
