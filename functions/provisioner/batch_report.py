@@ -12,6 +12,7 @@ from typing import Any, TypedDict
 from provisioner import json_text
 from provisioner.batch_lines import PlannedLine, is_created
 from provisioner.clock import instant_text, now
+from provisioner.csv_table import TABLE_ENDINGS
 from provisioner.errors import Problem, new_problem
 from provisioner.executions import execution_arn
 from provisioner.records import Record, Records, Status
@@ -125,7 +126,7 @@ def report_batch(
 
 def results_text(batch: Batch, results: list[LineResult]) -> tuple[str, str]:
     """Write the results in the form of the batch's own file; give the file's name and content."""
-    if batch["file"].lower().endswith(".csv"):
+    if batch["file"].lower().endswith(TABLE_ENDINGS):
         return "results.csv", _as_csv(results)
     return "results.jsonl", "".join(json_text.text(result) + "\n" for result in results)
 

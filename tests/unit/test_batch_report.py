@@ -312,8 +312,9 @@ def test_the_results_of_json_lines_are_json_lines(records: Records, batch: Batch
     assert [json.loads(text) for text in content.splitlines()] == results
 
 
-def test_the_results_of_csv_are_csv(records: Records, clock: Clock) -> None:
-    batch = batch_of(clock, file="requests/KEYS.CSV")
+@pytest.mark.parametrize("file", ["requests/KEYS.CSV", "keys.tsv", "keys.txt"])
+def test_the_results_of_a_table_are_csv(records: Records, clock: Clock, file: str) -> None:
+    batch = batch_of(clock, file=file)
     finish(records, Status.CREATED)
     refused = planned(number=2, request_id=None, problems=[PROBLEM, PROBLEM])
 
