@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError
 from pydantic.functional_validators import AfterValidator
 from pydantic_core import PydanticCustomError
 
-from provisioner import documents, guardrails, json_text, key_access, key_policy, plan
+from provisioner import documents, field_texts, guardrails, json_text, key_access, key_policy, plan
 from provisioner.clock import instant_text, now
 from provisioner.documents import Fields
 from provisioner.errors import Problem, RequestRejected, new_problem
@@ -209,7 +209,7 @@ def _parse(document: dict[str, Any], settings: Settings) -> KeySetRequest:
     except ValidationError as error:
         details = error.errors(include_url=False)
     draft = _Draft(document, [detail["loc"] for detail in details], settings)
-    problems = [documents.from_pydantic(detail) for detail in details]
+    problems = [documents.from_pydantic(detail, RequestFields) for detail in details]
     problems += [problem for rule in _RULES for problem in rule(draft)]
     if fields is None or problems:
         raise RequestRejected(documents.bounded(problems))
@@ -315,7 +315,7 @@ def _region_problem(path: str, region: str, settings: Settings) -> Problem | Non
     if region in allowed and region != "*":
         return None
     if region not in _known_regions(settings.partition):
-        text = f"There is no such Region in partition {settings.partition}."
+        text = f"Partition {settings.partition} has no Region {field_texts.shown(region)}."
         return new_problem(path, "REGION_UNKNOWN", text)
     if "*" in allowed:
         return None
@@ -552,7 +552,10 @@ def _principal_problems(names: list[Any], path: str, settings: Settings) -> Iter
         if re.fullmatch(r"arn:.*", name) and key_policy.is_principal(name, settings.partition):
             yield from guardrails.principal_problems(f"{path}[{index}]", name, settings)
         else:
-            text = f"This is not the ARN of an IAM principal in partition {settings.partition}."
+            text = (
+                f"{field_texts.shown(name)} is not the ARN of an IAM principal in partition "
+                f"{settings.partition}."
+            )
             yield new_problem(f"{path}[{index}]", "PRINCIPAL_INVALID", text)
 
 
