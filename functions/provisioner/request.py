@@ -217,17 +217,24 @@ def _parse(document: dict[str, Any], settings: Settings) -> KeySetRequest:
 
 
 def policy_warnings(request: KeySetRequest, settings: Settings) -> list[Problem]:
-    """List what the key policies of a valid request take away that it can be carried out without.
+    """List what is to be known of the key policies of a valid request before it is carried out.
 
-    What names another Region than that of a replica which inherits it is among them.
+    That is what they take away that it can be carried out without, which other accounts they let
+    in, and what names other Regions than those of the keys that have the policy.
     """
     draft = _Draft(cast(dict[str, Any], request), [], settings)
     warnings = [*key_access.warnings(_keys_under_documents(draft), settings)]
-    document = (request["policy"] or {}).get("document")
-    if document is not None:
-        inheriting = [one["region"] for one in request["replicas"] if "policy" not in one]
-        known = _known_regions(settings.partition)
-        warnings += key_policy.region_warnings(document, "policy.document", inheriting, known)
+    known = _known_regions(settings.partition)
+    for prefix, fields in draft.members:
+        policy, path = fields.get("policy") or {}, f"{prefix}policy"
+        warnings += key_policy.account_warnings(policy, path, settings.account_id)
+        if "document" in policy:
+            heirs = (
+                () if prefix else (r["region"] for r in request["replicas"] if "policy" not in r)
+            )
+            used_in = [fields["region" if prefix else "primaryRegion"], *heirs]
+            document = policy["document"]
+            warnings += key_policy.region_warnings(document, f"{path}.document", used_in, known)
     return documents.bounded(warnings)
 
 
