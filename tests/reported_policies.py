@@ -279,6 +279,7 @@ REPORTED_POLICIES = [
             _allow({"Federated": "cognito-identity.amazonaws.com"}, "kms:Decrypt"),
             _deny(Action=None, NotAction="kms:*"),
         ],
+        warned=_at((".Statement[2].Principal.AWS[0]", "POLICY_LETS_IN_ACCOUNT")),
         fields={"replicas": _REPLICA},
     ),
 ]

@@ -5,18 +5,22 @@ document can be looked at, then its fields by a pydantic model, every problem wi
 """
 
 from itertools import accumulate, takewhile
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import ErrorDetails
+from pydantic_core.core_schema import ErrorType
 
-from provisioner import json_text
+from provisioner import field_texts, json_text
 from provisioner.errors import Problem, new_problem
 
 MAX_DEPTH = 64
 """Levels of objects and lists; no document needs a tenth of that."""
 MAX_PROBLEMS_BYTES = 64 * 1024
 """So that a refusal fits with its request into what Step Functions and EventBridge carry."""
+
+_PYDANTICS_KINDS = frozenset(get_args(ErrorType))
+"""The others are raised by our own validators, with a sentence."""
 
 
 class Fields(BaseModel):
@@ -60,20 +64,45 @@ def _is_deeper_than(levels: int, document: object) -> bool:
     return any(isinstance(value, dict | list) for value in layer)
 
 
-def from_pydantic(detail: ErrorDetails) -> Problem:
-    """Turn one of pydantic's errors into a problem of ours."""
+def from_pydantic(detail: ErrorDetails, model: type[BaseModel]) -> Problem:
+    """Turn one of pydantic's errors about a model into a problem of ours, in our words."""
     path = ""
     for step in detail["loc"]:
         path += f"[{step}]" if isinstance(step, int) else f".{step}" if path else str(step)
     path = path.removesuffix(".[key]")
-    kind = detail["type"]
-    if kind in ("enum", "literal_error") and not isinstance(detail["input"], str):
-        return new_problem(path, "WRONG_TYPE", f"{detail['msg'].removesuffix('.')}.")
+    kind, given = detail["type"], detail["input"]
+    holder, name = _field(detail["loc"], model)
     if kind == "extra_forbidden":
-        return new_problem(path, "UNKNOWN_FIELD", "There is no such field; look at its spelling.")
+        text = field_texts.unknown(detail["loc"][-1], holder.model_fields)
+        return new_problem(path, "UNKNOWN_FIELD", text)
     if kind == "missing":
-        return new_problem(path, "REQUIRED", "This field is required.")
-    return new_problem(path, _code(kind), f"{detail['msg'].removesuffix('.')}.")
+        return new_problem(path, "REQUIRED", field_texts.missing(name))
+    if kind not in _PYDANTICS_KINDS:
+        return new_problem(path, kind.upper(), f"{detail['msg'].removesuffix('.')}.")
+    if kind == "string_too_long":
+        return new_problem(path, "TOO_LONG", field_texts.too_long(name, given))
+    is_no_text = kind in ("enum", "literal_error") and not isinstance(given, str)
+    code = "WRONG_TYPE" if is_no_text else _code(kind)
+    return new_problem(path, code, field_texts.wrong(name, given))
+
+
+def _field(place: tuple[int | str, ...], model: type[BaseModel]) -> tuple[type[BaseModel], str]:
+    """Find the field that an error is in or at, and the model that has it."""
+    holder, name = model, ""
+    inner: type[BaseModel] | None = model
+    for step in place:
+        if isinstance(step, str) and inner:
+            holder, name = inner, step
+            field = holder.model_fields.get(name)
+            inner = _model_in(field.annotation) if field else None
+    return holder, name
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the model in a field's annotation, such as `list[ReplicaFields] | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_model_in, get_args(annotation))), None)
 
 
 def _code(kind: str) -> str:

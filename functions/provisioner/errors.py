@@ -276,8 +276,9 @@ class KeyPolicyRefused(KmsError):
 
     field = "policy"
     next_step = (
-        "Check that every principal of the policy exists and that its conditions let this stack's "
-        "roles in, then send the request again."
+        "Check that every principal of the policy exists (roles and users in their accounts, "
+        "services in this Region) and that its conditions let this stack's roles in, then send "
+        "the request again, with a corrected policy or the same."
     )
 
 

@@ -217,6 +217,21 @@ def principals_let_in(policy: Policy, path: str) -> Iterator[tuple[str, str]]:
                 yield place, name
 
 
+def principals_looked_up(policy: Policy) -> list[str]:
+    """List the principals of a sound policy that KMS looks up: all but `*` and federated ones."""
+    return [
+        *dict.fromkeys(
+            name
+            for statement in _statements(policy, "").values()
+            for element in ("Principal", "NotPrincipal")
+            if isinstance(named := statement.get(element), dict)
+            for kind in ("AWS", "Service")
+            for name in _texts(named, kind)
+            if name != "*"
+        )
+    ]
+
+
 def _held_down_to(condition: object) -> list[str]:
     """Return the accounts and principals that a condition holds everyone down to, if it does."""
     for operator, keys in condition.items() if _is_condition(condition) else ():
@@ -549,17 +564,51 @@ _FIXED_PREFIXES = {
 }
 
 
+def account_warnings(given: Policy, path: str, own_account: str) -> Iterator[Problem]:
+    """Find which other accounts a policy lets in, as a whole or by some of their principals.
+
+    Parameters
+    ----------
+    given
+        A request's policy: administrators and users, or a document.
+    path
+        Where it stands in the request.
+    """
+    named = [
+        *(
+            (place, name)
+            for role in ("administrators", "users")
+            for place, name in _items(given.get(role) or [], f"{path}.{role}").items()
+        ),
+        *principals_let_in(given.get("document") or {}, f"{path}.document"),
+    ]
+    whole: dict[str, str] = {}
+    partly: dict[str, str] = {}
+    for place, name in named:
+        account = name if name.isdigit() else _account_of(name) if ":" in name else ""
+        if account not in ("", own_account):
+            is_whole = name == account or name.endswith(":root")
+            (whole if is_whole else partly).setdefault(account, place)
+    for account, place in whole.items():
+        text = f"This lets in the whole account {account}, which decides who of it comes."
+        yield new_problem(place, "POLICY_LETS_IN_ACCOUNT", text)
+    for account, place in partly.items():
+        if account not in whole:
+            text = f"This lets in principals of another account, {account}."
+            yield new_problem(place, "POLICY_LETS_IN_ACCOUNT", text)
+
+
 def region_warnings(
     policy: Policy, path: str, regions: Collection[str], known: Collection[str]
 ) -> Iterator[Problem]:
-    """Find what names some Regions and none of the replicas that inherit the policy.
+    """Find what names some Regions and not that of each key with the policy.
 
     Parameters
     ----------
     path
         Where the policy stands in the request.
     regions
-        Those of the replicas that inherit it.
+        Those of the keys that have it, replicas that inherit it among them.
     known
         Every Region of the partition.
     """
@@ -575,8 +624,8 @@ def region_warnings(
                 missing = [*dict.fromkeys(region for region, _ in gaps)]
                 text = (
                     f"This names {_few(sorted(set[str]().union(*(named for _, named in gaps))))}, "
-                    f"and the replica keys in {_few(missing)} inherit it. Name their Regions as "
-                    "well, or give them a policy of their own."
+                    f"and not {_few(missing)}, where a key has this policy. Name that Region, "
+                    "too, or have a replica there with a policy of its own."
                 )
                 yield new_problem(place, "POLICY_NAMES_OTHER_REGION", text)
 

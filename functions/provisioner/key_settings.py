@@ -5,7 +5,6 @@ from typing import Any
 
 from provisioner import kms
 from provisioner.errors import AliasInUse, AliasNotVisible
-from provisioner.key_policy import policy_text
 from provisioner.new_keys import may_be_new
 from provisioner.plan import KeyPlan, region_of
 
@@ -56,7 +55,7 @@ def _ensure_tags(client: Any, plan: KeyPlan, key_arn: str) -> None:
 
 def _ensure_policy(client: Any, plan: KeyPlan, key_arn: str) -> None:
     if json.loads(kms.read_policy(client, key_arn)) != plan.policy:
-        kms.write(client, "PutKeyPolicy", KeyId=key_arn, Policy=policy_text(plan.policy))
+        kms.write_policy(client, key_arn, plan.policy)
 
 
 def _ensure_rotation(client: Any, period: int, key_arn: str, *, fresh: bool) -> None:

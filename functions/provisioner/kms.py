@@ -41,7 +41,7 @@ from provisioner.errors import (
     PrimaryKeyUnconfirmed,
     RegionNotEnabled,
 )
-from provisioner.key_policy import policy_text
+from provisioner.key_policy import Policy, policy_text, principals_looked_up
 from provisioner.plan import KeyPlan, KeySetRequest
 
 Metadata = dict[str, Any]
@@ -107,6 +107,29 @@ def _named_errors(
         raise KmsUnavailable(f"KMS in {region} did not answer {operation}: {error}.") from error
 
 
+@contextmanager
+def _named_principals(policy: Policy) -> Iterator[None]:
+    """Add to the refusal of a key policy whom it names, where KMS does not say which is wrong.
+
+    https://github.com/terraform-aws-modules/terraform-aws-kms/issues/30 has what KMS says.
+    """
+    try:
+        yield
+    except KeyPolicyRefused as error:
+        reason, names = error.what_happened, principals_looked_up(policy)
+        if _LOCKOUT in reason or any(name in reason for name in names):
+            raise
+        some = [name for name in names if not name.endswith(":root")][:_PRINCIPALS_NAMED]
+        shown = f", {', '.join(some)} among them" if some else ""
+        raise KeyPolicyRefused(
+            f"{reason} KMS looks up {len(names)} principal(s) of this policy{shown}."
+        ) from error
+
+
+_LOCKOUT = "update the key policy in the future"
+_PRINCIPALS_NAMED = 5
+
+
 def create_primary_key(
     client: Any, request: KeySetRequest, plan: KeyPlan, tags: dict[str, str]
 ) -> Metadata:
@@ -130,7 +153,7 @@ def create_primary_key(
         KMS refused the call, or was not reached at all: no key exists.
     """
     try:
-        with _named_errors("CreateKey", client):
+        with _named_principals(plan.policy), _named_errors("CreateKey", client):
             answer = client.create_key(
                 MultiRegion=True,
                 KeySpec=request["keySpec"],
@@ -162,7 +185,8 @@ def replicate_key(client: Any, primary_arn: str, plan: KeyPlan) -> Metadata | No
     KmsError
         KMS refused the call or did not answer.
     """
-    with _named_errors(f"ReplicateKey to {plan.region}", client):
+    operation = f"ReplicateKey to {plan.region}"
+    with _named_principals(plan.policy), _named_errors(operation, client):
         try:
             answer = client.replicate_key(
                 KeyId=primary_arn,
@@ -412,6 +436,18 @@ def write(client: Any, operation: str, **arguments: Any) -> None:
     """
     with _named_errors(operation, client):
         getattr(client, xform_name(operation))(**arguments)
+
+
+def write_policy(client: Any, key_arn: str, policy: Policy) -> None:
+    """Set the key policy of one Region's key.
+
+    Raises
+    ------
+    KmsError
+        KMS refused the call or did not answer.
+    """
+    with _named_principals(policy):
+        write(client, "PutKeyPolicy", KeyId=key_arn, Policy=policy_text(policy))
 
 
 def write_tags(client: Any, key_arn: str, tags: dict[str, str]) -> None:

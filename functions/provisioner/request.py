@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError
 from pydantic.functional_validators import AfterValidator
 from pydantic_core import PydanticCustomError
 
-from provisioner import documents, guardrails, json_text, key_access, key_policy, plan
+from provisioner import documents, field_texts, guardrails, json_text, key_access, key_policy, plan
 from provisioner.clock import instant_text, now
 from provisioner.documents import Fields
 from provisioner.errors import Problem, RequestRejected, new_problem
@@ -209,7 +209,7 @@ def _parse(document: dict[str, Any], settings: Settings) -> KeySetRequest:
     except ValidationError as error:
         details = error.errors(include_url=False)
     draft = _Draft(document, [detail["loc"] for detail in details], settings)
-    problems = [documents.from_pydantic(detail) for detail in details]
+    problems = [documents.from_pydantic(detail, RequestFields) for detail in details]
     problems += [problem for rule in _RULES for problem in rule(draft)]
     if fields is None or problems:
         raise RequestRejected(documents.bounded(problems))
@@ -217,17 +217,24 @@ def _parse(document: dict[str, Any], settings: Settings) -> KeySetRequest:
 
 
 def policy_warnings(request: KeySetRequest, settings: Settings) -> list[Problem]:
-    """List what the key policies of a valid request take away that it can be carried out without.
+    """List what is to be known of the key policies of a valid request before it is carried out.
 
-    What names another Region than that of a replica which inherits it is among them.
+    That is what they take away that it can be carried out without, which other accounts they let
+    in, and what names other Regions than those of the keys that have the policy.
     """
     draft = _Draft(cast(dict[str, Any], request), [], settings)
     warnings = [*key_access.warnings(_keys_under_documents(draft), settings)]
-    document = (request["policy"] or {}).get("document")
-    if document is not None:
-        inheriting = [one["region"] for one in request["replicas"] if "policy" not in one]
-        known = _known_regions(settings.partition)
-        warnings += key_policy.region_warnings(document, "policy.document", inheriting, known)
+    known = _known_regions(settings.partition)
+    for prefix, fields in draft.members:
+        policy, path = fields.get("policy") or {}, f"{prefix}policy"
+        warnings += key_policy.account_warnings(policy, path, settings.account_id)
+        if "document" in policy:
+            heirs = (
+                () if prefix else (r["region"] for r in request["replicas"] if "policy" not in r)
+            )
+            used_in = [fields["region" if prefix else "primaryRegion"], *heirs]
+            document = policy["document"]
+            warnings += key_policy.region_warnings(document, f"{path}.document", used_in, known)
     return documents.bounded(warnings)
 
 
@@ -315,7 +322,7 @@ def _region_problem(path: str, region: str, settings: Settings) -> Problem | Non
     if region in allowed and region != "*":
         return None
     if region not in _known_regions(settings.partition):
-        text = f"There is no such Region in partition {settings.partition}."
+        text = f"Partition {settings.partition} has no Region {field_texts.shown(region)}."
         return new_problem(path, "REGION_UNKNOWN", text)
     if "*" in allowed:
         return None
@@ -552,7 +559,10 @@ def _principal_problems(names: list[Any], path: str, settings: Settings) -> Iter
         if re.fullmatch(r"arn:.*", name) and key_policy.is_principal(name, settings.partition):
             yield from guardrails.principal_problems(f"{path}[{index}]", name, settings)
         else:
-            text = f"This is not the ARN of an IAM principal in partition {settings.partition}."
+            text = (
+                f"{field_texts.shown(name)} is not the ARN of an IAM principal in partition "
+                f"{settings.partition}."
+            )
             yield new_problem(f"{path}[{index}]", "PRINCIPAL_INVALID", text)
 
 

@@ -432,6 +432,82 @@ def test_inherited_service_principals_of_another_region_are_pointed_out() -> Non
     assert warned(given) == {}
 
 
+@pytest.mark.parametrize("is_primary", [True, False])
+def test_a_policy_of_its_own_that_names_another_region_is_pointed_out(is_primary: bool) -> None:
+    via = {"StringEquals": {"kms:ViaService": "s3.ap-south-1.amazonaws.com"}}
+    own = {"policy": document(EVERYTHING, {**EVERYTHING, "Condition": via})["policy"]}
+    given = (
+        document_of(**own) if is_primary else document_of(replicas=[{"region": "eu-west-1", **own}])
+    )
+    place = f"{HERE}.Statement[1].Condition.StringEquals.kms:ViaService"
+
+    assert {*warned(given)} == {
+        (place if is_primary else f"replicas[0].{place}", "POLICY_NAMES_OTHER_REGION")
+    }
+
+
+OTHER = "444455556666"
+LETS_IN = "POLICY_LETS_IN_ACCOUNT"
+
+
+@pytest.mark.parametrize(
+    ("elements", "place", "words"),
+    [
+        ({"Principal": {"AWS": OTHER}}, ".Principal.AWS", "whole account"),
+        (
+            {"Principal": {"AWS": [ROOT, f"arn:aws:iam::{OTHER}:root"]}},
+            ".Principal.AWS[1]",
+            "whole",
+        ),
+        (
+            {"Principal": {"AWS": f"arn:aws:iam::{OTHER}:role/App"}},
+            ".Principal.AWS",
+            "principals of",
+        ),
+        (
+            {"Principal": "*", "Condition": {"StringEquals": {"aws:PrincipalAccount": OTHER}}},
+            ".Principal",
+            "whole account",
+        ),
+    ],
+)
+def test_another_account_that_is_let_in_is_pointed_out(
+    elements: dict[str, Any], place: str, words: str
+) -> None:
+    found = warned(document(EVERYTHING, {**EVERYTHING, **elements}))
+
+    assert {*found} == {(f"{HERE}.Statement[1]{place}", LETS_IN)}
+    [message] = found.values()
+    assert OTHER in message
+    assert words in message
+
+
+def test_each_other_account_is_pointed_out_once_for_each_policy() -> None:
+    roles = [f"arn:aws:iam::{OTHER}:role/{name}" for name in ("A", "B", "C")]
+    replicas = [
+        {"region": "eu-west-1"},
+        {"region": "us-west-2", "policy": {"administrators": [ADMIN, roles[0]], "users": roles}},
+        {"region": "us-east-2", "policy": {"users": [f"arn:aws:iam::{OTHER}:root", *roles]}},
+    ]
+    given = document_of(policy={"users": [ADMIN, *roles]}, replicas=replicas)
+
+    assert [*warned(given)] == [
+        ("policy.users[1]", LETS_IN),
+        ("replicas[1].policy.administrators[1]", LETS_IN),
+        ("replicas[2].policy.users[0]", LETS_IN),
+    ]
+
+
+def test_who_is_only_denied_or_of_this_account_is_not_pointed_out() -> None:
+    denied = denying("kms:Sign", Principal={"AWS": OTHER})
+    service = {**EVERYTHING, "Principal": {"Service": "s3.amazonaws.com"}}
+
+    assert (
+        warned(document(EVERYTHING, denied, service, {**EVERYTHING, "Principal": {"AWS": ADMIN}}))
+        == {}
+    )
+
+
 def test_a_built_policy_needs_no_warning() -> None:
     built = {"administrators": [ADMIN]}
 

@@ -509,7 +509,7 @@ def test_a_warning_shortens_a_long_list_of_regions() -> None:
 
     (warning,) = key_policy.region_warnings(policy, "p", others, KNOWN)
 
-    assert "eu-west-5, and more inherit" in warning["message"]
+    assert "eu-west-5, and more, where" in warning["message"]
 
 
 def test_a_policy_survives_json() -> None:
