@@ -21,6 +21,8 @@ from local.settings import ROOT
 _REGION, _ACCOUNT, _STACK = "us-east-1", "111122223333", "mrk-provisioner"
 _PAGE = 100
 _SIDE_BY_SIDE = 20
+_RECORDS_A_PAGE = 350
+"""A page of Scan is 1 MB, and a record 3 KB."""
 _LATENCY = {"DescribeKey": 0.06 / _SIDE_BY_SIDE, "ListAliases": 0.06, "GetResources": 0.3}
 _OF_DYNAMODB = 0.02
 _LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
@@ -97,7 +99,10 @@ class _Aws:
     def get_resources(self, **asked: Any) -> dict[str, Any]:
         self.called("GetResources")
         first = int(asked.get("PaginationToken", "0"))
-        numbers = range(first, min(self.keys, first + _PAGE))
+        numbers: Iterable[int] = range(first, min(self.keys, first + _PAGE))
+        if arns := asked.get("ResourceARNList"):
+            numbers = [int(arn.rpartition("mrk-")[2], 16) for arn in arns]
+            first = self.keys
         tags = {"mrk:stack": _STACK}
         mapping = [
             {
@@ -121,7 +126,17 @@ class _Records:
         self._status = status
 
     def get_many(self, names: Iterable[str]) -> Iterator[Any]:
-        self._aws.called("BatchGetItem", _OF_DYNAMODB)
+        if names := list(names):
+            self._aws.called("BatchGetItem", _OF_DYNAMODB)
+        yield from self._records(names)
+
+    def with_keys(self) -> Iterator[Any]:
+        for first in range(0, self._aws.keys, _RECORDS_A_PAGE):
+            self._aws.called("Scan", _OF_DYNAMODB)
+            numbers = range(first, min(self._aws.keys, first + _RECORDS_A_PAGE))
+            yield from self._records(map(str, numbers))
+
+    def _records(self, names: Iterable[str]) -> Iterator[Any]:
         for name in names:
             request: dict[str, Any] = {
                 "requestId": name,
@@ -142,6 +157,7 @@ class _Records:
                 key_arn=_arn(int(name)),
                 request=request,
                 attempt_open=None,
+                ever_created=True,
             )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from aws_lambda_powertools.metrics import MetricUnit
 
 from provisioner import event_bus, kms
-from provisioner.deletion import schedule_deletion
+from provisioner.deletion import LEAVING, schedule_deletion
 from provisioner.plan import region_of
 from provisioner.settings import Settings
 from provisioner.telemetry import logger, metrics
@@ -26,6 +26,10 @@ class Kind(StrEnum):
     KEY_NOT_ENABLED = "KEY_NOT_ENABLED"
     ALIAS_ELSEWHERE = "ALIAS_ELSEWHERE"
     MATERIAL_EXPIRES = "MATERIAL_EXPIRES"
+    KEY_MISSING = "KEY_MISSING"
+    TAGS_MISSING = "TAGS_MISSING"
+    PRIMARY_ELSEWHERE = "PRIMARY_ELSEWHERE"
+    UNFINISHED_KEY_SET = "UNFINISHED_KEY_SET"
     KEYS_OF_AN_EARLIER_DEPLOYMENT = "KEYS_OF_AN_EARLIER_DEPLOYMENT"
 
 
@@ -34,6 +38,7 @@ class Action(StrEnum):
 
     REPORTED = "REPORTED"
     RESUMED = "RESUMED"
+    ENDED = "ENDED"
     SCHEDULED_FOR_DELETION = "SCHEDULED_FOR_DELETION"
 
 
@@ -109,8 +114,9 @@ def report_surplus(
 ) -> None:
     """Report a key that carries a request's tag and is not its key; schedule its deletion.
 
-    A key that has an alias or replicas may be in use, so it is only reported. The deletion can be
-    cancelled until `DeletionWindowInDays` have passed.
+    A key that has an alias or replicas may be in use, so it is only reported. That its deletion is
+    scheduled is reported once KMS shows it. It can be cancelled until `DeletionWindowInDays` have
+    passed.
 
     Parameters
     ----------
@@ -122,11 +128,44 @@ def report_surplus(
     KmsError, DependencyUnavailable, OutcomeNotPublished
         A call failed. Calling again does all of it again.
     """
-    arn = metadata["Arn"]
-    replicas = metadata.get("MultiRegionConfiguration", {}).get("ReplicaKeys")
-    retire = not replicas and not kms.has_alias(client, arn)
-    action = Action.SCHEDULED_FOR_DELETION if retire else Action.REPORTED
+    is_used = _is_used(client, metadata)
     # Published first: once it waits for its deletion, nothing looks at it again.
-    tell(surplus(request_id, metadata, action), events=events, bus=settings.event_bus)
-    if retire:
-        schedule_deletion(client, arn, settings.deletion_window_days)
+    tell(surplus(request_id, metadata, Action.REPORTED), events=events, bus=settings.event_bus)
+    if not is_used:
+        _retire(request_id, metadata, client=client, events=events, settings=settings)
+
+
+def retire_surplus(
+    request_id: str | None,
+    metadata: kms.Metadata,
+    *,
+    client: Any,
+    events: Any,
+    settings: Settings,
+) -> None:
+    """Schedule the deletion of a surplus key that was reported, and report that, unless it is used.
+
+    Raises
+    ------
+    KmsError, DependencyUnavailable, OutcomeNotPublished
+        A call failed.
+    """
+    if not _is_used(client, metadata):
+        _retire(request_id, metadata, client=client, events=events, settings=settings)
+
+
+def _is_used(client: Any, metadata: kms.Metadata) -> bool:
+    replicas = metadata.get("MultiRegionConfiguration", {}).get("ReplicaKeys")
+    return bool(replicas) or kms.has_alias(client, metadata["Arn"])
+
+
+def _retire(
+    request_id: str | None, metadata: kms.Metadata, *, client: Any, events: Any, settings: Settings
+) -> None:
+    arn = metadata["Arn"]
+    schedule_deletion(client, arn, settings.deletion_window_days)
+    if kms.describe_key(client, arn)["KeyState"] not in LEAVING:
+        logger.warning("a deletion was scheduled, and KMS does not show it", subject=arn)
+        return
+    done = surplus(request_id, metadata, Action.SCHEDULED_FOR_DELETION)
+    publish(done, events=events, bus=settings.event_bus)

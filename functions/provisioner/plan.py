@@ -203,6 +203,12 @@ def region_of(key_arn: str) -> str:
     return key_arn.split(":")[3]
 
 
+def arn_in(region: str, key_arn: str) -> str:
+    """Give the ARN that a multi-Region key has in a Region: its key ID is the same everywhere."""
+    parts = key_arn.split(":")
+    return ":".join([*parts[:3], region, *parts[4:]])
+
+
 def regions(request: KeySetRequest) -> list[str]:
     """List the Regions of the key set, the primary's first."""
     return [request["primaryRegion"], *(replica["region"] for replica in request["replicas"])]

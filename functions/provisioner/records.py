@@ -64,7 +64,7 @@ class Record:
     `key_arn` is the primary key's, once CreateKey's answer is recorded. `attempt` is the number of
     the CreateKey attempt that was announced last, 0 before the first. `attempt_open` is the token
     of an attempt that may have reached KMS and has no recorded answer, announced at
-    `attempt_sent_at`. `published` tells that the outcome's event was sent. `ever_created` tells
+    `attempt_sent_at`. `published_at` is when the outcome's event was sent. `ever_created` tells
     that the key set was finished once, whatever became of the request since.
     """
 
@@ -80,12 +80,17 @@ class Record:
     key: dict[str, Any] | None
     errors: list[Problem]
     ticket: dict[str, Any] | None
-    published: bool
+    published_at: datetime | None
     claimed_at: datetime | None
     materials: list[dict[str, Any]]
     task_token: str | None
     answer_hash: str | None
     ever_created: bool
+
+    @property
+    def published(self) -> bool:
+        """Whether the outcome's event was sent."""
+        return self.published_at is not None
 
 
 class _ConditionFailed(Exception):
@@ -151,6 +156,21 @@ class Records:
                 time.sleep(pause)
             else:
                 raise DependencyUnavailable("DynamoDB gives only some of the records asked for.")
+
+    def with_keys(self) -> Iterator[Record]:
+        """Read the record of every request that has a key, consistently: it reads the whole table.
+
+        A page is 1 MB of the table, and reading 4 KB takes a read unit.
+        https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Scan.html
+        """
+        with _named_errors("Scan"):
+            pages = self._client.get_paginator("scan").paginate(
+                TableName=self._table,
+                FilterExpression="attribute_exists(keyArn)",
+                ConsistentRead=True,
+            )
+            for page in pages:
+                yield from map(_record, page["Items"])
 
     def claim(
         self,
@@ -474,7 +494,7 @@ def _record(item: dict[str, dict[str, Any]]) -> Record:
         key=json.loads(text("key") or "null"),
         errors=json.loads(text("errors") or "[]"),
         ticket=json.loads(text("ticket") or "null"),
-        published="publishedAt" in item,
+        published_at=instant("publishedAt"),
         claimed_at=instant("claimedAt"),
         materials=json.loads(text("materials") or "[]"),
         task_token=text("taskToken"),

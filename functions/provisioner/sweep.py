@@ -1,9 +1,11 @@
 """Finds what no run of the workflow will put right by itself.
 
-Requests that have no published outcome and no running execution are sent into the workflow again.
+Requests that have no published outcome and no running execution are sent into the workflow again,
+or ended where they are not valid any more.
 Each Region's keys are left to a worker of its own: `sweep_region`.
 """
 
+import json
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,10 +16,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from provisioner import executions, findings, json_text
 from provisioner.clock import now
-from provisioner.errors import DependencyUnavailable, ProvisionerError
+from provisioner.errors import DependencyUnavailable, ProvisionerError, RequestRejected
 from provisioner.executions import Progress
 from provisioner.findings import Action, Finding, Kind
-from provisioner.records import Record, Records
+from provisioner.outcome import Outcome
+from provisioner.plan import KeySetRequest
+from provisioner.records import Record, Records, Status
+from provisioner.request import parse_request
 from provisioner.settings import Settings
 from provisioner.sweep_table import Position, SweepTable
 from provisioner.telemetry import logger, metrics
@@ -28,7 +33,10 @@ _OVERDUE = timedelta(hours=3)
 
 @dataclass(frozen=True)
 class Sweeper:
-    """What a sweep works with. `worker` is the function that sweeps a Region."""
+    """What a sweep works with.
+
+    `worker` is the function that sweeps a Region, `publisher` the one that publishes outcomes.
+    """
 
     records: Records
     table: SweepTable
@@ -36,6 +44,7 @@ class Sweeper:
     events: Any
     functions: Any
     worker: str
+    publisher: str
     settings: Settings
 
     def sweep(self, in_regions: Collection[str]) -> dict[str, int]:
@@ -106,13 +115,22 @@ class Sweeper:
         request = record.request
         if request is None or self._is_young(record.claimed_at) or self._is_running(record):
             return
-        machine = self.settings.state_machine_arn
-        execution_arn = executions.new_execution_arn(machine, record.request_id)
-        executions.start(self.step_functions, machine, execution_arn, request)
         text = (
             f"Request {record.request_id} has no published outcome and {record.execution_arn} does "
-            f"not run any more. {execution_arn} goes on with it."
+            "not run any more. "
         )
+        if reasons := _reasons_against(request, self.settings):
+            outcome = _last_outcome(record, request, reasons)
+            if not self._end(outcome):
+                return
+            text += f"It is not valid any more, so it ended as {outcome['status']}."
+            action = Action.ENDED
+        else:
+            machine = self.settings.state_machine_arn
+            execution_arn = executions.new_execution_arn(machine, record.request_id)
+            executions.start(self.step_functions, machine, execution_arn, request)
+            text += f"{execution_arn} goes on with it."
+            action = Action.RESUMED
         # This is something that was done, so it is published each time that it is done.
         finding = Finding(
             Kind.REQUEST_STUCK,
@@ -120,9 +138,25 @@ class Sweeper:
             request["primaryRegion"],
             record.key_arn,
             text,
-            Action.RESUMED,
+            action,
         )
         findings.tell(finding, events=self.events, bus=self.settings.event_bus)
+
+    def _end(self, outcome: Outcome) -> bool:
+        """Let an outcome be published for an execution that is dead and would be refused again.
+
+        It is published under that execution's ARN, so only while that one holds the request: False
+        where another one does.
+        """
+        payload = json_text.text(outcome).encode()
+        try:
+            answer = self.functions.invoke(FunctionName=self.publisher, Payload=payload)
+        except (BotoCoreError, ClientError) as error:
+            text = f"Lambda did not run {self.publisher}: {error}."
+            raise DependencyUnavailable(text) from error
+        if "FunctionError" in answer:
+            raise DependencyUnavailable(f"{self.publisher} failed; its log says why.")
+        return json.loads(answer["Payload"].read()) is not None
 
     def _is_young(self, since: datetime | None) -> bool:
         quiet = timedelta(seconds=self.settings.quiet_period_seconds)
@@ -133,6 +167,47 @@ class Sweeper:
         return bool(holder) and (
             executions.progress(self.step_functions, str(holder)) == Progress.RUNNING
         )
+
+
+def _reasons_against(request: KeySetRequest, settings: Settings) -> str:
+    """Say why a recorded request is not valid any more; empty where it is.
+
+    Time passes a `validTo`, and the stack's parameters change.
+    """
+    try:
+        parse_request(request, settings)
+    except RequestRejected as rejection:
+        return " ".join(f"{one['path']}: {one['message']}" for one in rejection.problems)
+    return ""
+
+
+def _last_outcome(record: Record, request: KeySetRequest, reasons: str) -> Outcome:
+    """Give the outcome that an execution would have published, as far as its record tells."""
+    region, key = request["primaryRegion"], record.key or {}
+    by_arn: Any = {"region": region, "arn": record.key_arn, "alias": None, "keyState": None}
+    primary = key.get("primary") or (by_arn if record.key_arn else None)
+    kept = "The keys that exist are kept." if primary else "No key is recorded."
+    text = (
+        "The run of this request ended before its outcome was published, and the request is not "
+        f"valid any more, so it does not go on. {reasons} {kept} Correct the request and send it "
+        "again."
+    )
+    failure: Any = {
+        "step": "ValidateRequest",
+        "region": region,
+        "error": "RequestRejected",
+        "message": text,
+    }
+    return {
+        "status": Status.CREATED if record.status == Status.CREATED else Status.FAILED,
+        "request": request,
+        "executionArn": record.execution_arn or "",
+        "startedAt": (record.claimed_at or now()).isoformat(),
+        "primary": primary,
+        "replicas": key.get("replicas", []),
+        "keyMetadata": key.get("keyMetadata"),
+        "failures": [] if record.status == Status.CREATED else [failure],
+    }
 
 
 def _looked(subject: str, look: Callable[..., None], *arguments: Any) -> bool:

@@ -1,8 +1,9 @@
 """Checks every key of this stack in one Region, page by page, and says what is wrong.
 
 Keys are compared with the table of requests: one that no record knows, one that is not Enabled, one
-whose alias points elsewhere, one whose imported key material expires soon. Nothing is deleted
-unless `SweeperMayDelete` allows it.
+whose alias points elsewhere, one whose imported key material expires soon. A record names its keys
+whatever their tags say; created keys that no page had, since they are gone or have lost their tags,
+come after the last page. Nothing is deleted unless `SweeperMayDelete` allows it.
 
 After each page the position is written down. A worker that stops, for whatever reason, is followed
 by one that goes on there; docs/scale.md has the arithmetic.
@@ -12,12 +13,13 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from itertools import batched
 from typing import Any
 
 from aws_lambda_powertools.metrics import MetricUnit
 
-from provisioner import findings, kms
+from provisioner import findings, key_checks, kms
 from provisioner.clients import CALLS_AT_ONCE
 from provisioner.clock import instant_text, now, sleep
 from provisioner.deletion import LEAVING
@@ -25,10 +27,11 @@ from provisioner.errors import KmsError, KmsKeyNotFound, ProvisionerError
 from provisioner.findings import Action, Finding, Kind
 from provisioner.open_findings import OpenFindings
 from provisioner.plan import REQUEST_ID_TAG, STACK_TAG, KeySetRequest, plan_key, region_of, regions
-from provisioner.records import UNDER_WAY, Record, Records, Status
+from provisioner.recorded_keys import RecordedKeys
+from provisioner.records import UNDER_WAY, Record, Records
 from provisioner.settings import Settings
 from provisioner.sweep_table import Position, SweepTable
-from provisioner.tagged_keys import Tags, find_page
+from provisioner.tagged_keys import Tags, find_page, find_tags
 from provisioner.telemetry import logger, metrics
 
 WORKER_SECONDS = 900
@@ -41,9 +44,8 @@ https://docs.aws.amazon.com/kms/latest/developerguide/requests-per-second.html
 """
 GET_RESOURCES_A_SECOND = 1
 
-_NOT_READY = ("Creating", "Updating", "PendingImport", "Unavailable", *LEAVING)
-"""States that a key of a finished key set is not in for long. Disabled is somebody's choice."""
-_RENEWAL_NOTICE = timedelta(days=30)
+_UNLISTED_AT_ONCE = 100
+"""For how many keys the tagging API answers at most where they are asked for by their ARNs."""
 
 
 @dataclass
@@ -60,6 +62,7 @@ class RegionSweeper:
     settings: Settings
     _alias_targets: dict[str, str] = field(default_factory=dict, init=False)
     _named_keys: set[str] | None = field(default=None, init=False)
+    _seen: set[str] = field(default_factory=set, init=False)
     _failed: int = field(default=0, init=False)
 
     def sweep(
@@ -120,12 +123,14 @@ class RegionSweeper:
             self._close_those_of_deleted_keys(found)
             yield position
         while position.is_under_way:
-            position = self._look_at_page(position, found)
+            look = self._look_at_unlisted if position.is_listed else self._look_at_page
+            position = look(position, found)
             yield position
 
     def _close_those_of_deleted_keys(self, found: OpenFindings) -> None:
-        # Nothing lists them any more, so no page would.
-        keys = [about for about in found.abouts() if about != self.region]
+        # Nothing lists them any more, so no page would. Created ones come after the last page.
+        about_keys = [about for about in found.abouts() if about != self.region]
+        keys = [arn for arn in about_keys if arn not in self._recorded.expected]
         for arn, answer in self._describe(keys):
             if isinstance(answer, KmsKeyNotFound):
                 found.settle(arn, [])
@@ -151,63 +156,124 @@ class RegionSweeper:
             )
         if not token:
             found.settle(self.region, self._those_of_an_earlier_deployment(position.earlier))
-            return replace(position, is_under_way=False, ended_at=now().isoformat())
+            return self._look_at_unlisted(replace(position, is_listed=True), found)
         _keep_pace(began, 1, GET_RESOURCES_A_SECOND)
         return position
 
     def _look_at_keys(self, keys: dict[str, Tags], found: OpenFindings) -> tuple[int, int]:
         """Return how many keys could not be checked, and how many are of an earlier deployment."""
-        names = {name for tags in keys.values() if (name := tags.get(REQUEST_ID_TAG))}
-        records = {record.request_id: record for record in self.records.get_many(names)}
-        known = {arn: records.get(tags.get(REQUEST_ID_TAG, "")) for arn, tags in keys.items()}
-        at_rest = [arn for arn, record in known.items() if not _is_under_way(record)]
+        self._seen |= keys.keys()
+        known = self._records_of(keys)
+        at_rest = [arn for arn, record in known.items() if not _is_left_alone(record, arn)]
         failed = earlier = 0
         for arn, answer in self._describe(at_rest):
+            record = known[arn]
             try:
                 if isinstance(answer, KmsKeyNotFound):
-                    continue  # The index knows it still; KMS does not.
-                if isinstance(answer, KmsError):
+                    self._look_at_missing(record, arn, found)
+                elif isinstance(answer, KmsError):
                     raise answer
-                earlier += self._is_of_an_earlier_deployment(known[arn], answer)
-                request_id = keys[arn].get(REQUEST_ID_TAG)
-                found.settle(arn, self._look_at_key(request_id, known[arn], answer))
+                elif record and _is_of(record, arn):
+                    found.settle(arn, self._look_at_key(record, keys[arn], answer))
+                else:
+                    earlier += self._is_of_an_earlier_deployment(record, answer)
+                    self._look_at_surplus(keys[arn].get(REQUEST_ID_TAG), record, answer, found)
             except ProvisionerError:
                 logger.exception("could not look", subject=arn)
                 failed += 1
         return failed, earlier
 
-    def _look_at_key(
-        self, request_id: str | None, record: Record | None, metadata: kms.Metadata
-    ) -> list[Finding]:
+    def _records_of(self, keys: dict[str, Tags]) -> dict[str, Record | None]:
+        """Find each key's record: the one that names it, else the one that its tag names."""
+        names = {name for tags in keys.values() if (name := tags.get(REQUEST_ID_TAG))}
+        records = {record.request_id: record for record in self.records.get_many(names)}
+        known = {arn: records.get(tags.get(REQUEST_ID_TAG, "")) for arn, tags in keys.items()}
+        named = {
+            arn: request_id
+            for arn, record in known.items()
+            if not _is_of(record, arn) and not _is_under_way(record)
+            if (request_id := self._recorded.request_of(arn))
+        }
+        others = {one.request_id: one for one in self.records.get_many({*named.values()})}
+        return known | {arn: others[name] for arn, name in named.items() if name in others}
+
+    def _look_at_unlisted(self, position: Position, found: OpenFindings) -> Position:
+        """Check some of the created keys that no page had: they are gone, or have lost their tags.
+
+        Those that an earlier worker of this sweep had seen are among them; their tags say so.
+        """
+        began = now()
+        some = [arn for arn in self._unlisted if arn > position.unlisted][:_UNLISTED_AT_ONCE]
+        tags = find_tags(self.tagging, some)
+        lost = [arn for arn in some if tags.get(arn, {}).get(STACK_TAG) != self.settings.stack_name]
+        if lost:
+            failed, _ = self._look_at_keys({arn: tags.get(arn, {}) for arn in lost}, found)
+            self._failed += failed
+            position = replace(position, failed=position.failed + failed)
+        if not some or some[-1] == self._unlisted[-1]:
+            return replace(position, is_under_way=False, ended_at=now().isoformat())
+        _keep_pace(began, 1, GET_RESOURCES_A_SECOND)
+        return replace(position, unlisted=some[-1])
+
+    @cached_property
+    def _recorded(self) -> RecordedKeys:
+        return RecordedKeys(self.records, self.region)
+
+    @cached_property
+    def _unlisted(self) -> list[str]:
+        return sorted(self._recorded.expected.keys() - self._seen)
+
+    def _look_at_missing(self, record: Record | None, arn: str, found: OpenFindings) -> None:
+        """Report a created key that KMS does not know; any other is only known to the index."""
+        if record and record.ever_created and record.request and _is_of(record, arn):
+            is_asked_for = region_of(arn) in regions(record.request)
+            found.settle(arn, [key_checks.missing(record, arn)] if is_asked_for else [])
+
+    def _look_at_key(self, record: Record, tags: Tags, metadata: kms.Metadata) -> list[Finding]:
+        """Check a key that a record names."""
         if self._is_young(metadata["CreationDate"]):
             return []
-        if _is_of(record, metadata):
-            request = record.request if record and record.status == Status.CREATED else None
-            if request is None:
-                return []
-            return [
-                *self._look_at_settings(request, metadata),
-                *self._look_at_expiry(request, metadata),
-            ]
-        if metadata["KeyState"] in LEAVING or self._is_of_an_earlier_deployment(record, metadata):
-            return []
-        if self._may_go(record, metadata) and not self._is_used(metadata):
-            return self._retire(request_id, metadata["Arn"])
-        return [findings.surplus(request_id, metadata, Action.REPORTED)]
+        found = [
+            *key_checks.find_tags(record, tags, metadata, self.settings),
+            *key_checks.find_promotion(record, metadata),
+        ]
+        if not record.ever_created or record.request is None:
+            return [*found, *key_checks.find_unfinished(record, metadata)]
+        if not (state := [*key_checks.find_state(record, metadata)]):
+            found += self._look_at_alias(record.request, metadata)
+        found += key_checks.find_expiry(record, record.request, metadata, self.settings)
+        return [*state, *found]
 
-    def _retire(self, request_id: str | None, arn: str) -> list[Finding]:
-        """Schedule a key's deletion, if what is read now, and consistently, still allows it."""
-        record = self.records.get(request_id) if request_id else None
-        metadata = kms.describe_key(self.kms, arn)
-        if self._may_go(record, metadata):
-            findings.report_surplus(
-                request_id,
-                metadata,
-                client=self.kms,
-                events=self.events,
-                settings=self.settings,
+    def _look_at_surplus(
+        self,
+        request_id: str | None,
+        record: Record | None,
+        metadata: kms.Metadata,
+        found: OpenFindings,
+    ) -> None:
+        """Report a key that no record names; schedule its deletion where that is allowed."""
+        arn = metadata["Arn"]
+        if (
+            self._is_young(metadata["CreationDate"])
+            or metadata["KeyState"] in LEAVING
+            or self._is_of_an_earlier_deployment(record, metadata)
+        ):
+            found.settle(arn, [])
+            return
+        goes = self._may_go(record, metadata) and not self._is_used(metadata)
+        if goes:
+            # What is read now, and consistently, decides.
+            record = self.records.get(request_id) if request_id else None
+            metadata = kms.describe_key(self.kms, arn)
+            if not self._may_go(record, metadata):
+                found.settle(arn, [])
+                return
+        # Published first: once it waits for its deletion, nothing looks at it again.
+        found.settle(arn, [findings.surplus(request_id, metadata, Action.REPORTED)])
+        if goes:
+            findings.retire_surplus(
+                request_id, metadata, client=self.kms, events=self.events, settings=self.settings
             )
-        return []
 
     def _may_go(self, record: Record | None, metadata: kms.Metadata) -> bool:
         # The key of an open attempt is the request's own as soon as it is sent again.
@@ -216,7 +282,7 @@ class RegionSweeper:
             self.settings.sweeper_may_delete
             and not is_adoptable
             and not _is_under_way(record)
-            and not _is_of(record, metadata)
+            and not _is_of(record, metadata["Arn"])
             and metadata["KeyState"] not in LEAVING
         )
 
@@ -229,7 +295,7 @@ class RegionSweeper:
     def _is_of_an_earlier_deployment(self, record: Record | None, metadata: kms.Metadata) -> bool:
         """Whether the table cannot know the key, because the key was there before the table."""
         return (
-            not _is_of(record, metadata)
+            not _is_of(record, metadata["Arn"])
             and metadata["KeyState"] not in LEAVING
             and metadata["CreationDate"] < self.table_made_at
         )
@@ -245,15 +311,9 @@ class RegionSweeper:
         )
         yield Finding(Kind.KEYS_OF_AN_EARLIER_DEPLOYMENT, None, self.region, None, text)
 
-    def _look_at_settings(
-        self, request: KeySetRequest, metadata: kms.Metadata
-    ) -> Iterator[Finding]:
-        arn, state, request_id = metadata["Arn"], metadata["KeyState"], request["requestId"]
+    def _look_at_alias(self, request: KeySetRequest, metadata: kms.Metadata) -> Iterator[Finding]:
+        arn, request_id = metadata["Arn"], request["requestId"]
         region = region_of(arn)
-        if state in _NOT_READY:
-            text = f"{arn} is {state}, although the outcome of its request is that it is created."
-            yield Finding(Kind.KEY_NOT_ENABLED, request_id, region, arn, text)
-            return
         if region not in regions(request):
             return  # Somebody made this replica beside the request.
         alias = plan_key(request, region, self.settings).alias
@@ -263,19 +323,6 @@ class RegionSweeper:
         if (target := kms.find_alias(self.kms, alias)) != arn:
             text = f"{alias} in {region} points to {target or 'no key'}, not to {arn}."
             yield Finding(Kind.ALIAS_ELSEWHERE, request_id, region, arn, text)
-
-    def _look_at_expiry(self, request: KeySetRequest, metadata: kms.Metadata) -> Iterator[Finding]:
-        arn, valid_to, request_id = metadata["Arn"], metadata.get("ValidTo"), request["requestId"]
-        region = region_of(arn)
-        if valid_to is None or valid_to - now() > _RENEWAL_NOTICE:
-            return
-        if region not in regions(request):
-            return  # The request cannot renew the material of somebody else's replica.
-        text = (
-            f"The key material of {arn} expires at {instant_text(valid_to)}. Send request "
-            f"{request_id} again with a later validTo: it asks for the same material once more."
-        )
-        yield Finding(Kind.MATERIAL_EXPIRES, request_id, region, arn, text)
 
     def _target_of(self, alias: str) -> str | None:
         if self._named_keys is None:
@@ -322,10 +369,19 @@ def _is_under_way(record: Record | None) -> bool:
     return record is not None and record.status in UNDER_WAY
 
 
-def _is_of(record: Record | None, metadata: kms.Metadata) -> bool:
+def _is_of(record: Record | None, arn: str) -> bool:
     """Whether the key, or its primary, is the one that is recorded."""
     return (
         record is not None
         and record.key_arn is not None
-        and record.key_arn.rsplit("/", 1)[1] == metadata["KeyId"]
+        and record.key_arn.rsplit("/", 1)[1] == arn.rsplit("/", 1)[1]
+    )
+
+
+def _is_left_alone(record: Record | None, arn: str) -> bool:
+    """Whether a run works on the key, or may have made it. What was created stays watched."""
+    return (
+        record is not None
+        and record.status in UNDER_WAY
+        and not (record.ever_created and _is_of(record, arn))
     )

@@ -28,7 +28,9 @@ class Position:
     `page` is the next page of the listing and `token` what asks for it; `looked` is how many pages
     were looked at. They differ only while a listing that had to be asked for again catches up.
     `keys`, `failed` and `earlier` count the keys that were looked at, those that could not be, and
-    those of an earlier deployment. `ended_at` is when a listing came to its end last.
+    those of an earlier deployment. After the last page, `is_listed`: keys that records name and no
+    page had come next, in the order of their ARNs, and `unlisted` is the last one that was looked
+    at. `ended_at` is when all of that came to its end last.
     """
 
     is_under_way: bool = False
@@ -40,6 +42,8 @@ class Position:
     keys: int = 0
     failed: int = 0
     earlier: int = 0
+    is_listed: bool = False
+    unlisted: str = ""
 
 
 @contextmanager

@@ -76,6 +76,22 @@ def find_page(client: Any, tags: Tags, token: str) -> tuple[dict[str, Tags], str
     return _keys(page), page.get("PaginationToken", "")
 
 
+def find_tags(client: Any, arns: list[str]) -> dict[str, Tags]:
+    """Find the tags of these keys, a hundred at most; one that never had any is not answered.
+
+    Raises
+    ------
+    DependencyUnavailable
+        The API refused the call or did not answer.
+    """
+    if not arns:
+        return {}
+    try:
+        return _keys(client.get_resources(ResourceARNList=arns))
+    except (BotoCoreError, ClientError) as error:
+        raise _not_found(client, error) from error
+
+
 def _filters(tags: Tags) -> list[dict[str, Any]]:
     return [{"Key": key, "Values": [value]} for key, value in tags.items()]
 

@@ -29,6 +29,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
         events=client("events"),
         functions=client("lambda"),
         worker=os.environ["SWEEP_REGION_FUNCTION"],
+        publisher=os.environ["PUBLISH_OUTCOME_FUNCTION"],
         settings=settings(),
     )
     in_regions = enabled_regions(client("ec2"), settings())

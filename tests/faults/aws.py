@@ -20,7 +20,7 @@ from tests.faults.kms import ACCOUNT, Kms, KmsInRegion
 HOME = "us-east-1"
 REGIONS = ("eu-west-1", "us-east-1", "us-west-2")
 STATE_MACHINE = f"arn:aws:states:{HOME}:{ACCOUNT}:stateMachine:mrk-provision-key"
-_READS = ("BatchGet", "Get", "Describe", "List", "Query")
+_READS = ("BatchGet", "Get", "Describe", "List", "Query", "Scan")
 _START = 1_800_000_000.0
 
 
@@ -104,6 +104,8 @@ class Aws(Network):
         self.tasks: dict[str, WaitingTask] = {}
         self.holder: Holder = nobody
         """Acts when a task begins to wait for an answer."""
+        self.publish: Callable[[Any], dict[str, Any]] = lambda _outcome: {}
+        """Runs the function that publishes outcomes; `wiring` knows it."""
         self._uuids = 0
 
     def carry(self, call: Call, effect: Callable[[], Any]) -> Any:
@@ -248,13 +250,15 @@ class _TaggingApi:
     def get_resources(
         self,
         *,
-        TagFilters: list[dict[str, Any]],
-        ResourceTypeFilters: list[str],
+        TagFilters: list[dict[str, Any]] | None = None,
+        ResourceTypeFilters: list[str] | None = None,
         ResourcesPerPage: int = 100,
+        ResourceARNList: list[str] | None = None,
     ) -> dict[str, Any]:
         assert ResourcesPerPage == 100
-        assert ResourceTypeFilters == ["kms:key"]
-        wanted = {one["Key"]: one["Values"] for one in TagFilters}
+        assert (TagFilters is None) != (ResourceARNList is None)
+        assert ResourceTypeFilters == (["kms:key"] if TagFilters else None)
+        wanted = {one["Key"]: one["Values"] for one in TagFilters or []}
         found = [
             {
                 "ResourceARN": key.arn,
@@ -262,6 +266,7 @@ class _TaggingApi:
             }
             for key in self.aws.kms.keys.values()
             if key.region == self.region
+            and (ResourceARNList is None or key.arn in ResourceARNList)
             and key.created_at + self.aws.visible_after <= self.aws.time
             and all(key.tags.get(name) in values for name, values in wanted.items())
         ]
@@ -272,9 +277,15 @@ class _TaggingApi:
 class _Lambda:
     aws: Aws
 
-    def invoke(self, *, FunctionName: str, InvocationType: str, Payload: str) -> None:
+    def invoke(
+        self, *, FunctionName: str, Payload: str | bytes, InvocationType: str = "RequestResponse"
+    ) -> dict[str, Any]:
+        if FunctionName == "publish-outcome":
+            assert InvocationType == "RequestResponse"
+            return self.aws.publish(json.loads(Payload))
         assert (FunctionName, InvocationType) == ("sweep-region", "Event")
         self.aws.to_sweep.append(json.loads(Payload))
+        return {"StatusCode": 202}
 
 
 class _Ec2:

@@ -114,6 +114,15 @@ class DynamoDb:
         }
         return {"Responses": found}
 
+    def scan(
+        self, *, TableName: str, FilterExpression: str, ConsistentRead: bool
+    ) -> dict[str, Any]:
+        assert ConsistentRead
+        wanted = condition(FilterExpression)
+        return {
+            "Items": [dict(one) for one in self.tables[TableName].values() if wanted(one, {}, {})]
+        }
+
     def _check(
         self, table: str, key: str, operation: str, expression: str, more: dict[str, Any]
     ) -> None:

@@ -2,10 +2,13 @@
 
 import datetime as real_datetime
 import importlib
+import io
+import json
 import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, Self
 from unittest import mock
@@ -15,6 +18,7 @@ from aws_lambda_powertools.utilities.idempotency.persistence import base, datare
 
 from provisioner import clients, clock, records, settings, sweep_region
 from provisioner.telemetry import logger, metrics
+from tests.faults import workflow
 from tests.faults.aws import HOME, STATE_MACHINE, Aws, Client
 from tests.faults.kms import ACCOUNT
 from tests.unit.environment import ENVIRONMENT
@@ -51,6 +55,17 @@ def current() -> Aws:
 def use(aws: Aws) -> None:
     """Make every client talk to this AWS from now on."""
     _current[:] = [aws]
+    aws.publish = partial(_publish, aws)
+
+
+def _publish(aws: Aws, outcome: Any) -> dict[str, Any]:
+    """Answer as Lambda does for the function that publishes outcomes."""
+    name = "PublishOutcomeFunction"
+    try:
+        detail = workflow.functions()[name].invoke(aws, name, outcome)
+    except workflow.StateFailed:
+        return {"FunctionError": "Unhandled"}
+    return {"Payload": io.BytesIO(json.dumps(detail).encode())}
 
 
 def _client(service: str, *, region_name: str | None = None, config: Any) -> Client:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 USERS = (
     "batch",
     "batch_report",
+    "key_checks",
     "new_keys",
     "outcome",
     "reconcile",

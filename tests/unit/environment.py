@@ -25,6 +25,7 @@ ENVIRONMENT = {
     "KEY_ROLE_IDS": ",".join(f"AROA{number:017}" for number, _ in enumerate(KEY_ROLES)),
     "SWEEP_TABLE": "sweep",
     "SWEEP_REGION_FUNCTION": "sweep-region",
+    "PUBLISH_OUTCOME_FUNCTION": "publish-outcome",
     "BATCHES_BUCKET": "batches",
     "BATCH_STATE_MACHINE_ARN": "arn:aws:states:us-east-1:111122223333:stateMachine:provision-batch",
     "BATCH_KMS_QUOTAS": "",

@@ -31,6 +31,7 @@ def sweeper(records: Records, settings: Settings = SETTINGS) -> Sweeper:
         events=client("events"),
         functions=client("lambda"),
         worker="sweep-region",
+        publisher="publish-outcome",
         settings=settings,
     )
 

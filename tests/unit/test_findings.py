@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from provisioner.clients import client
-from provisioner.errors import KmsThrottled, OutcomeNotPublished
+from provisioner.errors import KmsAccessDenied, KmsThrottled, OutcomeNotPublished
 from provisioner.findings import Finding, Kind, report_surplus, tell
 from tests.unit.answering import answer, calls_of, kms_in, on, refusal
 from tests.unit.published import published_on
@@ -90,11 +90,12 @@ def test_a_surplus_key_is_reported_and_then_scheduled_for_deletion() -> None:
 
     report(key)
 
-    ((_, _, detail),) = events
-    assert (detail["kind"], detail["action"]) == ("SURPLUS_KEY", "SCHEDULED_FOR_DELETION")
-    assert (detail["requestId"], detail["region"]) == ("CHG1", "us-east-1")
-    assert detail["keyArn"] == key["Arn"]
-    assert states == ["told", "scheduled"]
+    details = [detail for _, _, detail in events]
+    assert [one["action"] for one in details] == ["REPORTED", "SCHEDULED_FOR_DELETION"]
+    for detail in details:
+        assert (detail["kind"], detail["keyArn"]) == ("SURPLUS_KEY", key["Arn"])
+        assert (detail["requestId"], detail["region"]) == ("CHG1", "us-east-1")
+    assert states == ["told", "scheduled", "told"]
     assert state_of(key) == "PendingDeletion"
     days = SETTINGS.deletion_window_days
     assert ("ScheduleKeyDeletion", {"KeyId": key["Arn"], "PendingWindowInDays": days}) in calls
@@ -114,6 +115,27 @@ def test_a_surplus_key_that_may_be_in_use_is_only_reported(used_by: str) -> None
     ((_, _, detail),) = events
     assert (detail["kind"], detail["action"]) == ("SURPLUS_KEY", "REPORTED")
     assert state_of(key) == "Enabled"
+
+
+def test_a_deletion_that_kms_refuses_is_not_reported_as_scheduled() -> None:
+    key = make_key()
+    answer(client("kms", "us-east-1"), "ScheduleKeyDeletion", refusal("AccessDeniedException"))
+    events = published_on(client("events"))
+
+    with pytest.raises(KmsAccessDenied):
+        report(key)
+
+    assert [detail["action"] for _, _, detail in events] == ["REPORTED"]
+
+
+def test_a_deletion_that_kms_does_not_show_is_not_reported_as_scheduled() -> None:
+    key = make_key()
+    show(key, KeyState="Enabled")
+    events = published_on(client("events"))
+
+    report(key)
+
+    assert [detail["action"] for _, _, detail in events] == ["REPORTED"]
 
 
 def test_a_surplus_key_that_could_not_be_told_of_is_not_scheduled_for_deletion() -> None:

@@ -137,7 +137,8 @@ def test_of_several_keys_the_oldest_is_adopted_and_the_others_go(
 
     assert record_of(attempted).key_arn == first["Arn"]
     told = [(detail["keyArn"], detail["action"]) for _, _, detail in events]
-    assert told == [(key["Arn"], "SCHEDULED_FOR_DELETION") for key in (second, third)]
+    done = ("REPORTED", "SCHEDULED_FOR_DELETION")
+    assert told == [(key["Arn"], action) for key in (second, third) for action in done]
     assert [state_of(key) for key in (first, second, third)] == [
         "Enabled",
         "PendingDeletion",
@@ -162,7 +163,7 @@ def test_the_recorded_key_stays_although_another_is_older(
     assert reconcile(attempted)
 
     assert record_of(attempted).key_arn == recorded["Arn"]
-    assert [detail["keyArn"] for _, _, detail in events] == [older["Arn"]]
+    assert [detail["keyArn"] for _, _, detail in events] == [older["Arn"]] * 2
     assert (state_of(older), state_of(recorded)) == ("PendingDeletion", "Enabled")
 
 
@@ -352,4 +353,4 @@ def test_what_could_not_be_reported_is_reported_by_the_next_look(
     assert reconcile(attempted)
     assert reported_first == "Enabled"
     assert state_of(other) == "PendingDeletion"
-    assert [detail["keyArn"] for _, _, detail in events] == [other["Arn"]] * 2
+    assert [detail["keyArn"] for _, _, detail in events] == [other["Arn"]] * 3

@@ -111,7 +111,7 @@ def test_a_new_request_is_claimed(records: Records, clock: Clock) -> None:
         key=None,
         errors=[],
         ticket=TICKET,
-        published=False,
+        published_at=None,
         claimed_at=clock.time,
         materials=[],
         task_token=None,

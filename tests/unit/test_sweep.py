@@ -8,7 +8,7 @@ import pytest
 
 from provisioner.clients import client
 from provisioner.clock import instant_text
-from provisioner.plan import KeySetRequest
+from provisioner.plan import KeySetRequest, own_tags
 from provisioner.records import Records, Status
 from tests.unit.answering import answer, kms_in, on, refusal
 from tests.unit.clock import Clock
@@ -198,7 +198,10 @@ def test_a_surplus_key_is_scheduled_for_deletion_where_the_sweeper_may(
 
     sweep(records, settings=MAY_DELETE)
 
-    assert actions(told) == [("SURPLUS_KEY", "SCHEDULED_FOR_DELETION")]
+    assert actions(told) == [
+        ("SURPLUS_KEY", "REPORTED"),
+        ("SURPLUS_KEY", "SCHEDULED_FOR_DELETION"),
+    ]
     assert (state_of(key), state_of(second)) == ("Enabled", "PendingDeletion")
 
 
@@ -299,7 +302,8 @@ def test_the_replica_of_a_created_key_is_looked_at_in_its_own_region(
     key = created(records)
     replica = make_key("eu-west-1")
     arn = key["Arn"].replace(HOME, "eu-west-1")
-    found = {"ResourceARN": arn, "Tags": [{"Key": "mrk:request-id", "Value": "CHG1"}]}
+    tags = [{"Key": key, "Value": value} for key, value in own_tags("CHG1", SETTINGS).items()]
+    found = {"ResourceARN": arn, "Tags": tags}
     tagging = client("resourcegroupstaggingapi", "eu-west-1")
     answer(tagging, "GetResources", {"ResourceTagMappingList": [found]})
     of_replica = {
@@ -378,7 +382,8 @@ def test_key_material_that_expires_within_30_days_is_reported(
     assert (detail["requestId"], detail["region"]) == ("CHG1", HOME)
     assert detail["keyArn"] == key["Arn"]
     at = instant_text(clock.time + timedelta(days=days))
-    assert f"The key material of {key['Arn']} expires at {at}." in detail["message"]
+    verb = "expires" if days > 0 else "expired"
+    assert f"The key material of {key['Arn']} {verb} at {at}." in detail["message"]
     assert "Send request CHG1 again with a later validTo" in detail["message"]
 
 

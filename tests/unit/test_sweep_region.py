@@ -7,6 +7,7 @@ import pytest
 
 from provisioner import sweep_region
 from provisioner.clients import client
+from provisioner.clock import instant_text
 from provisioner.errors import DependencyUnavailable
 from provisioner.records import Records, Status
 from provisioner.sweep_table import Position
@@ -423,18 +424,37 @@ def test_a_finding_that_the_bus_refused_is_published_by_the_next_sweep(
 
 
 def test_what_is_open_about_a_deleted_key_is_closed(
-    key: dict[str, Any], records: Records, told: Findings
+    records: Records, told: Findings, clock: Clock
 ) -> None:
-    show(key, KeyState="PendingDeletion")
+    (key,) = stray(1, clock)
     work(records)
     before = sweep_table().open_findings(HOME)
     answer(client("kms", HOME), "DescribeKey", refusal("NotFoundException"))
 
     work(records)
 
-    assert [*before] == [f"{key['Arn']}#KEY_NOT_ENABLED"]
+    assert [*before] == [f"{key['Arn']}#SURPLUS_KEY"]
     assert sweep_table().open_findings(HOME) == {}
     assert len(told) == 1
+
+
+def test_a_deletion_is_reported_once_and_that_the_key_is_gone_once(
+    key: dict[str, Any], records: Records, told: Findings, clock: Clock
+) -> None:
+    date = clock.time + timedelta(days=7)
+    show(key, KeyState="PendingDeletion", DeletionDate=date)
+    work(records)
+    work(records)
+    before = sweep_table().open_findings(HOME)
+    answer(client("kms", HOME), "DescribeKey", *[refusal("NotFoundException")] * 3)
+    for _ in range(3):
+        work(records)
+
+    assert [*before] == [f"{key['Arn']}#KEY_NOT_ENABLED"]
+    assert [*sweep_table().open_findings(HOME)] == [f"{key['Arn']}#KEY_MISSING"]
+    assert kinds(told) == ["KEY_NOT_ENABLED", "KEY_MISSING"]
+    assert f"KMS deletes it at {instant_text(date)}." in told[0][2]["message"]
+    assert f"KMS does not know {key['Arn']} any more" in told[1][2]["message"]
 
 
 def test_what_is_open_about_a_key_that_cannot_be_looked_at_stays_open(
