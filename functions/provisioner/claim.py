@@ -18,6 +18,7 @@ class Decision(StrEnum):
     PROCEED = "PROCEED"
     ALREADY_CREATED = "ALREADY_CREATED"
     ANOTHER_RUN_IS_ACTIVE = "ANOTHER_RUN_IS_ACTIVE"
+    REFUSED = "REFUSED"
 
 
 @dataclass(frozen=True)

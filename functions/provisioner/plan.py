@@ -21,6 +21,7 @@ STACK_TAG = "mrk:stack"
 ATTEMPT_TAG = "mrk:attempt"
 OWN_TAGS = (REQUEST_ID_TAG, STACK_TAG, ATTEMPT_TAG)
 OWN_TAG_PREFIX = "mrk:"
+REVISIONS = range(1, 1_000_000_001)
 _NO_CONTENT = ("keyMaterial", "onFailure", "revision", "ticket")
 
 

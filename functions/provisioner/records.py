@@ -415,8 +415,14 @@ class Records:
         execution_arn: str | None,
         ticket: dict[str, Any] | None,
         errors: list[Problem],
-    ) -> None:
-        """Keep a refusal for whoever asks; it neither claims the requestId nor hides a record."""
+    ) -> Record | None:
+        """Keep a refusal for whoever asks; it neither claims the requestId nor hides a record.
+
+        Returns
+        -------
+        Record or None
+            The record of the requestId that stays as it is, if there is one.
+        """
         update = (
             "SET #status = :rejected, executionArn = :me, ticket = :ticket, errors = :errors, "
             "attempt = :zero"
@@ -429,7 +435,11 @@ class Records:
             ":zero": 0,
         }
         condition = "attribute_not_exists(requestId) OR #status = :rejected"
-        self._update_if(request_id, condition, update, values)
+        try:
+            self._update(request_id, condition, update, values)
+        except _ConditionFailed as failed:
+            return failed.record
+        return None
 
     def unfinished(self) -> Iterator[Record]:
         """Find the requests without a published outcome, the oldest first.

@@ -34,7 +34,6 @@ from provisioner.settings import Settings
 
 MAX_TAGS = 50
 MAX_TICKET_BYTES = 4_096
-MAX_REVISION = 1_000_000_000
 MAX_VALIDITY = timedelta(days=365)
 """https://docs.aws.amazon.com/kms/latest/APIReference/API_ImportKeyMaterial.html"""
 MAX_REQUEST_BYTES = 128 * 1024
@@ -169,7 +168,7 @@ class RequestFields(Fields):
     keyMaterial: KeyMaterialFields | None = None
     replicas: list[ReplicaFields] | None = None
     onFailure: Literal["RETAIN", "ROLL_BACK"] = "RETAIN"
-    revision: int = Field(1, ge=1, le=MAX_REVISION)
+    revision: int = Field(1, ge=plan.REVISIONS[0], le=plan.REVISIONS[-1])
     ticket: Annotated[dict[str, Any], AfterValidator(_small_ticket)] | None = None
 
 

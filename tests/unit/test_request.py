@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from provisioner import json_text
 from provisioner.documents import MAX_PROBLEMS_BYTES
 from provisioner.errors import RequestRejected
-from provisioner.request import MAX_REQUEST_BYTES, MAX_REVISION, parse_request
+from provisioner.plan import REVISIONS
+from provisioner.request import MAX_REQUEST_BYTES, parse_request
 from tests.key_kinds import KEY_KINDS
 from tests.unit.any_json import JSON
 from tests.unit.clock import Clock
@@ -75,7 +76,7 @@ def sound_documents(draw: st.DrawFn) -> dict[str, Any]:
         "primaryRegion": st.none() | st.just("eu-central-1"),
         "replicas": st.none() | REPLICAS,
         "onFailure": st.sampled_from(["RETAIN", "ROLL_BACK"]),
-        "revision": st.integers(1, MAX_REVISION),
+        "revision": st.integers(1, REVISIONS[-1]),
         "ticket": st.none() | st.dictionaries(st.sampled_from("ab"), st.integers() | st.booleans()),
         **SETTINGS_OF_A_KEY,
     }
@@ -125,7 +126,7 @@ def test_the_contracts_example_is_taken_as_it_is() -> None:
     [
         (0, "OUT_OF_RANGE"),
         (-1, "OUT_OF_RANGE"),
-        (MAX_REVISION + 1, "OUT_OF_RANGE"),
+        (REVISIONS[-1] + 1, "OUT_OF_RANGE"),
         (True, "WRONG_TYPE"),
         ("2", "WRONG_TYPE"),
         (1.5, "WRONG_TYPE"),

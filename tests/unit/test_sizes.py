@@ -165,6 +165,7 @@ def test_a_refusal_gives_back_little_of_a_large_request() -> None:
 
     assert given_back(document_of(ticket={"id": 1}), problems) == {
         "requestId": "CHG1",
+        "revision": 1,
         "ticket": None,
     }
     for request_id in ("x" * 2_000, float("nan"), "\ud800", ["x" * 2_000]):
