@@ -112,6 +112,38 @@ def test_an_outcome_is_the_lines_own(
     assert found.settled == (expected in (LineStatus.CREATED, LineStatus.FAILED))
 
 
+@pytest.mark.parametrize("executions", [(EXECUTION, OWN), (OWN, EXECUTION), (EXECUTION,)])
+def test_a_request_that_failed_in_another_execution_ends_its_line(
+    records: Records, clock: Clock, executions: tuple[str, ...]
+) -> None:
+    batch = batch_of(clock)
+    line = planned(not_before=instant_text(clock.time))
+    for execution in executions:
+        finish(records, Status.FAILED, execution)
+
+    clock.move(seconds=31)
+    found = report(records, batch, line)
+
+    assert found.settled
+    assert [(one["status"], one["errors"]) for one in found.results] == [("FAILED", [PROBLEM])]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "published", "expected"),
+    [(-60, True, "NOT_STARTED"), (20, True, "NOT_STARTED"), (31, False, "IN_PROGRESS")],
+)
+def test_a_line_waits_while_its_own_execution_may_still_take_a_failed_request_up(
+    records: Records, clock: Clock, seconds: int, expected: str, *, published: bool
+) -> None:
+    batch = batch_of(clock)
+    finish(records, Status.FAILED, EXECUTION, published=published)
+    line = planned(not_before=instant_text(clock.time - timedelta(seconds=seconds)))
+
+    found = report(records, batch, line)
+
+    assert ([one["status"] for one in found.results], found.settled) == ([expected], False)
+
+
 def test_a_result_shows_the_key_without_its_metadata(records: Records, batch: Batch) -> None:
     finish(records, Status.CREATED)
 
@@ -138,6 +170,17 @@ def test_a_request_that_nobody_knows_is_not_started(records: Records, batch: Bat
     found = report(records, batch, planned(), planned(request_of(requestId="CHG2")))
 
     assert {result["status"] for result in found.results} == {LineStatus.NOT_STARTED}
+
+
+def test_a_request_that_was_valid_and_is_refused_when_it_starts_ends_its_line(
+    records: Records, batch: Batch
+) -> None:
+    records.note_refusal("CHG1", OWN, None, [PROBLEM])
+
+    found = report(records, batch, planned())
+
+    assert found.settled
+    assert [(one["status"], one["errors"]) for one in found.results] == [("REJECTED", [PROBLEM])]
 
 
 def test_a_request_under_way_is_so_whoever_works_on_it(records: Records, batch: Batch) -> None:
