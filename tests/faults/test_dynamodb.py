@@ -39,6 +39,16 @@ def _request(aws: Aws, description: str = "") -> Any:
     return functions()[name].invoke(aws, name, document)["request"]
 
 
+def _correct(request: Any, **wrongly_seen: Any) -> Callable[[Records], Any]:
+    def act(records: Records) -> bool:
+        seen = records.get(REQUEST_ID)
+        assert seen
+        seen = replace(seen, **wrongly_seen)
+        return records.correct(request, "e1", seen=seen, superseded={})
+
+    return act
+
+
 def _steps(aws: Aws) -> list[Callable[[Records], Any]]:
     """Give a history of one request in which every condition holds once and fails once."""
     request, other = _request(aws), _request(aws, "something else")
@@ -57,15 +67,6 @@ def _steps(aws: Aws) -> list[Callable[[Records], Any]]:
         return lambda records: records.claim(
             request, execution, dead_execution=dead, renewing=renewing
         )
-
-    def correct(**wrongly_seen: Any) -> Callable[[Records], Any]:
-        def act(records: Records) -> bool:
-            seen = records.get(REQUEST_ID)
-            assert seen
-            seen = replace(seen, **wrongly_seen)
-            return records.correct(other, "e1", seen=seen, superseded={})
-
-        return act
 
     def announce(execution: str, attempt: int, token: str) -> Callable[[Records], Any]:
         return lambda records: records.announce_attempt(REQUEST_ID, execution, attempt, token)
@@ -94,8 +95,8 @@ def _steps(aws: Aws) -> list[Callable[[Records], Any]]:
         finish(Status.FAILED, "e0"),
         lambda records: records.mark_published(REQUEST_ID, "e0"),
         lambda records: records.claim(other, "e1"),
-        correct(attempt=7),
-        correct(),
+        _correct(other, attempt=7),
+        _correct(other),
         finish(Status.FAILED, "e1"),
         lambda records: records.mark_published(REQUEST_ID, "e1"),
         claim("e2"),
