@@ -139,9 +139,9 @@ def _result(line: PlannedLine, record: Record | None, machine: str) -> LineResul
     elif record is None or record.content_hash is None:
         status, key, errors = LineStatus.NOT_STARTED, None, []
     elif record.content_hash != line.content:
-        text = "The requestId was used before with other content."
-        problem = new_problem("requestId", "REQUEST_CONFLICT", text)
-        status, key, errors = LineStatus.REJECTED, None, [problem]
+        refused = _is_refused(line, record)
+        status = LineStatus.REJECTED if refused else LineStatus.NOT_STARTED
+        key, errors = None, [_conflict(record)] if refused else []
     else:
         status, key, errors = _status(line, record, machine), record.key, record.errors
     shown = {name: value for name, value in key.items() if name != "keyMetadata"} if key else None
@@ -152,6 +152,24 @@ def _result(line: PlannedLine, record: Record | None, machine: str) -> LineResul
         "key": shown,
         "errors": errors,
     }
+
+
+def _is_refused(line: PlannedLine, record: Record) -> bool:
+    """Whether a line cannot be taken any more, since its request has other content.
+
+    Until its own execution has started, it may still correct a request that failed.
+    """
+    about_to_fail = record.status == Status.FAILED and not record.published
+    return record.ever_created or (_is_passed(line) and not about_to_fail)
+
+
+def _conflict(record: Record) -> Problem:
+    text = (
+        f"Request {record.request_id} has other content, and keeps it: its status is "
+        f"{record.status}. The event Multi-Region Key Request Rejected of this line says why, and "
+        f"GET /keys/{record.request_id} returns what exists."
+    )
+    return new_problem("requestId", "REQUEST_CONFLICT", text)
 
 
 def _status(line: PlannedLine, record: Record, machine: str) -> LineStatus:

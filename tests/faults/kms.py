@@ -13,6 +13,7 @@ from typing import Any
 from tests.faults.errors import refusal
 
 ACCOUNT = "111122223333"
+NO_SUCH_ROLE = "CadrService"
 _LEAVING = ("PendingDeletion", "PendingReplicaDeletion")
 # What the roles of template.yaml may do to any multi-Region key; the rest asks for the stack's tag.
 _WITHOUT_OUR_TAG = {"DescribeKey", "ListAliases"}
@@ -370,7 +371,8 @@ def _tags(tags: Tags) -> dict[str, str]:
 
 
 def _check_policy(text: str, operation: str) -> None:
-    """Refuse a policy that would lock its own account out."""
+    """Refuse a policy that locks its own account out, or whose principal does not exist."""
     root = {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
-    if not any(s["Principal"] == root for s in json.loads(text)["Statement"]):
+    is_locked_out = not any(s["Principal"] == root for s in json.loads(text)["Statement"])
+    if is_locked_out or f"role/{NO_SUCH_ROLE}" in text:
         raise refusal("MalformedPolicyDocumentException", operation)

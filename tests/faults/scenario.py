@@ -14,7 +14,7 @@ from tests.faults.kms import ACCOUNT, Key
 REQUEST_ID = "CHG0031337"
 
 
-def _policy(user: str) -> dict[str, Any]:
+def policy_of(user: str) -> dict[str, Any]:
     root, user_arn = f"arn:aws:iam::{ACCOUNT}:root", f"arn:aws:iam::{ACCOUNT}:role/{user}"
     return {
         "Version": "2012-10-17",
@@ -36,7 +36,7 @@ REQUEST: dict[str, Any] = {
     "alias": "alias/payments/cards",
     "description": "Card data",
     "tags": {"team": "payments"},
-    "policy": {"document": _policy("CardService")},
+    "policy": {"document": policy_of("CardService")},
     "replicas": [
         {"region": "eu-west-1"},
         {
@@ -44,7 +44,7 @@ REQUEST: dict[str, Any] = {
             "alias": "alias/payments/cards-us",
             "description": None,
             "tags": {"team": "payments-us"},
-            "policy": {"document": _policy("CardServiceUs")},
+            "policy": {"document": policy_of("CardServiceUs")},
         },
     ],
 }
@@ -63,14 +63,14 @@ RENEWAL = datetime.fromisoformat("2027-10-15T00:00:00Z").timestamp()
 
 # By Region: alias, description, the caller's tags, policy.
 _WANTED: dict[str, tuple[str, str, dict[str, str], dict[str, Any]]] = {
-    region: ("alias/payments/cards", "Card data", {"team": "payments"}, _policy("CardService"))
+    region: ("alias/payments/cards", "Card data", {"team": "payments"}, policy_of("CardService"))
     for region in ("us-east-1", "eu-west-1")
 } | {
     "us-west-2": (
         "alias/payments/cards-us",
         "",
         {"team": "payments-us"},
-        _policy("CardServiceUs"),
+        policy_of("CardServiceUs"),
     )
 }
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from provisioner import clients, kms, reconcile
+from provisioner import clients, correction, kms, reconcile
 from provisioner.records import Record, Records
 from tests.faults.aws import nobody
+from tests.faults.corrections import with_an_open_attempt
 from tests.faults.enumeration import singles
 from tests.faults.faults import Fault
 from tests.faults.scenario import Report, Scenario, renewed
@@ -151,3 +152,20 @@ def test_a_roll_back_of_what_was_finished_once_is_caught() -> None:
         deleted.append("ScheduleKeyDeletion" in {c.operation for c in scenario.network.calls})
 
     assert deleted == [False, True]
+
+
+def keys_after_another_kind_is_asked_for() -> int:
+    """Count the keys of a request whose CreateKey was not answered, then asked for another kind."""
+    scenario = with_an_open_attempt()
+    scenario.document = {**scenario.document, "keySpec": "HMAC_256"}
+    scenario.deliver()
+    return len(scenario.aws.kms.primaries())
+
+
+def test_a_correction_of_what_a_key_never_changes_is_caught(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with_the_safeguard = keys_after_another_kind_is_asked_for()
+    monkeypatch.setattr(correction, "_NEVER_CHANGES", ())
+
+    assert (with_the_safeguard, keys_after_another_kind_is_asked_for()) == (1, 2)

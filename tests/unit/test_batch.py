@@ -156,6 +156,15 @@ def test_what_is_created_already_is_not_started_again(records: Records) -> None:
     assert planned.lines[0].content == content_hash(request_of())
 
 
+def test_a_line_that_corrects_a_failed_request_is_started(records: Records) -> None:
+    other = request_of(description="Other")
+    records.claim(other, EXECUTION)
+    records.finish(other, execution_arn=EXECUTION, status=Status.FAILED, key=None, errors=[])
+    records.mark_published("CHG1", EXECUTION)
+
+    assert len(plan(records, line(1)).items) == 1
+
+
 def test_key_material_that_is_to_expire_later_is_a_renewal(records: Records) -> None:
     earlier, later = in_days(10), in_days(20)
     create(records, imported_request_of(keyMaterial={"validTo": earlier}))
