@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from provisioner.json_text import MAX_DEPTH, Unreadable, parse
@@ -28,6 +28,7 @@ def refused(data: bytes | str, **where: Any) -> list[tuple[str, str, str]]:
 
 
 @given(VALUES)
+@settings(max_examples=30)
 def test_what_was_written_as_json_is_read_as_it_was(value: Any) -> None:
     assert parse(json.dumps(value)) == parse(json.dumps(value).encode()) == value
 

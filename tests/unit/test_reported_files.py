@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from provisioner.batch_file import Line, read_lines
-from provisioner.errors import BatchUnreadable, RequestRejected
+from provisioner.errors import BatchUnreadable
 from provisioner.request import parse_request
 from tests.unit.samples import ADMIN, SETTINGS, USER
 
@@ -116,7 +116,7 @@ def test_columns_beyond_the_table_say_nothing() -> None:
 
 
 def requests() -> list[dict[str, Any]]:
-    """The requests that every file of a real program holds; its README says how it was made."""
+    """Return the requests that each file holds; the README beside them says how it was made."""
     first: dict[str, Any] = {
         "requestId": "FILE-1",
         "alias": "alias/file/one",
