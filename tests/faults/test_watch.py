@@ -8,8 +8,7 @@ import pytest
 
 from provisioner.settings import settings
 from tests.faults.aws import Aws, Event, WaitingTask
-from tests.faults.faults import Schedule
-from tests.faults.scenario import IMPORTED, REQUEST_ID, imported, is_created, recorded_key
+from tests.faults.scenario import IMPORTED, REQUEST_ID, Scenario, imported, is_created, recorded_key
 from tests.faults.wiring import QUIET_SECONDS
 
 VALID_TO = datetime.fromisoformat(IMPORTED["keyMaterial"]["validTo"]).timestamp()
@@ -23,9 +22,9 @@ def stop(_aws: Aws, task: WaitingTask) -> None:
     task.execution.status = "ABORTED"
 
 
-def stopped(schedule: Schedule = ()) -> Any:
+def stopped() -> Scenario:
     """Give the scenario of a request that was stopped while it waited for its material."""
-    scenario = imported(schedule, holder=stop)
+    scenario = imported(holder=stop)
     scenario.deliver()
     assert recorded_key(scenario.aws)
     return scenario
@@ -89,6 +88,27 @@ def test_a_request_that_was_sent_again_meanwhile_is_not_ended() -> None:
     assert told(aws, "Creation Failed") == []
     assert told(aws, "Finding") == []
     assert not is_created(aws)
+
+
+@pytest.mark.parametrize("does_its_work", [True, False])
+def test_a_failing_publication_is_made_up_for_by_the_next_sweep(does_its_work: bool) -> None:
+    scenario = stopped()
+    aws = scenario.aws
+    aws.time = VALID_TO
+    publish, calls = aws.publish, list[Any]()
+
+    def fail_first(outcome: Any) -> dict[str, Any]:
+        calls.append(outcome)
+        answer = publish(outcome) if does_its_work or len(calls) > 1 else {}
+        return answer if len(calls) > 1 else {"FunctionError": "Unhandled"}
+
+    aws.publish = fail_first
+
+    for _ in range(3):
+        scenario.sweep()
+
+    assert len(told(aws, "Creation Failed")) == 1
+    assert len(calls) == (1 if does_its_work else 2)
 
 
 def test_the_key_of_a_request_that_ended_so_is_found_a_day_later() -> None:
