@@ -44,11 +44,10 @@ class RecordedKeys:
         if self._is_read:
             return
         for record in self._records.with_keys():
-            if record.key_arn is None or record.request is None:
-                continue
-            self._named[_key_id(record.key_arn)] = record.request_id
-            if record.ever_created and self._region in regions(record.request):
-                self._expected.add(arn_in(self._region, record.key_arn))
+            arn, request = str(record.key_arn), record.request
+            self._named[_key_id(arn)] = record.request_id
+            if record.ever_created and request and self._region in regions(request):
+                self._expected.add(arn_in(self._region, arn))
         self._is_read = True
 
 
