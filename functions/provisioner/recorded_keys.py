@@ -4,8 +4,6 @@ Tags can be removed and a key can be gone; the record stays. The whole table is 
 by each worker of the sweep.
 """
 
-from functools import cached_property
-
 from provisioner.plan import arn_in, regions
 from provisioner.records import Records
 
@@ -16,32 +14,41 @@ class RecordedKeys:
     def __init__(self, records: Records, region: str) -> None:
         self._records = records
         self._region = region
+        self._is_read = False
+        self._named: dict[str, str] = {}
+        self._expected: set[str] = set()
 
     def request_of(self, key_arn: str) -> str | None:
-        """Return the ID of the request that a key, or its primary, is recorded for."""
-        return self._read[0].get(_key_id(key_arn))
-
-    @property
-    def expected(self) -> dict[str, str]:
-        """The keys of the Region that were created once, by their ARNs, with their requests' IDs.
+        """Return the ID of the request that a key, or its primary, is recorded for.
 
         Raises
         ------
         DependencyUnavailable
             DynamoDB did not answer.
         """
-        return self._read[1]
+        self._read()
+        return self._named.get(_key_id(key_arn))
 
-    @cached_property
-    def _read(self) -> tuple[dict[str, str], dict[str, str]]:
-        named, expected = {}, {}
+    def expected(self) -> set[str]:
+        """Return the ARNs of the Region's keys whose key sets were created once.
+
+        Raises
+        ------
+        DependencyUnavailable
+            DynamoDB did not answer.
+        """
+        self._read()
+        return self._expected
+
+    def _read(self) -> None:
+        if self._is_read:
+            return
         for record in self._records.with_keys():
-            if record.key_arn is None or record.request is None:
-                continue
-            named[_key_id(record.key_arn)] = record.request_id
-            if record.ever_created and self._region in regions(record.request):
-                expected[arn_in(self._region, record.key_arn)] = record.request_id
-        return named, expected
+            arn, request = str(record.key_arn), record.request
+            self._named[_key_id(arn)] = record.request_id
+            if record.ever_created and request and self._region in regions(request):
+                self._expected.add(arn_in(self._region, arn))
+        self._is_read = True
 
 
 def _key_id(key_arn: str) -> str:

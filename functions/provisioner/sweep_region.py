@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import cached_property
 from itertools import batched
 from typing import Any
 
@@ -55,6 +54,7 @@ class RegionSweeper:
     region: str
     table_made_at: datetime
     records: Records
+    recorded: RecordedKeys
     table: SweepTable
     kms: Any
     tagging: Any
@@ -63,6 +63,7 @@ class RegionSweeper:
     _alias_targets: dict[str, str] = field(default_factory=dict, init=False)
     _named_keys: set[str] | None = field(default=None, init=False)
     _seen: set[str] = field(default_factory=set, init=False)
+    _unlisted: list[str] | None = field(default=None, init=False)
     _failed: int = field(default=0, init=False)
 
     def sweep(
@@ -130,7 +131,8 @@ class RegionSweeper:
     def _close_those_of_deleted_keys(self, found: OpenFindings) -> None:
         # Nothing lists them any more, so no page would. Created ones come after the last page.
         about_keys = [about for about in found.abouts() if about != self.region]
-        keys = [arn for arn in about_keys if arn not in self._recorded.expected]
+        expected = self.recorded.expected() if about_keys else set()
+        keys = [arn for arn in about_keys if arn not in expected]
         for arn, answer in self._describe(keys):
             if isinstance(answer, KmsKeyNotFound):
                 found.settle(arn, [])
@@ -192,7 +194,7 @@ class RegionSweeper:
             arn: request_id
             for arn, record in known.items()
             if not _is_of(record, arn) and not _is_under_way(record)
-            if (request_id := self._recorded.request_of(arn))
+            if (request_id := self.recorded.request_of(arn))
         }
         others = {one.request_id: one for one in self.records.get_many({*named.values()})}
         return known | {arn: others[name] for arn, name in named.items() if name in others}
@@ -203,6 +205,8 @@ class RegionSweeper:
         Those that an earlier worker of this sweep had seen are among them; their tags say so.
         """
         began = now()
+        if self._unlisted is None:
+            self._unlisted = sorted(self.recorded.expected() - self._seen)
         some = [arn for arn in self._unlisted if arn > position.unlisted][:_UNLISTED_AT_ONCE]
         tags = find_tags(self.tagging, some)
         lost = [arn for arn in some if tags.get(arn, {}).get(STACK_TAG) != self.settings.stack_name]
@@ -214,14 +218,6 @@ class RegionSweeper:
             return replace(position, is_under_way=False, ended_at=now().isoformat())
         _keep_pace(began, 1, GET_RESOURCES_A_SECOND)
         return replace(position, unlisted=some[-1])
-
-    @cached_property
-    def _recorded(self) -> RecordedKeys:
-        return RecordedKeys(self.records, self.region)
-
-    @cached_property
-    def _unlisted(self) -> list[str]:
-        return sorted(self._recorded.expected.keys() - self._seen)
 
     def _look_at_missing(self, record: Record | None, arn: str, found: OpenFindings) -> None:
         """Report a created key that KMS does not know; any other is only known to the index."""

@@ -9,6 +9,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from provisioner.clients import client, prepare
+from provisioner.recorded_keys import RecordedKeys
 from provisioner.records import Records
 from provisioner.settings import settings
 from provisioner.sweep_region import RegionSweeper
@@ -25,10 +26,12 @@ prepare("dynamodb", "events", "kms", "resourcegroupstaggingapi")
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any] | None:
     """Take `{region, tableMadeAt, begin}`; answer how far the Region is."""
     region = event["region"]
+    records = Records(client("dynamodb"), settings().requests_table)
     sweeper = RegionSweeper(
         region=region,
         table_made_at=datetime.fromisoformat(event["tableMadeAt"]),
-        records=Records(client("dynamodb"), settings().requests_table),
+        records=records,
+        recorded=RecordedKeys(records, region),
         table=SweepTable(client("dynamodb"), os.environ["SWEEP_TABLE"]),
         kms=client("kms", region),
         tagging=client("resourcegroupstaggingapi", region),

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from provisioner.clients import client
+from provisioner.recorded_keys import RecordedKeys
 from provisioner.records import Records
 from provisioner.settings import Settings
 from provisioner.sweep import Sweeper
@@ -48,6 +49,7 @@ def region_sweeper(
         region=region,
         table_made_at=table_made_at,
         records=records,
+        recorded=RecordedKeys(records, region),
         table=sweep_table(),
         kms=kms_in(region),
         tagging=client("resourcegroupstaggingapi", region),

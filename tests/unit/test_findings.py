@@ -6,7 +6,7 @@ import pytest
 
 from provisioner.clients import client
 from provisioner.errors import KmsAccessDenied, KmsThrottled, OutcomeNotPublished
-from provisioner.findings import Finding, Kind, report_surplus, tell
+from provisioner.findings import Finding, Kind, report_surplus, retire_surplus, tell
 from tests.unit.answering import answer, calls_of, kms_in, on, refusal
 from tests.unit.published import published_on
 from tests.unit.samples import KEY_ID, SETTINGS, key_arn
@@ -159,3 +159,14 @@ def test_a_key_of_which_kms_does_not_say_whether_it_is_used_is_left_alone() -> N
 
     assert events == []
     assert state_of(key) == "Enabled"
+
+
+def test_a_reported_key_that_got_an_alias_meanwhile_is_not_scheduled_for_deletion() -> None:
+    key = make_key()
+    kms = kms_in("us-east-1")
+    kms.create_alias(AliasName="alias/x", TargetKeyId=key["KeyId"])
+    events = published_on(client("events"))
+
+    retire_surplus("CHG1", key, client=kms, events=client("events"), settings=SETTINGS)
+
+    assert (events, state_of(key)) == ([], "Enabled")

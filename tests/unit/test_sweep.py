@@ -648,3 +648,116 @@ def test_a_region_that_was_not_looked_through_for_hours_is_counted(
 
     assert (in_time["failed"], overdue["failed"]) == (0, 1)
     assert json.loads(log.getvalue().splitlines()[-1])["subject"] == HOME
+
+
+def now_invalid(records: Records, clock: Clock) -> KeySetRequest:
+    """Claim a request whose `validTo` passes before the sweep looks at it."""
+    valid_to = instant_text(clock.time + timedelta(seconds=QUIET))
+    request = request_of(origin="EXTERNAL", keyMaterial={"validTo": valid_to})
+    claimed(records, request)
+    records.announce_attempt("CHG1", EXECUTION, 1, "token")
+    records.close_attempt("CHG1", 1, key_arn())
+    clock.move(seconds=QUIET + 1)
+    holder_is("ABORTED")
+    return request
+
+
+def published_outcomes(*answers: dict[str, Any]) -> list[dict[str, Any]]:
+    """Let Lambda give these answers; give a list that grows with the outcomes to be published."""
+    outcomes: list[dict[str, Any]] = []
+
+    def take(params: dict[str, Any], **_: Any) -> None:
+        if params["FunctionName"] == "publish-outcome":
+            outcomes.append(json.loads(params["Payload"]))
+
+    on(client("lambda"), "provide-client-params.lambda.Invoke", take)
+    answer(client("lambda"), "Invoke", *answers)
+    return outcomes
+
+
+def payload(content: str) -> dict[str, Any]:
+    return {"StatusCode": 200, "Payload": io.BytesIO(content.encode())}
+
+
+def test_a_stuck_request_that_is_not_valid_any_more_ends_with_its_key(
+    records: Records, told: Findings, clock: Clock
+) -> None:
+    request = now_invalid(records, clock)
+    outcomes = published_outcomes(payload('{"status": "FAILED"}'))
+
+    sweeper(records).sweep([])
+
+    (outcome,) = outcomes
+    assert (outcome["status"], outcome["executionArn"]) == ("FAILED", EXECUTION)
+    assert outcome["request"] == request
+    assert outcome["primary"]["arn"] == key_arn()
+    (failure,) = outcome["failures"]
+    assert (failure["error"], failure["region"]) == ("RequestRejected", HOME)
+    assert "keyMaterial.validTo: " in failure["message"]
+    assert "The keys that exist are kept." in failure["message"]
+    assert (actions(told), executions()) == ([("REQUEST_STUCK", "ENDED")], [])
+    assert told[0][2]["keyArn"] == key_arn()
+
+
+def test_a_guardrail_that_was_tightened_ends_a_stuck_request_without_a_key(
+    records: Records, told: Findings, clock: Clock
+) -> None:
+    claimed(records)
+    clock.move(seconds=QUIET)
+    holder_is("FAILED")
+    outcomes = published_outcomes(payload("{}"))
+
+    sweeper(records, replace(SETTINGS, alias_prefixes=("alias/other/",))).sweep([])
+
+    (outcome,) = outcomes
+    assert outcome["primary"] is None
+    assert "AliasPrefixes" in outcome["failures"][0]["message"]
+    assert "No key is recorded." in outcome["failures"][0]["message"]
+    assert actions(told) == [("REQUEST_STUCK", "ENDED")]
+
+
+def test_a_created_request_that_nobody_was_told_of_ends_as_created(
+    records: Records, told: Findings, clock: Clock
+) -> None:
+    request = now_invalid(records, clock)
+    facts: Any = {"region": HOME, "arn": key_arn(), "alias": "alias/cards", "keyState": "Enabled"}
+    key = {"primary": facts, "replicas": [facts], "keyMetadata": {"KeyId": "x"}}
+    records.finish(request, execution_arn=EXECUTION, status=Status.CREATED, key=key, errors=[])
+    outcomes = published_outcomes(payload("{}"))
+
+    sweeper(records).sweep([])
+
+    (outcome,) = outcomes
+    assert (outcome["status"], outcome["failures"]) == ("CREATED", [])
+    assert (outcome["primary"], outcome["replicas"]) == (facts, [facts])
+    assert outcome["keyMetadata"] == {"KeyId": "x"}
+    assert actions(told) == [("REQUEST_STUCK", "ENDED")]
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        refusal("TooManyRequestsException", status=429),
+        {"StatusCode": 200, "FunctionError": "Unhandled"},
+    ],
+)
+def test_an_outcome_that_was_not_published_is_left_to_the_next_sweep(
+    refused: dict[str, Any], records: Records, told: Findings, clock: Clock
+) -> None:
+    now_invalid(records, clock)
+    published_outcomes(refused)
+
+    counts = sweeper(records).sweep([])
+
+    assert (counts["failed"], told) == (1, [])
+
+
+def test_nothing_is_told_of_a_request_that_another_execution_has_taken_over(
+    records: Records, told: Findings, clock: Clock
+) -> None:
+    now_invalid(records, clock)
+    published_outcomes(payload("null"))
+
+    counts = sweeper(records).sweep([])
+
+    assert (counts["failed"], told) == (0, [])
