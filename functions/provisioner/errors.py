@@ -175,7 +175,10 @@ class AliasInUse(ProvisionerError):
     """The alias points to another key, and an alias in use is never moved."""
 
     field = "alias"
-    next_step = "Choose another alias, or delete that one, and send the request again."
+    next_step = (
+        "Choose another alias, or delete that one, and send the request again under the same "
+        "requestId."
+    )
 
 
 class AliasNotVisible(ProvisionerError):
@@ -187,7 +190,8 @@ class AliasNotVisible(ProvisionerError):
     field = "alias"
     next_step = (
         "Send the request again. If that does not help, another key has the alias: find it with "
-        "ListAliases, then choose another alias or delete that one."
+        "ListAliases, then delete it there, or send the request with another alias under the same "
+        "requestId."
     )
 
 
@@ -287,7 +291,7 @@ class RegionNotEnabled(KmsError):
 
     next_step = (
         "The Region is most likely not enabled for this account: enable it (Account, AWS Regions) "
-        "or remove it from the request, then send the request again."
+        "or remove it from the request, then send the request again under the same requestId."
     )
 
 
@@ -306,13 +310,19 @@ class KmsLimitExceeded(KmsError):
     https://docs.aws.amazon.com/kms/latest/developerguide/resource-limits.html
     """
 
-    next_step = "Raise the quota or free some of it, then send the request again."
+    next_step = (
+        "Raise the quota or free some of it, or correct the request to need less, then send it "
+        "again under the same requestId."
+    )
 
 
 class KmsRequestRefused(KmsError):
     """KMS refuses the call for what it asks."""
 
-    next_step = "Read the reason that KMS gives, mend its cause, then send the request again."
+    next_step = (
+        "Read the reason that KMS returns, fix its cause or correct the request, then send it "
+        "again under the same requestId."
+    )
 
 
 class KeyPolicyRefused(KmsError):
@@ -321,8 +331,9 @@ class KeyPolicyRefused(KmsError):
     field = "policy"
     next_step = (
         "Check that every principal of the policy exists (roles and users in their accounts, "
-        "services in this Region) and that its conditions let this stack's roles in, then send "
-        "the request again, with a corrected policy or the same."
+        "services in this Region) and that its conditions let this stack's roles in. Create what "
+        "is missing or correct the policy in the request, then send it again under the same "
+        "requestId."
     )
 
 

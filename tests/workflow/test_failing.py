@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from local.stack import Stack
-from tests.workflow.reading import ADMIN, WRITES, keys_of_request, new_request, read_key, root_alone
+from tests.workflow.reading import (
+    ADMIN,
+    USER,
+    WRITES,
+    keys_of_request,
+    new_request,
+    read_key,
+    root_alone,
+)
 
 HOME = "us-east-1"
 
@@ -233,9 +241,40 @@ def test_other_content_under_the_same_id_is_refused_by_event(stack: Stack) -> No
     assert [(e["path"], e["code"]) for e in second["detail"]["errors"]] == [
         ("requestId", "REQUEST_CONFLICT")
     ]
+    assert second["detail"]["key"] == first["detail"]["key"]
     assert stack.kms_calls(since=before) == []
     status = stack.api("GET", f"/keys/{request['requestId']}").json()
     assert (status["status"], status["key"]) == ("CREATED", first["detail"]["key"])
+
+
+def test_a_typing_error_in_a_replicas_policy_is_corrected_under_the_same_id(stack: Stack) -> None:
+    """The primary exists and has its alias by then; both triggers, side by side."""
+    mistyped = {"region": "eu-west-1", "policy": {"administrators": [ADMIN], "users": [USER + "x"]}}
+    right = {**mistyped, "policy": {"administrators": [ADMIN], "users": [USER]}}
+    by_event = new_request("typing-error", replicas=[mistyped])
+    by_api = new_request("typing-error", replicas=[mistyped])
+    stack.send(by_event)
+    assert stack.api("POST", "/keys", json=by_api).status_code == 202
+    failed = [stack.wait_for_outcome(one["requestId"])["detail"] for one in (by_event, by_api)]
+
+    stack.send({**by_event, "replicas": [right]})
+    corrected = {**by_api, "replicas": [right], "revision": 2}
+    assert stack.api("POST", "/keys", json=corrected).status_code == 202
+
+    for request, before, revision in zip((by_event, by_api), failed, (1, 2), strict=True):
+        created = stack.wait_for_outcomes(request["requestId"], 2)[1]["detail"]
+        [replica] = created["key"]["replicas"]
+        found = read_key(stack, "eu-west-1", replica["arn"])
+        assert [error["path"] for error in before["errors"]] == ["replicas[0].policy"]
+        assert (before["status"], created["status"]) == ("FAILED", "CREATED")
+        assert created["revision"] == revision
+        assert created["key"]["keyId"] == before["key"]["keyId"]
+        assert (found["state"], found["aliases"]) == ("Enabled", [request["alias"]])
+        assert USER in str(found["policy"])
+        assert USER + "x" not in str(found["policy"])
+        assert keys_of_request(stack, request["requestId"], HOME) == [
+            created["key"]["primary"]["arn"]
+        ]
 
 
 @pytest.mark.parametrize("logical_id", ["CreatePrimaryKeyFunction", "CreateReplicaKeyFunction"])
