@@ -5,7 +5,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from provisioner.clients import client, prepare
-from provisioner.key_set import confirm_key_set
+from provisioner.key_set import confirm_key_set, read_metadata
 from provisioner.plan import regions
 from provisioner.telemetry import logger
 
@@ -14,11 +14,17 @@ prepare("kms")
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
-    """Take `{request, primaryKeyArn}`; answer the primary's KeyMetadata as plain JSON."""
-    request = event["request"]
+    """Take `{request, primaryKeyArn, everCreated}`; answer the primary's KeyMetadata as plain JSON.
+
+    Of a key set that was finished before, only the key material was asked for. What else somebody
+    has changed since, such as a key's state, is not this request's to judge.
+    """
+    request, key_arn = event["request"], event["primaryKeyArn"]
     logger.append_keys(request_id=request["requestId"])
-    metadata = confirm_key_set(
-        client("kms", request["primaryRegion"]), event["primaryKeyArn"], regions(request)[1:]
-    )
+    kms = client("kms", request["primaryRegion"])
+    if event["everCreated"]:
+        metadata = read_metadata(kms, key_arn)
+    else:
+        metadata = confirm_key_set(kms, key_arn, regions(request)[1:])
     logger.info("key set is confirmed", keyId=metadata["KeyId"])
     return metadata

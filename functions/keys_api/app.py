@@ -77,7 +77,7 @@ def post_key_set() -> Response[str]:
     try:
         return _answer(202, _accept(request))
     except Conflict as conflict:
-        _announce_refusal(document, conflict_problems(conflict))
+        _announce_refusal(request, conflict_problems(conflict))
         raise
 
 
@@ -194,13 +194,14 @@ def _accept(request: KeySetRequest) -> dict[str, str | None]:
     arn = executions.new_execution_arn(machine, request["requestId"])
     step_functions = client("stepfunctions")
     claimed = claim(_records, step_functions, request, arn, wait_for_unstarted=True)
-    arn = claimed.record.execution_arn or arn
+    holder = claimed.record.execution_arn or arn
     if claimed.decision != Decision.ALREADY_CREATED:
+        started = arn if claimed.decision == Decision.CHECK else holder
         try:
-            _start(start={"executionArn": arn, "request": request})
+            _start(start={"executionArn": started, "request": request})
         except IdempotencyAlreadyInProgressError:
             logger.info("another call starts this execution right now")
-    return _accepted(request["requestId"], arn, claimed.record.status)
+    return _accepted(request["requestId"], holder, claimed.record.status)
 
 
 def _accepted(

@@ -8,7 +8,16 @@ from provisioner import executions
 from provisioner.correction import check_correction, check_revision, superseded
 from provisioner.errors import RequestBeingFinished, RequestConflict
 from provisioner.executions import Progress
-from provisioner.plan import KeySetRequest, content_hash, material_terms, revision_of
+from provisioner.key_specs import Origin
+from provisioner.plan import (
+    KeyFacts,
+    KeySetRequest,
+    content_hash,
+    material_terms,
+    region_of,
+    regions,
+    revision_of,
+)
 from provisioner.records import Record, Records, Status
 
 
@@ -16,6 +25,12 @@ class Decision(StrEnum):
     """What an execution does next."""
 
     PROCEED = "PROCEED"
+    RENEW = "RENEW"
+    """The key set was finished once: its imported key material is all that is touched."""
+    PUBLISH = "PUBLISH"
+    """The key set is finished, and only its outcome is not published yet."""
+    CHECK = "CHECK"
+    """Nothing is claimed: whether the key set still has its material is known to KMS alone."""
     ALREADY_CREATED = "ALREADY_CREATED"
     ANOTHER_RUN_IS_ACTIVE = "ANOTHER_RUN_IS_ACTIVE"
     REFUSED = "REFUSED"
@@ -36,18 +51,21 @@ def claim(
     execution_arn: str,
     *,
     wait_for_unstarted: bool = False,
+    material_missing: bool = False,
 ) -> Claim:
     """Claim a request for an execution, or say why it has nothing to do.
 
     An execution that stopped without recording an outcome does not hold its request for ever: once
     Step Functions says that it does not run, the claim passes on. A request that failed may be
     claimed with other content. A key set that is finished is taken up again where its imported key
-    material is to expire at another time than before.
+    material is to expire at another time than before, or is missing.
 
     Parameters
     ----------
     wait_for_unstarted
         Treat a holder that was not started yet as active, because the caller is about to start it.
+    material_missing
+        A key of the finished set was seen without the material that is asked for.
 
     Raises
     ------
@@ -61,29 +79,77 @@ def claim(
     """
     claimed, record = records.claim(request, execution_arn)
     if claimed:
-        return Claim(Decision.PROCEED, record)
+        return Claim(_what_is_left(record, request), record)
     if record.content_hash != content_hash(request):
         _correct(records, step_functions, record, request, execution_arn)
         # Where somebody else was faster, what the record says now decides.
         return claim(
-            records, step_functions, request, execution_arn, wait_for_unstarted=wait_for_unstarted
+            records,
+            step_functions,
+            request,
+            execution_arn,
+            wait_for_unstarted=wait_for_unstarted,
+            material_missing=material_missing,
         )
     check_revision(record, request)
     holder = record.execution_arn
     if holder is None:
         raise RuntimeError(f"The record of {record.request_id} refuses a claim, but has no holder.")
     if record.status == Status.CREATED and record.published:
-        if not _has_other_terms(record, request):
-            return Claim(Decision.ALREADY_CREATED, record)
-        claimed, record = records.claim(request, execution_arn, renewing=True)
-        return Claim(Decision.PROCEED, record) if claimed else _left_to(record, request)
+        if material_missing or _has_other_terms(record, request):
+            return _renew(records, request, execution_arn)
+        imported = request["origin"] == Origin.EXTERNAL
+        return Claim(Decision.CHECK if imported else Decision.ALREADY_CREATED, record)
     progress = executions.progress(step_functions, holder)
     if progress == Progress.RUNNING or (wait_for_unstarted and progress == Progress.NOT_STARTED):
         if record.status == Status.FAILED:
             raise _about_to_fail(record)
         return _left_to(record, request)
-    claimed, record = records.claim(request, execution_arn, dead_execution=holder)
-    return Claim(Decision.PROCEED, record) if claimed else _left_to(record, request)
+    return _take_over(records, record, request, execution_arn)
+
+
+def _renew(records: Records, request: KeySetRequest, execution_arn: str) -> Claim:
+    """Take a finished key set up again, to import its key material once more."""
+    claimed, record = records.claim(request, execution_arn, renewing=True)
+    return Claim(Decision.RENEW, record) if claimed else _left_to(record, request)
+
+
+def _take_over(
+    records: Records, record: Record, request: KeySetRequest, execution_arn: str
+) -> Claim:
+    """Claim a request whose holder died before its outcome was published."""
+    is_finished = record.status == Status.CREATED and not _has_other_terms(record, request)
+    claimed, record = records.claim(request, execution_arn, dead_execution=record.execution_arn)
+    if not claimed:
+        return _left_to(record, request)
+    return Claim(Decision.PUBLISH if is_finished else _what_is_left(record, request), record)
+
+
+def known_keys(record: Record, request: KeySetRequest) -> list[KeyFacts]:
+    """List the keys of a set, the primary's first: as they were published once it was finished.
+
+    A replica has the key ID of its primary, so its ARN is known where nothing else is.
+    """
+    key, arn = record.key if record.ever_created else None, record.key_arn or ":::"
+    facts: list[KeyFacts] = [key["primary"], *key["replicas"]] if key else []
+    known = {one["region"]: one for one in facts}
+    return [
+        known.get(region)
+        or {
+            "region": region,
+            "arn": arn.replace(region_of(arn), region),
+            "alias": None,
+            "keyState": None,
+        }
+        for region in regions(request)
+    ]
+
+
+def _what_is_left(record: Record, request: KeySetRequest) -> Decision:
+    """Decide what a claimed request needs: what was finished once is in use."""
+    if not record.ever_created:
+        return Decision.PROCEED
+    return Decision.RENEW if request["origin"] == Origin.EXTERNAL else Decision.PUBLISH
 
 
 def _correct(

@@ -10,8 +10,9 @@ from typing import Any, TypedDict
 
 from provisioner import kms
 from provisioner.clock import instant_text
-from provisioner.errors import KeyMaterialRefused, KeySetIncomplete, Problem
-from provisioner.failures import problem_of
+from provisioner.deletion import LEAVING
+from provisioner.errors import KeyMaterialRefused, KeySetIncomplete, KeyStateConflict, Problem
+from provisioner.failures import Failure, problem_of
 from provisioner.new_keys import may_be_new
 from provisioner.plan import Expiry, KeyFacts, KeySetRequest, plan_key
 from provisioner.settings import Settings
@@ -42,12 +43,14 @@ class MaterialState(TypedDict):
     """Where one Region's key stands.
 
     `materials` holds one where the key needs its material, and is empty where the key is ready.
-    `problems` say why KMS did not take what was given.
+    `problems` say why KMS did not take what was given. `blocked` says why the key is left alone,
+    although it has not the material that is asked for.
     """
 
     key: KeyFacts
     materials: list[Material]
     problems: list[Problem]
+    blocked: list[Failure]
 
 
 def ensure_key_material(
@@ -60,8 +63,9 @@ def ensure_key_material(
 ) -> MaterialState:
     """Import what was answered for a Region; where the key still has none, ask KMS how to.
 
-    A key that is Enabled and whose material expires as declared is left alone, so that calling
-    again does nothing twice. One whose material expires at another time needs it once more.
+    A key whose material expires as declared is left alone, so that calling again does nothing
+    twice. One whose material expires at another time needs it once more. A key that somebody
+    disabled or scheduled for deletion is left as it is: an import would enable a disabled one.
 
     Parameters
     ----------
@@ -79,6 +83,8 @@ def ensure_key_material(
     if expiry is None:
         raise RuntimeError(f"{key['arn']} is not of origin EXTERNAL.")
     facts = _facts(client, key)
+    if blocked := _blocked(facts, expiry):
+        return {"key": facts, "materials": [], "problems": [], "blocked": [blocked]}
     problems = []
     with may_be_new(client, facts["arn"]):
         if answer and not _is_ready(facts, expiry):
@@ -93,7 +99,7 @@ def ensure_key_material(
                         f"KMS does not show the key material of {facts['arn']} yet."
                     )
         materials = [] if _is_ready(facts, expiry) else [_material(client, request, facts)]
-    return {"key": facts, "materials": materials, "problems": problems}
+    return {"key": facts, "materials": materials, "problems": problems, "blocked": []}
 
 
 def _facts(client: Any, key: KeyFacts) -> KeyFacts:
@@ -109,7 +115,26 @@ def _facts(client: Any, key: KeyFacts) -> KeyFacts:
 
 
 def _is_ready(facts: KeyFacts, expiry: Expiry) -> bool:
-    return facts["keyState"] == "Enabled" and facts["validTo"] == expiry["validTo"]
+    has_material = facts["keyState"] in ("Enabled", "Disabled")
+    return has_material and facts["validTo"] == expiry["validTo"]
+
+
+def _blocked(facts: KeyFacts, expiry: Expiry) -> Failure | None:
+    """Say why a key takes no material without a change that nobody asked for, if it is so."""
+    arn, state = facts["arn"], facts["keyState"]
+    if state in LEAVING:
+        reason = "and such a key takes no key material"
+    elif state == "Disabled" and not _is_ready(facts, expiry):
+        reason = "and an import of key material would enable it"
+    else:
+        return None
+    conflict = KeyStateConflict(f"{arn} is {state}, {reason}.")
+    return {
+        "step": "ImportKeyMaterial",
+        "region": facts["region"],
+        "error": type(conflict).__name__,
+        "message": str(conflict),
+    }
 
 
 def _import(client: Any, key_arn: str, answer: WrappedMaterial, expiry: Expiry) -> None:

@@ -36,11 +36,23 @@ def confirm_key_set(client: Any, primary_arn: str, replica_regions: list[str]) -
     KmsError
         KMS refused the call or did not answer.
     """
-    metadata = kms.describe_key(client, primary_arn)
+    metadata = read_metadata(client, primary_arn)
     listed = {key["Region"] for key in metadata["MultiRegionConfiguration"]["ReplicaKeys"]}
     missing = sorted(set(replica_regions) - listed)
     if metadata["KeyState"] != "Enabled":
         raise KeySetIncomplete(f"The primary key {primary_arn} is {metadata['KeyState']}.")
     if missing:
         raise KeySetIncomplete(f"{primary_arn} does not list its replicas in {', '.join(missing)}.")
+    return metadata
+
+
+def read_metadata(client: Any, key_arn: str) -> dict[str, Any]:
+    """Read KMS's KeyMetadata of a key as plain JSON; times are ISO 8601 texts.
+
+    Raises
+    ------
+    KmsError
+        KMS refused the call or did not answer.
+    """
+    metadata = kms.describe_key(client, key_arn)
     return dict(json.loads(json.dumps(metadata, default=lambda time: time.isoformat())))

@@ -1,7 +1,9 @@
 """What became of a request: its record, its completion event and its metrics, in that order.
 
 An event is sent again whenever it is not known to have arrived, so a listener may see it twice. Its
-`outcomeId` is the same then, and different for every other outcome.
+`outcomeId` is the same then, and different for every other outcome: it is made of what the outcome
+is of, and of how many outcomes of the request were published before. A refusal is made of what was
+sent and what is wrong with it, however often and by whichever way that is sent.
 """
 
 import json
@@ -20,12 +22,13 @@ from provisioner.plan import (
     KeyFacts,
     KeySetRequest,
     content_hash,
+    fingerprint,
     is_request_id,
     key_facts,
     material_terms,
     revision_of,
 )
-from provisioner.records import Records, Status
+from provisioner.records import Record, Records, Status
 from provisioner.refusal import given_back
 from provisioner.telemetry import logger, metrics
 
@@ -68,13 +71,14 @@ def publish_outcome(
     status = Status(outcome["status"])
     key = key_facts(request, outcome["primary"], outcome["replicas"], outcome["keyMetadata"])
     problems = [problem_of(failure, request) for failure in outcome["failures"]]
-    # A request with this content is created once, by whichever execution finishes it.
-    execution = "" if status == Status.CREATED else outcome["executionArn"]
-    asked = content_hash(request)
-    if request["origin"] == Origin.EXTERNAL:
-        asked += json.dumps(material_terms(request))  # Renewed material is another outcome.
+    record = records.finish(
+        request, execution_arn=outcome["executionArn"], status=status, key=key, errors=problems
+    )
+    if record is None:
+        logger.warning("another execution holds this request and answers for it")
+        return None
     detail = {
-        "outcomeId": _outcome_id(request["requestId"], asked, status, execution),
+        "outcomeId": _id_of(outcome, record),
         "requestId": request["requestId"],
         "revision": revision_of(request),
         "status": status,
@@ -83,11 +87,6 @@ def publish_outcome(
         "key": key,
         "errors": problems,
     }
-    if not records.finish(
-        request, execution_arn=outcome["executionArn"], status=status, key=key, errors=problems
-    ):
-        logger.warning("another execution holds this request and answers for it")
-        return None
     event_bus.put_event(events, bus, DETAIL_TYPES[status], detail)
     records.mark_published(request["requestId"], outcome["executionArn"])
     _count(status, replicas=len(outcome["replicas"]), started_at=outcome["startedAt"])
@@ -104,7 +103,7 @@ def publish_refusal(
     events: Any,
     bus: str,
     status: Status = Status.REJECTED,
-    letter: str | None = None,
+    digest: str | None = None,
 ) -> dict[str, Any]:
     """Tell the bus that a request was refused, and keep the reasons for whoever asks by its ID.
 
@@ -117,8 +116,8 @@ def publish_refusal(
         sound.
     status
         FAILED where the request could not even be checked; that is not kept.
-    letter
-        The ID of the dead letter that held the request, where no execution was started for it.
+    digest
+        The fingerprint of what the caller sent, where `document` is only what is given back of it.
 
     Returns
     -------
@@ -135,8 +134,12 @@ def publish_refusal(
     known = None
     if status == Status.REJECTED and is_request_id(request_id):
         known = records.note_refusal(request_id, execution_arn, ticket, problems)
+    if status == Status.REJECTED:
+        of_what = [digest or fingerprint(document), fingerprint(problems)]
+    else:
+        of_what = [str(execution_arn)]
     detail = {
-        "outcomeId": _outcome_id(status, execution_arn or letter or str(uuid.uuid4())),
+        "outcomeId": _outcome_id(status, *of_what),
         "requestId": request_id,
         "revision": given["revision"],
         "status": status,
@@ -149,6 +152,17 @@ def publish_refusal(
     _count(status)
     logger.info("request refused", errors=[problem["code"] for problem in problems])
     return detail
+
+
+def _id_of(outcome: Outcome, record: Record) -> str:
+    request, status = outcome["request"], Status(outcome["status"])
+    # A run that creates the key set does so once, whichever execution finishes it.
+    execution = "" if status == Status.CREATED else outcome["executionArn"]
+    asked = content_hash(request)
+    if request["origin"] == Origin.EXTERNAL:
+        asked += json.dumps(material_terms(request))
+    earlier = [str(record.run)] if record.run else []
+    return _outcome_id(request["requestId"], asked, status, execution, *earlier)
 
 
 def _outcome_id(*parts: str) -> str:

@@ -5,6 +5,7 @@ An item holds the request (`requestId`, `contentHash`, `request`), who works on 
 `attemptSentAt`, `keyArn`) and its outcome (`key`, `errors`, `ticket` as JSON text). While it waits
 for key material, `materials` is what was asked for and `taskToken` is what wakes the execution;
 `answerHash` tells an answer that comes twice. `createdAt` stays once the key set was finished.
+`run` counts the outcomes that were published before, and `nextRun` is its value for the next run.
 `superseded` is what corrections of the request no longer ask for, until it is created.
 `unfinished` is there until the outcome is published (`publishedAt`); an index over it finds what
 the sweeper has to look at. Its value is one of a few shards: a partition of an index takes 1,000
@@ -67,7 +68,8 @@ class Record:
     of an attempt that may have reached KMS and has no recorded answer, announced at
     `attempt_sent_at`. `published_at` is when the outcome's event was sent. `ever_created` tells
     that the key set was finished once, whatever became of the request since. `superseded` names
-    by Region the aliases and tag keys that earlier contents asked for and this one does not.
+    by Region the aliases and tag keys that earlier contents asked for and this one does not. `run`
+    counts the outcomes that were published before the one that is worked on or was recorded last.
     """
 
     request_id: str
@@ -90,6 +92,7 @@ class Record:
     ever_created: bool
     revision: int
     superseded: RegionNames
+    run: int
 
     @property
     def published(self) -> bool:
@@ -376,15 +379,17 @@ class Records:
         status: Status,
         key: dict[str, Any] | None,
         errors: list[Problem],
-    ) -> bool:
-        """Record the outcome of an execution; False where another one holds the request.
+    ) -> Record | None:
+        """Record the outcome of an execution; None where another one holds the request.
 
         An execution that failed before it could claim a request records its outcome as well, where
         no other one holds it. CREATED is the holder's alone: another one that failed meanwhile may
-        have rolled the key set back.
+        have rolled the key set back. What is known of the keys stays where this execution did not
+        come so far as to know any.
         """
         update = (
-            "SET #status = :status, #key = :key, errors = :errors, contentHash = :hash, "
+            f"SET #status = :status, #key = {':key' if key else 'if_not_exists(#key, :key)'}, "
+            "errors = :errors, contentHash = :hash, "
             "#request = :request, revision = :revision, executionArn = :me, ticket = :ticket, "
             "attempt = if_not_exists(attempt, :zero), "
             "claimedAt = if_not_exists(claimedAt, :now), unfinished = :unfinished"
@@ -415,13 +420,21 @@ class Records:
                 f"(#status = :failed AND contentHash = :hash AND {same_revision})"
             )
             values |= {":rejected": Status.REJECTED, ":failed": Status.FAILED}
-        return self._update_if(request["requestId"], condition, update, values)
+        try:
+            return self._update(request["requestId"], condition, update, values)
+        except _ConditionFailed:
+            return None
 
     def mark_published(self, request_id: str, execution_arn: str) -> None:
         """Write down that the event of this execution's outcome was sent."""
-        update = "SET publishedAt = :now REMOVE unfinished"
+        # Whoever claims the request from now on begins another run.
+        update = (
+            "SET publishedAt = :now, nextRun = if_not_exists(run, :zero) + :one REMOVE unfinished"
+        )
         values = {
             ":me": execution_arn,
+            ":zero": 0,
+            ":one": 1,
             ":now": now().isoformat(),
             ":running": Status.IN_PROGRESS,
             ":waiting": Status.WAITING_FOR_MATERIAL,
@@ -520,7 +533,7 @@ class Records:
 _CLAIM = (
     "SET #status = :running, contentHash = :hash, #request = :request, revision = :revision, "
     "executionArn = :me, ticket = :ticket, attempt = if_not_exists(attempt, :zero), "
-    "claimedAt = :now, unfinished = :unfinished "
+    "claimedAt = :now, unfinished = :unfinished, run = if_not_exists(nextRun, :zero) "
     "REMOVE errors, publishedAt, materials, taskToken, answerHash"
 )
 
@@ -588,4 +601,5 @@ def _record(item: dict[str, dict[str, Any]]) -> Record:
         ever_created="createdAt" in item,
         revision=int(item.get("revision", {}).get("N", "1")),
         superseded=json.loads(text("superseded") or "{}"),
+        run=int(item.get("run", {}).get("N", "0")),
     )

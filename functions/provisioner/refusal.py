@@ -4,7 +4,7 @@ from typing import Any
 
 from provisioner import json_text
 from provisioner.errors import Problem
-from provisioner.plan import REVISIONS, is_request_id
+from provisioner.plan import REVISIONS, fingerprint, is_request_id
 
 _MAX_ECHO = 1024
 
@@ -12,6 +12,7 @@ _MAX_ECHO = 1024
 def given_back(document: object, problems: list[Problem]) -> dict[str, Any]:
     """Take `requestId`, `revision` and `ticket` from a refused request, null where not sound.
 
+    `digest` is the fingerprint of all of it, by which the same refusal is known again.
     Small whatever the request was, so that a refusal always fits where the request did.
     """
     given = document if isinstance(document, dict) else {}
@@ -23,6 +24,7 @@ def given_back(document: object, problems: list[Problem]) -> dict[str, Any]:
         "requestId": request_id if is_request_id(request_id) or _is_small(request_id) else None,
         "revision": revision if type(revision) is int and revision in REVISIONS else None,
         "ticket": ticket if sound else None,
+        "digest": fingerprint(document),
     }
 
 

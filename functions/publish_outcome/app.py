@@ -46,12 +46,13 @@ def _publish(*, outcome: Any) -> dict[str, Any] | None:
         "bus": settings().event_bus,
     }
     if "problems" in outcome:
+        request = outcome["request"]
         return publish_refusal(
-            outcome["request"],
+            request,
             outcome["problems"],
             outcome["executionArn"],
             status=Status(outcome["status"]),
-            letter=outcome.get("letter"),
+            digest=request.get("digest") if isinstance(request, dict) else None,
             **adapters,
         )
     return publish_outcome(outcome, **adapters)

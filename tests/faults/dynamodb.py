@@ -23,7 +23,7 @@ Names = dict[str, str]
 
 _KEYS = {"requests": ("requestId",), "idempotency": ("id",), "sweep": ("place", "subject")}
 _RESERVED = set(ReservedKeywords.get_reserved_keywords())
-_TOKEN = re.compile(r"\s*(<>|<=|>=|[=<>(),]|[#:]?\w+)")
+_TOKEN = re.compile(r"\s*(<>|<=|>=|[=+<>(),]|[#:]?\w+)")
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "=": lambda left, right: left == right,
     "<>": lambda left, right: left != right,
@@ -179,6 +179,14 @@ def update(expression: str) -> Change:
     return change
 
 
+def _sum(left: Operand, right: Operand) -> Operand:
+    def added(*given: Any) -> dict[str, Any]:
+        numbers = [operand(*given) for operand in (left, right)]
+        return {"N": str(sum(int(number["N"]) for number in numbers if number))}
+
+    return added
+
+
 class _Reader:
     """Reads an expression from left to right: OR of ANDs of terms, and SET and REMOVE."""
 
@@ -261,6 +269,9 @@ class _Reader:
         token = _check_name(self._next())
         self._next("=")
         operand = self._operand()
+        if self._comes("+"):
+            self._next()
+            operand = _sum(operand, self._operand())
 
         def change(old: Item, new: Item, names: Names, values: Item) -> None:
             value = operand(old, names, values)

@@ -1,5 +1,6 @@
 """Imported key material: who is asked for it and when, and what becomes of each kind of answer."""
 
+import json
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.faults.aws import Aws, Event, Holder, WaitingTask, nobody
+from tests.faults.faults import Fault
 from tests.faults.holder import (
     MATERIAL,
     OTHER_MATERIAL,
@@ -353,7 +355,7 @@ def test_a_later_expiry_renews_the_material_and_makes_no_key() -> None:
     key = renewal.detail["key"]
     valid_to = RENEWED["keyMaterial"]["validTo"]
     assert {one["validTo"] for one in (key["primary"], *key["replicas"])} == {valid_to}
-    assert calls_of(scenario, "CreateKey") == calls_of(scenario, "ReplicateKey") - 1 == 0
+    assert calls_of(scenario, "CreateKey") == calls_of(scenario, "ReplicateKey") == 0
     assert set(scenario.aws.kms.keys) == keys
 
 
@@ -495,3 +497,167 @@ def test_whoever_answers_wrongly_again_and_again_is_told_that_it_failed() -> Non
 
     aws.holder = answer_promptly
     assert scenario.play().problems == []
+
+
+BY_HAND = json.dumps({"Version": "2012-10-17", "Statement": ["one that somebody added"]})
+
+
+def change_by_hand(aws: Aws, *, leaving: bool = False) -> None:
+    """Change each thing that a renewal has no business with."""
+    for region in (PRIMARY, REPLICA):
+        key = key_in(aws, region)
+        key.policy, key.description = BY_HAND, "edited by hand"
+        key.tags["team"] = "another"
+    key_in(aws, REPLICA).disabled = not leaving
+    key_in(aws, REPLICA).leaving = leaving
+
+
+def hand_made(aws: Aws) -> list[tuple[Any, ...]]:
+    """List what somebody may change of each key, and its aliases."""
+    return [
+        (key.policy, key.description, dict(key.tags), key.disabled, key.leaving)
+        for key in aws.kms.keys.values()
+    ] + [(name, arn) for name, arn in aws.kms.aliases.items()]
+
+
+@pytest.mark.parametrize("leaving", [False, True], ids=["disabled", "leaving"])
+def test_a_renewal_leaves_what_was_changed_by_hand_at_whatever_call_a_fault_comes(
+    *, leaving: bool
+) -> None:
+    without = renewed()
+    change_by_hand(without.aws, leaving=leaving)
+    without.deliver()
+    calls = len(without.network.calls)
+    assert calls > 10
+    faults = (Fault.KILLED_AFTER, Fault.STOPPED)
+    schedules = [((number, fault),) for number in range(calls) for fault in faults]
+
+    for schedule in [(), *schedules]:
+        scenario = renewed(schedule, on_failure="ROLL_BACK")
+        aws = scenario.aws
+        change_by_hand(aws, leaving=leaving)
+        before = hand_made(aws)
+
+        scenario.deliver()
+        scenario.network.mend()
+        scenario.deliver()
+        aws.time += QUIET_SECONDS + 1
+        scenario.sweep()
+
+        assert hand_made(aws) == before, schedule
+        failed = told(aws, "Creation Failed")[-1]
+        assert errors_of(failed) == [("replicas[0].region", "KEY_STATE_CONFLICT")], schedule
+        key = failed.detail["key"]
+        assert [one["region"] for one in (key["primary"], *key["replicas"])] == [PRIMARY, REPLICA]
+        assert key_in(aws, PRIMARY).valid_to == _instant(RENEWED), schedule
+        assert key_in(aws, REPLICA).valid_to == _instant(IMPORTED), schedule
+
+
+def _instant(document: dict[str, Any]) -> float:
+    return datetime.fromisoformat(document["keyMaterial"]["validTo"]).timestamp()
+
+
+def test_a_renewal_that_failed_over_a_disabled_key_goes_on_once_it_is_enabled() -> None:
+    scenario = renewed()
+    aws = scenario.aws
+    key_in(aws, REPLICA).disabled = True
+    scenario.deliver()
+    [failed] = told(aws, "Creation Failed")
+    assert "Disabled" in failed.detail["errors"][0]["message"]
+
+    key_in(aws, REPLICA).disabled = False
+    scenario.deliver()
+
+    [created] = told(aws, "Created")
+    assert questions(aws) == [[PRIMARY], [REPLICA]]
+    assert created.detail["key"]["keyMetadata"]
+
+
+def test_a_disabled_key_whose_material_is_as_asked_is_no_failure() -> None:
+    material = IMPORTED["keyMaterial"]
+    [replica] = IMPORTED["replicas"]
+    document = {
+        **RENEWED,
+        "replicas": [{**replica, "keyMaterial": {"validTo": material["validTo"]}}],
+    }
+    scenario = renewed()
+    aws = scenario.aws
+    key_in(aws, REPLICA).disabled = True
+
+    scenario.run(aws.new_execution(document))
+
+    [created] = told(aws, "Created")
+    assert created.detail["key"]["replicas"][0]["keyState"] == "Disabled"
+    assert questions(aws) == [[PRIMARY]]
+
+
+@pytest.mark.parametrize("gone_in", [[PRIMARY], [REPLICA], [PRIMARY, REPLICA]])
+def test_material_that_was_deleted_by_hand_is_asked_for_by_sending_the_request_again(
+    gone_in: list[str],
+) -> None:
+    document = {**IMPORTED, "keyMaterial": {"expires": False}}
+    scenario = imported(document=document)
+    scenario.deliver()
+    aws = scenario.aws
+    [first] = told(aws, "Created")
+    for region in gone_in:
+        key_in(aws, region).material = None
+
+    scenario.deliver()
+    scenario.deliver()
+
+    assert questions(aws)[2:] == [[region] for region in gone_in]
+    assert [state_in(aws, region) for region in (PRIMARY, REPLICA)] == ["Enabled"] * 2
+    created = told(aws, "Created")
+    assert len(created) == 2
+    assert created[1].detail["outcomeId"] != first.detail["outcomeId"]
+
+
+def test_a_created_request_whose_material_is_there_is_left_as_it_is() -> None:
+    scenario = imported()
+    scenario.deliver()
+    aws = scenario.aws
+    table = dict(aws.dynamodb.tables["requests"][REQUEST_ID])
+    events = len(aws.events)
+
+    scenario.deliver()
+
+    assert aws.dynamodb.tables["requests"][REQUEST_ID] == table
+    assert len(aws.events) == events
+
+
+def test_each_outcome_of_a_key_set_has_an_id_of_its_own() -> None:
+    never = {**IMPORTED, "keyMaterial": {"expires": False}}
+    scenario = imported(document=never)
+    aws = scenario.aws
+
+    for document in (never, IMPORTED, never):
+        scenario.run(aws.new_execution(document))
+
+    ids = [event.detail["outcomeId"] for event in told(aws, "Created")]
+    assert len(set(ids)) == len(ids) == 3
+
+
+def test_a_finished_key_set_whose_outcome_is_not_published_is_published_and_not_touched() -> None:
+    scenario = imported()
+    scenario.deliver()
+    aws = scenario.aws
+    [first] = told(aws, "Created")
+    item = aws.dynamodb.tables["requests"][REQUEST_ID]
+    # As the run leaves it that dies before it has written that its event was sent.
+    del item["publishedAt"], item["nextRun"]
+    item["unfinished"] = {"S": "0"}
+    aws.time += QUIET_SECONDS + 1
+    change_by_hand(aws)
+    before, calls = hand_made(aws), len(scenario.network.calls)
+
+    scenario.deliver()
+
+    again = told(aws, "Created")[-1]
+    assert {**again.detail, "executionArn": ""} == {**first.detail, "executionArn": ""}
+    assert hand_made(aws) == before
+    assert not {call.operation for call in scenario.network.calls[calls:]} & {
+        "DescribeKey",
+        "GetParametersForImport",
+        "ImportKeyMaterial",
+    }

@@ -138,7 +138,7 @@ def test_a_created_request_that_nobody_was_told_of_passes_on_from_the_dead(
 
     claimed = claim_by(records, OTHER_EXECUTION)
 
-    assert claimed.decision == Decision.PROCEED
+    assert claimed.decision == Decision.PUBLISH
     assert claimed.record.execution_arn == OTHER_EXECUTION
     assert claimed.record.status == Status.IN_PROGRESS
 
@@ -230,7 +230,7 @@ def test_a_created_request_is_taken_up_again_where_its_material_expires_at_anoth
 
     claimed = claim_by(records, OTHER_EXECUTION, renewed)
 
-    assert claimed.decision == Decision.PROCEED
+    assert claimed.decision == Decision.RENEW
     assert claimed.record.ever_created
     assert claimed.record.request == renewed
     assert calls == []
@@ -240,7 +240,7 @@ def test_the_execution_that_renews_a_request_claims_it_again(records: Records) -
     created(records)
     claim_by(records, OTHER_EXECUTION, RENEWED)
 
-    assert claim_by(records, OTHER_EXECUTION, RENEWED).decision == Decision.PROCEED
+    assert claim_by(records, OTHER_EXECUTION, RENEWED).decision == Decision.RENEW
 
 
 @pytest.mark.parametrize(
@@ -264,8 +264,32 @@ def test_a_created_request_under_the_same_terms_has_nothing_left_to_do(
 
     claimed = claim_by(records, OTHER_EXECUTION, after)
 
-    assert claimed.decision == Decision.ALREADY_CREATED
+    imported = before["origin"] == "EXTERNAL"  # Whether the material is still there, KMS knows.
+    assert claimed.decision == (Decision.CHECK if imported else Decision.ALREADY_CREATED)
     assert claimed.record.execution_arn == EXECUTION
+
+
+def test_a_created_request_whose_material_is_missing_is_renewed_by_one(records: Records) -> None:
+    created(records)
+
+    claimed = claim_by(records, OTHER_EXECUTION, IMPORTED, material_missing=True)
+    start(OTHER_EXECUTION)
+    late = claim_by(records, EXECUTION + "-third", IMPORTED, material_missing=True)
+
+    assert claimed.decision == Decision.RENEW
+    assert claimed.record.execution_arn == OTHER_EXECUTION
+    assert late.decision == Decision.ANOTHER_RUN_IS_ACTIVE
+
+
+def test_a_renewal_that_failed_is_sent_again_as_a_renewal(records: Records) -> None:
+    created(records)
+    claim_by(records, OTHER_EXECUTION, RENEWED)
+    records.finish(
+        RENEWED, execution_arn=OTHER_EXECUTION, status=Status.FAILED, key=None, errors=[]
+    )
+    records.mark_published("CHG1", OTHER_EXECUTION)
+
+    assert claim_by(records, EXECUTION, RENEWED).decision == Decision.RENEW
 
 
 def test_other_terms_are_a_conflict_while_an_execution_works(records: Records) -> None:
@@ -289,7 +313,7 @@ def test_other_terms_pass_on_from_the_dead(status: Status | None, records: Recor
 
     claimed = claim_by(records, OTHER_EXECUTION, RENEWED)
 
-    assert claimed.decision == Decision.PROCEED
+    assert claimed.decision == (Decision.RENEW if status == Status.CREATED else Decision.PROCEED)
     assert claimed.record.request == RENEWED
 
 

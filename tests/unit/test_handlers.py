@@ -71,7 +71,12 @@ def logged(log: io.StringIO, request_id: str = "CHG0031337") -> list[Any]:
 
 def claim(event: dict[str, Any], context: Any) -> None:
     claim_request.handler(
-        {"request": event["request"], "executionArn": event["executionArn"]}, context
+        {
+            "request": event["request"],
+            "executionArn": event["executionArn"],
+            "materialMissing": False,
+        },
+        context,
     )
 
 
@@ -118,6 +123,8 @@ def test_a_new_request_is_claimed(context: Any, log: io.StringIO) -> None:
     assert answered == {
         "decision": "PROCEED",
         "primary": None,
+        "replicas": [],
+        "keyMetadata": None,
         "everCreated": False,
         "problems": [],
     }
@@ -134,7 +141,7 @@ def test_a_claim_tells_of_the_key_that_is_there(context: Any) -> None:
     answered = claim_request.handler(event, context)
 
     key = {"region": HOME, "arn": key_arn(), "alias": None, "keyState": None}
-    assert answered == {"decision": "PROCEED", "primary": key, "everCreated": False, "problems": []}
+    assert (answered["decision"], answered["primary"], answered["replicas"]) == ("PROCEED", key, [])
 
 
 def test_a_claim_that_does_not_fit_is_answered_with_its_problems(
@@ -453,7 +460,9 @@ def test_a_claim_tells_that_the_key_set_was_finished_once(context: Any) -> None:
 
     answered = claim_request.handler(event, context)
 
-    assert (answered["decision"], answered["everCreated"]) == ("PROCEED", True)
+    assert (answered["decision"], answered["everCreated"]) == ("PUBLISH", True)
+    regions = [key["region"] for key in answered["replicas"]]
+    assert regions == [replica["region"] for replica in event["request"]["replicas"]]
 
 
 def attempt(context: Any) -> Records:

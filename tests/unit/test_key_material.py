@@ -84,6 +84,7 @@ def ready(region: str) -> MaterialState:
         "key": {**key_in(region), "keyState": "Enabled", "validTo": EXPIRIES[region]},
         "materials": [],
         "problems": [],
+        "blocked": [],
     }
 
 
@@ -131,6 +132,7 @@ def test_a_key_without_material_is_shown_with_what_wraps_it(region: str) -> None
             }
         ],
         "problems": [],
+        "blocked": [],
     }
     wanted = {
         "KeyId": key_arn(region),

@@ -10,6 +10,7 @@ from provisioner.failures import error_code
 from provisioner.outcome import Outcome, publish_outcome, publish_refusal
 from provisioner.plan import KeyFacts, content_hash
 from provisioner.records import Records, Status
+from provisioner.refusal import given_back
 from tests.unit.answering import answer, forget_answers, on, refusal
 from tests.unit.published import published_on
 from tests.unit.samples import (
@@ -184,7 +185,7 @@ def test_a_request_is_created_under_one_id_whoever_finishes_it(records: Records)
 
 def test_every_failure_has_an_id_of_its_own(records: Records) -> None:
     first = published_by(records, EXECUTION, failed("AliasInUse"))
-    again = published_by(records, EXECUTION, failed("AliasInUse"))
+    again = outcome_id(publish(records, {**failed("AliasInUse"), "executionArn": EXECUTION}))
     second = published_by(records, OTHER_EXECUTION, failed("AliasInUse"))
     created = published_by(records, OTHER_EXECUTION, outcome_of())
 
@@ -232,22 +233,93 @@ def test_other_requests_are_created_under_other_ids(
     assert outcome_id(publish(records, outcome_of(request=other))) != first
 
 
-def test_a_refusal_has_one_id_an_execution_and_else_one_a_call(records: Records) -> None:
-    def refusal_id(execution: str | None) -> str:
+def test_a_refusal_has_one_id_for_what_was_sent_and_what_is_wrong_with_it(
+    records: Records,
+) -> None:
+    def refusal_id(
+        execution: str | None,
+        document: object,
+        problems: list[Problem],
+        digest: str | None = None,
+        status: Status = Status.REJECTED,
+    ) -> str:
         return outcome_id(
             publish_refusal(
-                {"requestId": "CHG1"},
-                [PROBLEM],
+                document,
+                problems,
                 execution,
                 records=records,
                 events=client("events"),
                 bus="keys",
+                digest=digest,
+                status=status,
             )
         )
 
-    assert refusal_id(EXECUTION) == refusal_id(EXECUTION)
-    assert len({refusal_id(EXECUTION), refusal_id(OTHER_EXECUTION)}) == 2
-    assert refusal_id(None) != refusal_id(None)
+    sent = {"requestId": "CHG1", "alias": 1.0, "tags": {"a": "b", "c": "d"}}
+    alike = {"tags": {"c": "d", "a": "b"}, "alias": 1, "requestId": "CHG1"}
+    given = given_back(alike, [PROBLEM])
+    other: Problem = {**PROBLEM, "code": "OTHER"}
+
+    first = refusal_id(None, sent, [PROBLEM])
+
+    assert refusal_id(None, alike, [PROBLEM]) == first
+    assert refusal_id(EXECUTION, given, [PROBLEM], given["digest"]) == first
+    assert refusal_id(OTHER_EXECUTION, given, [PROBLEM], given["digest"]) == first
+    assert refusal_id(None, {**sent, "alias": 2}, [PROBLEM]) != first
+    assert refusal_id(None, sent, [other]) != first
+    failures = {
+        refusal_id(execution, sent, [PROBLEM], status=Status.FAILED)
+        for execution in (EXECUTION, OTHER_EXECUTION)
+    }
+    assert len(failures) == 2
+
+
+def test_each_outcome_of_a_request_has_an_id_of_its_own(records: Records) -> None:
+    imported = {"origin": "EXTERNAL", "replicas": REQUEST["replicas"]}
+    never, soon = (
+        request_of(**imported),
+        request_of(**imported, keyMaterial={"validTo": in_days(100)}),
+    )
+    ids = []
+    for number, asked in enumerate((never, soon, never)):
+        execution = f"{EXECUTION}-{number}"
+        records.claim(asked, execution, renewing=True)
+        outcome: Any = {**outcome_of(request=asked), "executionArn": execution}
+        ids.append(outcome_id(publish(records, outcome)))
+
+    assert len(set(ids)) == 3
+
+
+def test_an_outcome_keeps_its_id_until_it_is_published(records: Records) -> None:
+    events = published_on(client("events"))
+    published_by(records, EXECUTION, failed("AliasInUse"))
+    answer(client("events"), "PutEvents", refusal("InternalException", status=500))
+    with pytest.raises(DependencyUnavailable):
+        published_by(records, OTHER_EXECUTION, outcome_of())
+    forget_answers()
+    record = records.get("CHG1")
+    assert record
+
+    records.claim(REQUEST, EXECUTION, dead_execution=OTHER_EXECUTION)
+    again: Any = {**outcome_of(), "executionArn": EXECUTION}
+    last = outcome_id(publish(records, again))
+
+    assert events[-1][2]["outcomeId"] == last
+    assert {d["outcomeId"] for _, kind, d in events if kind.endswith("Created")} == {last}
+
+
+def test_what_is_known_of_the_keys_stays_where_a_run_does_not_know_them(records: Records) -> None:
+    published_by(records, EXECUTION, outcome_of())
+    before = records.get("CHG1")
+    records.claim(REQUEST, OTHER_EXECUTION, renewing=True)
+    unknowing = failed("DependencyUnavailable", primary=None, replicas=[])
+    publish(records, {**unknowing, "executionArn": OTHER_EXECUTION})
+
+    after = records.get("CHG1")
+    assert before
+    assert after
+    assert (after.status, after.key) == (Status.FAILED, before.key)
 
 
 def test_a_failure_before_any_key_tells_of_no_key(records: Records) -> None:

@@ -48,7 +48,9 @@ def announce(
 def finish(records: Records, status: Status, execution: str = EXECUTION) -> bool:
     key = {"keyId": "mrk-1"} if status == Status.CREATED else None
     errors = [] if key else [PROBLEM]
-    return records.finish(REQUEST, execution_arn=execution, status=status, key=key, errors=errors)
+    return bool(
+        records.finish(REQUEST, execution_arn=execution, status=status, key=key, errors=errors)
+    )
 
 
 def ask(records: Records, execution: str = EXECUTION, task: str = "task", errors: Any = ()) -> bool:
@@ -119,6 +121,7 @@ def test_a_new_request_is_claimed(records: Records, clock: Clock) -> None:
         ever_created=False,
         revision=1,
         superseded={},
+        run=0,
     )
 
 

@@ -16,7 +16,7 @@ from provisioner import event_bus, executions, json_text
 from provisioner.clients import client
 from provisioner.errors import DependencyUnavailable, new_problem
 from provisioner.failures import Failure, error_code, problem_of
-from provisioner.plan import KeyFacts, KeySetRequest, key_facts, regions
+from provisioner.plan import KeyFacts, KeySetRequest, fingerprint, key_facts, regions
 from provisioner.records import Records, Status
 from provisioner.refusal import given_back
 from provisioner.request import MAX_REQUEST_BYTES, _known_regions, parse_request
@@ -167,6 +167,7 @@ def test_a_refusal_gives_back_little_of_a_large_request() -> None:
         "requestId": "CHG1",
         "revision": 1,
         "ticket": None,
+        "digest": fingerprint(document_of(ticket={"id": 1})),
     }
     for request_id in ("x" * 2_000, float("nan"), "\ud800", ["x" * 2_000]):
         assert given_back({"requestId": request_id}, problems)["requestId"] is None
@@ -174,6 +175,7 @@ def test_a_refusal_gives_back_little_of_a_large_request() -> None:
         "requestId": "CHG1",
         "revision": 1,
         "ticket": {"id": 1},
+        "digest": fingerprint(document_of(ticket={"id": 1})),
     }
 
 
