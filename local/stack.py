@@ -185,7 +185,7 @@ class Stack(Endpoint):
         for arn in arns:
             if arn not in self._execution_inputs:
                 given = states.describe_execution(executionArn=arn)["input"]
-                self._execution_inputs[arn] = json.loads(given)
+                self._execution_inputs[arn] = _document(given)
         return [arn for arn in arns if _request_id(self._execution_inputs[arn]) == request_id]
 
     def history(self, arn: str) -> list[dict[str, Any]]:
@@ -306,6 +306,14 @@ def _queue_of_events(endpoint: Endpoint, bus: str) -> Iterator[str]:
 
 def _at_least(count: int, events: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
     return events if len(events) >= count else None
+
+
+def _document(given: str) -> Any:
+    """Read an execution's input; None where it is not JSON, as a batch's line once could be."""
+    try:
+        return json.loads(given)
+    except ValueError:
+        return None
 
 
 def _request_id(document: Any) -> Any:

@@ -19,7 +19,9 @@ from provisioner import executions, json_text
 from provisioner.claim import Decision, claim
 from provisioner.clients import client, prepare
 from provisioner.errors import (
+    Conflict,
     DependencyUnavailable,
+    Immutable,
     KeyMaterialNotAwaited,
     OutcomeNotPublished,
     Problem,
@@ -27,9 +29,10 @@ from provisioner.errors import (
     RequestConflict,
     RequestNotFound,
     RequestRejected,
+    RevisionSkipped,
     new_problem,
 )
-from provisioner.failures import error_code
+from provisioner.failures import conflict_problems, error_code
 from provisioner.material_answer import take_answer
 from provisioner.outcome import publish_refusal
 from provisioner.plan import KeySetRequest, is_request_id, plan_key, regions
@@ -69,7 +72,13 @@ def post_key_set() -> Response[str]:
             _announce_refusal(document, rejection.problems)
         raise
     logger.append_keys(request_id=request["requestId"])
-    return _answer(200, _plan(request)) if planning else _answer(202, _accept(request))
+    if planning:
+        return _answer(200, _plan(request))
+    try:
+        return _answer(202, _accept(request))
+    except Conflict as conflict:
+        _announce_refusal(document, conflict_problems(conflict))
+        raise
 
 
 @app.get("/keys/<request_id>")
@@ -102,7 +111,7 @@ def post_material(request_id: str) -> Response[str]:
         text = f"The address names the request {request_id}."
         raise RequestRejected([new_problem("requestId", "REQUEST_ID_DIFFERS", text)])
     record = take_answer(document, records=_records, step_functions=client("stepfunctions"))
-    return _answer(202, _under_way(request_id, record.execution_arn))
+    return _answer(202, _accepted(request_id, record.execution_arn))
 
 
 @app.get("/schema")
@@ -121,9 +130,14 @@ def _not_found(error: RequestNotFound) -> Response[str]:
     return _answer(404, {"errors": [new_problem("requestId", "NOT_FOUND", str(error))]})
 
 
-@app.exception_handler([RequestConflict, KeyMaterialNotAwaited])
-def _conflict(conflict: RequestConflict | KeyMaterialNotAwaited) -> Response[str]:
-    problem = new_problem("requestId", error_code(type(conflict).__name__), str(conflict))
+@app.exception_handler([RequestConflict, RevisionSkipped, Immutable])
+def _conflict(conflict: Conflict) -> Response[str]:
+    return _answer(409, {"errors": conflict_problems(conflict)})
+
+
+@app.exception_handler(KeyMaterialNotAwaited)
+def _not_awaited(error: KeyMaterialNotAwaited) -> Response[str]:
+    problem = new_problem("requestId", error_code(type(error).__name__), str(error))
     return _answer(409, {"errors": [problem]})
 
 
@@ -186,15 +200,13 @@ def _accept(request: KeySetRequest) -> dict[str, str | None]:
             _start(start={"executionArn": arn, "request": request})
         except IdempotencyAlreadyInProgressError:
             logger.info("another call starts this execution right now")
-    return _under_way(request["requestId"], arn)
+    return _accepted(request["requestId"], arn, claimed.record.status)
 
 
-def _under_way(request_id: str, execution_arn: str | None) -> dict[str, str | None]:
-    return {
-        "requestId": request_id,
-        "executionArn": execution_arn,
-        "status": Status.IN_PROGRESS,
-    }
+def _accepted(
+    request_id: str, execution_arn: str | None, status: Status = Status.IN_PROGRESS
+) -> dict[str, str | None]:
+    return {"requestId": request_id, "executionArn": execution_arn, "status": status}
 
 
 @idempotent_function(data_keyword_argument="start", persistence_store=_store, config=_start_once)

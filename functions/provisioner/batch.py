@@ -53,8 +53,8 @@ def plan_batch(
 ) -> Plan:
     """Check every line, leave out what is created already, and give the rest its time.
 
-    What is JSON is sent into the workflow even where it is not valid, so that its refusal is told
-    like any other.
+    An object is sent into the workflow even where it is no valid request, so that its refusal is
+    published like any other.
 
     Parameters
     ----------
@@ -92,7 +92,11 @@ def plan_batch(
         {"notBefore": instant_text(starts[name]), "name": name, "request": texts[name]}
         for name in sorted(starts, key=starts.__getitem__)
     ]
-    return Plan(planned_lines, items, max(starts.values(), default=begins))
+    timed = [
+        replace(line, not_before=instant_text(starts[line.execution])) if line.execution else line
+        for line in planned_lines
+    ]
+    return Plan(timed, items, max(starts.values(), default=begins))
 
 
 def _check(line: Line, batch: str, settings: Settings) -> tuple[KeySetRequest | None, PlannedLine]:
@@ -108,6 +112,9 @@ def _check(line: Line, batch: str, settings: Settings) -> tuple[KeySetRequest | 
     try:
         request = parse_request(line.document, settings)
     except RequestRejected as rejection:
+        if not isinstance(line.document, dict):
+            # An execution takes an object for its input, and only an object has an ID to answer to.
+            return None, replace(refused, problems=rejection.problems)
         name = _execution_name(batch, request_id or "line", str(line.number))
         return None, replace(refused, execution=name, problems=rejection.problems)
     return request, PlannedLine(

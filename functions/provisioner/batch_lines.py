@@ -16,7 +16,8 @@ class PlannedLine:
     """What is known of a line before anything is started.
 
     `content` and `terms` tell whether a record is of this very request; None where it is not valid.
-    `execution` is the name of the execution that is started for it, None where none is needed.
+    `execution` is the name of the execution that is started for it, None where none is needed, and
+    `not_before` is when it is started, ISO 8601 in UTC.
     """
 
     number: int
@@ -25,6 +26,7 @@ class PlannedLine:
     terms: list[Any] | None
     execution: str | None
     problems: list[Problem]
+    not_before: str | None = None
 
 
 def is_created(record: Record, line: PlannedLine) -> bool:

@@ -26,6 +26,8 @@ https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 """
 _PATIENCE = timedelta(hours=1, minutes=30)
 """The sweep takes up within the hour what stopped; what is not settled then is told as it is."""
+_TIME_TO_TAKE_UP = timedelta(seconds=30)
+"""From a line's start until its execution holds the request, unless another one has it."""
 _COLUMNS = ("line", "requestId", "status", "keyId", "primaryKeyArn", "replicaKeyArns", "errors")
 
 
@@ -131,12 +133,14 @@ def results_text(batch: Batch, results: list[LineResult]) -> tuple[str, str]:
 def _result(line: PlannedLine, record: Record | None, machine: str) -> LineResult:
     if line.problems:
         status, key, errors = LineStatus.REJECTED, None, line.problems
+    elif record and record.status == Status.REJECTED and _is_own(line, record, machine):
+        status, key, errors = LineStatus.REJECTED, None, record.errors
     elif record is None or record.content_hash is None:
         status, key, errors = LineStatus.NOT_STARTED, None, []
     elif record.content_hash != line.content:
-        text = "The requestId was used before with other content."
-        problem = new_problem("requestId", "REQUEST_CONFLICT", text)
-        status, key, errors = LineStatus.REJECTED, None, [problem]
+        refused = _is_refused(line, record)
+        status = LineStatus.REJECTED if refused else LineStatus.NOT_STARTED
+        key, errors = None, [_conflict(record)] if refused else []
     else:
         status, key, errors = _status(line, record, machine), record.key, record.errors
     shown = {name: value for name, value in key.items() if name != "keyMetadata"} if key else None
@@ -149,16 +153,49 @@ def _result(line: PlannedLine, record: Record | None, machine: str) -> LineResul
     }
 
 
+def _is_refused(line: PlannedLine, record: Record) -> bool:
+    """Whether a line cannot be taken any more, since its request has other content.
+
+    Until its own execution has started, it may still correct a request that failed.
+    """
+    about_to_fail = record.status == Status.FAILED and not record.published
+    return record.ever_created or (_is_passed(line) and not about_to_fail)
+
+
+def _conflict(record: Record) -> Problem:
+    text = (
+        f"Request {record.request_id} has other content, and keeps it: its status is "
+        f"{record.status}. The event Multi-Region Key Request Rejected of this line says why, and "
+        f"GET /keys/{record.request_id} returns what exists."
+    )
+    return new_problem("requestId", "REQUEST_CONFLICT", text)
+
+
 def _status(line: PlannedLine, record: Record, machine: str) -> LineStatus:
     if is_created(record, line):
         return LineStatus.CREATED
     if record.status in (Status.IN_PROGRESS, Status.WAITING_FOR_MATERIAL):
         return LineStatus(record.status)
-    own = execution_arn(machine, line.execution) if line.execution else None
-    if record.status == Status.FAILED and record.execution_arn == own:
+    own = _is_own(line, record, machine)
+    if record.status == Status.FAILED and (own or _is_passed(line)):
         return LineStatus.FAILED if record.published else LineStatus.IN_PROGRESS
-    # Created under other terms or not told yet, or failed in an earlier try.
-    return LineStatus.IN_PROGRESS if record.execution_arn == own else LineStatus.NOT_STARTED
+    # Created under other terms or not published yet, or failed in an earlier try.
+    return LineStatus.IN_PROGRESS if own else LineStatus.NOT_STARTED
+
+
+def _is_own(line: PlannedLine, record: Record, machine: str) -> bool:
+    own = execution_arn(machine, line.execution) if line.execution else None
+    return record.execution_arn == own
+
+
+def _is_passed(line: PlannedLine) -> bool:
+    """Whether a line's own execution has left a request that failed to the one that worked on it.
+
+    An execution takes a failed request up as soon as it is started. Where it has not, it found
+    another one at work and ended, and that one's outcome is the line's.
+    """
+    starts = datetime.fromisoformat(line.not_before) if line.not_before else None
+    return starts is not None and now() > starts + _TIME_TO_TAKE_UP
 
 
 def _expected_end(batch: Batch, waiting: int, moment: datetime) -> datetime:

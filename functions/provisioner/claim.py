@@ -5,9 +5,10 @@ from enum import StrEnum
 from typing import Any
 
 from provisioner import executions
+from provisioner.correction import check_correction, check_revision, superseded
 from provisioner.errors import RequestBeingFinished, RequestConflict
 from provisioner.executions import Progress
-from provisioner.plan import KeySetRequest, material_terms
+from provisioner.plan import KeySetRequest, content_hash, material_terms, revision_of
 from provisioner.records import Record, Records, Status
 
 
@@ -17,6 +18,7 @@ class Decision(StrEnum):
     PROCEED = "PROCEED"
     ALREADY_CREATED = "ALREADY_CREATED"
     ANOTHER_RUN_IS_ACTIVE = "ANOTHER_RUN_IS_ACTIVE"
+    REFUSED = "REFUSED"
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,9 @@ def claim(
     """Claim a request for an execution, or say why it has nothing to do.
 
     An execution that stopped without recording an outcome does not hold its request for ever: once
-    Step Functions says that it does not run, the claim passes on. A key set that is finished is
-    taken up again where its imported key material is to expire at another time than before.
+    Step Functions says that it does not run, the claim passes on. A request that failed may be
+    claimed with other content. A key set that is finished is taken up again where its imported key
+    material is to expire at another time than before.
 
     Parameters
     ----------
@@ -48,9 +51,9 @@ def claim(
 
     Raises
     ------
-    RequestConflict
-        The requestId was used before with other content, or another execution is at work on it
-        under other terms for the key material.
+    Conflict
+        The request has other content and cannot be corrected, or another execution is at work on
+        it under other terms for the key material.
     RequestBeingFinished
         Its execution failed and is about to say so: claim again in a moment.
     DependencyUnavailable
@@ -59,6 +62,13 @@ def claim(
     claimed, record = records.claim(request, execution_arn)
     if claimed:
         return Claim(Decision.PROCEED, record)
+    if record.content_hash != content_hash(request):
+        _correct(records, step_functions, record, request, execution_arn)
+        # Where somebody else was faster, what the record says now decides.
+        return claim(
+            records, step_functions, request, execution_arn, wait_for_unstarted=wait_for_unstarted
+        )
+    check_revision(record, request)
     holder = record.execution_arn
     if holder is None:
         raise RuntimeError(f"The record of {record.request_id} refuses a claim, but has no holder.")
@@ -70,12 +80,35 @@ def claim(
     progress = executions.progress(step_functions, holder)
     if progress == Progress.RUNNING or (wait_for_unstarted and progress == Progress.NOT_STARTED):
         if record.status == Status.FAILED:
-            raise RequestBeingFinished(
-                f"{holder} is about to tell that {record.request_id} failed."
-            )
+            raise _about_to_fail(record)
         return _left_to(record, request)
     claimed, record = records.claim(request, execution_arn, dead_execution=holder)
     return Claim(Decision.PROCEED, record) if claimed else _left_to(record, request)
+
+
+def _correct(
+    records: Records,
+    step_functions: Any,
+    record: Record,
+    request: KeySetRequest,
+    execution_arn: str,
+) -> None:
+    """Claim a request with other content, as long as the record is as it was read."""
+    if (
+        record.status == Status.FAILED
+        and not record.published
+        and executions.progress(step_functions, str(record.execution_arn)) == Progress.RUNNING
+    ):
+        raise _about_to_fail(record)
+    check_correction(record, request)
+    names = superseded(record, request)
+    records.correct(request, execution_arn, seen=record, superseded=names)
+
+
+def _about_to_fail(record: Record) -> RequestBeingFinished:
+    return RequestBeingFinished(
+        f"{record.execution_arn} is about to report that {record.request_id} failed."
+    )
 
 
 def _left_to(record: Record, request: KeySetRequest) -> Claim:
@@ -84,6 +117,11 @@ def _left_to(record: Record, request: KeySetRequest) -> Claim:
         raise RequestConflict(
             f"{record.execution_arn} works on {record.request_id} with another expiry of the key "
             "material; let it finish first."
+        )
+    if record.revision != revision_of(request):
+        raise RequestConflict(
+            f"{record.execution_arn} works on revision {record.revision} of {record.request_id}, "
+            "which has the same content; let it finish first."
         )
     return Claim(Decision.ANOTHER_RUN_IS_ACTIVE, record)
 

@@ -2,7 +2,10 @@
 
 ProvisionerError
 ├── RequestRejected          the request is not valid; carries every problem
-├── RequestConflict          the requestId was used before, with other content
+├── Conflict                 what is asked does not fit what is known of its requestId
+│   ├── RequestConflict      the requestId has other content, and keeps it
+│   ├── RevisionSkipped      the revision is higher than the one that follows
+│   └── Immutable            a key exists, and the content differs in what a key never changes
 ├── RequestBeingFinished     the request failed, and its execution is about to say so
 ├── RequestNotFound          no request of this ID is known
 ├── RequestTakenOver         another execution works on the request meanwhile
@@ -35,6 +38,7 @@ ProvisionerError
         └── ImportTokenExpired       the import token is older than 24 hours
 """
 
+from collections.abc import Iterable
 from typing import ClassVar, TypedDict
 
 _MAX_PATH = 256
@@ -93,11 +97,51 @@ class RequestRejected(ProvisionerError):
         super().__init__(f"The request has {len(problems)} problem(s).")
 
 
-class RequestConflict(ProvisionerError):
-    """The requestId was used before, with other content. Nothing of the earlier request changes."""
+class Conflict(ProvisionerError):
+    """What is asked does not fit what is known of its requestId. Nothing changes.
+
+    Attributes
+    ----------
+    fields
+        The fields of the request that do not fit.
+    """
 
     field = "requestId"
-    next_step = "Send the earlier content again to resume it, or choose another requestId."
+
+    def __init__(self, what_happened: str, fields: Iterable[str] = ()) -> None:
+        self.fields = (*fields,) or (self.field,)
+        super().__init__(what_happened)
+
+
+class RequestConflict(Conflict):
+    """The requestId is taken with other content, which stays."""
+
+    next_step = (
+        "GET /keys/{requestId} returns what exists. To create another key set, choose another "
+        "requestId."
+    )
+
+
+class RevisionSkipped(Conflict):
+    """The revision is higher than the one that follows the current one."""
+
+    field = "revision"
+    next_step = "Send the revisions in their order, or correct the number."
+
+    def __init__(self, request_id: str, asked: int, next_revision: int) -> None:
+        super().__init__(
+            f"The next revision of request {request_id} is {next_revision}, and this is revision "
+            f"{asked}."
+        )
+
+
+class Immutable(Conflict):
+    """A key exists or may exist, and the content differs in what a key keeps for ever.
+
+    https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-overview.html
+    """
+
+    next_step = "Send the request with these fields as before, or choose another requestId."
 
 
 class RequestBeingFinished(ProvisionerError):

@@ -4,7 +4,7 @@ import re
 from typing import TypedDict
 
 from provisioner import errors
-from provisioner.errors import Problem, ProvisionerError, new_problem
+from provisioner.errors import Conflict, Problem, ProvisionerError, new_problem
 from provisioner.plan import KeySetRequest, regions
 
 
@@ -20,6 +20,12 @@ class Failure(TypedDict):
 def error_code(name: str) -> str:
     """Turn an error's class name into the code that events carry: `AliasInUse` → `ALIAS_IN_USE`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).upper()
+
+
+def conflict_problems(conflict: Conflict) -> list[Problem]:
+    """Report a conflict as problems of the request, one for each field that does not fit."""
+    code = error_code(type(conflict).__name__)
+    return [new_problem(path, code, str(conflict)) for path in conflict.fields]
 
 
 def problem_of(failure: Failure, request: KeySetRequest) -> Problem:

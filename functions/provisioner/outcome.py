@@ -23,6 +23,7 @@ from provisioner.plan import (
     is_request_id,
     key_facts,
     material_terms,
+    revision_of,
 )
 from provisioner.records import Records, Status
 from provisioner.refusal import given_back
@@ -75,6 +76,7 @@ def publish_outcome(
     detail = {
         "outcomeId": _outcome_id(request["requestId"], asked, status, execution),
         "requestId": request["requestId"],
+        "revision": revision_of(request),
         "status": status,
         "executionArn": outcome["executionArn"],
         "ticket": request["ticket"],
@@ -106,10 +108,13 @@ def publish_refusal(
 ) -> dict[str, Any]:
     """Tell the bus that a request was refused, and keep the reasons for whoever asks by its ID.
 
+    Where the ID is that of another request, its record stays, and the event shows its key.
+
     Parameters
     ----------
     document
-        What the caller sent. Its requestId and ticket are given back where they are sound.
+        What the caller sent. Its requestId, revision and ticket are given back where they are
+        sound.
     status
         FAILED where the request could not even be checked; that is not kept.
     letter
@@ -127,15 +132,17 @@ def publish_refusal(
     """
     given = given_back(document, problems)
     request_id, ticket = given["requestId"], given["ticket"]
+    known = None
     if status == Status.REJECTED and is_request_id(request_id):
-        records.note_refusal(request_id, execution_arn, ticket, problems)
+        known = records.note_refusal(request_id, execution_arn, ticket, problems)
     detail = {
         "outcomeId": _outcome_id(status, execution_arn or letter or str(uuid.uuid4())),
         "requestId": request_id,
+        "revision": given["revision"],
         "status": status,
         "executionArn": execution_arn,
         "ticket": ticket,
-        "key": None,
+        "key": known.key if known else None,
         "errors": problems,
     }
     event_bus.put_event(events, bus, DETAIL_TYPES[status], detail)

@@ -21,6 +21,8 @@ STACK_TAG = "mrk:stack"
 ATTEMPT_TAG = "mrk:attempt"
 OWN_TAGS = (REQUEST_ID_TAG, STACK_TAG, ATTEMPT_TAG)
 OWN_TAG_PREFIX = "mrk:"
+REVISIONS = range(1, 1_000_000_001)
+_NO_CONTENT = ("keyMaterial", "onFailure", "revision", "ticket")
 
 
 class PolicyRequest(TypedDict):
@@ -79,6 +81,7 @@ class KeySetRequest(TypedDict):
     keyMaterial: NotRequired[KeyMaterial | None]
     replicas: list[ReplicaRequest]
     onFailure: str
+    revision: NotRequired[int]
     ticket: dict[str, Any] | None
 
 
@@ -94,6 +97,10 @@ class KeyFacts(TypedDict):
     alias: str | None
     keyState: str | None
     validTo: NotRequired[str | None]
+
+
+RegionNames = dict[str, dict[str, list[str]]]
+"""By Region the names that a request gives its key: `aliases`, and `tags`, of which the keys."""
 
 
 @dataclass(frozen=True)
@@ -208,22 +215,45 @@ def regions(request: KeySetRequest) -> list[str]:
     return [request["primaryRegion"], *(replica["region"] for replica in request["replicas"])]
 
 
+def names_by_region(request: KeySetRequest) -> RegionNames:
+    """Name the alias and the tags that a request asks for, in each of its Regions."""
+    members: list[Any] = [{"region": request["primaryRegion"]}, *request["replicas"]]
+    return {
+        member["region"]: {
+            "aliases": [alias] if (alias := member.get("alias", request["alias"])) else [],
+            "tags": [*(member.get("tags", request["tags"]) or {})],
+        }
+        for member in members
+    }
+
+
+def revision_of(request: KeySetRequest) -> int:
+    """Return the number of a request's revision; the first is 1, also where none is written."""
+    return request.get("revision", 1)
+
+
 def content_hash(request: KeySetRequest) -> str:
     """Fingerprint of what is asked, the same however the JSON was written; SHA-256 in hex.
 
-    How key material comes in and when it expires is no part of it: a request that is sent again
-    with a later `validTo` is the same request and renews the material. Numbers count as JSONata has
-    them, which is as doubles: Step Functions may hand 1.0 on as 1, and that is no other content.
+    What says nothing of the keys is no part of it: `ticket`, `onFailure`, `revision` and the order
+    of the replicas. Nor is how key material comes in and when it expires: a request that is sent
+    again with a later `validTo` is the same request and renews the material. Numbers count as
+    JSONata has them, which is as doubles: Step Functions may hand 1.0 on as 1, and that is no other
+    content.
     """
-    asked: dict[str, Any] = {**request, "replicas": [*map(_without_material, request["replicas"])]}
-    text = json.dumps(_with_doubles(_without_material(asked)), sort_keys=True)
+    replicas = [_without(_NO_CONTENT, replica) for replica in _replicas_by_region(request)]
+    asked = {**_without(_NO_CONTENT, request), "replicas": replicas}
+    text = json.dumps(_with_doubles(asked), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def material_terms(request: KeySetRequest) -> list[Expiry | None]:
-    """Say of each Region, the primary's first, when its imported key material is to expire."""
+    """Say when the imported key material is to expire: the primary's, then each Region's by name.
+
+    The order of the replicas makes no difference, as for `content_hash`.
+    """
     shared = request.get("keyMaterial")
-    own = [replica.get("keyMaterial", shared) for replica in request["replicas"]]
+    own = [replica.get("keyMaterial", shared) for replica in _replicas_by_region(request)]
     return [_expiry(request, chosen) for chosen in (shared, *own)]
 
 
@@ -241,5 +271,9 @@ def _with_doubles(value: Any) -> Any:
     return int(double) if double.is_integer() else double
 
 
-def _without_material(holder: Any) -> dict[str, Any]:
-    return {name: value for name, value in holder.items() if name != "keyMaterial"}
+def _replicas_by_region(request: KeySetRequest) -> list[ReplicaRequest]:
+    return sorted(request["replicas"], key=lambda replica: replica["region"])
+
+
+def _without(names: tuple[str, ...], holder: Any) -> dict[str, Any]:
+    return {name: value for name, value in holder.items() if name not in names}

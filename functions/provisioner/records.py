@@ -5,6 +5,7 @@ An item holds the request (`requestId`, `contentHash`, `request`), who works on 
 `attemptSentAt`, `keyArn`) and its outcome (`key`, `errors`, `ticket` as JSON text). While it waits
 for key material, `materials` is what was asked for and `taskToken` is what wakes the execution;
 `answerHash` tells an answer that comes twice. `createdAt` stays once the key set was finished.
+`superseded` is what corrections of the request no longer ask for, until it is created.
 `unfinished` is there until the outcome is published (`publishedAt`); an index over it finds what
 the sweeper has to look at. Its value is one of a few shards: a partition of an index takes 1,000
 writes a second, and each request writes to it twice.
@@ -32,9 +33,9 @@ from provisioner.errors import (
     DependencyUnavailable,
     PrimaryKeyUnconfirmed,
     Problem,
-    RequestConflict,
+    RevisionSkipped,
 )
-from provisioner.plan import KeySetRequest, content_hash
+from provisioner.plan import KeySetRequest, RegionNames, content_hash, revision_of
 
 UNFINISHED_INDEX = "unfinished-by-shard"
 SHARDS = 16
@@ -65,7 +66,8 @@ class Record:
     the CreateKey attempt that was announced last, 0 before the first. `attempt_open` is the token
     of an attempt that may have reached KMS and has no recorded answer, announced at
     `attempt_sent_at`. `published` tells that the outcome's event was sent. `ever_created` tells
-    that the key set was finished once, whatever became of the request since.
+    that the key set was finished once, whatever became of the request since. `superseded` names
+    by Region the aliases and tag keys that earlier contents asked for and this one does not.
     """
 
     request_id: str
@@ -86,6 +88,8 @@ class Record:
     task_token: str | None
     answer_hash: str | None
     ever_created: bool
+    revision: int
+    superseded: RegionNames
 
 
 class _ConditionFailed(Exception):
@@ -162,59 +166,91 @@ class Records:
     ) -> tuple[bool, Record]:
         """Make an execution the one that works on a request.
 
-        That is possible for a new request, a refused one, one that failed with the same content and
-        has told so, one this execution holds already, and one whose execution is known to be dead
-        and left no published outcome. With `renewing` also for one that was told to be CREATED.
+        That is possible for a new request, a refused one, and, where the content is the same and
+        the revision is the same or the next, for one that failed and has told so, one this
+        execution holds already, and one whose execution is known to be dead and left no published
+        outcome. With `renewing` also for one that was told to be CREATED.
 
         Returns
         -------
         tuple of bool and Record
-            True with the claimed record; False with the one that another execution holds, or that
-            is CREATED and published.
+            True with the claimed record; False with the one that is there: another execution holds
+            it, it is CREATED and published, or it has other content or another revision.
 
         Raises
         ------
-        RequestConflict
-            The request was made before with other content.
+        RevisionSkipped
+            The request is new, and this is not its first revision.
         """
+        request_id, revision = request["requestId"], revision_of(request)
+        is_new = "attribute_not_exists(requestId) OR #status = :rejected OR "
         condition = (
-            "attribute_not_exists(requestId) OR #status = :rejected OR (contentHash = :hash AND "
+            f"{is_new if revision == 1 else ''}"
+            f"(contentHash = :hash AND {_revision_is(':revision', ':before', number=revision)} AND "
             "((#status = :failed AND attribute_exists(publishedAt)) OR "
             "(executionArn IN (:me, :dead) AND "
             "(#status IN (:running, :waiting) OR attribute_not_exists(publishedAt))) OR "
             "(#status = :renewable AND attribute_exists(publishedAt))))"
         )
-        update = (
-            "SET #status = :running, contentHash = :hash, #request = :request, executionArn = :me, "
-            "ticket = :ticket, attempt = if_not_exists(attempt, :zero), claimedAt = :now, "
-            "unfinished = :unfinished "
-            "REMOVE errors, publishedAt, materials, taskToken, answerHash"
-        )
-        request_id, digest = request["requestId"], content_hash(request)
         values = {
-            ":hash": digest,
-            ":request": json_text.text(request),
-            ":me": execution_arn,
+            **_claiming(request, execution_arn),
+            ":before": revision - 1,
             ":dead": dead_execution or execution_arn,
-            ":ticket": json_text.text(request["ticket"]),
-            ":running": Status.IN_PROGRESS,
             ":waiting": Status.WAITING_FOR_MATERIAL,
             ":renewable": Status.CREATED if renewing else "none",
             ":failed": Status.FAILED,
-            ":rejected": Status.REJECTED,
-            ":zero": 0,
-            ":now": now().isoformat(),
-            ":unfinished": _shard(request_id),
         }
+        if revision == 1:
+            values[":rejected"] = Status.REJECTED
         try:
-            return True, self._update(request_id, condition, update, values)
+            return True, self._update(request_id, condition, _CLAIM, values)
         except _ConditionFailed as failed:
             holder = failed.record
+        if holder is None and revision > 1:
+            raise RevisionSkipped(request_id, revision, 1)
         if holder is None:
             raise DependencyUnavailable(f"DynamoDB does not say who holds {request_id}.")
-        if holder.content_hash != digest:
-            raise RequestConflict(f"requestId {request_id} was used before with other content.")
         return False, holder
+
+    def correct(
+        self, request: KeySetRequest, execution_arn: str, *, seen: Record, superseded: RegionNames
+    ) -> bool:
+        """Claim a request that failed, with other content.
+
+        Whether that may be was decided by what `seen` says, so the record must still say it.
+
+        Parameters
+        ----------
+        superseded
+            What the record has to keep of earlier contents, which this one does not ask for.
+
+        Returns
+        -------
+        bool
+            False where the record has changed: look at it again.
+        """
+        condition = (
+            "#status = :failed AND attribute_exists(publishedAt) AND "
+            "attribute_not_exists(createdAt) AND contentHash = :seen AND executionArn = :holder "
+            f"AND {_revision_is(':was', number=seen.revision)} AND attempt = :attempt"
+        )
+        values = {
+            **_claiming(request, execution_arn),
+            ":failed": Status.FAILED,
+            ":seen": seen.content_hash,
+            ":holder": seen.execution_arn,
+            ":was": seen.revision,
+            ":attempt": seen.attempt,
+            ":superseded": json_text.text(superseded),
+        }
+        for field, value in (("attemptOpen", seen.attempt_open), ("keyArn", seen.key_arn)):
+            if value is None:
+                condition += f" AND attribute_not_exists({field})"
+            else:
+                condition += f" AND {field} = :{field}"
+                values[f":{field}"] = value
+        update = _CLAIM.replace(" REMOVE", ", superseded = :superseded REMOVE")
+        return self._update_if(request["requestId"], condition, update, values)
 
     def announce_attempt(
         self, request_id: str, execution_arn: str, attempt: int, token: str
@@ -329,7 +365,7 @@ class Records:
         """
         update = (
             "SET #status = :status, #key = :key, errors = :errors, contentHash = :hash, "
-            "#request = :request, executionArn = :me, ticket = :ticket, "
+            "#request = :request, revision = :revision, executionArn = :me, ticket = :ticket, "
             "attempt = if_not_exists(attempt, :zero), "
             "claimedAt = if_not_exists(claimedAt, :now), unfinished = :unfinished"
         )
@@ -337,12 +373,15 @@ class Records:
         if status == Status.CREATED:
             update += ", createdAt = if_not_exists(createdAt, :now)"
         update += " REMOVE publishedAt, materials, taskToken"
+        if status == Status.CREATED:
+            update += ", superseded"
         values = {
             ":status": status,
             ":key": json_text.text(key),
             ":errors": json_text.text(errors),
             ":hash": content_hash(request),
             ":request": json_text.text(request),
+            ":revision": revision_of(request),
             ":me": execution_arn,
             ":ticket": json_text.text(request["ticket"]),
             ":zero": 0,
@@ -350,7 +389,11 @@ class Records:
             ":unfinished": _shard(request["requestId"]),
         }
         if status != Status.CREATED:
-            condition += " OR #status = :rejected OR (#status = :failed AND contentHash = :hash)"
+            same_revision = _revision_is(":revision", number=revision_of(request))
+            condition += (
+                " OR #status = :rejected OR "
+                f"(#status = :failed AND contentHash = :hash AND {same_revision})"
+            )
             values |= {":rejected": Status.REJECTED, ":failed": Status.FAILED}
         return self._update_if(request["requestId"], condition, update, values)
 
@@ -372,8 +415,14 @@ class Records:
         execution_arn: str | None,
         ticket: dict[str, Any] | None,
         errors: list[Problem],
-    ) -> None:
-        """Keep a refusal for whoever asks; it neither claims the requestId nor hides a record."""
+    ) -> Record | None:
+        """Keep a refusal for whoever asks; it neither claims the requestId nor hides a record.
+
+        Returns
+        -------
+        Record or None
+            The record of the requestId that stays as it is, if there is one.
+        """
         update = (
             "SET #status = :rejected, executionArn = :me, ticket = :ticket, errors = :errors, "
             "attempt = :zero"
@@ -386,7 +435,11 @@ class Records:
             ":zero": 0,
         }
         condition = "attribute_not_exists(requestId) OR #status = :rejected"
-        self._update_if(request_id, condition, update, values)
+        try:
+            self._update(request_id, condition, update, values)
+        except _ConditionFailed as failed:
+            return failed.record
+        return None
 
     def unfinished(self) -> Iterator[Record]:
         """Find the requests without a published outcome, the oldest first.
@@ -444,6 +497,39 @@ class Records:
         return _record(answer["Attributes"])
 
 
+_CLAIM = (
+    "SET #status = :running, contentHash = :hash, #request = :request, revision = :revision, "
+    "executionArn = :me, ticket = :ticket, attempt = if_not_exists(attempt, :zero), "
+    "claimedAt = :now, unfinished = :unfinished "
+    "REMOVE errors, publishedAt, materials, taskToken, answerHash"
+)
+
+
+def _claiming(request: KeySetRequest, execution_arn: str) -> dict[str, Any]:
+    """Return the values of `_CLAIM`."""
+    return {
+        ":running": Status.IN_PROGRESS,
+        ":hash": content_hash(request),
+        ":request": json_text.text(request),
+        ":revision": revision_of(request),
+        ":me": execution_arn,
+        ":ticket": json_text.text(request["ticket"]),
+        ":zero": 0,
+        ":now": now().isoformat(),
+        ":unfinished": _shard(request["requestId"]),
+    }
+
+
+def _revision_is(*values: str, number: int) -> str:
+    """Return the condition that the revision is one of these values, the first one `number`.
+
+    A record in which none is written has the first.
+    """
+    condition = f"revision IN ({', '.join(values)})"
+    is_first = 1 in range(number - len(values) + 1, number + 1)
+    return f"(attribute_not_exists(revision) OR {condition})" if is_first else condition
+
+
 def _shard(request_id: str) -> str:
     return str(hashlib.sha256(request_id.encode()).digest()[0] % SHARDS)
 
@@ -480,4 +566,6 @@ def _record(item: dict[str, dict[str, Any]]) -> Record:
         task_token=text("taskToken"),
         answer_hash=text("answerHash"),
         ever_created="createdAt" in item,
+        revision=int(item.get("revision", {}).get("N", "1")),
+        superseded=json.loads(text("superseded") or "{}"),
     )

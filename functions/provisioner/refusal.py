@@ -4,22 +4,24 @@ from typing import Any
 
 from provisioner import json_text
 from provisioner.errors import Problem
-from provisioner.plan import is_request_id
+from provisioner.plan import REVISIONS, is_request_id
 
 _MAX_ECHO = 1024
 
 
 def given_back(document: object, problems: list[Problem]) -> dict[str, Any]:
-    """Take `requestId` and `ticket` from a refused request, each null where it is not sound.
+    """Take `requestId`, `revision` and `ticket` from a refused request, null where not sound.
 
     Small whatever the request was, so that a refusal always fits where the request did.
     """
     given = document if isinstance(document, dict) else {}
     request_id, ticket = given.get("requestId"), given.get("ticket")
+    revision = given.get("revision", 1 if given else None)
     wrong = {problem["path"] for problem in problems}
     sound = isinstance(ticket, dict) and wrong.isdisjoint({"", "ticket"})
     return {
         "requestId": request_id if is_request_id(request_id) or _is_small(request_id) else None,
+        "revision": revision if type(revision) is int and revision in REVISIONS else None,
         "ticket": ticket if sound else None,
     }
 

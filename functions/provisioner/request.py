@@ -168,6 +168,7 @@ class RequestFields(Fields):
     keyMaterial: KeyMaterialFields | None = None
     replicas: list[ReplicaFields] | None = None
     onFailure: Literal["RETAIN", "ROLL_BACK"] = "RETAIN"
+    revision: int = Field(1, ge=plan.REVISIONS[0], le=plan.REVISIONS[-1])
     ticket: Annotated[dict[str, Any], AfterValidator(_small_ticket)] | None = None
 
 

@@ -19,6 +19,9 @@ from provisioner.records import Records
 from provisioner.settings import settings
 from provisioner.telemetry import logger
 
+_MAX_KEY_BYTES = 1024
+"""https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html"""
+
 prepare("dynamodb", "s3", "stepfunctions")
 
 
@@ -27,11 +30,11 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> Batch:
     """Take `{given: {file}, executionArn, startedAt}`; answer the planned batch."""
     arn, name = event["executionArn"], event["executionArn"].rsplit(":", 1)[1]
     logger.append_keys(batch=name)
+    file = _file(event["given"])
     started_at = datetime.fromisoformat(event["startedAt"])
     machine = os.environ["BATCH_STATE_MACHINE_ARN"]
     if older := executions.older_running(client("stepfunctions"), machine, arn, started_at):
         raise AnotherBatchRuns(f"{older} was started before and has not ended.")
-    file = _file(event["given"])
     bucket, folder = os.environ["BATCHES_BUCKET"], f"batches/{name}"
     lines = read_lines(file, objects.read(client("s3"), bucket, file))
     plan = plan_batch(
@@ -57,8 +60,10 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> Batch:
 
 def _file(given: object) -> str:
     file = given.get("file") if isinstance(given, dict) else None
-    if not isinstance(file, str):
+    if not isinstance(file, str) or not file.strip():
         raise BatchUnreadable('A batch is started with {"file": "requests/keys.jsonl"}.')
+    if len(file.encode()) > _MAX_KEY_BYTES:
+        raise BatchUnreadable(f"No object has a name of more than {_MAX_KEY_BYTES} bytes.")
     return file
 
 

@@ -100,6 +100,20 @@ def test_a_line_that_cannot_be_read_is_not_sent(records: Records) -> None:
     assert planned.items == []
 
 
+@pytest.mark.parametrize("text", ['"XB-2"', "1", "null", "[]", '["XB-2"]', "true"])
+def test_a_line_that_is_not_an_object_is_refused_and_nothing_is_started(
+    records: Records, text: str
+) -> None:
+    lines = read_lines("keys.jsonl", f"{text}\n{json.dumps(document_of())}\n".encode())
+
+    planned = plan(records, *lines)
+
+    refused, valid = planned.lines
+    assert (refused.number, refused.request_id, refused.execution) == (1, None, None)
+    assert refused.problems
+    assert [item["name"] for item in planned.items] == [valid.execution]
+
+
 @pytest.mark.parametrize(
     "fields", [{"description": "x" * 262_000}, {"ticket": {"x": '"' * 130_000}}]
 )
@@ -142,6 +156,15 @@ def test_what_is_created_already_is_not_started_again(records: Records) -> None:
     assert planned.lines[0].content == content_hash(request_of())
 
 
+def test_a_line_that_corrects_a_failed_request_is_started(records: Records) -> None:
+    other = request_of(description="Other")
+    records.claim(other, EXECUTION)
+    records.finish(other, execution_arn=EXECUTION, status=Status.FAILED, key=None, errors=[])
+    records.mark_published("CHG1", EXECUTION)
+
+    assert len(plan(records, line(1)).items) == 1
+
+
 def test_key_material_that_is_to_expire_later_is_a_renewal(records: Records) -> None:
     earlier, later = in_days(10), in_days(20)
     create(records, imported_request_of(keyMaterial={"validTo": earlier}))
@@ -162,6 +185,13 @@ def test_planned_lines_are_read_as_they_were_written(records: Records) -> None:
     planned = plan(records, line(1), line(2, alias="é"), line(3, requestId="B", origin="EXTERNAL"))
 
     assert parse_lines(lines_text(planned.lines).encode()) == planned.lines
+
+
+def test_a_line_knows_when_its_request_is_started(records: Records) -> None:
+    create(records, request_of())
+    planned = plan(records, line(1), line(2, requestId="CHG2"))
+
+    assert [one.not_before for one in planned.lines] == [None, planned.items[0]["notBefore"]]
 
 
 @pytest.mark.parametrize("count", [1, 100, 101, 250])

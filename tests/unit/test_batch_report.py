@@ -10,6 +10,7 @@ import pytest
 
 from provisioner.batch_lines import PlannedLine
 from provisioner.batch_report import Batch, LineStatus, Report, report_batch, results_text
+from provisioner.clients import client
 from provisioner.clock import instant_text
 from provisioner.errors import new_problem
 from provisioner.executions import execution_arn
@@ -112,6 +113,38 @@ def test_an_outcome_is_the_lines_own(
     assert found.settled == (expected in (LineStatus.CREATED, LineStatus.FAILED))
 
 
+@pytest.mark.parametrize("executions", [(EXECUTION, OWN), (OWN, EXECUTION), (EXECUTION,)])
+def test_a_request_that_failed_in_another_execution_ends_its_line(
+    records: Records, clock: Clock, executions: tuple[str, ...]
+) -> None:
+    batch = batch_of(clock)
+    line = planned(not_before=instant_text(clock.time))
+    for execution in executions:
+        finish(records, Status.FAILED, execution)
+
+    clock.move(seconds=31)
+    found = report(records, batch, line)
+
+    assert found.settled
+    assert [(one["status"], one["errors"]) for one in found.results] == [("FAILED", [PROBLEM])]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "published", "expected"),
+    [(-60, True, "NOT_STARTED"), (20, True, "NOT_STARTED"), (31, False, "IN_PROGRESS")],
+)
+def test_a_line_waits_while_its_own_execution_may_still_take_a_failed_request_up(
+    records: Records, clock: Clock, seconds: int, expected: str, *, published: bool
+) -> None:
+    batch = batch_of(clock)
+    finish(records, Status.FAILED, EXECUTION, published=published)
+    line = planned(not_before=instant_text(clock.time - timedelta(seconds=seconds)))
+
+    found = report(records, batch, line)
+
+    assert ([one["status"] for one in found.results], found.settled) == ([expected], False)
+
+
 def test_a_result_shows_the_key_without_its_metadata(records: Records, batch: Batch) -> None:
     finish(records, Status.CREATED)
 
@@ -138,6 +171,17 @@ def test_a_request_that_nobody_knows_is_not_started(records: Records, batch: Bat
     found = report(records, batch, planned(), planned(request_of(requestId="CHG2")))
 
     assert {result["status"] for result in found.results} == {LineStatus.NOT_STARTED}
+
+
+def test_a_request_that_was_valid_and_is_refused_when_it_starts_ends_its_line(
+    records: Records, batch: Batch
+) -> None:
+    records.note_refusal("CHG1", OWN, None, [PROBLEM])
+
+    found = report(records, batch, planned())
+
+    assert found.settled
+    assert [(one["status"], one["errors"]) for one in found.results] == [("REJECTED", [PROBLEM])]
 
 
 def test_a_request_under_way_is_so_whoever_works_on_it(records: Records, batch: Batch) -> None:
@@ -168,6 +212,51 @@ def test_the_same_id_with_other_content_is_a_conflict(records: Records, batch: B
 
     assert (result["status"], result["key"]) == ("REJECTED", None)
     assert [error["code"] for error in result["errors"]] == ["REQUEST_CONFLICT"]
+
+
+@pytest.mark.parametrize(
+    ("held", "published", "seconds", "expected"),
+    [
+        (Status.FAILED, True, 0, LineStatus.NOT_STARTED),
+        (Status.FAILED, True, 60, LineStatus.REJECTED),
+        (Status.FAILED, False, 60, LineStatus.NOT_STARTED),
+        (Status.IN_PROGRESS, False, 0, LineStatus.NOT_STARTED),
+        (Status.IN_PROGRESS, False, 60, LineStatus.REJECTED),
+        (Status.CREATED, True, 0, LineStatus.REJECTED),
+    ],
+)
+def test_a_line_with_other_content_is_refused_once_it_cannot_correct_its_request(
+    held: Status, published: bool, seconds: float, expected: LineStatus, clock: Clock
+) -> None:
+    records, batch = Records(client("dynamodb"), "requests"), batch_of(clock)
+    line = planned(not_before=instant_text(clock.time - timedelta(seconds=seconds)))
+    other = request_of(description="Other")
+    if held == Status.IN_PROGRESS:
+        records.claim(other, EXECUTION)
+    else:
+        finish(records, held, EXECUTION, other, published=published)
+
+    (result,) = report(records, batch, line).results
+
+    codes = ["REQUEST_CONFLICT"] if expected == LineStatus.REJECTED else []
+    assert (result["status"], [e["code"] for e in result["errors"]]) == (expected, codes)
+
+
+def test_a_line_that_corrects_its_request_ends_like_any_other(
+    records: Records, batch: Batch
+) -> None:
+    other = request_of(description="Other")
+    finish(records, Status.FAILED, EXECUTION, other)
+    seen = records.get("CHG1")
+    assert seen
+    assert records.correct(request_of(), OWN, seen=seen, superseded={})
+    under_way = report(records, batch, planned()).results[0]["status"]
+    records.finish(request_of(), execution_arn=OWN, status=Status.CREATED, key=KEY, errors=[])
+    marked = report(records, batch, planned()).results[0]["status"]
+    records.mark_published("CHG1", OWN)
+
+    statuses = (under_way, marked, report(records, batch, planned()).results[0]["status"])
+    assert statuses == ("IN_PROGRESS", "IN_PROGRESS", "CREATED")
 
 
 def test_a_line_that_is_not_valid_is_refused_whatever_the_table_has(

@@ -71,10 +71,18 @@ def test_a_batch_is_planned(
 
 
 @pytest.mark.usefixtures("step_functions", "bucket")
-@pytest.mark.parametrize("given", [None, {}, {"file": 1}, "requests/batch.jsonl", {"key": FILE}])
+@pytest.mark.parametrize(
+    "given",
+    [None, {}, {"file": 1}, {"file": ""}, {"file": " "}, {"file": [FILE]}, FILE, {"key": FILE}],
+)
 def test_a_batch_without_a_file_says_how_it_is_started(given: Any, context: Any) -> None:
     with pytest.raises(BatchUnreadable, match=r'is started with \{"file"'):
         read_batch.handler({**READ, "given": given}, context)
+
+
+def test_a_name_that_no_object_can_have_is_refused(context: Any) -> None:
+    with pytest.raises(BatchUnreadable, match="more than 1024 bytes"):
+        read_batch.handler({**READ, "given": {"file": "é" * 513}}, context)
 
 
 @pytest.mark.usefixtures("bucket")

@@ -12,7 +12,7 @@ import pytest
 from jsonata.jsonata import Jsonata
 
 from provisioner import new_keys
-from provisioner.errors import KeyMaterialRefused
+from provisioner.errors import Conflict, KeyMaterialRefused
 from provisioner.key_material import Material
 from provisioner.material_question import Question
 from provisioner.outcome import Outcome
@@ -65,6 +65,7 @@ CALLBACKS = {
 }
 # The API answers them, and what comes over the bus is refused on the bus.
 REFUSALS_OF_A_DOCUMENT = {"RequestRejected", "RequestNotFound", "KeyMaterialNotAwaited"}
+CONFLICTS = {kind.__name__ for kind in Conflict.__subclasses__()}
 REFUSALS_OF_MATERIAL = {kind.__name__ for kind in KeyMaterialRefused.__subclasses__()}
 # A refusal is published by the same function, from a payload of its own.
 TASKS_OF_ONE_PAYLOAD = sorted(TASKS.keys() - {"ValidateRequest", "PublishRefusal"})
@@ -102,6 +103,7 @@ def test_every_error_is_raised_by_a_step_or_told_by_who_knows_of_it() -> None:
     raised = set().union(*map(errors_of_handler, steps))
 
     told_elsewhere = REFUSALS_OF_A_DOCUMENT | REFUSALS_OF_MATERIAL | {"KeyMaterialNotProvided"}
+    told_elsewhere |= CONFLICTS
     assert every_concrete_error() - raised == told_elsewhere
 
 

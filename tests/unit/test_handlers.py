@@ -109,13 +109,18 @@ def test_a_bad_request_is_answered_with_its_problems(
     codes = [problem["code"] for problem in answered["problems"]]
     assert json.loads(line)["codes"] == codes
     given = document.get("requestId") if isinstance(document, dict) else None
-    assert answered["refused"] == {"requestId": given, "ticket": None}
+    assert (answered["refused"]["requestId"], answered["refused"]["ticket"]) == (given, None)
 
 
 def test_a_new_request_is_claimed(context: Any, log: io.StringIO) -> None:
     answered = claim_request.handler(sample_event("claim-request"), context)
 
-    assert answered == {"decision": "PROCEED", "primary": None, "everCreated": False}
+    assert answered == {
+        "decision": "PROCEED",
+        "primary": None,
+        "everCreated": False,
+        "problems": [],
+    }
     logged(log)
 
 
@@ -129,7 +134,23 @@ def test_a_claim_tells_of_the_key_that_is_there(context: Any) -> None:
     answered = claim_request.handler(event, context)
 
     key = {"region": HOME, "arn": key_arn(), "alias": None, "keyState": None}
-    assert answered == {"decision": "PROCEED", "primary": key, "everCreated": False}
+    assert answered == {"decision": "PROCEED", "primary": key, "everCreated": False, "problems": []}
+
+
+def test_a_claim_that_does_not_fit_is_answered_with_its_problems(
+    context: Any, log: io.StringIO
+) -> None:
+    event = sample_event("claim-request")
+    claim(event, context)
+
+    answered = claim_request.handler(
+        {**event, "request": {**event["request"], "description": "other"}}, context
+    )
+
+    assert (answered["decision"], answered["primary"]) == ("REFUSED", None)
+    [problem] = answered["problems"]
+    assert (problem["path"], problem["code"]) == ("requestId", "REQUEST_CONFLICT")
+    assert logged(log)[-1]["codes"] == ["REQUEST_CONFLICT"]
 
 
 def test_a_primary_key_is_created_with_everything_but_its_alias(

@@ -131,8 +131,74 @@ def test_other_content_under_the_same_id_is_a_conflict(call: Any) -> None:
     (error,) = body["errors"]
     assert status == 409
     assert (error["path"], error["code"]) == ("requestId", "REQUEST_CONFLICT")
-    assert "CHG1 was used before" in error["message"]
+    assert "CHG1 is under way with other content" in error["message"]
     assert len(started()) == 1
+
+
+def end(status: Status, key: dict[str, Any] | None = None, **fields: Any) -> None:
+    """Let the request of `LEAST` end, and report that."""
+    records = Records(client("dynamodb"), "requests")
+    record = records.get("CHG1")
+    assert record
+    execution = str(record.execution_arn)
+    asked = request_of(**fields)
+    assert records.finish(asked, execution_arn=execution, status=status, key=key, errors=[])
+    records.mark_published("CHG1", execution)
+
+
+@pytest.mark.parametrize("revision", [1, 2])
+def test_a_failed_request_is_corrected_under_its_own_id(revision: int, call: Any) -> None:
+    call(post(LEAST))
+    end(Status.FAILED)
+
+    status, body = call(post({**LEAST, "description": "corrected", "revision": revision}))
+
+    assert (status, body["status"]) == (202, "IN_PROGRESS")
+    assert len(started()) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "fields", "path", "code"),
+    [
+        (Status.CREATED, {"description": "other"}, "requestId", "REQUEST_CONFLICT"),
+        (Status.CREATED, {"description": "other", "revision": 2}, "requestId", "REQUEST_CONFLICT"),
+        (Status.FAILED, {"description": "other", "revision": 3}, "revision", "REVISION_SKIPPED"),
+        (Status.FAILED, {"origin": "EXTERNAL"}, "origin", "IMMUTABLE"),
+    ],
+)
+def test_a_conflict_is_reported_once_with_what_exists(
+    status: Status, fields: dict[str, Any], path: str, code: str, call: Any
+) -> None:
+    key = {"keyId": "mrk-1"}
+    _, body = call(post(LEAST))
+    records = Records(client("dynamodb"), "requests")
+    records.announce_attempt("CHG1", body["executionArn"], 1, "token")
+    end(status, key)
+    events = published_on(client("events"))
+    ticket = {"id": "CHG0031337"}
+
+    answered, body = call(post({**LEAST, **fields, "ticket": ticket}))
+
+    assert answered == 409
+    assert [(error["path"], error["code"]) for error in body["errors"]] == [(path, code)]
+    ((_, detail_type, detail),) = events
+    assert detail_type == "Multi-Region Key Request Rejected"
+    assert (detail["errors"], detail["key"]) == (body["errors"], key)
+    assert (detail["ticket"], detail["revision"]) == (ticket, fields.get("revision", 1))
+    assert call(get("CHG1"))[1]["status"] == status
+    assert len(started()) == 1
+
+
+def test_a_request_that_waits_for_material_is_answered_with_its_status(call: Any) -> None:
+    imported = {**LEAST, "origin": "EXTERNAL"}
+    _, first = call(post(imported))
+    Records(client("dynamodb"), "requests").await_material(
+        "CHG1", first["executionArn"], "token", key=None, materials=[], errors=[]
+    )
+
+    status, body = call(post(imported))
+
+    assert (status, body) == (202, {**first, "status": "WAITING_FOR_MATERIAL"})
 
 
 def test_a_plan_shows_every_regions_policy_and_creates_nothing(call: Any) -> None:
@@ -374,7 +440,7 @@ def test_a_created_request_is_not_started_again(call: Any) -> None:
 
     status, body = call(post(LEAST))
 
-    assert (status, body) == (202, accepted)
+    assert (status, body) == (202, {**accepted, "status": "CREATED"})
     assert calls == []
 
 

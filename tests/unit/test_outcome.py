@@ -92,6 +92,7 @@ def test_a_created_key_set_is_told_as_the_contract_says(records: Records) -> Non
     assert detail == {
         "outcomeId": outcome_id(detail),
         "requestId": "CHG1",
+        "revision": 1,
         "status": "CREATED",
         "executionArn": EXECUTION,
         "ticket": TICKET,
@@ -310,6 +311,7 @@ def test_a_refusal_is_told_and_kept(records: Records) -> None:
     assert detail == {
         "outcomeId": outcome_id(detail),
         "requestId": "CHG1",
+        "revision": 1,
         "status": "REJECTED",
         "executionArn": EXECUTION,
         "ticket": TICKET,
@@ -364,6 +366,40 @@ def test_an_unusable_ticket_is_not_given_back(ticket: object, wrong: str, record
     detail = refuse(records, {"requestId": "CHG1", "ticket": ticket}, [problem])
 
     assert detail["ticket"] is None
+
+
+@pytest.mark.parametrize(
+    ("document", "shown"),
+    [
+        ({"requestId": "CHG1"}, 1),
+        ({"requestId": "CHG1", "revision": 7}, 7),
+        ({"requestId": "CHG1", "revision": 0}, None),
+        ({"requestId": "CHG1", "revision": True}, None),
+        ({"requestId": "CHG1", "revision": "2"}, None),
+        ({"requestId": "CHG1", "revision": None}, None),
+        ({"requestId": "CHG1", "revision": 10**40}, None),
+        (None, None),
+    ],
+)
+def test_a_refusal_gives_back_a_sound_revision(
+    document: object, shown: int | None, records: Records
+) -> None:
+    assert refuse(records, document)["revision"] == shown
+
+
+@pytest.mark.parametrize("status", [Status.CREATED, Status.FAILED])
+def test_a_refusal_shows_the_key_that_its_request_id_has_and_changes_nothing(
+    status: Status, records: Records
+) -> None:
+    key = {"keyId": "mrk-1"}
+    records.claim(REQUEST, OTHER_EXECUTION)
+    records.finish(REQUEST, execution_arn=OTHER_EXECUTION, status=status, key=key, errors=[])
+    before = records.get("CHG1")
+
+    detail = refuse(records, {"requestId": "CHG1", "description": "other"})
+
+    assert (detail["status"], detail["key"]) == ("REJECTED", key)
+    assert records.get("CHG1") == before
 
 
 def test_a_request_that_could_not_be_checked_failed_and_is_not_kept(records: Records) -> None:

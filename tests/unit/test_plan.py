@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provisioner.plan import content_hash, is_request_id, material_terms, plan_key, regions
+from provisioner.plan import (
+    content_hash,
+    is_request_id,
+    material_terms,
+    names_by_region,
+    plan_key,
+    regions,
+)
 from tests.unit.samples import (
     ADMIN,
     ROOT,
@@ -191,13 +198,57 @@ def test_the_content_hash_does_not_depend_on_the_order_of_keys(
         {"policy": {"users": [USER]}},
         {"rotation": {}},
         {"replicas": [{"region": REPLICA}]},
-        {"onFailure": "ROLL_BACK"},
         {"origin": "EXTERNAL"},
-        {"ticket": {}},
     ],
 )
 def test_the_content_hash_tells_requests_apart(change: dict[str, Any]) -> None:
     assert content_hash(request_of(**change)) != content_hash(request_of())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"onFailure": "ROLL_BACK"},
+        {"revision": 2},
+        {"ticket": {"id": "CHG0031338"}},
+        {"replicas": [{"region": "eu-west-1"}, {"region": "ap-south-1", "alias": None}]},
+    ],
+)
+def test_what_says_nothing_of_the_keys_is_no_content(change: dict[str, Any]) -> None:
+    replicas = [{"region": "ap-south-1", "alias": None}, {"region": "eu-west-1"}]
+
+    changed = request_of(**{"replicas": replicas, **change})
+
+    assert content_hash(changed) == content_hash(request_of(replicas=replicas))
+
+
+def test_the_terms_of_key_material_do_not_depend_on_the_order_of_replicas() -> None:
+    replicas = [
+        {"region": "ap-south-1", "keyMaterial": {"validTo": in_days(20)}},
+        {"region": "eu-west-1"},
+    ]
+
+    one, other = (imported_request_of(replicas=order) for order in (replicas, replicas[::-1]))
+
+    assert material_terms(one) == material_terms(other)
+
+
+def test_a_request_names_its_aliases_and_tags_in_each_region() -> None:
+    request = request_of(
+        tags={"team": "cards"},
+        replicas=[
+            {"region": "eu-west-1"},
+            {"region": "eu-west-2", "alias": None, "tags": None},
+            {"region": "eu-west-3", "alias": "alias/own", "tags": {"own": ""}},
+        ],
+    )
+
+    assert names_by_region(request) == {
+        "us-east-1": {"aliases": ["alias/cards"], "tags": ["team"]},
+        "eu-west-1": {"aliases": ["alias/cards"], "tags": ["team"]},
+        "eu-west-2": {"aliases": [], "tags": []},
+        "eu-west-3": {"aliases": ["alias/own"], "tags": ["own"]},
+    }
 
 
 @pytest.mark.parametrize(("primary", "replica", "_"), EXPIRIES)
@@ -247,6 +298,8 @@ def test_a_default_that_is_written_out_is_the_same_content() -> None:
 def test_a_number_that_step_functions_writes_anew_is_the_same_content(
     sent: Any, handed_on: Any, same: bool
 ) -> None:
-    before, after = (request_of(ticket={"number": number}) for number in (sent, handed_on))
+    before, after = request_of(), request_of()
+    before["policy"] = {"document": {"number": sent}}
+    after["policy"] = {"document": {"number": handed_on}}
 
     assert (content_hash(before) == content_hash(after)) is same

@@ -10,7 +10,7 @@ from provisioner.errors import (
     DependencyUnavailable,
     PrimaryKeyUnconfirmed,
     Problem,
-    RequestConflict,
+    RevisionSkipped,
 )
 from provisioner.plan import KeySetRequest, content_hash
 from provisioner.records import SHARDS, Record, Records, Status
@@ -117,6 +117,8 @@ def test_a_new_request_is_claimed(records: Records, clock: Clock) -> None:
         task_token=None,
         answer_hash=None,
         ever_created=False,
+        revision=1,
+        superseded={},
     )
 
 
@@ -192,7 +194,7 @@ def test_a_failed_request_is_claimed_again_with_what_it_reached(records: Records
 
 
 @pytest.mark.parametrize("status", [None, Status.FAILED, Status.CREATED])
-def test_other_content_is_a_conflict_and_changes_nothing(
+def test_other_content_is_not_claimed_and_changes_nothing(
     status: Status | None, records: Records
 ) -> None:
     claim(records)
@@ -200,8 +202,7 @@ def test_other_content_is_a_conflict_and_changes_nothing(
         finish(records, status)
     before = records.get("CHG1")
 
-    with pytest.raises(RequestConflict, match="CHG1 was used before with other content"):
-        claim(records, OTHER_EXECUTION, OTHER_REQUEST)
+    assert records.claim(OTHER_REQUEST, OTHER_EXECUTION) == (False, before)
 
     assert records.get("CHG1") == before
 
@@ -428,8 +429,7 @@ def test_a_waiting_request_is_held_like_any_other(records: Records) -> None:
     ask(records)
 
     assert claim(records, OTHER_EXECUTION) is None
-    with pytest.raises(RequestConflict):
-        claim(records, OTHER_EXECUTION, OTHER_REQUEST)
+    assert claim(records, OTHER_EXECUTION, OTHER_REQUEST) is None
     marked(records)
 
     record = record_of(records)
@@ -529,9 +529,50 @@ def test_only_a_request_that_was_told_to_be_created_is_renewed(records: Records)
     marked(records)
 
     assert (in_progress, waiting, untold) == (False, False, False)
-    with pytest.raises(RequestConflict):
-        records.claim(OTHER_REQUEST, OTHER_EXECUTION, renewing=True)
+    assert not records.claim(OTHER_REQUEST, OTHER_EXECUTION, renewing=True)[0]
     assert renew(records)
+
+
+@pytest.mark.parametrize("kept", [1, 2])
+def test_a_renewal_may_carry_the_next_revision(kept: int, records: Records) -> None:
+    created(records)
+    renewed = request_of(ticket=TICKET, revision=kept)
+
+    claimed, record = records.claim(renewed, OTHER_EXECUTION, renewing=True)
+
+    assert (claimed, record.revision) == (True, kept)
+
+
+def test_a_record_without_a_revision_has_the_first(records: Records) -> None:
+    claim(records)
+    finish(records, Status.FAILED)
+    marked(records)
+    client("dynamodb").update_item(
+        TableName="requests",
+        Key={"requestId": {"S": "CHG1"}},
+        UpdateExpression="REMOVE revision",
+    )
+
+    assert record_of(records).revision == 1
+    assert not records.claim(request_of(ticket=TICKET, revision=3), OTHER_EXECUTION)[0]
+    assert finish(records, Status.FAILED, OTHER_EXECUTION)
+
+
+def test_a_late_failure_of_an_earlier_revision_does_not_count(records: Records) -> None:
+    second = request_of(ticket=TICKET, revision=2)
+    claim(records)
+    finish(records, Status.FAILED)
+    marked(records)
+    assert claim(records, OTHER_EXECUTION, second)
+    records.finish(second, execution_arn=OTHER_EXECUTION, status=Status.FAILED, key=None, errors=[])
+
+    assert not finish(records, Status.FAILED)
+    assert record_of(records).revision == 2
+
+
+def test_a_new_request_has_the_first_revision(records: Records) -> None:
+    with pytest.raises(RevisionSkipped, match=r"next revision of request CHG1 is 1.* revision 2"):
+        claim(records, request=request_of(revision=2))
 
 
 def test_of_two_that_renew_a_request_one_does(records: Records) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from provisioner import json_text
 from provisioner.documents import MAX_PROBLEMS_BYTES
 from provisioner.errors import RequestRejected
+from provisioner.plan import REVISIONS
 from provisioner.request import MAX_REQUEST_BYTES, parse_request
 from tests.key_kinds import KEY_KINDS
 from tests.unit.any_json import JSON
@@ -31,7 +32,7 @@ from tests.unit.samples import (
 
 FIELDS = [
     *("requestId", "primaryRegion", "keySpec", "keyUsage", "origin", "alias", "description"),
-    *("tags", "policy", "rotation", "keyMaterial", "replicas", "onFailure", "ticket"),
+    *("tags", "policy", "rotation", "keyMaterial", "replicas", "onFailure", "revision", "ticket"),
 ]
 POLICIES = st.none() | st.fixed_dictionaries(
     {}, optional={"administrators": st.just([ADMIN, ADMIN]), "users": st.just([USER])}
@@ -75,6 +76,7 @@ def sound_documents(draw: st.DrawFn) -> dict[str, Any]:
         "primaryRegion": st.none() | st.just("eu-central-1"),
         "replicas": st.none() | REPLICAS,
         "onFailure": st.sampled_from(["RETAIN", "ROLL_BACK"]),
+        "revision": st.integers(1, REVISIONS[-1]),
         "ticket": st.none() | st.dictionaries(st.sampled_from("ab"), st.integers() | st.booleans()),
         **SETTINGS_OF_A_KEY,
     }
@@ -105,6 +107,7 @@ def test_the_least_request_gets_every_default() -> None:
         "keyMaterial": None,
         "replicas": [],
         "onFailure": "RETAIN",
+        "revision": 1,
         "ticket": None,
     }
 
@@ -114,8 +117,24 @@ def test_the_contracts_example_is_taken_as_it_is() -> None:
 
     request = parse_request(document, SETTINGS)
 
-    written_out = {"keySpec": "SYMMETRIC_DEFAULT", "keyUsage": "ENCRYPT_DECRYPT"}
+    written_out = {"keySpec": "SYMMETRIC_DEFAULT", "keyUsage": "ENCRYPT_DECRYPT", "revision": 1}
     assert request == {**document, **written_out, "origin": "AWS_KMS", "keyMaterial": None}
+
+
+@pytest.mark.parametrize(
+    ("revision", "code"),
+    [
+        (0, "OUT_OF_RANGE"),
+        (-1, "OUT_OF_RANGE"),
+        (REVISIONS[-1] + 1, "OUT_OF_RANGE"),
+        (True, "WRONG_TYPE"),
+        ("2", "WRONG_TYPE"),
+        (1.5, "WRONG_TYPE"),
+        (None, "WRONG_TYPE"),
+    ],
+)
+def test_a_revision_is_a_whole_number_from_1(revision: object, code: str) -> None:
+    assert pairs_of(document_of(revision=revision)) == {("revision", code)}
 
 
 @pytest.mark.parametrize("name", ["", "-minimal", "-signing", "-external"])

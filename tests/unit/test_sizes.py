@@ -165,12 +165,14 @@ def test_a_refusal_gives_back_little_of_a_large_request() -> None:
 
     assert given_back(document_of(ticket={"id": 1}), problems) == {
         "requestId": "CHG1",
+        "revision": 1,
         "ticket": None,
     }
     for request_id in ("x" * 2_000, float("nan"), "\ud800", ["x" * 2_000]):
         assert given_back({"requestId": request_id}, problems)["requestId"] is None
     assert given_back(document_of(ticket={"id": 1}), []) == {
         "requestId": "CHG1",
+        "revision": 1,
         "ticket": {"id": 1},
     }
 

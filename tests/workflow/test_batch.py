@@ -179,7 +179,7 @@ def test_a_file_that_is_not_there_fails_the_batch_and_says_so(stack: Stack) -> N
     assert "start the batch again" in ended["cause"]
 
 
-@pytest.mark.parametrize("given", [{}, [], {"file": None}])
+@pytest.mark.parametrize("given", [{}, [], {"file": None}, {"file": ""}])
 def test_a_batch_that_names_no_file_says_how_it_is_started(stack: Stack, given: Any) -> None:
     answer = stack.client("stepfunctions").start_execution(
         stateMachineArn=stack.outputs["BatchStateMachineArn"], input=json.dumps(given)
