@@ -6,10 +6,10 @@ from typing import Any
 
 from provisioner import executions
 from provisioner.correction import check_correction, check_revision, superseded
-from provisioner.errors import RequestBeingFinished, RequestConflict
+from provisioner.errors import RequestBeingFinished, RequestConflict, RevisionSkipped
 from provisioner.executions import Progress
 from provisioner.plan import KeySetRequest, content_hash, material_terms, revision_of
-from provisioner.records import Record, Records, Status
+from provisioner.records import UNDER_WAY, Record, Records, Status
 
 
 class Decision(StrEnum):
@@ -84,6 +84,34 @@ def claim(
         return _left_to(record, request)
     claimed, record = records.claim(request, execution_arn, dead_execution=holder)
     return Claim(Decision.PROCEED, record) if claimed else _left_to(record, request)
+
+
+def check_claim(records: Records, step_functions: Any, request: KeySetRequest) -> None:
+    """Raise the conflict that `claim` would raise now; nothing is written.
+
+    Raises
+    ------
+    Conflict
+        The request has other content and cannot be corrected, or another execution is at work on
+        it under other terms for the key material.
+    DependencyUnavailable
+        DynamoDB or Step Functions did not answer.
+    """
+    record = records.get(request["requestId"])
+    if record is None or record.status == Status.REJECTED:
+        if (revision := revision_of(request)) > 1:
+            raise RevisionSkipped(request["requestId"], revision, 1)
+        return
+    if record.content_hash != content_hash(request):
+        check_correction(record, request)
+        return
+    check_revision(record, request)
+    holder = record.execution_arn
+    if (
+        record.status in UNDER_WAY
+        and executions.progress(step_functions, str(holder)) != Progress.ENDED
+    ):
+        _left_to(record, request)
 
 
 def _correct(
