@@ -16,6 +16,7 @@ Every update may be sent again by the SDK after it took effect. Its condition th
 recognised, when it is this very update that has changed the item.
 """
 
+import dataclasses
 import hashlib
 import json
 import time
@@ -97,11 +98,11 @@ class Record:
     ever_created: bool
     revision: int
     superseded: RegionNames
-    keys: dict[str, KeyFacts]
-    warnings: list[Problem]
-    cancelled_at: datetime | None
-    updated_at: datetime | None
-    deadline: str | None
+    keys: dict[str, KeyFacts] = dataclasses.field(default_factory=dict)
+    warnings: list[Problem] = dataclasses.field(default_factory=list)
+    cancelled_at: datetime | None = None
+    updated_at: datetime | None = None
+    deadline: str | None = None
 
     @property
     def ended_cancelled(self) -> bool:
@@ -355,7 +356,7 @@ class Records:
         key: dict[str, Any] | None,
         materials: list[Any],
         errors: list[Problem],
-        deadline: str,
+        deadline: str | None = None,
     ) -> bool:
         """Write down what key material is asked for, and the token that takes the answer.
 

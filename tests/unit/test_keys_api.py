@@ -7,6 +7,7 @@ from botocore.exceptions import ReadTimeoutError
 
 from keys_api import app
 from provisioner.clients import client
+from provisioner.errors import Problem
 from provisioner.records import Records, Status
 from tests.unit.answering import answer, calls_of, forget_answers, lose_on_the_wire, on, refusal
 from tests.unit.published import published_on
@@ -251,8 +252,10 @@ def test_a_request_that_has_ended_cannot_be_cancelled_unless_that_ended_it(call:
     _, accepted = call(post(LEAST))
     records = Records(client("dynamodb"), "requests")
     outcome: dict[str, Any] = {"execution_arn": accepted["executionArn"], "key": None}
-    failed = [{"path": "", "code": "KMS_THROTTLED", "message": "later"}]
-    cancelled = [{"path": "requestId", "code": "CANCELLED", "message": "Request CHG1 was."}]
+    failed: list[Problem] = [{"path": "", "code": "KMS_THROTTLED", "message": "later"}]
+    cancelled: list[Problem] = [
+        {"path": "requestId", "code": "CANCELLED", "message": "Request CHG1 was."}
+    ]
     records.finish(request_of(**LEAST), status=Status.FAILED, errors=failed, **outcome)
     refused, body = call(delete("CHG1"))
     records.finish(request_of(**LEAST), status=Status.FAILED, errors=cancelled, **outcome)
