@@ -1,9 +1,13 @@
-"""The REST API: ask for a key set, see what it would be, and ask where a request stands."""
+"""The REST API: request a key set, see what it would be, read a request's status, cancel it."""
 
-import json
+import base64
+import binascii
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response, content_types
+from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.utilities.idempotency import (
     DynamoDBPersistenceLayer,
     IdempotencyConfig,
@@ -16,13 +20,15 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import (
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from provisioner import executions, json_text
-from provisioner.claim import Decision, claim
+from provisioner.cancellation import cancel
+from provisioner.claim import Decision, check_claim, claim
 from provisioner.clients import client, prepare
 from provisioner.errors import (
     Conflict,
     DependencyUnavailable,
     Immutable,
     KeyMaterialNotAwaited,
+    NotUnderWay,
     OutcomeNotPublished,
     Problem,
     RequestBeingFinished,
@@ -35,8 +41,16 @@ from provisioner.errors import (
 from provisioner.failures import conflict_problems, error_code
 from provisioner.material_answer import take_answer
 from provisioner.outcome import publish_refusal
-from provisioner.plan import KeySetRequest, is_request_id, plan_key, regions
-from provisioner.records import Records, Status
+from provisioner.plan import (
+    KeyFacts,
+    KeySetRequest,
+    is_request_id,
+    key_facts,
+    plan_key,
+    region_of,
+    regions,
+)
+from provisioner.records import UNDER_WAY, Record, Records, Status
 from provisioner.request import RequestFields, parse_request, policy_warnings
 from provisioner.settings import settings
 from provisioner.telemetry import logger
@@ -60,30 +74,55 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     return app.resolve(event, context)
 
 
+def _refuse_unknown_parameters(
+    resolver: APIGatewayRestResolver, go_on: Callable[[APIGatewayRestResolver], Response[str]]
+) -> Response[str]:
+    """Refuse parameters that no route has: who mistypes `plan` wants no key to be created."""
+    event = resolver.current_event
+    known = ("plan",) if (event.http_method, event.path) == ("POST", "/keys") else ()
+    several = event.get("multiValueQueryStringParameters") or {}
+    takes = f"takes {', '.join(known)}" if known else "takes no query parameters"
+    problems = []
+    for name in sorted({*several, *(event.get("queryStringParameters") or {})}):
+        if name not in known:
+            text = (
+                f"There is no query parameter {name[:80]}; {event.http_method} {event.path[:120]} "
+            )
+            problems.append(new_problem(name, "UNKNOWN_PARAMETER", f"{text}{takes}."))
+        elif len(several.get(name) or ()) > 1:
+            text = f"The query parameter {name} is given {len(several[name])} times; give it once."
+            problems.append(new_problem(name, "DUPLICATE_PARAMETER", text))
+    if problems:
+        raise RequestRejected(problems)
+    return go_on(resolver)
+
+
+app.use(middlewares=[_refuse_unknown_parameters])
+
+
 @app.post("/keys")
 def post_key_set() -> Response[str]:
     """Accept a request (202), refuse it (400, 409), or only plan it (200 with `plan=true`)."""
-    planning = _is_plan(app.current_event.query_string_parameters.get("plan", "false"))
-    document = _read_body()
+    planning = _is_plan((app.current_event.query_string_parameters or {}).get("plan", "false"))
+    document: object = None
     try:
+        document = _read_body()
         request = parse_request(document, settings())
+    except json_text.Unreadable as unreadable:
+        document, problems = unreadable.document, unreadable.problems
     except RequestRejected as rejection:
-        if not planning:
-            _announce_refusal(document, rejection.problems)
-        raise
-    logger.append_keys(request_id=request["requestId"])
-    if planning:
-        return _answer(200, _plan(request))
-    try:
-        return _answer(202, _accept(request))
-    except Conflict as conflict:
-        _announce_refusal(request, conflict_problems(conflict))
-        raise
+        problems = rejection.problems
+    else:
+        logger.append_keys(request_id=request["requestId"])
+        return _answer(200, _plan(request)) if planning else _accept_or_announce(request)
+    if not planning:
+        _announce_refusal(document, problems)
+    raise RequestRejected(problems)
 
 
 @app.get("/keys/<request_id>")
 def get_key_set(request_id: str) -> Response[str]:
-    """Tell where a request stands, or 404."""
+    """Return a request's status, or 404."""
     logger.append_keys(request_id=request_id)
     # DynamoDB refuses to look for just any text.
     record = _records.get(request_id) if is_request_id(request_id) else None
@@ -91,22 +130,45 @@ def get_key_set(request_id: str) -> Response[str]:
         raise RequestNotFound(f"There is no request {request_id}.")
     status: dict[str, Any] = {
         "requestId": record.request_id,
+        "revision": record.revision,
         "status": record.status,
-        "key": record.key,
+        "startedAt": _instant(record.claimed_at),
+        "updatedAt": _instant(record.updated_at),
+        "key": _known_key(record),
         "errors": record.errors,
+        "warnings": record.warnings,
         "ticket": record.ticket,
         "executionArn": record.execution_arn,
     }
     if record.status == Status.WAITING_FOR_MATERIAL:
         status["materials"] = record.materials
+        status["deadline"] = record.deadline
     return _answer(200, status)
+
+
+@app.delete("/keys/<request_id>")
+def delete_key_set(request_id: str) -> Response[str]:
+    """Cancel a request that is under way (202), or say that there is none (404, 409)."""
+    logger.append_keys(request_id=request_id)
+    if not is_request_id(request_id):
+        raise RequestNotFound(f"There is no request {request_id}.")
+    record = cancel(
+        request_id,
+        records=_records,
+        step_functions=client("stepfunctions"),
+        state_machine_arn=settings().state_machine_arn,
+    )
+    return _answer(202, _accepted(request_id, record.execution_arn, record.status))
 
 
 @app.post("/keys/<request_id>/material")
 def post_material(request_id: str) -> Response[str]:
     """Take wrapped key material for a request that waits for it (202), or say why not."""
     logger.append_keys(request_id=request_id)
-    document = _read_body()
+    try:
+        document = _read_body()
+    except json_text.Unreadable as unreadable:
+        raise RequestRejected(unreadable.problems) from unreadable
     if isinstance(document, dict) and document.setdefault("requestId", request_id) != request_id:
         text = f"The address names the request {request_id}."
         raise RequestRejected([new_problem("requestId", "REQUEST_ID_DIFFERS", text)])
@@ -135,8 +197,15 @@ def _conflict(conflict: Conflict) -> Response[str]:
     return _answer(409, {"errors": conflict_problems(conflict)})
 
 
-@app.exception_handler(KeyMaterialNotAwaited)
-def _not_awaited(error: KeyMaterialNotAwaited) -> Response[str]:
+@app.not_found
+def _no_route(_error: NotFoundError) -> Response[str]:
+    event = app.current_event
+    text = f"There is no {event.http_method} {event.path[:120]} in this API."
+    return _answer(404, {"errors": [new_problem("", "NO_SUCH_ROUTE", text)]})
+
+
+@app.exception_handler([KeyMaterialNotAwaited, NotUnderWay])
+def _not_awaited(error: KeyMaterialNotAwaited | NotUnderWay) -> Response[str]:
     problem = new_problem("requestId", error_code(type(error).__name__), str(error))
     return _answer(409, {"errors": [problem]})
 
@@ -163,10 +232,16 @@ def _is_plan(value: str) -> bool:
 
 
 def _read_body() -> object:
+    """Read the JSON of the body; None where there is no body."""
+    event = app.current_event
+    if not event.body or not event.is_base64_encoded:
+        return json_text.parse(event.body) if event.body else None
     try:
-        return json.loads(app.current_event.decoded_body or "")
-    except (ValueError, RecursionError):
-        return None
+        data = base64.b64decode(event.body, validate=True)
+    except (binascii.Error, ValueError) as error:
+        text = "Not JSON: the body is marked as base64 and is not base64."
+        raise json_text.Unreadable([new_problem("", "NOT_JSON", text)]) from error
+    return json_text.parse(data)
 
 
 def _announce_refusal(document: object, problems: list[Problem]) -> None:
@@ -180,7 +255,16 @@ def _announce_refusal(document: object, problems: list[Problem]) -> None:
     )
 
 
+def _accept_or_announce(request: KeySetRequest) -> Response[str]:
+    try:
+        return _answer(202, _accept(request))
+    except Conflict as conflict:
+        _announce_refusal(request, conflict_problems(conflict))
+        raise
+
+
 def _plan(request: KeySetRequest) -> dict[str, Any]:
+    check_claim(_records, client("stepfunctions"), request)
     plans = [plan_key(request, region, settings()) for region in regions(request)]
     return {
         "request": request,
@@ -202,6 +286,24 @@ def _accept(request: KeySetRequest) -> dict[str, str | None]:
         except IdempotencyAlreadyInProgressError:
             logger.info("another call starts this execution right now")
     return _accepted(request["requestId"], holder, claimed.record.status)
+
+
+def _instant(time: datetime | None) -> str | None:
+    return time.isoformat() if time else None
+
+
+def _known_key(record: Record) -> dict[str, Any] | None:
+    """Return the key set as far as it exists; of one under way, as far as the record says."""
+    if record.status not in UNDER_WAY or not record.key_arn or not record.request:
+        return record.key
+    home = region_of(record.key_arn)
+    bare: KeyFacts = {"region": home, "arn": record.key_arn, "alias": None, "keyState": None}
+    known: dict[str, KeyFacts] = {home: bare}
+    for key in (record.key["primary"], *record.key["replicas"]) if record.key else ():
+        known[key["region"]] = key
+    known |= record.keys
+    replicas = [facts for region, facts in known.items() if region != home]
+    return key_facts(record.request, known[home], replicas)
 
 
 def _accepted(

@@ -6,7 +6,7 @@ from typing import Any
 
 from provisioner import executions
 from provisioner.correction import check_correction, check_revision, superseded
-from provisioner.errors import RequestBeingFinished, RequestConflict
+from provisioner.errors import RequestBeingFinished, RequestConflict, RevisionSkipped
 from provisioner.executions import Progress
 from provisioner.key_specs import Origin
 from provisioner.plan import (
@@ -18,7 +18,7 @@ from provisioner.plan import (
     regions,
     revision_of,
 )
-from provisioner.records import Record, Records, Status
+from provisioner.records import UNDER_WAY, Record, Records, Status
 
 
 class Decision(StrEnum):
@@ -150,6 +150,34 @@ def _what_is_left(record: Record, request: KeySetRequest) -> Decision:
     if not record.ever_created:
         return Decision.PROCEED
     return Decision.RENEW if request["origin"] == Origin.EXTERNAL else Decision.PUBLISH
+
+
+def check_claim(records: Records, step_functions: Any, request: KeySetRequest) -> None:
+    """Raise the conflict that `claim` would raise now; nothing is written.
+
+    Raises
+    ------
+    Conflict
+        The request has other content and cannot be corrected, or another execution is at work on
+        it under other terms for the key material.
+    DependencyUnavailable
+        DynamoDB or Step Functions did not answer.
+    """
+    record = records.get(request["requestId"])
+    if record is None or record.status == Status.REJECTED:
+        if (revision := revision_of(request)) > 1:
+            raise RevisionSkipped(request["requestId"], revision, 1)
+        return
+    if record.content_hash != content_hash(request):
+        check_correction(record, request)
+        return
+    check_revision(record, request)
+    holder = record.execution_arn
+    if (
+        record.status in UNDER_WAY
+        and executions.progress(step_functions, str(holder)) != Progress.ENDED
+    ):
+        _left_to(record, request)
 
 
 def _correct(

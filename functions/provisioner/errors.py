@@ -9,6 +9,8 @@ ProvisionerError
 ├── RequestBeingFinished     the request failed, and its execution is about to say so
 ├── RequestNotFound          no request of this ID is known
 ├── RequestTakenOver         another execution works on the request meanwhile
+├── Cancelled                somebody cancelled the request while it was under way
+├── NotUnderWay              the request to cancel has ended
 ├── PrimaryKeyUnconfirmed    CreateKey was sent and no answer was recorded
 ├── AliasInUse               the alias points to another key
 ├── AliasNotVisible          the alias exists, and KMS does not show (yet) which key has it
@@ -163,6 +165,20 @@ class RequestTakenOver(ProvisionerError):
 
     field = "requestId"
     next_step = "Nothing is to be done: the other execution finishes the request."
+
+
+class Cancelled(ProvisionerError):
+    """Somebody cancelled the request. What exists is kept or rolled back, as the request asks."""
+
+    field = "requestId"
+    next_step = "Send the request again to take it up where it stopped."
+
+
+class NotUnderWay(ProvisionerError):
+    """The request has ended, so there is nothing to cancel."""
+
+    field = "requestId"
+    next_step = "Ask for the request's status: it says how the request ended."
 
 
 class PrimaryKeyUnconfirmed(ProvisionerError):

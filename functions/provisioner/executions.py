@@ -10,7 +10,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from provisioner import json_text
-from provisioner.errors import DependencyUnavailable
+from provisioner.errors import DependencyUnavailable, ProvisionerError
 from provisioner.plan import KeySetRequest
 
 
@@ -102,6 +102,27 @@ def answer_task(client: Any, task_token: str, output: dict[str, Any]) -> bool:
     with _named_errors("SendTaskSuccess"):
         try:
             client.send_task_success(taskToken=task_token, output=json_text.text(output))
+        except (over.TaskDoesNotExist, over.TaskTimedOut, over.InvalidToken):
+            return False
+    return True
+
+
+def fail_task(client: Any, task_token: str, error: ProvisionerError) -> bool:
+    """End a task that waits for an answer with an error; False where it does not wait any more.
+
+    https://docs.aws.amazon.com/step-functions/latest/apireference/API_SendTaskFailure.html
+
+    Raises
+    ------
+    DependencyUnavailable
+        Step Functions did not take it.
+    """
+    over, name = client.exceptions, type(error).__name__
+    # As Lambda writes it, which is how the state machine reads it.
+    cause = json_text.text({"errorMessage": str(error), "errorType": name})
+    with _named_errors("SendTaskFailure"):
+        try:
+            client.send_task_failure(taskToken=task_token, error=name, cause=cause)
         except (over.TaskDoesNotExist, over.TaskTimedOut, over.InvalidToken):
             return False
     return True

@@ -11,7 +11,10 @@ DETAIL_TYPE = "Multi-Region Key Material Required"
 
 
 class Question(TypedDict):
-    """What is asked, as the event says it. `errors` say why KMS did not take an earlier answer."""
+    """What is asked, as the event says it. `errors` say why KMS did not take an earlier answer.
+
+    `deadline` is when the request fails unless the key material has come.
+    """
 
     requestId: str
     executionArn: str
@@ -19,6 +22,7 @@ class Question(TypedDict):
     key: dict[str, Any] | None
     materials: list[Material]
     errors: list[Problem]
+    deadline: str
 
 
 def ask_for_material(
@@ -33,6 +37,8 @@ def ask_for_material(
     ------
     RequestTakenOver
         Another execution holds the request.
+    Cancelled
+        The request was cancelled.
     DependencyUnavailable, OutcomeNotPublished
         The question is not recorded or not published; calling again does both.
     """
@@ -44,6 +50,7 @@ def ask_for_material(
         key=question["key"],
         materials=question["materials"],
         errors=question["errors"],
+        deadline=question["deadline"],
     ):
         raise RequestTakenOver(f"{execution_arn} does not hold request {request_id} any more.")
     event_bus.put_event(events, bus, DETAIL_TYPE, dict(question))

@@ -20,7 +20,7 @@ from provisioner.errors import (
     PrimaryKeyUnconfirmed,
 )
 from provisioner.plan import ATTEMPT_TAG, KeySetRequest, own_tags, plan_key, region_of
-from provisioner.records import Record, Records
+from provisioner.records import Record, Records, refuse_if_cancelled
 from provisioner.replica_key import bring_back
 from provisioner.settings import Settings
 from provisioner.tagged_primary_keys import find_primary_keys
@@ -56,6 +56,8 @@ def ensure_primary_key(
         An attempt may have reached KMS and its answer is not recorded: reconcile before anything.
     KeyOfEarlierDeployment
         A key with this request's tags is there that no record knows; nothing was created.
+    Cancelled
+        The request was cancelled, and has no key.
     AliasInUse
         The primary's alias points to another key; nothing was created.
     KmsError, DependencyUnavailable
@@ -68,6 +70,7 @@ def ensure_primary_key(
         return _key(bring_back(client, record.key_arn), fresh=False)
     if record.attempt_open:
         raise _unconfirmed(record, "has no recorded answer")
+    refuse_if_cancelled(record)
     if not record.attempt:
         _refuse_second_key(request, records, client, tagging, settings)
     plan = plan_key(request, request["primaryRegion"], settings)

@@ -2,9 +2,11 @@
 
 An item holds the request (`requestId`, `contentHash`, `request`), who works on it (`executionArn`,
 `claimedAt`), how far it is (`status`), the CreateKey attempt (`attempt`, `attemptOpen`,
-`attemptSentAt`, `keyArn`) and its outcome (`key`, `errors`, `ticket` as JSON text). While it waits
-for key material, `materials` is what was asked for and `taskToken` is what wakes the execution;
-`answerHash` tells an answer that comes twice. `createdAt` stays once the key set was finished.
+`attemptSentAt`, `keyArn`) and its outcome (`key`, `errors`, `ticket` as JSON text). `updatedAt` is
+the time of the last update. While it waits for key material, `materials` is what was asked for,
+`deadline` the end of that wait, and `taskToken` is what wakes the execution; `answerHash` tells an
+answer that comes twice. `createdAt` stays once the key set was finished. `cancelledAt` is there
+from the cancellation of a request that is under way until that outcome is published.
 `run` counts the outcomes that were published before, and `nextRun` is its value for the next run.
 `superseded` is what corrections of the request no longer ask for, until it is created.
 `unfinished` is there until the outcome is published (`publishedAt`); an index over it finds what
@@ -15,6 +17,7 @@ Every update may be sent again by the SDK after it took effect. Its condition th
 recognised, when it is this very update that has changed the item.
 """
 
+import dataclasses
 import hashlib
 import json
 import time
@@ -31,15 +34,19 @@ from botocore.exceptions import BotoCoreError, ClientError
 from provisioner import json_text
 from provisioner.clock import now
 from provisioner.errors import (
+    Cancelled,
     DependencyUnavailable,
+    NotUnderWay,
     PrimaryKeyUnconfirmed,
     Problem,
+    RequestNotFound,
     RevisionSkipped,
 )
-from provisioner.plan import KeySetRequest, RegionNames, content_hash, revision_of
+from provisioner.plan import KeyFacts, KeySetRequest, RegionNames, content_hash, revision_of
 
 UNFINISHED_INDEX = "unfinished-by-shard"
 SHARDS = 16
+_KEY_IN = "keyIn_"
 _IDS_PER_CALL = 100
 _PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 0)
 """Seconds before the keys that DynamoDB left out for their number are asked for again."""
@@ -70,6 +77,7 @@ class Record:
     that the key set was finished once, whatever became of the request since. `superseded` names
     by Region the aliases and tag keys that earlier contents asked for and this one does not. `run`
     counts the outcomes that were published before the one that is worked on or was recorded last.
+    `cancelled_at` is None unless the request is under way, or about to publish, and was cancelled.
     """
 
     request_id: str
@@ -93,11 +101,33 @@ class Record:
     revision: int
     superseded: RegionNames
     run: int
+    keys: dict[str, KeyFacts] = dataclasses.field(default_factory=dict)
+    warnings: list[Problem] = dataclasses.field(default_factory=list)
+    cancelled_at: datetime | None = None
+    updated_at: datetime | None = None
+    deadline: str | None = None
 
     @property
     def published(self) -> bool:
         """Whether the outcome's event was sent."""
         return self.published_at is not None
+
+    @property
+    def ended_cancelled(self) -> bool:
+        """Whether the outcome is that the request was cancelled."""
+        return self.status == Status.FAILED and _names_cancellation(self.errors)
+
+
+def refuse_if_cancelled(record: Record) -> None:
+    """Check that nobody cancelled the request.
+
+    Raises
+    ------
+    Cancelled
+        The execution that holds the request ends it.
+    """
+    if record.cancelled_at:
+        raise Cancelled(f"Request {record.request_id} was cancelled.")
 
 
 class _ConditionFailed(Exception):
@@ -289,10 +319,15 @@ class Records:
         -------
         bool
             False where this execution does not hold the request or the attempt is not the next.
+
+        Raises
+        ------
+        Cancelled
+            The request was cancelled.
         """
         condition = (
             "executionArn = :me AND attempt = :last AND attribute_not_exists(attemptOpen) "
-            "AND attribute_not_exists(keyArn)"
+            "AND attribute_not_exists(keyArn) AND attribute_not_exists(cancelledAt)"
         )
         update = "SET attempt = :next, attemptOpen = :token, attemptSentAt = :now"
         values = {
@@ -305,7 +340,10 @@ class Records:
         try:
             self._update(request_id, condition, update, values)
         except _ConditionFailed as failed:
-            return failed.record is not None and failed.record.attempt_open == token
+            if failed.record is not None and failed.record.attempt_open == token:
+                return True
+            _refuse_if_cancelled(failed.record, execution_arn)
+            return False
         return True
 
     def close_attempt(self, request_id: str, attempt: int, key_arn: str | None) -> None:
@@ -322,7 +360,7 @@ class Records:
         values: dict[str, Any] = {":attempt": attempt}
         if key_arn:
             condition = "attempt = :attempt AND (attribute_not_exists(keyArn) OR keyArn = :arn)"
-            update += " SET keyArn = :arn"
+            update = "SET keyArn = :arn REMOVE attemptOpen"
             values[":arn"] = key_arn
         try:
             self._update(request_id, condition, update, values)
@@ -341,17 +379,28 @@ class Records:
         key: dict[str, Any] | None,
         materials: list[Any],
         errors: list[Problem],
+        deadline: str | None = None,
     ) -> bool:
         """Write down what key material is asked for, and the token that takes the answer.
+
+        Parameters
+        ----------
+        deadline
+            When the request fails unless the key material has come.
 
         Returns
         -------
         bool
             False where another execution holds the request.
+
+        Raises
+        ------
+        Cancelled
+            The request was cancelled.
         """
         update = (
             "SET #status = :waiting, #key = :key, materials = :materials, errors = :errors, "
-            "taskToken = :token REMOVE answerHash"
+            "taskToken = :token, deadline = :deadline REMOVE answerHash"
         )
         values = {
             ":waiting": Status.WAITING_FOR_MATERIAL,
@@ -359,15 +408,49 @@ class Records:
             ":materials": json_text.text(materials),
             ":errors": json_text.text(errors),
             ":token": task_token,
+            ":deadline": deadline,
             ":me": execution_arn,
             ":running": Status.IN_PROGRESS,
         }
-        condition = "executionArn = :me AND #status IN (:running, :waiting)"
-        return self._update_if(request_id, condition, update, values)
+        condition = (
+            "executionArn = :me AND #status IN (:running, :waiting) "
+            "AND attribute_not_exists(cancelledAt)"
+        )
+        taken = self._update_unless_cancelled(request_id, execution_arn, condition, update, values)
+        return taken is not None
+
+    def cancel(self, request_id: str) -> Record:
+        """Write down that a request which is under way is to end; once is as good as twice.
+
+        Raises
+        ------
+        RequestNotFound
+            There is no such request.
+        NotUnderWay
+            The request has ended otherwise.
+        """
+        update = "SET cancelledAt = if_not_exists(cancelledAt, :now)"
+        values = {
+            ":now": now().isoformat(),
+            ":running": Status.IN_PROGRESS,
+            ":waiting": Status.WAITING_FOR_MATERIAL,
+        }
+        try:
+            return self._update(request_id, "#status IN (:running, :waiting)", update, values)
+        except _ConditionFailed as failed:
+            record = failed.record
+        if record is None:
+            raise RequestNotFound(f"There is no request {request_id}.")
+        if not record.ended_cancelled:
+            raise NotUnderWay(f"Request {request_id} is {record.status}.")
+        return record
 
     def note_answer(self, request_id: str, task_token: str, answer_hash: str) -> None:
         """Write down that an answer was taken, unless the next question is out."""
-        update = "SET #status = :running, answerHash = :hash REMOVE materials, errors, taskToken"
+        update = (
+            "SET #status = :running, answerHash = :hash "
+            "REMOVE materials, errors, taskToken, deadline"
+        )
         values = {":running": Status.IN_PROGRESS, ":hash": answer_hash, ":token": task_token}
         self._update_if(request_id, "taskToken = :token", update, values)
 
@@ -386,6 +469,11 @@ class Records:
         no other one holds it. CREATED is the holder's alone: another one that failed meanwhile may
         have rolled the key set back. What is known of the keys stays where this execution did not
         come so far as to know any.
+
+        Raises
+        ------
+        Cancelled
+            The request was cancelled, and `errors` do not say so.
         """
         update = (
             f"SET #status = :status, #key = {':key' if key else 'if_not_exists(#key, :key)'}, "
@@ -397,7 +485,7 @@ class Records:
         condition = "attribute_not_exists(requestId) OR executionArn = :me"
         if status == Status.CREATED:
             update += ", createdAt = if_not_exists(createdAt, :now)"
-        update += " REMOVE publishedAt, materials, taskToken"
+        update += " REMOVE publishedAt, materials, taskToken, deadline"
         if status == Status.CREATED:
             update += ", superseded"
         values = {
@@ -420,16 +508,18 @@ class Records:
                 f"(#status = :failed AND contentHash = :hash AND {same_revision})"
             )
             values |= {":rejected": Status.REJECTED, ":failed": Status.FAILED}
-        try:
-            return self._update(request["requestId"], condition, update, values)
-        except _ConditionFailed:
-            return None
+        if not _names_cancellation(errors):
+            condition = f"({condition}) AND attribute_not_exists(cancelledAt)"
+        return self._update_unless_cancelled(
+            request["requestId"], execution_arn, condition, update, values
+        )
 
     def mark_published(self, request_id: str, execution_arn: str) -> None:
         """Write down that the event of this execution's outcome was sent."""
         # Whoever claims the request from now on begins another run.
         update = (
-            "SET publishedAt = :now, nextRun = if_not_exists(run, :zero) + :one REMOVE unfinished"
+            "SET publishedAt = :now, nextRun = if_not_exists(run, :zero) + :one "
+            "REMOVE unfinished, cancelledAt"
         )
         values = {
             ":me": execution_arn,
@@ -507,9 +597,27 @@ class Records:
             return False
         return True
 
+    def _update_unless_cancelled(
+        self,
+        request_id: str,
+        execution_arn: str,
+        condition: str,
+        update: str,
+        values: dict[str, Any],
+    ) -> Record | None:
+        try:
+            return self._update(request_id, condition, update, values)
+        except _ConditionFailed as failed:
+            _refuse_if_cancelled(failed.record, execution_arn)
+            return None
+
     def _update(
         self, request_id: str, condition: str, update: str, values: dict[str, Any]
     ) -> Record:
+        written = "SET updatedAt = :updated"
+        rest = update.removeprefix("SET ")
+        update = f"{written} {rest}" if rest == update else f"{written}, {rest}"
+        values = {**values, ":updated": now().isoformat()}
         names = {"#status": "status", "#key": "key", "#request": "request"}
         text = f"{condition} {update}"
         with _named_errors("UpdateItem"):
@@ -534,7 +642,7 @@ _CLAIM = (
     "SET #status = :running, contentHash = :hash, #request = :request, revision = :revision, "
     "executionArn = :me, ticket = :ticket, attempt = if_not_exists(attempt, :zero), "
     "claimedAt = :now, unfinished = :unfinished, run = if_not_exists(nextRun, :zero) "
-    "REMOVE errors, publishedAt, materials, taskToken, answerHash"
+    "REMOVE errors, publishedAt, materials, taskToken, answerHash, deadline"
 )
 
 
@@ -561,6 +669,16 @@ def _revision_is(*values: str, number: int) -> str:
     condition = f"revision IN ({', '.join(values)})"
     is_first = 1 in range(number - len(values) + 1, number + 1)
     return f"(attribute_not_exists(revision) OR {condition})" if is_first else condition
+
+
+def _refuse_if_cancelled(record: Record | None, execution_arn: str) -> None:
+    """Say that the request was cancelled to the execution that holds it, and to no other."""
+    if record is not None and record.execution_arn == execution_arn:
+        refuse_if_cancelled(record)
+
+
+def _names_cancellation(errors: list[Problem]) -> bool:
+    return any(error["code"] == "CANCELLED" for error in errors)
 
 
 def _shard(request_id: str) -> str:
@@ -602,4 +720,13 @@ def _record(item: dict[str, dict[str, Any]]) -> Record:
         revision=int(item.get("revision", {}).get("N", "1")),
         superseded=json.loads(text("superseded") or "{}"),
         run=int(item.get("run", {}).get("N", "0")),
+        keys={
+            facts["region"]: facts
+            for name, value in item.items()
+            if name.startswith(_KEY_IN) and (facts := json.loads(value["S"]))
+        },
+        warnings=json.loads(text("warnings") or "[]"),
+        cancelled_at=instant("cancelledAt"),
+        updated_at=instant("updatedAt"),
+        deadline=text("deadline"),
     )

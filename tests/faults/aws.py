@@ -58,7 +58,13 @@ class WaitingTask:
     execution: Execution
     ends_at: float
     output: Any = None
+    error: tuple[str, str] | None = None
+    """The error and the cause of SendTaskFailure."""
     is_over: bool = False
+
+    @property
+    def is_answered(self) -> bool:
+        return self.output is not None or self.error is not None
 
 
 @dataclass(frozen=True)
@@ -151,7 +157,7 @@ class Aws(Network):
     def wait_for_answer(self, task: WaitingTask) -> None:
         """Let the holder act, then let time pass until there is an answer or no time left."""
         self.holder(self, task)
-        if task.output is None and task.execution.status == "RUNNING":
+        if not task.is_answered and task.execution.status == "RUNNING":
             self.sleep(max(0, task.ends_at - self.time))
 
     def wake(self, task: WaitingTask) -> None:
@@ -229,15 +235,24 @@ class _StepFunctions:
         return {"status": self.aws.executions[executionArn].status}
 
     def send_task_success(self, *, taskToken: str, output: str) -> None:
-        task = self.aws.tasks.get(taskToken)
-        if task is None:
-            raise refusal("InvalidToken", "SendTaskSuccess")
-        if task.execution.status != "RUNNING":
-            raise refusal("TaskDoesNotExist", "SendTaskSuccess")
-        if task.is_over or task.output is not None or self.aws.time >= task.ends_at:
-            raise refusal("TaskTimedOut", "SendTaskSuccess")
+        task = self._waiting(taskToken, "SendTaskSuccess")
         task.output = json.loads(output)
         self.aws.wake(task)
+
+    def send_task_failure(self, *, taskToken: str, error: str, cause: str) -> None:
+        task = self._waiting(taskToken, "SendTaskFailure")
+        task.error = (error, cause)
+        self.aws.wake(task)
+
+    def _waiting(self, token: str, operation: str) -> WaitingTask:
+        task = self.aws.tasks.get(token)
+        if task is None:
+            raise refusal("InvalidToken", operation)
+        if task.execution.status != "RUNNING":
+            raise refusal("TaskDoesNotExist", operation)
+        if task.is_over or task.is_answered or self.aws.time >= task.ends_at:
+            raise refusal("TaskTimedOut", operation)
+        return task
 
 
 @dataclass

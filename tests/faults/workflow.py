@@ -223,11 +223,13 @@ class _Machine:
             self._invoke(state, data)
             self._aws.wait_for_answer(task)
         except StateFailed:
-            if task.output is None:
+            if not task.is_answered:
                 raise
         finally:
             task.is_over = True
         self._stop_if_ended()
+        if task.error is not None:
+            raise StateFailed(*task.error)
         if task.output is None:
             raise StateFailed("States.Timeout", "")
         return task.output

@@ -7,11 +7,12 @@ from botocore.exceptions import ReadTimeoutError
 
 from keys_api import app
 from provisioner.clients import client
+from provisioner.errors import Problem
 from provisioner.records import Records, Status
 from tests.unit.answering import answer, calls_of, forget_answers, lose_on_the_wire, on, refusal
 from tests.unit.published import published_on
 from tests.unit.samples import ADMIN, EXECUTION, ROOT, in_days, key_arn, request_of, sample_event
-from tests.unit.waiting import ASIA, EUROPE, HOME, TOKEN, answer_of, wait
+from tests.unit.waiting import ASIA, DEADLINE, EUROPE, HOME, TOKEN, answer_of, wait
 
 pytestmark = pytest.mark.usefixtures("records")
 
@@ -41,6 +42,10 @@ def post(body: object, **query: str) -> dict[str, Any]:
 
 def get(request_id: str) -> dict[str, Any]:
     return {**sample_event("api-get-keys"), "path": f"/keys/{request_id}"}
+
+
+def delete(request_id: str) -> dict[str, Any]:
+    return {**sample_event("api-delete-keys"), "path": f"/keys/{request_id}"}
 
 
 def provide(body: object, request_id: str = "CHG1") -> dict[str, Any]:
@@ -93,12 +98,205 @@ def test_a_body_in_base64_is_read(call: Any) -> None:
     assert status == 202
 
 
-@pytest.mark.parametrize("body", [None, "", "{", "[1]", "[" * 100_000, "null", '"text"'])
+@pytest.mark.parametrize("body", [None, "", "[1]", "null", '"text"'])
 def test_a_body_that_is_no_object_is_refused(body: str | None, call: Any) -> None:
     status, answered = call(post(body))
 
     assert status == 400
     assert [(e["path"], e["code"]) for e in answered["errors"]] == [("", "NOT_AN_OBJECT")]
+
+
+NOT_JSON = ["{", "[" * 100_000, '{"requestId": "CHG1" "alias": "alias/cards"}', "\ufeff"]
+
+
+@pytest.mark.parametrize("body", NOT_JSON)
+def test_a_body_that_is_no_json_is_refused_and_says_where(body: str, call: Any) -> None:
+    status, answered = call(post(body))
+
+    (error,) = answered["errors"]
+    assert (status, error["path"], error["code"]) == (400, "", "NOT_JSON")
+    assert started() == []
+
+
+@pytest.mark.parametrize("body", ["not base64!", base64.b64encode(b"\xff\xfe{").decode(), "\u0421"])
+def test_a_base64_body_that_is_no_text_is_refused(body: str, call: Any) -> None:
+    for event in (post(body), provide(body)):
+        status, answered = call({**event, "isBase64Encoded": True})
+
+        assert (status, answered["errors"][0]["code"]) == (400, "NOT_JSON")
+
+
+def test_a_name_that_stands_twice_is_refused_and_published_under_its_request(call: Any) -> None:
+    events = published_on(client("events"))
+
+    status, body = call(post('{"requestId": "CHG1", "alias": "alias/a", "alias": "alias/b"}'))
+
+    assert status == 400
+    assert [(e["path"], e["code"]) for e in body["errors"]] == [("alias", "DUPLICATE_NAME")]
+    ((_, _, detail),) = events
+    assert (detail["requestId"], detail["errors"]) == ("CHG1", body["errors"])
+
+
+def test_a_byte_order_mark_before_a_body_does_no_harm(call: Any) -> None:
+    assert call(post("\ufeff" + json.dumps(LEAST)))[0] == 202
+
+
+UNKNOWN, DUPLICATE = "UNKNOWN_PARAMETER", "DUPLICATE_PARAMETER"
+
+
+@pytest.mark.parametrize(
+    ("given", "problems"),
+    [
+        ({"Plan": ["true"]}, [("Plan", UNKNOWN)]),
+        ({"dry_run": ["true"]}, [("dry_run", UNKNOWN)]),
+        ({"plan": ["false", "true"]}, [("plan", DUPLICATE)]),
+        ({"plan": ["true", "true"], "x": ["1"]}, [("plan", DUPLICATE), ("x", UNKNOWN)]),
+        ({" plan": ["true"], "": [""]}, [("", UNKNOWN), (" plan", UNKNOWN)]),
+    ],
+)
+def test_parameters_that_are_unknown_or_repeated_create_nothing(
+    given: dict[str, list[str]], problems: list[tuple[str, str]], call: Any
+) -> None:
+    events = published_on(client("events"))
+    last = {name: values[-1] for name, values in given.items()}
+    event = {**post(LEAST, **last), "multiValueQueryStringParameters": given}
+
+    status, body = call(event)
+
+    assert status == 400
+    assert [(e["path"], e["code"]) for e in body["errors"]] == problems
+    assert (started(), events) == ([], [])
+    assert call(get("CHG1"))[0] == 404
+
+
+def test_no_other_route_takes_parameters(call: Any) -> None:
+    wait(Records(client("dynamodb"), "requests"))
+    schema = {**get("x"), "path": "/schema"}
+    for event in (get("CHG1"), schema, delete("CHG1"), provide(answer_of(HOME))):
+        status, body = call({**event, "queryStringParameters": {"plan": "true"}})
+
+        assert status == 400
+        assert [(e["path"], e["code"]) for e in body["errors"]] == [("plan", UNKNOWN)]
+    assert call(get("CHG1"))[1]["status"] == "WAITING_FOR_MATERIAL"
+
+
+def test_a_request_that_is_under_way_is_cancelled(call: Any) -> None:
+    _, accepted = call(post(LEAST))
+
+    first, second = call(delete("CHG1")), call(delete("CHG1"))
+
+    assert first == second == (202, accepted)
+    record = Records(client("dynamodb"), "requests").get("CHG1")
+    assert record
+    assert record.cancelled_at
+    assert len(started()) == 1
+
+
+def test_a_cancellation_wakes_the_execution_that_waits_for_key_material(call: Any) -> None:
+    wait(Records(client("dynamodb"), "requests"))
+    step_functions = client("stepfunctions")
+    answer(step_functions, "SendTaskFailure", {}, refusal("TaskTimedOut"))
+    answer(step_functions, "DescribeExecution", {"status": "RUNNING"}, {"status": "RUNNING"})
+    calls = calls_of(step_functions)
+
+    first, second = call(delete("CHG1")), call(delete("CHG1"))
+
+    body = {"requestId": "CHG1", "executionArn": EXECUTION, "status": "WAITING_FOR_MATERIAL"}
+    assert first == second == (202, body)
+    failure = calls[0][1]
+    assert (failure["taskToken"], failure["error"]) == (TOKEN, "Cancelled")
+    assert json.loads(failure["cause"])["errorMessage"].startswith("Request CHG1 was cancelled.")
+
+
+def test_a_request_whose_execution_died_is_ended_by_another(call: Any) -> None:
+    _, accepted = call(post(LEAST))
+    client("stepfunctions").stop_execution(executionArn=accepted["executionArn"])
+
+    first, second = call(delete("CHG1")), call(delete("CHG1"))
+
+    assert first == second
+    assert first[0] == 202
+    ending = first[1]["executionArn"]
+    assert {one["executionArn"] for one in started()} == {accepted["executionArn"], ending}
+
+
+def test_a_request_whose_execution_was_never_started_is_ended_by_that_one(call: Any) -> None:
+    answer(client("stepfunctions"), "StartExecution", refusal("StateMachineDeleting"))
+    call(post(LEAST))
+    forget_answers()
+
+    status, body = call(delete("CHG1"))
+
+    assert status == 202
+    assert [one["executionArn"] for one in started()] == [body["executionArn"]]
+    assert call(get("CHG1"))[1]["executionArn"] == body["executionArn"]
+
+
+def test_step_functions_that_does_not_take_a_cancellation_makes_the_api_unavailable(
+    call: Any,
+) -> None:
+    wait(Records(client("dynamodb"), "requests"))
+    answer(client("stepfunctions"), "SendTaskFailure", refusal("ThrottlingException"))
+
+    assert call(delete("CHG1"))[0] == 503
+
+
+@pytest.mark.parametrize("request_id", ["CHG2", "CHG 1"])
+def test_what_was_never_requested_cannot_be_cancelled(request_id: str, call: Any) -> None:
+    status, body = call(delete(request_id))
+
+    assert (status, body["errors"][0]["code"]) == (404, "NOT_FOUND")
+
+
+def test_a_request_that_has_ended_cannot_be_cancelled_unless_that_ended_it(call: Any) -> None:
+    _, accepted = call(post(LEAST))
+    records = Records(client("dynamodb"), "requests")
+    outcome: dict[str, Any] = {"execution_arn": accepted["executionArn"], "key": None}
+    failed: list[Problem] = [{"path": "", "code": "KMS_THROTTLED", "message": "later"}]
+    cancelled: list[Problem] = [
+        {"path": "requestId", "code": "CANCELLED", "message": "Request CHG1 was."}
+    ]
+    records.finish(request_of(**LEAST), status=Status.FAILED, errors=failed, **outcome)
+    refused, body = call(delete("CHG1"))
+    records.finish(request_of(**LEAST), status=Status.FAILED, errors=cancelled, **outcome)
+
+    again, answered = call(delete("CHG1"))
+
+    (error,) = body["errors"]
+    assert (refused, error["path"], error["code"]) == (409, "requestId", "NOT_UNDER_WAY")
+    assert (again, answered["status"]) == (202, "FAILED")
+
+
+def test_a_plan_of_what_the_post_would_answer_with_a_conflict_is_one(call: Any) -> None:
+    other = {**LEAST, "description": "other"}
+    assert call(post(LEAST, plan="true"))[0] == 200
+    call(post(LEAST))
+
+    assert call(post(LEAST, plan="true"))[0] == 200
+    planned, posted = call(post(other, plan="true")), call(post(other))
+
+    assert planned == posted
+    assert planned[0] == 409
+
+
+def test_a_plan_of_a_revision_that_is_not_the_first_is_a_conflict(call: Any) -> None:
+    later = {**LEAST, "revision": 2}
+
+    planned, posted = call(post(later, plan="true")), call(post(later))
+
+    assert planned == posted
+    assert planned[1]["errors"][0]["code"] == "REVISION_SKIPPED"
+
+
+def test_a_plan_of_other_terms_than_those_under_way_is_a_conflict(call: Any) -> None:
+    external = {**LEAST, "origin": "EXTERNAL", "keyMaterial": {"validTo": in_days(100)}}
+    call(post(external))
+    other = {**external, "keyMaterial": {"validTo": in_days(200)}}
+
+    planned, posted = call(post(other, plan="true")), call(post(other))
+
+    assert planned == posted
+    assert planned[0] == 409
 
 
 def test_a_bad_request_is_refused_with_all_its_problems_and_told_on_the_bus(call: Any) -> None:
@@ -193,7 +391,7 @@ def test_a_request_that_waits_for_material_is_answered_with_its_status(call: Any
     imported = {**LEAST, "origin": "EXTERNAL"}
     _, first = call(post(imported))
     Records(client("dynamodb"), "requests").await_material(
-        "CHG1", first["executionArn"], "token", key=None, materials=[], errors=[]
+        "CHG1", first["executionArn"], "token", key=None, materials=[], errors=[], deadline=DEADLINE
     )
 
     status, body = call(post(imported))
@@ -217,7 +415,7 @@ def test_a_plan_shows_every_regions_policy_and_creates_nothing(call: Any) -> Non
     for key in body["keys"]:
         assert key["policy"]["Statement"][1]["Principal"] == {"AWS": [ADMIN]}
         assert key["tags"]["mrk:request-id"] == "CHG0031337"
-    assert writes == []
+    assert [name for name, _ in writes] == ["GetItem"]
     assert started() == []
 
 
@@ -291,9 +489,13 @@ def test_the_status_of_a_request_is_shown(call: Any) -> None:
     assert status == 200
     assert body == {
         "requestId": "CHG1",
+        "revision": 1,
         "status": "IN_PROGRESS",
+        "startedAt": body["startedAt"],
+        "updatedAt": body["updatedAt"],
         "key": None,
         "errors": [],
+        "warnings": [],
         "ticket": {"id": "7"},
         "executionArn": accepted["executionArn"],
     }
@@ -318,9 +520,48 @@ def test_the_status_shows_what_is_asked_for_only_while_it_is(call: Any) -> None:
     _, answered = call(get("CHG1"))
 
     assert (waiting["status"], waiting["materials"]) == ("WAITING_FOR_MATERIAL", record.materials)
+    assert waiting["deadline"] == DEADLINE
+    assert waiting["updatedAt"] >= waiting["startedAt"]
     assert TOKEN not in json.dumps(waiting)
     assert answered["status"] == "IN_PROGRESS"
-    assert "materials" not in answered
+    assert answered.keys().isdisjoint({"materials", "deadline"})
+
+
+def test_the_status_of_a_request_under_way_shows_the_keys_that_exist(call: Any) -> None:
+    _, accepted = call(post({**LEAST, "replicas": [{"region": EUROPE}]}))
+    records = Records(client("dynamodb"), "requests")
+    assert records.announce_attempt("CHG1", accepted["executionArn"], 1, TOKEN)
+    records.close_attempt("CHG1", 1, key_arn())
+    _, created = call(get("CHG1"))
+    replica = {"region": EUROPE, "arn": key_arn(EUROPE), "alias": None, "keyState": "Creating"}
+    client("dynamodb").update_item(
+        TableName="requests",
+        Key={"requestId": {"S": "CHG1"}},
+        UpdateExpression="SET keyIn_eu_west_1 = :facts",
+        ExpressionAttributeValues={":facts": {"S": json.dumps(replica)}},
+    )
+
+    _, replicated = call(get("CHG1"))
+
+    primary = {"region": HOME, "arn": key_arn(), "alias": None, "keyState": None}
+    assert (created["key"]["primary"], created["key"]["replicas"]) == (primary, [])
+    assert (replicated["key"]["primary"], replicated["key"]["replicas"]) == (primary, [replica])
+
+
+def test_a_request_that_is_taken_up_again_shows_the_keys_of_its_last_outcome(call: Any) -> None:
+    _, accepted = call(post(LEAST))
+    records, arn = Records(client("dynamodb"), "requests"), accepted["executionArn"]
+    assert records.announce_attempt("CHG1", arn, 1, TOKEN)
+    records.close_attempt("CHG1", 1, key_arn())
+    primary = {"region": HOME, "arn": key_arn(), "alias": "alias/cards", "keyState": "Enabled"}
+    key = {"keyId": "mrk-1", "primary": primary, "replicas": []}
+    request = request_of(**LEAST)
+    records.finish(request, execution_arn=arn, status=Status.FAILED, key=key, errors=[])
+    records.mark_published("CHG1", arn)
+
+    assert call(post(LEAST))[0] == 202
+
+    assert call(get("CHG1"))[1]["key"]["primary"] == primary
 
 
 def test_key_material_is_accepted_and_wakes_the_execution(call: Any) -> None:
@@ -356,7 +597,7 @@ def test_the_sample_of_key_material_is_sound(call: Any) -> None:
     ("body", "problems"),
     [
         (None, {("", "NOT_AN_OBJECT")}),
-        ("[", {("", "NOT_AN_OBJECT")}),
+        ("[", {("", "NOT_JSON")}),
         ([], {("", "NOT_AN_OBJECT")}),
         ({}, {("materials", "REQUIRED")}),
         ({**answer_of(HOME), "requestId": None}, {("requestId", "REQUEST_ID_DIFFERS")}),
@@ -424,7 +665,11 @@ def test_what_can_be_no_request_id_is_not_looked_for(call: Any, request_id: str)
 def test_an_unknown_path_is_not_found(context: Any) -> None:
     event = {**get("x"), "path": "/locks", "resource": "/locks"}
 
-    assert app.handler(event, context)["statusCode"] == 404
+    answered = app.handler(event, context)
+
+    (error,) = json.loads(answered["body"])["errors"]
+    assert (answered["statusCode"], error["code"]) == (404, "NO_SUCH_ROUTE")
+    assert "GET /locks" in error["message"]
 
 
 def test_a_created_request_is_not_started_again(call: Any) -> None:

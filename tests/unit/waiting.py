@@ -9,6 +9,7 @@ HOME, EUROPE, ASIA = "us-east-1", "eu-west-1", "ap-south-1"
 REQUEST = imported_request_of(
     ticket={"id": "CHG0031338"}, replicas=[{"region": EUROPE}, {"region": ASIA}]
 )
+DEADLINE = "2026-12-01T20:00:00.000Z"
 TOKEN, NEXT_TOKEN = "token-of-the-task", "token-of-the-next-task"
 
 
@@ -38,7 +39,13 @@ def wait(records: Records, *regions: str, token: str = TOKEN) -> Record:
     records.claim(REQUEST, EXECUTION)
     materials = [material_for(region) for region in regions or (HOME,)]
     assert records.await_material(
-        "CHG1", EXECUTION, token, key={"keyId": "mrk-1"}, materials=materials, errors=[]
+        "CHG1",
+        EXECUTION,
+        token,
+        key={"keyId": "mrk-1"},
+        materials=materials,
+        errors=[],
+        deadline=DEADLINE,
     )
     return record_of(records)
 

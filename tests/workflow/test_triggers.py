@@ -7,6 +7,7 @@ import pytest
 
 from local.policy_meaning import meaning
 from local.stack import Stack
+from tests.workflow.material_holder import wait_for_question
 from tests.workflow.reading import ADMIN, USER, new_request, read_key
 
 REPLICAS: list[dict[str, Any]] = [
@@ -52,9 +53,15 @@ def test_a_post_is_accepted_and_followed_to_its_end(stack: Stack) -> None:
         "status": "IN_PROGRESS",
     }
     assert status.status_code == 200
-    assert status.json() == {
+    shown = status.json()
+    assert shown["startedAt"] <= shown["updatedAt"]
+    assert shown == {
         "requestId": request["requestId"],
+        "revision": 1,
         "status": "CREATED",
+        "startedAt": shown["startedAt"],
+        "updatedAt": shown["updatedAt"],
+        "warnings": [],
         "key": outcome["detail"]["key"],
         "errors": [],
         "ticket": {"id": "T1"},
@@ -72,6 +79,31 @@ def test_a_post_sent_again_gives_where_the_request_stands_and_no_second_run(stac
     assert (second.status_code, second.json()) == (202, {**first.json(), "status": "CREATED"})
     assert len(stack.executions(request["requestId"])) == 1
     assert len(stack.outcomes(request["requestId"])) == 1
+
+
+def test_a_request_that_waits_for_key_material_is_cancelled(stack: Stack) -> None:
+    request = new_request("cancel", origin="EXTERNAL")
+    stack.api("POST", "/keys", json=request)
+    wait_for_question(stack, request["requestId"])
+
+    accepted = stack.api("DELETE", f"/keys/{request['requestId']}")
+    outcome = stack.wait_for_outcome(request["requestId"])
+
+    assert accepted.status_code == 202
+    assert outcome["detail"]["status"] == "FAILED"
+    assert [error["code"] for error in outcome["detail"]["errors"]] == ["CANCELLED"]
+
+
+def test_a_mistyped_parameter_creates_nothing(stack: Stack) -> None:
+    request = new_request("mistyped")
+
+    for query in ("Plan=true", "dry_run=true", "plan=false&plan=true"):
+        refused = stack.api("POST", f"/keys?{query}", json=request)
+        assert (refused.status_code, refused.json()["errors"][0]["path"]) == (
+            400,
+            query.split("=", 1)[0],
+        )
+    assert stack.api("GET", f"/keys/{request['requestId']}").status_code == 404
 
 
 def test_other_content_under_the_same_id_is_a_conflict(stack: Stack) -> None:

@@ -1,0 +1,137 @@
+"""A request is cancelled before each call of its run, whoever is working on it then."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.aws import Aws, Call, Network, WaitingTask
+from tests.faults.holder import answer_promptly
+from tests.faults.scenario import (
+    IMPORTED,
+    REQUEST,
+    REQUEST_ID,
+    Scenario,
+    imported,
+    is_created,
+    recorded_key,
+    renewed,
+)
+from tests.faults.workflow import functions
+
+DELETE = json.loads(Path("events/api-delete-keys.json").read_text())
+API = "KeysApiFunction"
+
+
+def cancel(aws: Aws) -> int:
+    """Send DELETE for the request; return the status of the answer."""
+    event = {**DELETE, "path": f"/keys/{REQUEST_ID}"}
+    return int(functions()[API].invoke(aws, API, event)["statusCode"])
+
+
+class CancelledBefore(Network):
+    """Carries everything, and has the request cancelled before the call of that number."""
+
+    def __init__(self, aws: Aws, place: int | None) -> None:
+        self.calls: list[Call] = []
+        self.answer: int | None = None
+        self._aws = aws
+        self._place = place
+
+    def carry(self, call: Call, effect: Callable[[], Any]) -> Any:
+        self.calls.append(call)
+        if len(self.calls) - 1 == self._place:
+            self._aws.network = self._aws
+            self.answer = cancel(self._aws)
+            self._aws.network = self
+        return effect()
+
+
+def played(scenario: Scenario, place: int | None) -> CancelledBefore:
+    """Play a scenario once, cancelled before that call."""
+    network = CancelledBefore(scenario.aws, place)
+    scenario.aws.network = network
+    scenario.deliver()
+    scenario.aws.network = scenario.aws
+    return network
+
+
+MAKERS: dict[str, tuple[Callable[[str], Scenario], bool]] = {
+    "created": (lambda f: Scenario(document={**REQUEST, "onFailure": f}), False),
+    "imported": (lambda f: imported(document={**IMPORTED, "onFailure": f}), False),
+    "renewed": (lambda f: renewed(on_failure=f), True),
+}
+
+
+@pytest.mark.parametrize("on_failure", ["RETAIN", "ROLL_BACK"])
+@pytest.mark.parametrize("kind", MAKERS)
+def test_a_request_ends_cancelled_exactly_where_that_was_accepted(
+    kind: str, on_failure: str
+) -> None:
+    make, is_renewal = MAKERS[kind]
+    calls = played(make(on_failure), None).calls
+    answers = set()
+    for place, call in enumerate(calls):
+        scenario = make(on_failure)
+        aws = scenario.aws
+        network = played(scenario, place)
+        answers.add(network.answer)
+        where = f"{place} {call}"
+
+        assert aws.violations == [], where
+        assert is_created(aws) == (network.answer != 202), where
+        if network.answer == 202:
+            _check_cancelled(aws, where)
+            is_gone = on_failure == "ROLL_BACK" and not is_renewal
+            assert all(key.leaving == is_gone for key in aws.kms.keys.values()), where
+            assert is_gone <= (not aws.kms.aliases), where
+    print(f"{len(calls)} schedules")
+    assert 202 in answers
+
+
+def _check_cancelled(aws: Aws, where: str) -> None:
+    ends = [event.detail for event in aws.events if event.detail_type.endswith("Creation Failed")]
+    [outcome] = ends
+    assert "CANCELLED" in [error["code"] for error in outcome["errors"]], where
+    recorded = recorded_key(aws)
+    assert (outcome["key"]["primary"]["arn"] if outcome["key"] else None) == recorded, where
+    assert {key.arn for key in aws.kms.primaries()} == ({recorded} - {None}), where
+    assert cancel(aws) == 202, where
+
+
+def test_a_request_whose_execution_was_stopped_is_ended_by_the_cancellation() -> None:
+    def stop(_aws: Aws, task: WaitingTask) -> None:
+        task.execution.status = "ABORTED"
+
+    scenario = imported(holder=stop)
+    aws = scenario.aws
+    scenario.deliver()
+
+    assert (cancel(aws), cancel(aws)) == (202, 202)
+    [ending] = aws.to_run
+    scenario.run(aws.to_run.pop())
+
+    _check_cancelled(aws, ending.arn)
+
+
+def test_an_execution_that_waits_for_key_material_is_woken_by_the_cancellation() -> None:
+    def cancel_it(aws: Aws, _task: WaitingTask) -> None:
+        assert cancel(aws) == 202
+
+    scenario = imported(holder=cancel_it)
+    began = scenario.aws.time
+    scenario.deliver()
+
+    _check_cancelled(scenario.aws, "waiting")
+    assert scenario.aws.time - began < 60
+
+
+def test_a_request_that_was_cancelled_can_be_sent_again() -> None:
+    scenario = imported(holder=lambda aws, _task: [cancel(aws)][1:] and None)
+    scenario.deliver()
+    scenario.aws.events.clear()
+    scenario.aws.holder = answer_promptly
+
+    assert scenario.play().problems == []
