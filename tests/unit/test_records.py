@@ -119,6 +119,7 @@ def test_a_new_request_is_claimed(records: Records, clock: Clock) -> None:
         ever_created=False,
         revision=1,
         superseded={},
+        updated_at=record.updated_at,
     )
 
 
