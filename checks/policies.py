@@ -39,6 +39,9 @@ EXCEPTIONS = {
     ("AnswerTheWorkflow", "RESOURCE_MISMATCH", "states:SendTaskSuccess"): (
         "IAM's reference names no resource, but Step Functions authorises it on the state machine."
     ),
+    ("WakeTheWorkflow", "RESOURCE_MISMATCH", "states:SendTaskFailure"): (
+        "IAM's reference names no resource, but Step Functions authorises it on the state machine."
+    ),
     ("AskHowToImport", UNKNOWN, "kms:KeyOrigin for action kms:GetParametersForImport"): DOCUMENTED,
     ("ImportIntoOurKeys", UNKNOWN, "kms:KeyOrigin for action kms:ImportKeyMaterial"): DOCUMENTED,
     ("ReplicateOurKeys", UNKNOWN, "kms:KeySpec for action kms:ReplicateKey"): DOCUMENTED,

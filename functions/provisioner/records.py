@@ -480,7 +480,9 @@ class Records:
             "errors = :errors, contentHash = :hash, "
             "#request = :request, revision = :revision, executionArn = :me, ticket = :ticket, "
             "attempt = if_not_exists(attempt, :zero), "
-            "claimedAt = if_not_exists(claimedAt, :now), unfinished = :unfinished"
+            "claimedAt = if_not_exists(claimedAt, :now), unfinished = :unfinished, "
+            # Published or not before, it is to be published again, as the same outcome.
+            "nextRun = if_not_exists(run, :zero)"
         )
         condition = "attribute_not_exists(requestId) OR executionArn = :me"
         if status == Status.CREATED:

@@ -214,6 +214,7 @@ def test_the_same_id_with_other_content_is_a_conflict(records: Records, batch: B
     assert [error["code"] for error in result["errors"]] == ["REQUEST_CONFLICT"]
 
 
+@pytest.mark.usefixtures("records")
 @pytest.mark.parametrize(
     ("held", "published", "seconds", "expected"),
     [
@@ -226,7 +227,11 @@ def test_the_same_id_with_other_content_is_a_conflict(records: Records, batch: B
     ],
 )
 def test_a_line_with_other_content_is_refused_once_it_cannot_correct_its_request(
-    held: Status, published: bool, seconds: float, expected: LineStatus, clock: Clock
+    held: Status,
+    published: bool,
+    seconds: float,
+    expected: LineStatus,
+    clock: Clock,
 ) -> None:
     records, batch = Records(client("dynamodb"), "requests"), batch_of(clock)
     line = planned(not_before=instant_text(clock.time - timedelta(seconds=seconds)))

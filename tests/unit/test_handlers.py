@@ -280,6 +280,15 @@ def test_a_key_set_is_confirmed_with_its_metadata(context: Any, log: io.StringIO
     logged(log)
 
 
+def test_a_key_set_that_was_finished_before_is_read_whatever_its_state(context: Any) -> None:
+    answer(client("kms", HOME), "DescribeKey", metadata(HOME, "Disabled"))
+    event = {**sample_event("confirm-key-set"), "everCreated": True}
+
+    answered = confirm_key_set.handler(event, context)
+
+    assert answered == metadata(HOME, "Disabled")["KeyMetadata"]
+
+
 def test_a_key_set_is_rolled_back(context: Any, log: io.StringIO) -> None:
     regions = [HOME, "eu-west-1", "us-west-2"]
     calls = {region: calls_of(client("kms", region)) for region in regions}

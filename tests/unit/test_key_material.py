@@ -111,6 +111,31 @@ def test_a_key_that_has_its_material_is_left_alone(region: str, *, answered: boo
     assert calls == [("DescribeKey", {"KeyId": key_arn(region)})]
 
 
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        ("PendingDeletion", "and such a key takes no key material"),
+        ("PendingReplicaDeletion", "and such a key takes no key material"),
+        ("Disabled", "and an import of key material would enable it"),
+    ],
+)
+def test_a_key_that_somebody_took_out_of_use_gets_no_material(state: str, reason: str) -> None:
+    calls = kms_in(HOME, shown(state, OWN_VALID_TO))
+
+    answered = ensure(HOME, answer_for(HOME))
+
+    assert names(calls) == ["DescribeKey"]
+    (blocked,) = answered["blocked"]
+    assert (blocked["region"], blocked["error"]) == (HOME, "KeyStateConflict")
+    assert f"{key_arn(HOME)} is {state}, {reason}." in blocked["message"]
+
+
+def test_a_disabled_key_that_has_its_material_is_ready() -> None:
+    kms_in(HOME, shown("Disabled", VALID_TO))
+
+    assert ensure(HOME)["blocked"] == []
+
+
 @pytest.mark.parametrize("region", EXPIRIES)
 def test_a_key_without_material_is_shown_with_what_wraps_it(region: str) -> None:
     calls = kms_in(region, shown("PendingImport"))

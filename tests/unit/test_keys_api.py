@@ -679,7 +679,10 @@ def test_a_created_request_is_not_started_again(call: Any) -> None:
         Key={"requestId": {"S": "CHG1"}},
         UpdateExpression="SET #s = :created, publishedAt = :now",
         ExpressionAttributeNames={"#s": "status"},
-        ExpressionAttributeValues={":created": {"S": "CREATED"}, ":now": {"S": "now"}},
+        ExpressionAttributeValues={
+            ":created": {"S": "CREATED"},
+            ":now": {"S": "2026-11-25T12:00Z"},
+        },
     )
     calls = calls_of(client("stepfunctions"))
 

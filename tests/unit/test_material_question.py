@@ -38,6 +38,7 @@ def question_of(*regions: str, **fields: Any) -> Question:
         "executionArn": EXECUTION,
         "ticket": REQUEST["ticket"],
         "key": KEY,
+        "deadline": "2026-12-02T12:00:00Z",
         "materials": [material_for(region) for region in regions or (HOME,)],
         "errors": [],
         **fields,

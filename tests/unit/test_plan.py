@@ -1,3 +1,4 @@
+import hashlib
 from dataclasses import replace
 from typing import Any
 
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 
 from provisioner.plan import (
     content_hash,
+    fingerprint,
     is_request_id,
     material_terms,
     names_by_region,
@@ -303,3 +305,11 @@ def test_a_number_that_step_functions_writes_anew_is_the_same_content(
     after["policy"] = {"document": {"number": handed_on}}
 
     assert (content_hash(before) == content_hash(after)) is same
+
+
+def test_what_is_nested_too_deeply_has_the_fingerprint_of_nothing() -> None:
+    nested: list[Any] = []
+    for _ in range(100_000):
+        nested = [nested]
+
+    assert fingerprint(nested) == hashlib.sha256(b"").hexdigest()

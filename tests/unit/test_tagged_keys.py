@@ -3,7 +3,7 @@ from botocore.exceptions import ReadTimeoutError
 
 from provisioner.clients import client
 from provisioner.errors import DependencyUnavailable
-from provisioner.tagged_keys import find_keys, find_page
+from provisioner.tagged_keys import find_keys, find_page, find_tags
 from tests.unit.answering import answer, calls_of, lose_on_the_wire, refusal
 from tests.unit.samples import key_arn
 from tests.unit.tagged_keys import make_key
@@ -65,6 +65,14 @@ def test_a_refusal_makes_it_unavailable() -> None:
 
     with pytest.raises(DependencyUnavailable, match=r"in eu-west-1 did not find keys.*Slow down"):
         find_keys(tagging, STACK)
+
+
+def test_a_refusal_of_the_tags_of_keys_makes_them_unavailable() -> None:
+    tagging = client(SERVICE, "eu-west-1")
+    answer(tagging, "GetResources", refusal("ThrottledException", "Slow down."))
+
+    with pytest.raises(DependencyUnavailable, match=r"in eu-west-1 did not find keys.*Slow down"):
+        find_tags(tagging, [key_arn("eu-west-1")])
 
 
 def test_no_answer_makes_it_unavailable() -> None:
