@@ -122,7 +122,7 @@ def test_a_new_request_is_claimed(records: Records, clock: Clock) -> None:
         revision=1,
         superseded={},
         run=0,
-        updated_at=record.updated_at,
+        updated_at=record.updated_at if record else None,
     )
 
 
