@@ -165,6 +165,7 @@ CALLS: dict[str, Callable[[str], dict[str, Any]]] = {
     "sqs:SendMessage": lambda arn: {"QueueUrl": _queue_url(arn), "MessageBody": "x"},
     "states:DescribeExecution": lambda arn: {"executionArn": arn.replace("*", "x")},
     "states:ListExecutions": lambda arn: {"stateMachineArn": arn},
+    "states:SendTaskFailure": lambda _: {"taskToken": "x"},
     "states:SendTaskSuccess": lambda _: {"taskToken": "x", "output": "{}"},
     "states:StartExecution": lambda arn: {"stateMachineArn": arn},
     "states:StopExecution": lambda arn: {"executionArn": arn.replace("*", "x")},

@@ -140,8 +140,17 @@ def every_route_of_the_api(stack: Stack) -> Generator[None]:
         stack.api("GET", f"{path}-unknown"),
         stack.api("GET", "/schema"),
     ]
+    waiting_for_material = new_request(
+        "cancelled", origin="EXTERNAL", keyMaterial={"wrappingKeySpec": "RSA_2048"}
+    )
+    stack.send(waiting_for_material)
+    yield
+    wait_for_question(stack, waiting_for_material["requestId"])
+    answers.append(stack.api("DELETE", f"/keys/{waiting_for_material['requestId']}"))
+    yield
+    stack.wait_for_outcome(waiting_for_material["requestId"])
     codes = [answer.status_code for answer in answers]
-    assert codes == [200, 400, 400, 202, 202, 409, 400, 200, 404, 200]
+    assert codes == [200, 400, 400, 202, 202, 409, 400, 200, 404, 200, 202]
 
 
 def lose_the_answer_of_create_key(stack: Stack) -> Generator[None]:
@@ -321,7 +330,8 @@ def _fail(stack: Stack, function: str, queue: str, event: Any, *faults: Fault) -
 def sweep(stack: Stack) -> Generator[None]:
     """Resume a request whose run died; report a moved alias; delete a key that no record knows.
 
-    Once the alias is back, the finding is closed.
+    Once the alias is back, the finding is closed. A request whose run died and that is not valid
+    any more is ended.
     """
     stuck = new_request("stuck", origin="EXTERNAL", keyMaterial={"wrappingKeySpec": "RSA_2048"})
     finished, moved = new_request("finished"), new_request("moved")
@@ -346,6 +356,14 @@ def sweep(stack: Stack) -> Generator[None]:
     wait_for(partial(_is_closed, stack, own), "the finding to be closed", timeout=60, interval=0.5)
     provide(stack, stuck["requestId"], new_material("SYMMETRIC_DEFAULT").secret, 2)
     _created(stack, stuck)
+    ended = new_request("ended", origin="EXTERNAL", keyMaterial={"wrappingKeySpec": "RSA_2048"})
+    execution = stack.start_execution(ended)
+    wait_for_question(stack, ended["requestId"])
+    stack.client("stepfunctions").stop_execution(executionArn=execution)
+    with stack.changed_environment("SweepFunction", ALLOWED_KEY_SPECS="HMAC_256"):
+        [finding] = _wait_for_findings(stack, ended, sweeping=True)
+    assert (finding["kind"], finding["action"]) == ("REQUEST_STUCK", "ENDED")
+    assert stack.wait_for_outcome(ended["requestId"])["detail"]["status"] == "FAILED"
     with stack.changed_environment("SweepFunction", ALLOWED_REGIONS="*"):
         # That asks for the account's Regions, and leaves nothing over to start workers for.
         assert stack.invoke("SweepFunction", {"leftOver": True})["failed"] == 0
