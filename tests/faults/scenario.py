@@ -61,14 +61,13 @@ RENEWED: dict[str, Any] = {**IMPORTED, "keyMaterial": {"validTo": "2028-09-01T00
 """The same key set; its material is to expire almost a year later."""
 RENEWAL = datetime.fromisoformat("2027-10-15T00:00:00Z").timestamp()
 
-# By Region: alias, description, the caller's tags, policy.
-_WANTED: dict[str, tuple[str, str, dict[str, str], dict[str, Any]]] = {
-    region: ("alias/payments/cards", "Card data", {"team": "payments"}, policy_of("CardService"))
+# By Region: alias, the caller's tags, policy.
+_WANTED: dict[str, tuple[str, dict[str, str], dict[str, Any]]] = {
+    region: ("alias/payments/cards", {"team": "payments"}, policy_of("CardService"))
     for region in ("us-east-1", "eu-west-1")
 } | {
     "us-west-2": (
         "alias/payments/cards-us",
-        "",
         {"team": "payments-us"},
         policy_of("CardServiceUs"),
     )
@@ -234,17 +233,23 @@ def _problem_in(aws: Aws, region: str, primary_arn: str, document: dict[str, Any
     key = aws.kms.keys.get(primary_arn.replace("us-east-1", region))
     if key is None:
         return f"there is no key in {region}"
-    alias, description, tags, policy = _WANTED[region]
+    alias, tags, policy = _WANTED[region]
     is_as_asked = (
         aws.kms.state_of(key) == "Enabled"
         and aws.kms.aliases.get((region, alias)) == key.arn
-        and key.description == description
+        and key.description == _description_of(document, region)
         and tags.items() <= key.tags.items()
         and (key.tags["mrk:request-id"], key.tags["mrk:stack"]) == (REQUEST_ID, "mrk")
         and json.loads(key.policy) == policy
         and _has_its_material(key, document)
     )
     return None if is_as_asked else f"the key in {region} is not as asked: {key}"
+
+
+def _description_of(document: dict[str, Any], region: str) -> str:
+    members = [{"region": "us-east-1"}, *document["replicas"]]
+    own = next(member for member in members if member["region"] == region)
+    return own.get("description", document["description"]) or ""
 
 
 def _has_its_material(key: Key, document: dict[str, Any]) -> bool:
