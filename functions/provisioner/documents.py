@@ -64,6 +64,17 @@ def _is_deeper_than(levels: int, document: object) -> bool:
     return any(isinstance(value, dict | list) for value in layer)
 
 
+_MOST_DETAILS = 2_000
+"""Twice as many as fit into MAX_PROBLEMS_BYTES."""
+
+
+def problems_from(details: list[ErrorDetails], model: type[BaseModel]) -> list[Problem]:
+    """Turn pydantic's errors about a model into problems; those that `bounded` cuts only count."""
+    problems = [from_pydantic(detail, model) for detail in details[:_MOST_DETAILS]]
+    left_over = len(details) - len(problems)
+    return problems + [new_problem("", "TOO_MANY_PROBLEMS", "")] * left_over
+
+
 def from_pydantic(detail: ErrorDetails, model: type[BaseModel]) -> Problem:
     """Turn one of pydantic's errors about a model into a problem of ours, in our words."""
     path = ""

@@ -115,9 +115,7 @@ def _parse(document: object) -> dict[str, Any]:
     try:
         return AnswerFields.model_validate(document).model_dump()
     except ValidationError as error:
-        problems = [
-            documents.from_pydantic(d, AnswerFields) for d in error.errors(include_url=False)
-        ]
+        problems = documents.problems_from(error.errors(include_url=False), AnswerFields)
         raise RequestRejected(documents.bounded(problems)) from error
 
 

@@ -210,7 +210,7 @@ def _parse(document: dict[str, Any], settings: Settings) -> KeySetRequest:
     except ValidationError as error:
         details = error.errors(include_url=False)
     draft = _Draft(document, [detail["loc"] for detail in details], settings)
-    problems = [documents.from_pydantic(detail, RequestFields) for detail in details]
+    problems = documents.problems_from(details, RequestFields)
     problems += [problem for rule in _RULES for problem in rule(draft)]
     if fields is None or problems:
         raise RequestRejected(documents.bounded(problems))
