@@ -20,7 +20,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     """Take `{request, executionArn, materialMissing}`; answer the decision and what it is about.
 
     `primary` is the key that an earlier run recorded, its state and alias not read yet, or null.
-    `everCreated` tells that the key set was finished once: then it is never rolled back, and
+    `everCreated` says that the key set was finished once: then it is never rolled back, and
     `primary`, `replicas` and `keyMetadata` are what was published of it.
     `problems` says why the request is refused, where it does not fit what is known of its ID.
     """
@@ -49,11 +49,11 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     record = claimed.record
     logger.info("claim decided", decision=claimed.decision, known_key=record.key_arn)
     key = record.key if record.ever_created else None
-    primary, *replicas = known_keys(record, request)
+    keys = known_keys(record, request)
     return {
         "decision": claimed.decision,
-        "primary": primary if record.key_arn else None,
-        "replicas": replicas if record.ever_created else [],
+        "primary": keys[0] if keys else None,
+        "replicas": keys[1:] if record.ever_created else [],
         "keyMetadata": key["keyMetadata"] if key else None,
         "everCreated": record.ever_created,
         "problems": [],

@@ -42,13 +42,13 @@ from provisioner.failures import conflict_problems, error_code
 from provisioner.material_answer import take_answer
 from provisioner.outcome import publish_refusal
 from provisioner.plan import (
-    KeyFacts,
     KeySetRequest,
     is_request_id,
     key_facts,
     plan_key,
     region_of,
     regions,
+    unread_key,
 )
 from provisioner.records import UNDER_WAY, Record, Records, Status
 from provisioner.request import RequestFields, parse_request, policy_warnings
@@ -297,8 +297,7 @@ def _known_key(record: Record) -> dict[str, Any] | None:
     if record.status not in UNDER_WAY or not record.key_arn or not record.request:
         return record.key
     home = region_of(record.key_arn)
-    bare: KeyFacts = {"region": home, "arn": record.key_arn, "alias": None, "keyState": None}
-    known: dict[str, KeyFacts] = {home: bare}
+    known = {home: unread_key(record.key_arn)}
     for key in (record.key["primary"], *record.key["replicas"]) if record.key else ():
         known[key["region"]] = key
     known |= record.keys

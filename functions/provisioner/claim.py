@@ -12,11 +12,12 @@ from provisioner.key_specs import Origin
 from provisioner.plan import (
     KeyFacts,
     KeySetRequest,
+    arn_in,
     content_hash,
     material_terms,
-    region_of,
     regions,
     revision_of,
+    unread_key,
 )
 from provisioner.records import UNDER_WAY, Record, Records, Status
 
@@ -128,19 +129,16 @@ def _take_over(
 def known_keys(record: Record, request: KeySetRequest) -> list[KeyFacts]:
     """List the keys of a set, the primary's first: as they were published once it was finished.
 
-    A replica has the key ID of its primary, so its ARN is known where nothing else is.
+    There are none as long as no primary key is recorded. A replica has the key ID of its primary,
+    so its ARN is known where nothing else is.
     """
-    key, arn = record.key if record.ever_created else None, record.key_arn or ":::"
+    if record.key_arn is None:
+        return []
+    key = record.key if record.ever_created else None
     facts: list[KeyFacts] = [key["primary"], *key["replicas"]] if key else []
     known = {one["region"]: one for one in facts}
     return [
-        known.get(region)
-        or {
-            "region": region,
-            "arn": arn.replace(region_of(arn), region),
-            "alias": None,
-            "keyState": None,
-        }
+        known.get(region) or unread_key(arn_in(region, record.key_arn))
         for region in regions(request)
     ]
 

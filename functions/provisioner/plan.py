@@ -211,9 +211,14 @@ def region_of(key_arn: str) -> str:
 
 
 def arn_in(region: str, key_arn: str) -> str:
-    """Give the ARN that a multi-Region key has in a Region: its key ID is the same everywhere."""
+    """Return the ARN that a multi-Region key has in a Region: its key ID is the same everywhere."""
     parts = key_arn.split(":")
     return ":".join([*parts[:3], region, *parts[4:]])
+
+
+def unread_key(key_arn: str) -> KeyFacts:
+    """Return what is known of a key that was not read: where it is, and no more."""
+    return {"region": region_of(key_arn), "arn": key_arn, "alias": None, "keyState": None}
 
 
 def regions(request: KeySetRequest) -> list[str]:

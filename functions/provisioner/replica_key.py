@@ -6,7 +6,7 @@ from provisioner import kms
 from provisioner.deletion import LEAVING, cancel_deletion
 from provisioner.key_specs import Origin
 from provisioner.new_keys import may_be_new
-from provisioner.plan import KeySetRequest, plan_key, region_of
+from provisioner.plan import KeySetRequest, arn_in, plan_key
 from provisioner.settings import Settings
 
 
@@ -39,7 +39,7 @@ def ensure_replica_key(
         metadata = kms.replicate_key(primary_client, primary_arn, plan)
     fresh = metadata is not None
     if metadata is None:
-        metadata = bring_back(replica_client, primary_arn.replace(region_of(primary_arn), region))
+        metadata = bring_back(replica_client, arn_in(region, primary_arn))
     return {
         "region": region,
         "arn": metadata["Arn"],

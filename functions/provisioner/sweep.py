@@ -20,7 +20,7 @@ from provisioner.errors import DependencyUnavailable, ProvisionerError, RequestR
 from provisioner.executions import Progress
 from provisioner.findings import Action, Finding, Kind
 from provisioner.outcome import Outcome
-from provisioner.plan import KeySetRequest
+from provisioner.plan import KeySetRequest, unread_key
 from provisioner.records import Record, Records, Status
 from provisioner.request import parse_request
 from provisioner.settings import Settings
@@ -182,10 +182,9 @@ def _reasons_against(request: KeySetRequest, settings: Settings) -> str:
 
 
 def _last_outcome(record: Record, request: KeySetRequest, reasons: str) -> Outcome:
-    """Give the outcome that an execution would have published, as far as its record tells."""
-    region, key = request["primaryRegion"], record.key or {}
-    by_arn: Any = {"region": region, "arn": record.key_arn, "alias": None, "keyState": None}
-    primary = key.get("primary") or (by_arn if record.key_arn else None)
+    """Return the outcome that an execution would have published, as far as its record says."""
+    key = record.key or {}
+    primary = key.get("primary") or (unread_key(record.key_arn) if record.key_arn else None)
     kept = "The keys that exist are kept." if primary else "No key is recorded."
     text = (
         "The run of this request ended before its outcome was published, and the request is not "
@@ -194,7 +193,7 @@ def _last_outcome(record: Record, request: KeySetRequest, reasons: str) -> Outco
     )
     failure: Any = {
         "step": "ValidateRequest",
-        "region": region,
+        "region": request["primaryRegion"],
         "error": "RequestRejected",
         "message": text,
     }

@@ -459,7 +459,11 @@ def test_a_refusal_that_is_not_told_comes_again(context: Any) -> None:
 def test_a_claim_tells_that_the_key_set_was_finished_once(context: Any) -> None:
     event = sample_event("claim-request")
     claim(event, context)
-    Records(client("dynamodb"), "requests").finish(
+    request_id, holder = event["request"]["requestId"], event["executionArn"]
+    records = Records(client("dynamodb"), "requests")
+    records.announce_attempt(request_id, holder, 1, "token")
+    records.close_attempt(request_id, 1, key_arn())
+    records.finish(
         event["request"],
         execution_arn=event["executionArn"],
         status=Status.CREATED,
