@@ -173,6 +173,9 @@ class Cancelled(ProvisionerError):
     field = "requestId"
     next_step = "Send the request again to take it up where it stopped."
 
+    def __init__(self, request_id: str) -> None:
+        super().__init__(f"Request {request_id} was cancelled.")
+
 
 class NotUnderWay(ProvisionerError):
     """The request has ended, so there is nothing to cancel."""

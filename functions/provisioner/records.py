@@ -127,7 +127,7 @@ def refuse_if_cancelled(record: Record) -> None:
         The execution that holds the request ends it.
     """
     if record.cancelled_at:
-        raise Cancelled(f"Request {record.request_id} was cancelled.")
+        raise Cancelled(record.request_id)
 
 
 class _ConditionFailed(Exception):
