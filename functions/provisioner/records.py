@@ -246,7 +246,8 @@ class Records:
             "(#status = :renewable AND attribute_exists(publishedAt))))"
         )
         values = {
-            **_claiming(request, execution_arn),
+            **_holding(request, execution_arn),
+            ":running": Status.IN_PROGRESS,
             ":before": revision - 1,
             ":dead": dead_execution or execution_arn,
             ":waiting": Status.WAITING_FOR_MATERIAL,
@@ -255,8 +256,9 @@ class Records:
         }
         if revision == 1:
             values[":rejected"] = Status.REJECTED
+        update = f"SET {_CLAIMED} REMOVE {_FORGOTTEN}"
         try:
-            return True, self._update(request_id, condition, _CLAIM, values)
+            return True, self._update(request_id, condition, update, values)
         except _ConditionFailed as failed:
             holder = failed.record
         if holder is None and revision > 1:
@@ -288,7 +290,8 @@ class Records:
             f"AND {_revision_is(':was', number=seen.revision)} AND attempt = :attempt"
         )
         values = {
-            **_claiming(request, execution_arn),
+            **_holding(request, execution_arn),
+            ":running": Status.IN_PROGRESS,
             ":failed": Status.FAILED,
             ":seen": seen.content_hash,
             ":holder": seen.execution_arn,
@@ -302,7 +305,7 @@ class Records:
             else:
                 condition += f" AND {field} = :{field}"
                 values[f":{field}"] = value
-        update = _CLAIM.replace(" REMOVE", ", superseded = :superseded REMOVE")
+        update = f"SET {_CLAIMED}, superseded = :superseded REMOVE {_FORGOTTEN}"
         return self._update_if(request["requestId"], condition, update, values)
 
     def announce_attempt(
@@ -477,10 +480,7 @@ class Records:
         """
         update = (
             f"SET #status = :status, #key = {':key' if key else 'if_not_exists(#key, :key)'}, "
-            "errors = :errors, contentHash = :hash, "
-            "#request = :request, revision = :revision, executionArn = :me, ticket = :ticket, "
-            "attempt = if_not_exists(attempt, :zero), "
-            "claimedAt = if_not_exists(claimedAt, :now), unfinished = :unfinished, "
+            f"errors = :errors, {_HELD}, claimedAt = if_not_exists(claimedAt, :now), "
             # Published or not before, it is to be published again, as the same outcome.
             "nextRun = if_not_exists(run, :zero)"
         )
@@ -491,17 +491,10 @@ class Records:
         if status == Status.CREATED:
             update += ", superseded"
         values = {
+            **_holding(request, execution_arn),
             ":status": status,
             ":key": json_text.text(key),
             ":errors": json_text.text(errors),
-            ":hash": content_hash(request),
-            ":request": json_text.text(request),
-            ":revision": revision_of(request),
-            ":me": execution_arn,
-            ":ticket": json_text.text(request["ticket"]),
-            ":zero": 0,
-            ":now": now().isoformat(),
-            ":unfinished": _shard(request["requestId"]),
         }
         if status != Status.CREATED:
             same_revision = _revision_is(":revision", number=revision_of(request))
@@ -640,18 +633,18 @@ class Records:
         return _record(answer["Attributes"])
 
 
-_CLAIM = (
-    "SET #status = :running, contentHash = :hash, #request = :request, revision = :revision, "
-    "executionArn = :me, ticket = :ticket, attempt = if_not_exists(attempt, :zero), "
-    "claimedAt = :now, unfinished = :unfinished, run = if_not_exists(nextRun, :zero) "
-    "REMOVE errors, publishedAt, materials, taskToken, answerHash, deadline"
+_HELD = (
+    "contentHash = :hash, #request = :request, revision = :revision, executionArn = :me, "
+    "ticket = :ticket, attempt = if_not_exists(attempt, :zero), unfinished = :unfinished"
 )
+"""What of an item says which request is held, and by whom; `_holding` has the values."""
+_CLAIMED = f"#status = :running, {_HELD}, claimedAt = :now, run = if_not_exists(nextRun, :zero)"
+_FORGOTTEN = "errors, publishedAt, materials, taskToken, answerHash, deadline"
+"""What of an earlier run does not count in the one that claims the request."""
 
 
-def _claiming(request: KeySetRequest, execution_arn: str) -> dict[str, Any]:
-    """Return the values of `_CLAIM`."""
+def _holding(request: KeySetRequest, execution_arn: str) -> dict[str, Any]:
     return {
-        ":running": Status.IN_PROGRESS,
         ":hash": content_hash(request),
         ":request": json_text.text(request),
         ":revision": revision_of(request),
