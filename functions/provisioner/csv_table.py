@@ -73,7 +73,7 @@ class _Reader:
         self._name = name
         self._text = text
         self._delimiter = delimiter
-        self._plain = re.compile(f"[^{re.escape(delimiter)}\r\n]*")
+        self._end_of_plain = re.compile(f"[{re.escape(delimiter)}\r\n]")
         self._position = position
         self._line = 1
 
@@ -104,9 +104,10 @@ class _Reader:
 
     def _cell(self) -> Cell:
         line = self._line
-        if self._text.startswith('"', self._position):
-            return Cell(self._quoted(), line)
-        text = self._plain.match(self._text, self._position)[0]  # type: ignore[index]
+        if quoted := _QUOTED.match(self._text, self._position):
+            return Cell(self._unquoted(*quoted.groups()), line)
+        end = self._end_of_plain.search(self._text, self._position)
+        text = self._text[self._position : end.start() if end else None]
         self._position += len(text)
         # Only where tabs separate do some programs quote nothing, and write JSON as it is.
         marks = text.count('"')
@@ -121,9 +122,8 @@ class _Reader:
             )
         return Cell(text, line)
 
-    def _quoted(self) -> str:
+    def _unquoted(self, inner: str, closing: str) -> str:
         opened = self._line
-        inner, closing = _QUOTED.match(self._text, self._position).groups()  # type: ignore[union-attr]
         self._position += len(inner) + 2
         self._line += len(LINE_END.findall(inner))
         if not closing:
@@ -136,7 +136,7 @@ class _Reader:
                 "a cell begins with a quotation mark, and after the next one, in line "
                 f"{self._line}, the cell does not end",
             )
-        return str(inner).replace('""', '"')
+        return inner.replace('""', '"')
 
     def _refuse_swallowed_rows(self, start: int, number: int, header: list[str]) -> None:
         """Refuse a row of which a later line could be a row: some quotation mark was forgotten."""
