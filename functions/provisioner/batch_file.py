@@ -4,7 +4,6 @@ A line that cannot be read is a line with problems, and the lines after it are r
 Where it is not certain which lines are requests, the file is refused as a whole.
 """
 
-import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from provisioner import file_text, json_text
+from provisioner import field_texts, file_text, json_text
 from provisioner.csv_table import TABLE_ENDINGS, Cell, Row, read_rows, trimmed
 from provisioner.errors import BatchUnreadable, Problem, new_problem
 from provisioner.request import RequestFields
@@ -210,8 +209,8 @@ def _without_field(column: _Column, number: int) -> Problem:
     if not column.title:
         text = f"The line has a value in column {number}, which has no name in the first line."
         return new_problem("", "TOO_MANY_CELLS", text)
-    nearest = difflib.get_close_matches(column.title.lower(), _fields(), n=1)
-    hint = f" The nearest is {_fields()[nearest[0]]}." if nearest else ""
+    nearest = field_texts.nearest(column.title, _fields().values())
+    hint = f" The nearest is {nearest}." if nearest else ""
     text = f"There is no field {column.title[:100]}.{hint}"
     return new_problem(column.title, "UNKNOWN_FIELD", text)
 

@@ -67,10 +67,16 @@ def missing(name: str) -> str:
 
 def unknown(name: object, known: Iterable[str]) -> str:
     """Say that there is no such field, and which one may be meant."""
-    close = {one.lower(): one for one in known}
-    if nearest := get_close_matches(str(name).lower(), close, n=1):
-        return f"There is no such field. Perhaps {close[nearest[0]]} is meant."
+    if meant := nearest(str(name), known):
+        return f"There is no such field. Perhaps {meant} is meant."
     return "There is no such field; check its spelling."
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is most like this one, if any is."""
+    by_lower_case = {one.lower(): one for one in known}
+    found = get_close_matches(name.lower(), by_lower_case, n=1)
+    return by_lower_case[found[0]] if found else None
 
 
 def shown(given: object) -> str:
