@@ -39,7 +39,7 @@ def decode(name: str, content: bytes, *, is_table: bool) -> str:
     Raises
     ------
     BatchUnreadable
-        It is not text, or text in an encoding that cannot be told from others.
+        It is not text, or its encoding cannot be determined.
     """
     for start, kind in _NOT_TEXT.items():
         if content.startswith(start):

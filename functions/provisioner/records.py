@@ -4,9 +4,10 @@ An item holds the request (`requestId`, `contentHash`, `request`), who works on 
 `claimedAt`), how far it is (`status`), the CreateKey attempt (`attempt`, `attemptOpen`,
 `attemptSentAt`, `keyArn`) and its outcome (`key`, `errors`, `ticket` as JSON text). `updatedAt` is
 the time of the last update. While it waits for key material, `materials` is what was asked for,
-`deadline` the end of that wait, and `taskToken` is what wakes the execution; `answerHash` tells an
-answer that comes twice. `createdAt` stays once the key set was finished. `cancelledAt` is there
-from the cancellation of a request that is under way until that outcome is published.
+`deadline` the end of that wait, and `taskToken` is what wakes the execution; `answerHash`
+recognises an answer that comes twice. `createdAt` stays once the key set was finished.
+`cancelledAt` is there from the cancellation of a request that is under way until that outcome is
+published.
 `run` counts the outcomes that were published before, and `nextRun` is its value for the next run.
 `superseded` is what corrections of the request no longer ask for, until it is created.
 `unfinished` is there until the outcome is published (`publishedAt`); an index over it finds what
@@ -73,7 +74,7 @@ class Record:
     `key_arn` is the primary key's, once CreateKey's answer is recorded. `attempt` is the number of
     the CreateKey attempt that was announced last, 0 before the first. `attempt_open` is the token
     of an attempt that may have reached KMS and has no recorded answer, announced at
-    `attempt_sent_at`. `published_at` is when the outcome's event was sent. `ever_created` tells
+    `attempt_sent_at`. `published_at` is when the outcome's event was sent. `ever_created` says
     that the key set was finished once, whatever became of the request since. `superseded` names
     by Region the aliases and tag keys that earlier contents asked for and this one does not. `run`
     counts the outcomes that were published before the one that is worked on or was recorded last.
@@ -220,9 +221,9 @@ class Records:
         """Make an execution the one that works on a request.
 
         That is possible for a new request, a refused one, and, where the content is the same and
-        the revision is the same or the next, for one that failed and has told so, one this
+        the revision is the same or the next, for one whose failure was published, one that this
         execution holds already, and one whose execution is known to be dead and left no published
-        outcome. With `renewing` also for one that was told to be CREATED.
+        outcome. With `renewing` also for one that was published as CREATED.
 
         Returns
         -------
@@ -423,7 +424,7 @@ class Records:
         return taken is not None
 
     def cancel(self, request_id: str) -> Record:
-        """Write down that a request which is under way is to end; once is as good as twice.
+        """Write down that a request which is under way is to end; repeating it changes nothing.
 
         Raises
         ------

@@ -114,7 +114,7 @@ class LostKey(Network):
 
 
 def with_an_open_attempt() -> Scenario:
-    """Give a request that failed while nobody knows whether its key exists; it does."""
+    """Return a request that failed with an unanswered CreateKey, whose key exists."""
     scenario = Scenario()
     scenario.aws.network = LostKey()
     scenario.deliver()

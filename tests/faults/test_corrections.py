@@ -1,6 +1,6 @@
 """A failed request is corrected under its own ID, at every fault: one key set, as corrected.
 
-Every single fault that the code can tell from another, at every call of the failure and of the
+Every single fault that the code can distinguish, at every call of the failure and of the
 correction; pairs of them where one leaves a CreateKey attempt open or hides that the correction was
 taken; and the wrong content delivered again at every call. Nothing is sampled.
 """
@@ -51,10 +51,10 @@ def test_a_request_fails_by_its_content_and_is_created_once_that_is_corrected(
 ) -> None:
     report = Correction(wrong=wrong).play()
 
-    told = [(event.detail["status"], event.detail["errors"]) for event in report.aws.events]
+    outcomes = [(event.detail["status"], event.detail["errors"]) for event in report.aws.events]
     assert report.problems == []
-    assert [status for status, _ in told] == ["FAILED", "CREATED"]
-    assert [error["code"] for error in told[0][1]] == codes
+    assert [status for status, _ in outcomes] == ["FAILED", "CREATED"]
+    assert [error["code"] for error in outcomes[0][1]] == codes
 
 
 def test_a_corrected_key_set_is_left_after_every_fault() -> None:
@@ -71,9 +71,9 @@ def pairs() -> Iterator[Schedule]:
     """Put a second fault after a lost key, and after a correction whose answer is lost."""
     calls = Correction().play().calls
     created = [call.operation for call in calls].index("CreateKey")
-    told = next(place for place, call in enumerate(calls) if call.operation == "PutEvents")
+    published = next(place for place, call in enumerate(calls) if call.operation == "PutEvents")
     # Published, marked, then the claim that does not fit and the one that corrects.
-    corrected = told + 4
+    corrected = published + 4
     for first in ((created, Fault.KILLED_AFTER), (corrected, Fault.BROKEN_AFTER)):
         after = Correction((first,)).play().calls
         assert after[first[0]].operation in ("CreateKey", "UpdateItem")

@@ -23,7 +23,7 @@ def stop(_aws: Aws, task: WaitingTask) -> None:
 
 
 def stopped() -> Scenario:
-    """Give the scenario of a request that was stopped while it waited for its material."""
+    """Return the scenario of a request that was stopped while it waited for its material."""
     scenario = imported(holder=stop)
     scenario.deliver()
     assert recorded_key(scenario.aws)
