@@ -13,7 +13,7 @@ from provisioner import executions
 from provisioner.errors import Cancelled
 from provisioner.executions import Progress
 from provisioner.plan import KeySetRequest
-from provisioner.records import UNDER_WAY, Record, Records
+from provisioner.records import UNDER_WAY, Record, Records, refuse_if_cancelled
 
 
 def cancel(
@@ -43,7 +43,10 @@ def cancel(
     if record.status not in UNDER_WAY:
         return record
     if record.task_token:
-        executions.fail_task(step_functions, record.task_token, Cancelled(request_id))
+        try:
+            refuse_if_cancelled(record)
+        except Cancelled as reason:
+            executions.fail_task(step_functions, record.task_token, reason)
     holder = str(record.execution_arn)
     progress = executions.progress(step_functions, holder)
     if progress == Progress.RUNNING:
