@@ -15,10 +15,19 @@ prepare("kms")
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
-    """Take `{request, key: {region, arn, keyState, fresh}}`; answer that key with its alias."""
+    """Take `{request, key: {region, arn, keyState, fresh}, superseded}`; answer key and alias.
+
+    `superseded` is what earlier contents of the request asked for on this key, or null.
+    """
     request, key = event["request"], event["key"]
     logger.append_keys(request_id=request["requestId"])
     plan = plan_key(request, key["region"], settings())
-    ensure_settings(client("kms", key["region"]), plan, key["arn"], fresh=key["fresh"])
+    ensure_settings(
+        client("kms", key["region"]),
+        plan,
+        key["arn"],
+        fresh=key["fresh"],
+        superseded=event["superseded"],
+    )
     logger.info("key settings are applied", region=key["region"], alias=plan.alias)
     return {**key, "alias": plan.alias}

@@ -22,6 +22,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     `primary` is the key that an earlier run recorded, its state and alias not read yet, or null.
     `everCreated` says that the key set was finished once: then it is never rolled back, and
     `primary`, `replicas` and `keyMetadata` are what was published of it.
+    `superseded` is what earlier contents of the request asked for and this one does not, by Region.
     `problems` says why the request is refused, where it does not fit what is known of its ID.
     """
     request, execution_arn = event["request"], event["executionArn"]
@@ -44,6 +45,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
             "replicas": [],
             "keyMetadata": None,
             "everCreated": False,
+            "superseded": {},
             "problems": problems,
         }
     record = claimed.record
@@ -56,5 +58,6 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
         "replicas": keys[1:] if record.ever_created else [],
         "keyMetadata": key["keyMetadata"] if key else None,
         "everCreated": record.ever_created,
+        "superseded": record.superseded,
         "problems": [],
     }

@@ -300,7 +300,6 @@ def _known_key(record: Record) -> dict[str, Any] | None:
     known = {home: unread_key(record.key_arn)}
     for key in (record.key["primary"], *record.key["replicas"]) if record.key else ():
         known[key["region"]] = key
-    known |= record.keys
     replicas = [facts for region, facts in known.items() if region != home]
     return key_facts(record.request, known[home], replicas)
 

@@ -1,8 +1,9 @@
 """Decides whether a request that failed may be taken with other content, under its own ID.
 
 What its key set has already is brought to the new content by the steps that follow. They need to
-know which aliases and tags earlier contents asked for and the new one does not: `superseded` names
-them, so that what the provisioner itself set is taken away and what others set stays.
+know which aliases, tags and rotation earlier contents asked for and the new one does not:
+`superseded` names them, so that what the provisioner itself set is taken away and what others set
+stays.
 docs/exactly-one-key.md says why a correction is safe.
 """
 
@@ -13,10 +14,10 @@ from provisioner.errors import Immutable, RequestConflict, RevisionSkipped
 from provisioner.plan import KeySetRequest, RegionNames, names_by_region, revision_of
 from provisioner.records import Record, Status
 
-MAX_SUPERSEDED_BYTES = 64 * 1024
-"""A record has to fit into an item of 400 KB, with its request, key and question for material.
+MAX_SUPERSEDED_BYTES = 32 * 1024
+"""What Step Functions passes on beside a request of 128 KB and its keys, of 256 KB in all.
 
-https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html
+https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 """
 _NEVER_CHANGES = ("keySpec", "keyUsage", "origin", "primaryRegion")
 
@@ -79,6 +80,8 @@ def check_correction(record: Record, request: KeySetRequest) -> None:
 def superseded(record: Record, request: KeySetRequest) -> RegionNames:
     """Name, by Region, what earlier contents of a request asked for and the new one does not.
 
+    A Region that the new content leaves out is there even if its key had no names.
+
     Raises
     ------
     RequestConflict
@@ -97,9 +100,9 @@ def superseded(record: Record, request: KeySetRequest) -> RegionNames:
                 }
                 - {*after.get(region, {}).get(kind, [])}
             )
-            for kind in ("aliases", "tags")
+            for kind in ("aliases", "tags", "settings")
         }
-        if any(kinds.values()):
+        if region not in after or any(kinds.values()):
             found[region] = kinds
     size = json_text.size(found)
     if size > MAX_SUPERSEDED_BYTES:

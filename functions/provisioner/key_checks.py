@@ -25,9 +25,13 @@ CORRECTION_TIME = timedelta(days=1)
 
 
 def find_state(record: Record, metadata: kms.Metadata) -> Iterator[Finding]:
-    """Find that a created key cannot be used."""
+    """Find that a created key cannot be used.
+
+    A replica key that the request does not ask for was reported with its outcome; it may go.
+    """
     arn, state = metadata["Arn"], metadata["KeyState"]
-    if state not in _NOT_READY:
+    is_asked_for = record.request is not None and region_of(arn) in regions(record.request)
+    if state not in _NOT_READY or not is_asked_for:
         return
     text = f"{arn} is {state}, although its key set was created.{_what_it_means(metadata)}"
     yield _finding(Kind.KEY_NOT_ENABLED, record, arn, text)

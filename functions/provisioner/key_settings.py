@@ -6,20 +6,26 @@ from typing import Any
 from provisioner import kms
 from provisioner.errors import AliasInUse, AliasNotVisible
 from provisioner.new_keys import may_be_new
-from provisioner.plan import KeyPlan, region_of
+from provisioner.plan import ROTATION, KeyPlan, Names, region_of
 
 
-def ensure_settings(client: Any, plan: KeyPlan, key_arn: str, *, fresh: bool) -> None:
-    """Give a key the settings of its Region.
+def ensure_settings(
+    client: Any, plan: KeyPlan, key_arn: str, *, fresh: bool, superseded: Names | None
+) -> None:
+    """Bring a key to the settings of its Region.
 
     A fresh key got description, tags and policy with the call that made it and needs its alias and
-    rotation only. On an older one everything is read, compared, and written where it differs. Tags
-    that the request does not name stay: organisations put tags of their own on keys.
+    rotation only. On an older one everything is read, compared, and written where it differs. What
+    earlier contents of the request asked for and this one does not is taken away, aliases last, so
+    that the key always has a name. Aliases, tags and rotation that the request never named stay:
+    organisations put their own on keys.
 
     Parameters
     ----------
     client
         KMS client of the key's own Region.
+    superseded
+        What earlier contents asked for on this key and this one does not, if anything.
 
     Raises
     ------
@@ -33,12 +39,14 @@ def ensure_settings(client: Any, plan: KeyPlan, key_arn: str, *, fresh: bool) ->
     with may_be_new(client, key_arn):
         if not fresh:
             _ensure_description(client, plan, key_arn)
-            _ensure_tags(client, plan, key_arn)
+            _ensure_tags(client, plan, key_arn, superseded)
             _ensure_policy(client, plan, key_arn)
         if plan.rotation:
             _ensure_rotation(client, plan.rotation["periodInDays"], key_arn, fresh=fresh)
         if plan.alias:
             _ensure_alias(client, plan.alias, key_arn)
+        if superseded and not fresh:
+            _take_away(client, superseded, key_arn)
 
 
 def _ensure_description(client: Any, plan: KeyPlan, key_arn: str) -> None:
@@ -46,8 +54,11 @@ def _ensure_description(client: Any, plan: KeyPlan, key_arn: str) -> None:
         kms.write(client, "UpdateKeyDescription", KeyId=key_arn, Description=plan.description)
 
 
-def _ensure_tags(client: Any, plan: KeyPlan, key_arn: str) -> None:
+def _ensure_tags(client: Any, plan: KeyPlan, key_arn: str, superseded: Names | None) -> None:
     present = kms.read_tags(client, key_arn)
+    # First, as a key has at most 50.
+    if old := [key for key in (superseded or {}).get("tags", []) if key in present]:
+        kms.write(client, "UntagResource", KeyId=key_arn, TagKeys=old)
     missing = {key: value for key, value in plan.tags.items() if present.get(key) != value}
     if missing:
         kms.write_tags(client, key_arn, missing)
@@ -75,3 +86,22 @@ def _ensure_alias(client: Any, alias: str, key_arn: str) -> None:
         )
     if owner != key_arn:
         raise AliasInUse(f"{alias} in {region_of(key_arn)} points to {owner}.")
+
+
+def _take_away(client: Any, superseded: Names, key_arn: str) -> None:
+    if ROTATION in superseded["settings"] and kms.read_rotation_period(client, key_arn):
+        kms.write(client, "DisableKeyRotation", KeyId=key_arn)
+    if superseded["aliases"]:
+        free_aliases(client, superseded["aliases"], key_arn)
+
+
+def free_aliases(client: Any, aliases: list[str], key_arn: str) -> None:
+    """Delete those of these aliases that point to a key; others stay where they are.
+
+    Raises
+    ------
+    KmsError
+        KMS refused a call or did not answer.
+    """
+    for alias in sorted({*aliases} & {*kms.read_aliases(client, key_arn)}):
+        kms.delete_alias(client, alias)

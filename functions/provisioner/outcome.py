@@ -15,7 +15,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from provisioner import event_bus
 from provisioner.clock import now
-from provisioner.errors import Problem
+from provisioner.errors import Problem, new_problem
 from provisioner.failures import Failure, problem_of
 from provisioner.key_specs import Origin
 from provisioner.plan import (
@@ -26,6 +26,7 @@ from provisioner.plan import (
     is_request_id,
     key_facts,
     material_terms,
+    regions,
     revision_of,
 )
 from provisioner.records import Record, Records, Status
@@ -71,8 +72,14 @@ def publish_outcome(
     status = Status(outcome["status"])
     key = key_facts(request, outcome["primary"], outcome["replicas"], outcome["keyMetadata"])
     problems = [problem_of(failure, request) for failure in outcome["failures"]]
+    warnings = _replicas_not_asked_for(request, outcome["keyMetadata"])
     record = records.finish(
-        request, execution_arn=outcome["executionArn"], status=status, key=key, errors=problems
+        request,
+        execution_arn=outcome["executionArn"],
+        status=status,
+        key=key,
+        errors=problems,
+        warnings=warnings,
     )
     if record is None:
         logger.warning("another execution holds this request and answers for it")
@@ -86,6 +93,7 @@ def publish_outcome(
         "ticket": request["ticket"],
         "key": key,
         "errors": problems,
+        "warnings": warnings,
     }
     event_bus.put_event(events, bus, DETAIL_TYPES[status], detail)
     records.mark_published(request["requestId"], outcome["executionArn"])
@@ -147,11 +155,30 @@ def publish_refusal(
         "ticket": ticket,
         "key": known.key if known else None,
         "errors": problems,
+        "warnings": [],
     }
     event_bus.put_event(events, bus, DETAIL_TYPES[status], detail)
     _count(status)
     logger.info("request refused", errors=[problem["code"] for problem in problems])
     return detail
+
+
+def _replicas_not_asked_for(
+    request: KeySetRequest, metadata: dict[str, Any] | None
+) -> list[Problem]:
+    """Name the replica keys that KMS lists of a finished key set beside those of the request."""
+    listed = metadata["MultiRegionConfiguration"]["ReplicaKeys"] if metadata else []
+    return [
+        new_problem(
+            "replicas",
+            "REPLICA_NOT_ASKED_FOR",
+            f"{key['Arn']} is a replica key of this key set that the request does not ask for. It "
+            "stays as it is. If nothing uses it, schedule its deletion: aws kms "
+            f"schedule-key-deletion --region {key['Region']} --key-id {key['Arn']}",
+        )
+        for key in listed
+        if key["Region"] not in regions(request)
+    ]
 
 
 def _id_of(outcome: Outcome, record: Record) -> str:

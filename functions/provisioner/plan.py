@@ -99,8 +99,10 @@ class KeyFacts(TypedDict):
     validTo: NotRequired[str | None]
 
 
-RegionNames = dict[str, dict[str, list[str]]]
-"""By Region the names that a request gives its key: `aliases`, and `tags`, of which the keys."""
+ROTATION = "rotation"
+Names = dict[str, list[str]]
+"""What a request asks for on one key, by name: `aliases`, `tags` (their keys) and `settings`."""
+RegionNames = dict[str, Names]
 
 
 @dataclass(frozen=True)
@@ -227,15 +229,19 @@ def regions(request: KeySetRequest) -> list[str]:
 
 
 def names_by_region(request: KeySetRequest) -> RegionNames:
-    """Name the alias and the tags that a request asks for, in each of its Regions."""
+    """Name the alias, the tags and the rotation that a request asks for, in each of its Regions."""
     members: list[Any] = [{"region": request["primaryRegion"]}, *request["replicas"]]
-    return {
+    names: RegionNames = {
         member["region"]: {
             "aliases": [alias] if (alias := member.get("alias", request["alias"])) else [],
             "tags": [*(member.get("tags", request["tags"]) or {})],
+            "settings": [],
         }
         for member in members
     }
+    if request["rotation"]:
+        names[request["primaryRegion"]]["settings"] = [ROTATION]
+    return names
 
 
 def revision_of(request: KeySetRequest) -> int:

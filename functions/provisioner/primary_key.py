@@ -66,11 +66,11 @@ def ensure_primary_key(
     record = records.get(request["requestId"])
     if record is None:
         raise RuntimeError(f"{request['requestId']} was not claimed before its key is made.")
-    if record.key_arn:
-        return _key(bring_back(client, record.key_arn), fresh=False)
     if record.attempt_open:
         raise _unconfirmed(record, "has no recorded answer")
     refuse_if_cancelled(record)
+    if record.key_arn:
+        return _key(bring_back(client, record.key_arn), fresh=False)
     if not record.attempt:
         _refuse_second_key(request, records, client, tagging, settings)
     plan = plan_key(request, request["primaryRegion"], settings)

@@ -18,13 +18,12 @@ Every update may be sent again by the SDK after it took effect. Its condition th
 recognised, when it is this very update that has changed the item.
 """
 
-import dataclasses
 import hashlib
 import json
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from itertools import batched
@@ -43,11 +42,10 @@ from provisioner.errors import (
     RequestNotFound,
     RevisionSkipped,
 )
-from provisioner.plan import KeyFacts, KeySetRequest, RegionNames, content_hash, revision_of
+from provisioner.plan import KeySetRequest, RegionNames, content_hash, revision_of
 
 UNFINISHED_INDEX = "unfinished-by-shard"
 SHARDS = 16
-_KEY_IN = "keyIn_"
 _IDS_PER_CALL = 100
 _PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 0)
 """Seconds before the keys that DynamoDB left out for their number are asked for again."""
@@ -102,8 +100,7 @@ class Record:
     revision: int
     superseded: RegionNames
     run: int
-    keys: dict[str, KeyFacts] = dataclasses.field(default_factory=dict)
-    warnings: list[Problem] = dataclasses.field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
     cancelled_at: datetime | None = None
     updated_at: datetime | None = None
     deadline: str | None = None
@@ -300,12 +297,12 @@ class Records:
             ":attempt": seen.attempt,
             ":superseded": json_text.text(superseded),
         }
-        for field, value in (("attemptOpen", seen.attempt_open), ("keyArn", seen.key_arn)):
+        for name, value in (("attemptOpen", seen.attempt_open), ("keyArn", seen.key_arn)):
             if value is None:
-                condition += f" AND attribute_not_exists({field})"
+                condition += f" AND attribute_not_exists({name})"
             else:
-                condition += f" AND {field} = :{field}"
-                values[f":{field}"] = value
+                condition += f" AND {name} = :{name}"
+                values[f":{name}"] = value
         update = f"SET {_CLAIMED}, superseded = :superseded REMOVE {_FORGOTTEN}"
         return self._update_if(request["requestId"], condition, update, values)
 
@@ -466,6 +463,7 @@ class Records:
         status: Status,
         key: dict[str, Any] | None,
         errors: list[Problem],
+        warnings: list[Problem] | None = None,
     ) -> Record | None:
         """Record the outcome of an execution; None where another one holds the request.
 
@@ -481,7 +479,8 @@ class Records:
         """
         update = (
             f"SET #status = :status, #key = {':key' if key else 'if_not_exists(#key, :key)'}, "
-            f"errors = :errors, {_HELD}, claimedAt = if_not_exists(claimedAt, :now), "
+            f"errors = :errors, warnings = :warnings, {_HELD}, "
+            "claimedAt = if_not_exists(claimedAt, :now), "
             # Published or not before, it is to be published again, as the same outcome.
             "nextRun = if_not_exists(run, :zero)"
         )
@@ -496,6 +495,7 @@ class Records:
             ":status": status,
             ":key": json_text.text(key),
             ":errors": json_text.text(errors),
+            ":warnings": json_text.text(warnings or []),
         }
         if status != Status.CREATED:
             same_revision = _revision_is(":revision", number=revision_of(request))
@@ -627,7 +627,7 @@ class Records:
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 **(
                     {"ExpressionAttributeNames": used}
-                    if (used := {name: field for name, field in names.items() if name in text})
+                    if (used := {alias: name for alias, name in names.items() if alias in text})
                     else {}
                 ),
             )
@@ -640,7 +640,7 @@ _HELD = (
 )
 """What of an item says which request is held, and by whom; `_holding` has the values."""
 _CLAIMED = f"#status = :running, {_HELD}, claimedAt = :now, run = if_not_exists(nextRun, :zero)"
-_FORGOTTEN = "errors, publishedAt, materials, taskToken, answerHash, deadline"
+_FORGOTTEN = "errors, warnings, publishedAt, materials, taskToken, answerHash, deadline"
 """What of an earlier run does not count in the one that claims the request."""
 
 
@@ -716,11 +716,6 @@ def _record(item: dict[str, dict[str, Any]]) -> Record:
         revision=int(item.get("revision", {}).get("N", "1")),
         superseded=json.loads(text("superseded") or "{}"),
         run=int(item.get("run", {}).get("N", "0")),
-        keys={
-            facts["region"]: facts
-            for name, value in item.items()
-            if name.startswith(_KEY_IN) and (facts := json.loads(value["S"]))
-        },
         warnings=json.loads(text("warnings") or "[]"),
         cancelled_at=instant("cancelledAt"),
         updated_at=instant("updatedAt"),

@@ -5,28 +5,31 @@ from typing import Any
 
 from provisioner import kms
 from provisioner.deletion import LEAVING, schedule_deletion
+from provisioner.key_settings import free_aliases
 from provisioner.new_keys import may_be_new
-from provisioner.plan import KeyFacts, KeySetRequest, plan_key
-from provisioner.settings import Settings
+from provisioner.plan import KeyFacts, KeySetRequest, RegionNames, names_by_region
 
 
 def roll_back(
     request: KeySetRequest,
     primary_arn: str,
     *,
+    superseded: RegionNames,
     client_in: Callable[[str], Any],
-    settings: Settings,
+    deletion_window_days: int,
 ) -> dict[str, Any]:
     """Delete the aliases of a key set and schedule its keys for deletion, replicas first.
 
     The primary's own list of replicas counts, since one may exist whose creation was never
-    answered; of these only the Regions that the request names. An alias that points elsewhere
-    stays. The waiting period is the stack's `DeletionWindowInDays`; until it ends, sending the
-    request again brings the keys back.
+    answered; of these only the Regions that the request names, or an earlier content of it named.
+    An alias that points elsewhere stays. The waiting period is the stack's `DeletionWindowInDays`;
+    until it ends, sending the request again brings the keys back.
     https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-delete.html
 
     Parameters
     ----------
+    superseded
+        What earlier contents of the request asked for and this one does not, by Region.
     client_in
         Gives the KMS client of a Region.
 
@@ -42,16 +45,17 @@ def roll_back(
     """
     primary_region = request["primaryRegion"]
     metadata = kms.describe_key(client_in(primary_region), primary_arn)
-    wanted = {replica["region"] for replica in request["replicas"]}
+    named = [names_by_region(request), superseded]
+    wanted = {region for names in named for region in names}
     replicas = metadata["MultiRegionConfiguration"]["ReplicaKeys"]
 
     def remove(region: str, key_arn: str) -> KeyFacts:
         client = client_in(region)
-        alias = plan_key(request, region, settings).alias
+        aliases = [alias for names in named for alias in names.get(region, {}).get("aliases", [])]
         with may_be_new(client, key_arn):
-            if alias and alias in kms.read_aliases(client, key_arn):
-                kms.delete_alias(client, alias)
-            state = _schedule_deletion(client, key_arn, settings.deletion_window_days)
+            if aliases:
+                free_aliases(client, aliases, key_arn)
+            state = _schedule_deletion(client, key_arn, deletion_window_days)
         return {"region": region, "arn": key_arn, "keyState": state, "alias": None}
 
     # A primary waits for its replicas, so they go first.

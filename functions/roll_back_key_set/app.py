@@ -15,11 +15,15 @@ prepare("kms")
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
-    """Take `{request, primaryKeyArn}`; answer `{primary, replicas}` as they are afterwards."""
+    """Take `{request, primaryKeyArn, superseded}`; answer `{primary, replicas}` afterwards."""
     request = event["request"]
     logger.append_keys(request_id=request["requestId"])
     keys = roll_back(
-        request, event["primaryKeyArn"], client_in=partial(client, "kms"), settings=settings()
+        request,
+        event["primaryKeyArn"],
+        superseded=event["superseded"],
+        client_in=partial(client, "kms"),
+        deletion_window_days=settings().deletion_window_days,
     )
     logger.info("key set is rolled back", primary=keys["primary"]["arn"])
     return keys

@@ -9,6 +9,7 @@ from provisioner.errors import AliasInUse, AliasNotVisible, KeyTagsNotInEffect, 
 from provisioner.key_policy import policy_text
 from provisioner.key_settings import ensure_settings
 from provisioner.kms import create_primary_key
+from provisioner.plan import KeyPlan, Names
 from tests.unit.answering import answer, calls_of, kms_in, refusal
 from tests.unit.samples import ADMIN, USER, plan_of, request_of
 
@@ -21,6 +22,12 @@ WANTED: dict[str, Any] = {
     "policy": {"administrators": [ADMIN]},
     "rotation": {"periodInDays": 180},
 }
+
+
+def settle(
+    client: Any, plan: KeyPlan, arn: str, *, fresh: bool, superseded: Names | None = None
+) -> None:
+    ensure_settings(client, plan, arn, fresh=fresh, superseded=superseded)
 
 
 def make_key(**fields: Any) -> str:
@@ -48,7 +55,7 @@ def test_a_fresh_key_gets_its_alias_and_rotation_and_nothing_is_read() -> None:
     arn, kms = make_key(**WANTED), kms_in(REGION)
     calls = calls_of(kms)
 
-    ensure_settings(kms, plan_of(**WANTED), arn, fresh=True)
+    settle(kms, plan_of(**WANTED), arn, fresh=True)
 
     assert [name for name, _ in calls] == ["EnableKeyRotation", "CreateAlias"]
     assert calls[0][1] == {"KeyId": arn, "RotationPeriodInDays": 180}
@@ -61,18 +68,18 @@ def test_a_key_without_alias_and_rotation_in_the_plan_gets_neither() -> None:
     calls = calls_of(kms)
     plan = plan_of(region, **WANTED, replicas=[{"region": region, "alias": None}])
 
-    ensure_settings(kms, plan, "arn:aws:kms:eu-west-1:111122223333:key/mrk-1", fresh=True)
+    settle(kms, plan, "arn:aws:kms:eu-west-1:111122223333:key/mrk-1", fresh=True)
 
     assert calls == []
 
 
 def test_an_older_key_that_is_as_planned_is_only_read() -> None:
     arn, kms = make_key(**WANTED), kms_in(REGION)
-    ensure_settings(kms, plan_of(**WANTED), arn, fresh=True)
+    settle(kms, plan_of(**WANTED), arn, fresh=True)
     rotating(kms, 180)
     calls = calls_of(kms)
 
-    ensure_settings(kms, plan_of(**WANTED), arn, fresh=False)
+    settle(kms, plan_of(**WANTED), arn, fresh=False)
 
     # An alias is unique, so asking for it again is how it is looked at.
     assert writes_of(calls) == ["CreateAlias"]
@@ -83,7 +90,7 @@ def test_an_older_key_is_brought_to_the_plan() -> None:
     arn, kms = make_key(**older), kms_in(REGION)
     calls = calls_of(kms)
 
-    ensure_settings(kms, plan_of(**WANTED), arn, fresh=False)
+    settle(kms, plan_of(**WANTED), arn, fresh=False)
 
     assert writes_of(calls) == [
         "UpdateKeyDescription",
@@ -122,11 +129,11 @@ def test_only_what_differs_is_written(
     change: dict[str, Any], operation: str, argument: tuple[str, Any]
 ) -> None:
     arn, kms = make_key(**WANTED), kms_in(REGION)
-    ensure_settings(kms, plan_of(**WANTED), arn, fresh=True)
+    settle(kms, plan_of(**WANTED), arn, fresh=True)
     rotating(kms, 180)
     calls = calls_of(kms)
 
-    ensure_settings(kms, plan_of(**{**WANTED, **change}), arn, fresh=False)
+    settle(kms, plan_of(**{**WANTED, **change}), arn, fresh=False)
 
     assert writes_of(calls) == [operation, "CreateAlias"]
     parameters = next(parameters for name, parameters in calls if name == operation)
@@ -140,7 +147,7 @@ def test_a_policy_that_is_only_written_otherwise_is_left_alone() -> None:
     kms.put_key_policy(KeyId=arn, PolicyName="default", Policy=pretty)
     calls = calls_of(kms)
 
-    ensure_settings(kms, plan_of(**WANTED), arn, fresh=False)
+    settle(kms, plan_of(**WANTED), arn, fresh=False)
 
     assert "PutKeyPolicy" not in writes_of(calls)
 
@@ -150,7 +157,7 @@ def test_an_alias_of_another_key_stays_where_it_is() -> None:
     kms.create_alias(AliasName="alias/cards", TargetKeyId=other)
 
     with pytest.raises(AliasInUse, match=f"alias/cards in {REGION} points to {other}"):
-        ensure_settings(kms, plan_of(), arn, fresh=True)
+        settle(kms, plan_of(), arn, fresh=True)
 
     assert kms.describe_key(KeyId="alias/cards")["KeyMetadata"]["Arn"] == other
 
@@ -160,7 +167,7 @@ def test_an_alias_whose_call_was_sent_twice_is_the_keys_own() -> None:
     kms.create_alias(AliasName="alias/cards", TargetKeyId=arn)
     answer(kms, "DescribeKey", refusal("AccessDeniedException", "not authorized"))
 
-    ensure_settings(kms, plan_of(), arn, fresh=True)
+    settle(kms, plan_of(), arn, fresh=True)
 
     assert [alias["AliasName"] for alias in kms.list_aliases(KeyId=arn)["Aliases"]] == [
         "alias/cards"
@@ -174,7 +181,7 @@ def test_an_alias_that_kms_does_not_show_yet_is_waited_for(look: str) -> None:
     answer(kms, "DescribeKey", refusal(look))
 
     with pytest.raises(AliasNotVisible, match=f"alias/cards in {REGION} exists, and KMS does not"):
-        ensure_settings(kms, plan_of(), arn, fresh=True)
+        settle(kms, plan_of(), arn, fresh=True)
 
 
 def test_an_alias_that_kms_shows_late_is_the_keys_own() -> None:
@@ -182,7 +189,7 @@ def test_an_alias_that_kms_shows_late_is_the_keys_own() -> None:
     kms.create_alias(AliasName="alias/cards", TargetKeyId=arn)
     answer(kms, "ListAliases", {"Aliases": []})
 
-    ensure_settings(kms, plan_of(), arn, fresh=True)
+    settle(kms, plan_of(), arn, fresh=True)
 
 
 def test_an_alias_of_a_key_that_keeps_others_out_is_in_use() -> None:
@@ -191,7 +198,7 @@ def test_an_alias_of_a_key_that_keeps_others_out_is_in_use() -> None:
     answer(kms, "DescribeKey", refusal("AccessDeniedException", "no resource-based policy allows"))
 
     with pytest.raises(AliasInUse, match=f"points to {other}"):
-        ensure_settings(kms, plan_of(), arn, fresh=True)
+        settle(kms, plan_of(), arn, fresh=True)
 
 
 IMPLICIT = "not authorized because no identity-based policy allows the kms:CreateAlias action"
@@ -203,7 +210,7 @@ def denied_on_a_key_of(age: timedelta, reason: str) -> Any:
     answer(kms, "CreateAlias", refusal("AccessDeniedException", reason))
     made = {"Arn": arn, "CreationDate": datetime.now(UTC) - age}
     answer(kms, "DescribeKey", {"KeyMetadata": made})
-    ensure_settings(kms, plan_of(), arn, fresh=True)
+    settle(kms, plan_of(), arn, fresh=True)
 
 
 @pytest.mark.parametrize("age", [timedelta(seconds=-1), timedelta(0), timedelta(minutes=5)])
@@ -232,4 +239,4 @@ def test_a_denial_on_a_key_whose_age_is_denied_as_well_is_reported_at_once() -> 
         answer(kms, operation, refusal("AccessDeniedException", IMPLICIT))
 
     with pytest.raises(KmsAccessDenied, match="refused CreateAlias"):
-        ensure_settings(kms, plan_of(), arn, fresh=True)
+        settle(kms, plan_of(), arn, fresh=True)

@@ -44,7 +44,7 @@ def outcome_of(**fields: Any) -> Outcome:
         "startedAt": "2026-11-23T09:30:00.000Z",
         "primary": facts("us-east-1"),
         "replicas": [facts("eu-west-1"), facts("us-west-2")],
-        "keyMetadata": {"Arn": key_arn()},
+        "keyMetadata": {"Arn": key_arn(), "MultiRegionConfiguration": {"ReplicaKeys": []}},
         "failures": [],
         **fields,
     }
@@ -104,7 +104,7 @@ def test_a_created_key_set_is_told_as_the_contract_says(records: Records) -> Non
             "origin": "AWS_KMS",
             "primary": facts("us-east-1"),
             "replicas": [facts("eu-west-1"), facts("us-west-2")],
-            "keyMetadata": {"Arn": key_arn()},
+            "keyMetadata": {"Arn": key_arn(), "MultiRegionConfiguration": {"ReplicaKeys": []}},
         },
         "errors": [],
     }

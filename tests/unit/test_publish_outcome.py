@@ -36,7 +36,7 @@ def created() -> dict[str, Any]:
         "request": request,
         "primary": keys[0],
         "replicas": keys[1:],
-        "keyMetadata": {"KeyId": KEY_ID},
+        "keyMetadata": {"KeyId": KEY_ID, "MultiRegionConfiguration": {"ReplicaKeys": []}},
         "failures": [],
     }
 

@@ -48,9 +48,21 @@ def metadata(region: str, state: str = "Enabled") -> dict[str, Any]:
     }
 
 
-def undo(**changes: Any) -> dict[str, Any]:
+def undo(superseded: RegionNames | None = None, **changes: Any) -> dict[str, Any]:
     request: Any = {**REQUEST, **changes}
-    return roll_back(request, key_arn(), client_in=partial(client, "kms"), settings=SETTINGS)
+    return roll_back_of(request, key_arn(), superseded)
+
+
+def roll_back_of(
+    request: KeySetRequest, arn: str, superseded: RegionNames | None = None
+) -> dict[str, Any]:
+    return roll_back(
+        request,
+        arn,
+        superseded=superseded or {},
+        client_in=partial(client, "kms"),
+        deletion_window_days=SETTINGS.deletion_window_days,
+    )
 
 
 def test_replicas_go_first_and_every_alias_goes_with_its_key(
@@ -182,7 +194,7 @@ def test_a_primary_alone_is_scheduled_for_deletion_and_loses_its_alias() -> None
     arn = kms.create_key(MultiRegion=True)["KeyMetadata"]["Arn"]
     kms.create_alias(AliasName="alias/cards", TargetKeyId=arn)
 
-    keys = roll_back(request_of(), arn, client_in=partial(client, "kms"), settings=SETTINGS)
+    keys = roll_back_of(request_of(), arn)
 
     assert keys["primary"]["keyState"] == "PendingDeletion"
     assert kms.list_aliases(KeyId=arn)["Aliases"] == []
