@@ -24,6 +24,8 @@ DOCUMENTED = "IAM's reference leaves it out; KMS has it for every operation on a
 EXCEPTIONS = {
     ("ReadAndSetOurKeys", "RESOURCE_MISMATCH", "kms:CreateAlias"): "The alias is NameOurKeys's.",
     ("NameOurKeys", "RESOURCE_MISMATCH", "kms:CreateAlias"): "The key is ReadAndSetOurKeys's.",
+    ("ReadAndSetOurKeys", "RESOURCE_MISMATCH", "kms:DeleteAlias"): "The alias is NameOurKeys's.",
+    ("NameOurKeys", "RESOURCE_MISMATCH", "kms:DeleteAlias"): "The key is ReadAndSetOurKeys's.",
     ("RemoveOurKeys", "RESOURCE_MISMATCH", "kms:DeleteAlias"): "The alias is FreeAliases's.",
     ("FreeAliases", "RESOURCE_MISMATCH", "kms:DeleteAlias"): "The key is RemoveOurKeys's.",
     ("AskForExecutions", "RESOURCE_MISMATCH", "states:DescribeExecution"): (

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from provisioner.errors import Problem, new_problem
-from provisioner.key_specs import Origin
+from provisioner.key_specs import Origin, can_rotate
 from provisioner.policy_evaluation import Context, KeyPolicy, Role, Value, Verdict
 from provisioner.settings import Settings
 
@@ -99,6 +99,16 @@ def _rotating(key: Key) -> bool:
     return key.is_primary and key.rotation_period is not None
 
 
+def _rotatable(key: Key) -> bool:
+    """Whether an earlier content of the request may have asked for rotation, unlike this one."""
+    return (
+        key.is_primary
+        and key.rotation_period is None
+        and key.spec is not None
+        and can_rotate(key.spec[0], key.spec[2])
+    )
+
+
 def _imported(key: Key) -> bool:
     return key.spec is not None and key.spec[2] == Origin.EXTERNAL
 
@@ -122,6 +132,10 @@ NEEDS = (
     Need("ApplyKeySettings", "GetKeyPolicy", _REPAIR, "compare the key policy", _always),
     Need("ApplyKeySettings", "PutKeyPolicy", _REPAIR, "correct the key policy", _always),
     Need("ApplyKeySettings", "GetKeyRotationStatus", _REPAIR, "compare the rotation", _rotating),
+    Need("ApplyKeySettings", "UntagResource", _REPAIR, "take an old tag away", _always),
+    Need("ApplyKeySettings", "DeleteAlias", _REPAIR, "take an old alias away", _always),
+    Need("ApplyKeySettings", "GetKeyRotationStatus", _REPAIR, "compare the rotation", _rotatable),
+    Need("ApplyKeySettings", "DisableKeyRotation", _REPAIR, "stop rotation", _rotatable),
     Need("CreateReplicaKey", "ReplicateKey", _CREATION, "replicate the key", _replicated),
     Need("CreateReplicaKey", "PutKeyPolicy", _CREATION, "create a key with this policy", _replica),
     Need("CreateReplicaKey", "DescribeKey", _REPAIR, "find the key again", _replica),
@@ -266,9 +280,18 @@ def _of_key(key: Key) -> dict[str, tuple[Value, ...] | None]:
     }
 
 
+_NOT_KNOWN = {
+    "TagResource": ("aws:requesttag/", "aws:tagkeys"),
+    "UntagResource": ("aws:tagkeys",),
+    # Sent again, the request may renew its material otherwise.
+    "ImportKeyMaterial": ("kms:expirationmodel", "kms:validto"),
+}
+"""What some of our calls have whose value is not known before."""
+
+
 def _of_operation(need: Need, key: Key, settings: Settings) -> dict[str, tuple[Value, ...] | None]:
     """Return what this operation alone has, or has otherwise."""
-    own: dict[str, tuple[Value, ...] | None] = {}
+    own: dict[str, tuple[Value, ...] | None] = dict.fromkeys(_NOT_KNOWN.get(need.action, ()))
     match need.action:
         case "PutKeyPolicy":
             own["kms:bypasspolicylockoutsafetycheck"] = (None, "false")
@@ -276,16 +299,12 @@ def _of_operation(need: Need, key: Key, settings: Settings) -> dict[str, tuple[V
                 # KMS asks it for a ReplicateKey that was called in the primary's Region.
                 regions = (key.region, key.primary_region)
                 own["aws:requestedregion"] = regions if all(regions) else None
-        case "TagResource":
-            own |= {"aws:requesttag/": None, "aws:tagkeys": None}
         case "EnableKeyRotation":
             own["kms:rotationperiodindays"] = (str(key.rotation_period),)
         case "GetParametersForImport":
             algorithm, wrapping_key_spec = key.wrapping or (None, None)
             own["kms:wrappingalgorithm"] = (algorithm,) if algorithm else None
             own["kms:wrappingkeyspec"] = (wrapping_key_spec,) if wrapping_key_spec else None
-        case "ImportKeyMaterial":  # Sent again, the request may renew its material otherwise.
-            own |= {"kms:expirationmodel": None, "kms:validto": None}
         case "ScheduleKeyDeletion":
             days = str(settings.deletion_window_days)
             own["kms:schedulekeydeletionpendingwindowindays"] = (days,)
@@ -295,7 +314,7 @@ def _of_operation(need: Need, key: Key, settings: Settings) -> dict[str, tuple[V
 _ENDINGS = {
     "POLICY_LOCKS_OUT": "Without that, this request cannot be carried out.",
     "ROLLBACK_IMPOSSIBLE": "Without that, a request that fails leaves its keys behind.",
-    "REPAIR_IMPOSSIBLE": "Without that, a request that was interrupted cannot be finished.",
+    "REPAIR_IMPOSSIBLE": "Without that, a request that failed cannot be finished or corrected.",
     "POLICY_DEPENDS_ON_CALL": "Nobody knows before the call whether KMS will allow it.",
 }
 _SHOWN = 6

@@ -264,8 +264,8 @@ RENAMED = request_of(
 )
 RENAMED_AGAIN = request_of(alias="alias/again", tags={"own": ""}, replicas=REPLICAS)
 OLD_NAMES = {
-    "eu-west-1": {"aliases": ["alias/cards"], "tags": ["stage", "team"]},
-    "us-east-1": {"aliases": ["alias/cards"], "tags": ["stage"]},
+    "eu-west-1": {"aliases": ["alias/cards"], "tags": ["stage", "team"], "settings": []},
+    "us-east-1": {"aliases": ["alias/cards"], "tags": ["stage"], "settings": []},
 }
 
 
@@ -279,9 +279,13 @@ def test_what_earlier_contents_named_is_kept_over_several_corrections(records: R
     end(records, RENAMED)
     records.mark_published("CHG1", EXECUTION)
     assert claim_by(records, RENAMED_AGAIN).record.superseded == {
-        "eu-west-1": {"aliases": ["alias/cards"], "tags": ["stage", "team"]},
-        "eu-west-2": {"aliases": [], "tags": ["team"]},
-        "us-east-1": {"aliases": ["alias/cards", "alias/renamed"], "tags": ["stage", "team"]},
+        "eu-west-1": {"aliases": ["alias/cards"], "tags": ["stage", "team"], "settings": []},
+        "eu-west-2": {"aliases": [], "tags": ["team"], "settings": []},
+        "us-east-1": {
+            "aliases": ["alias/cards", "alias/renamed"],
+            "tags": ["stage", "team"],
+            "settings": [],
+        },
     }
 
 
@@ -290,8 +294,8 @@ def test_a_name_that_comes_back_is_no_longer_superseded(records: Records) -> Non
     fail(records, RENAMED, OTHER_EXECUTION)
 
     assert claim_by(records, NAMED, THIRD_EXECUTION).record.superseded == {
-        "eu-west-2": {"aliases": [], "tags": ["team"]},
-        "us-east-1": {"aliases": ["alias/renamed"], "tags": []},
+        "eu-west-2": {"aliases": [], "tags": ["team"], "settings": []},
+        "us-east-1": {"aliases": ["alias/renamed"], "tags": [], "settings": []},
     }
 
 
@@ -351,7 +355,9 @@ def test_a_key_that_is_recorded_meanwhile_is_seen_by_the_correction(records: Rec
     record = claim_by(records, request_of(alias="alias/other")).record
 
     assert (record.key_arn, record.attempt_open) == (key_arn(), None)
-    assert record.superseded == {"us-east-1": {"aliases": ["alias/cards"], "tags": []}}
+    assert record.superseded == {
+        "us-east-1": {"aliases": ["alias/cards"], "tags": [], "settings": []}
+    }
 
 
 def test_an_attempt_stays_open_over_a_correction(records: Records) -> None:

@@ -126,6 +126,7 @@ def test_a_new_request_is_claimed(context: Any, log: io.StringIO) -> None:
         "replicas": [],
         "keyMetadata": None,
         "everCreated": False,
+        "superseded": {},
         "problems": [],
     }
     logged(log)

@@ -127,7 +127,7 @@ def test_a_message_names_a_few_actions_only() -> None:
     assert {*found} == {(HERE, "REPAIR_IMPOSSIBLE")}
     (message,) = found.values()
     assert "no statement allows kms:CancelKeyDeletion (to restore the key), " in message
-    assert ", and more. Without that, a request that was interrupted cannot be fin" in message
+    assert ", and more. Without that, a request that failed cannot be finished or co" in message
 
 
 @pytest.mark.parametrize(
@@ -256,10 +256,13 @@ def test_what_only_a_rollback_needs_is_a_warning() -> None:
 
     found = warned(document(EVERYTHING, deny, onFailure="ROLL_BACK"))
 
-    assert {*found} == {(f"{HERE}.Statement[1]", "ROLLBACK_IMPOSSIBLE")}
-    (message,) = found.values()
+    denies = f"{HERE}.Statement[1]"
+    assert {*found} == {(denies, "ROLLBACK_IMPOSSIBLE"), (denies, "REPAIR_IMPOSSIBLE")}
+    message = found[denies, "ROLLBACK_IMPOSSIBLE"]
     assert "kms:ScheduleKeyDeletion (to retire a second key, to schedule the deletion)" in message
     assert "kms:DeleteAlias (to delete the alias)" in message
+    # A correction that renames the key deletes its old alias.
+    assert "kms:DeleteAlias (to take an old alias away)" in found[denies, "REPAIR_IMPOSSIBLE"]
 
 
 @pytest.mark.parametrize(
@@ -283,7 +286,7 @@ def test_only_the_call_that_corrects_tags_has_tags_that_are_not_known(key: str) 
     found = warned(document(EVERYTHING, denying(Condition={"StringEquals": {key: "x"}})))
 
     assert {code for _, code in found} == {"POLICY_DEPENDS_ON_CALL"}
-    assert "decides on kms:TagResource (to correct the tags)." in "".join(found.values())
+    assert "decides on kms:TagResource (to correct the tags)" in "".join(found.values())
 
 
 def test_a_replica_that_inherits_the_policy_is_asked_for_in_its_own_region() -> None:

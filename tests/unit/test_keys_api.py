@@ -533,19 +533,9 @@ def test_the_status_of_a_request_under_way_shows_the_keys_that_exist(call: Any) 
     assert records.announce_attempt("CHG1", accepted["executionArn"], 1, TOKEN)
     records.close_attempt("CHG1", 1, key_arn())
     _, created = call(get("CHG1"))
-    replica = {"region": EUROPE, "arn": key_arn(EUROPE), "alias": None, "keyState": "Creating"}
-    client("dynamodb").update_item(
-        TableName="requests",
-        Key={"requestId": {"S": "CHG1"}},
-        UpdateExpression="SET keyIn_eu_west_1 = :facts",
-        ExpressionAttributeValues={":facts": {"S": json.dumps(replica)}},
-    )
-
-    _, replicated = call(get("CHG1"))
 
     primary = {"region": HOME, "arn": key_arn(), "alias": None, "keyState": None}
     assert (created["key"]["primary"], created["key"]["replicas"]) == (primary, [])
-    assert (replicated["key"]["primary"], replicated["key"]["replicas"]) == (primary, [replica])
 
 
 def test_a_request_that_is_taken_up_again_shows_the_keys_of_its_last_outcome(call: Any) -> None:

@@ -107,6 +107,7 @@ def test_a_created_key_set_is_told_as_the_contract_says(records: Records) -> Non
             "keyMetadata": {"Arn": key_arn(), "MultiRegionConfiguration": {"ReplicaKeys": []}},
         },
         "errors": [],
+        "warnings": [],
     }
     assert events == [("mrk.provisioner", "Multi-Region Key Created", detail)]
 
@@ -389,6 +390,7 @@ def test_a_refusal_is_told_and_kept(records: Records) -> None:
         "ticket": TICKET,
         "key": None,
         "errors": [PROBLEM],
+        "warnings": [],
     }
     assert events == [("mrk.provisioner", "Multi-Region Key Request Rejected", detail)]
     record = records.get("CHG1")

@@ -246,10 +246,10 @@ def test_a_request_names_its_aliases_and_tags_in_each_region() -> None:
     )
 
     assert names_by_region(request) == {
-        "us-east-1": {"aliases": ["alias/cards"], "tags": ["team"]},
-        "eu-west-1": {"aliases": ["alias/cards"], "tags": ["team"]},
-        "eu-west-2": {"aliases": [], "tags": []},
-        "eu-west-3": {"aliases": ["alias/own"], "tags": ["own"]},
+        "us-east-1": {"aliases": ["alias/cards"], "tags": ["team"], "settings": []},
+        "eu-west-1": {"aliases": ["alias/cards"], "tags": ["team"], "settings": []},
+        "eu-west-2": {"aliases": [], "tags": [], "settings": []},
+        "eu-west-3": {"aliases": ["alias/own"], "tags": ["own"], "settings": []},
     }
 
 

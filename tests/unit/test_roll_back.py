@@ -6,6 +6,7 @@ import pytest
 
 from provisioner.clients import client
 from provisioner.errors import KeyStateConflict, KeyTagsNotInEffect, KmsAccessDenied
+from provisioner.plan import KeySetRequest, RegionNames
 from provisioner.roll_back import roll_back
 from tests.unit.answering import answer, calls_of, kms_in, on, refusal
 from tests.unit.samples import SETTINGS, key_arn, request_of
