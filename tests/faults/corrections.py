@@ -24,6 +24,7 @@ BAD_REPLICA: dict[str, Any] = {
     "alias": "alias/payments/crads",
     "description": "Crad data",
     "tags": {"team": "payment", "stage": "test"},
+    "rotation": {"periodInDays": 180},
     "replicas": [REQUEST["replicas"][0], {**REQUEST["replicas"][1], "policy": _REFUSED}],
 }
 """Fails when the primary and a replica exist and have their aliases."""
@@ -95,6 +96,15 @@ class Correction(Scenario):
             found.append(f"the record of what is created still has {item['superseded']}")
         if any(key.leaving for key in self.aws.kms.keys.values()):
             found.append("a key waits for its deletion")
+        return [*found, *self._left_of_the_wrong_content()]
+
+    def _left_of_the_wrong_content(self) -> list[str]:
+        kms = self.aws.kms
+        old = {self.wrong["alias"]} - {self.right["alias"]}
+        found = [f"{place} still points to a key" for place in kms.aliases if place[1] in old]
+        for key in kms.keys.values():
+            if "stage" in key.tags or key.rotation_days:
+                found.append(f"{key.arn} has what only the wrong content asked for: {key}")
         return found
 
 

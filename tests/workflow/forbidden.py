@@ -137,7 +137,7 @@ CALLS: dict[str, Callable[[str], dict[str, Any]]] = {
         "SigningAlgorithm": "ECDSA_SHA_256",
     },
     "kms:TagResource": lambda arn: {"KeyId": arn, "Tags": OURS},
-    "kms:UntagResource": lambda arn: {"KeyId": arn, "TagKeys": ["mrk:stack"]},
+    "kms:UntagResource": lambda arn: {"KeyId": arn, "TagKeys": ["team"]},
     "kms:UpdateAlias": lambda arn: {"AliasName": "alias/x", "TargetKeyId": arn},
     "kms:UpdateKeyDescription": lambda arn: {"KeyId": arn, "Description": "x"},
     "kms:UpdatePrimaryRegion": lambda arn: {"KeyId": arn, "PrimaryRegion": NEAR},
@@ -473,6 +473,10 @@ def _other_keys(keys: Keys) -> Iterator[Attempt]:
     for role in ("ApplyKeySettingsFunctionRole", primary, replica):
         yield Attempt(role, "kms:PutKeyPolicy", put_policy)
 
+    for tags in (["mrk:stack"], ["team", "mrk:request-id"]):
+        untag = {"KeyId": keys.ours, "TagKeys": tags}
+        yield Attempt("ApplyKeySettingsFunctionRole", "kms:UntagResource", untag)
+
     importing = "ImportKeyMaterialFunctionRole"
     for action in ("kms:GetParametersForImport", "kms:ImportKeyMaterial"):
         yield Attempt(importing, action, CALLS[action](keys.ours))
@@ -511,7 +515,11 @@ def within_the_edges(privileges: Privileges, stack: Stack, keys: Keys) -> Iterat
     new_replica = {"KeyId": keys.ours, "ReplicaRegion": FAR, "Tags": OURS}
     yield Attempt(replica, "kms:ReplicateKey", new_replica)
     for role, actions, key in (
-        ("ApplyKeySettingsFunctionRole", ["PutKeyPolicy", "TagResource"], keys.ours),
+        (
+            "ApplyKeySettingsFunctionRole",
+            ["PutKeyPolicy", "TagResource", "UntagResource"],
+            keys.ours,
+        ),
         (importing, ["GetParametersForImport", "ImportKeyMaterial"], keys.ours_external),
         ("RollBackKeySetFunctionRole", ["ScheduleKeyDeletion"], keys.ours),
         (primary, ["EnableKey", "CancelKeyDeletion"], keys.ours),

@@ -277,6 +277,54 @@ def test_a_typing_error_in_a_replicas_policy_is_corrected_under_the_same_id(stac
         ]
 
 
+def test_what_a_correction_leaves_out_is_taken_off_the_keys_and_a_replica_is_named(
+    stack: Stack,
+) -> None:
+    mistyped = {"region": "eu-west-1", "policy": {"administrators": [ADMIN], "users": [USER + "x"]}}
+    wrong = new_request(
+        "left-out",
+        tags={"team": "crads", "stage": "test"},
+        rotation={"periodInDays": 100},
+        replicas=[mistyped, {"region": "us-west-2"}],
+    )
+    stack.send(wrong)
+    key = stack.wait_for_outcome(wrong["requestId"])["detail"]["key"]
+    primary, europe, dropped = [
+        (region, key["primary"]["arn"].replace(HOME, region))
+        for region in (HOME, "eu-west-1", "us-west-2")
+    ]
+    kms = stack.client("kms", HOME)
+    somebody_elses = f"{wrong['alias']}-somebody-elses"
+    kms.create_alias(AliasName=somebody_elses, TargetKeyId=primary[1])
+    kms.tag_resource(KeyId=primary[1], Tags=[{"TagKey": "cost-center", "TagValue": "42"}])
+    before = read_key(stack, *dropped)
+
+    right = {
+        **wrong,
+        "alias": f"{wrong['alias']}-right",
+        "tags": {"team": "cards"},
+        "rotation": None,
+        "replicas": [{"region": "eu-west-1"}],
+    }
+    stack.send(right)
+    created = stack.wait_for_outcomes(wrong["requestId"], 2)[1]["detail"]
+
+    assert created["status"] == "CREATED"
+    assert [one["region"] for one in created["key"]["replicas"]] == ["eu-west-1"]
+    found = read_key(stack, *primary)
+    assert sorted(found["aliases"]) == [right["alias"], somebody_elses]
+    assert found["tags"] == {"team": "cards", "cost-center": "42"}
+    assert not kms.get_key_rotation_status(KeyId=primary[1])["KeyRotationEnabled"]
+    found = read_key(stack, *europe)
+    assert (found["aliases"], found["tags"]) == ([right["alias"]], {"team": "cards"})
+    assert read_key(stack, *dropped) == before
+    [warning] = created["warnings"]
+    assert (warning["path"], warning["code"]) == ("replicas", "REPLICA_NOT_ASKED_FOR")
+    assert dropped[1] in warning["message"]
+    status = stack.api("GET", f"/keys/{wrong['requestId']}").json()
+    assert status["warnings"] == created["warnings"]
+
+
 @pytest.mark.parametrize("logical_id", ["CreatePrimaryKeyFunction", "CreateReplicaKeyFunction"])
 def test_no_key_is_made_without_our_tag(stack: Stack, logical_id: str) -> None:
     """The roles themselves, whatever the code does: assume one and try."""

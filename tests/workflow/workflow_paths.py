@@ -186,19 +186,23 @@ def lose_the_answer_of_create_key(stack: Stack) -> Generator[None]:
 
 
 def fail_and_go_on(stack: Stack) -> Generator[None]:
-    """Resume a request on keys whose every setting was changed; bring rolled back keys back."""
+    """Resume a request on keys whose every setting was changed; bring rolled back keys back.
+
+    And correct one, of which the right content leaves out the alias, a tag and rotation.
+    """
     replicas = [{"region": NEAR}, {"region": DENIED}]
     resumed = new_request("resumed", **_EVERYTHING, replicas=replicas)
     rolled_back = new_request("rolled-back", onFailure="ROLL_BACK", replicas=replicas)
+    wrong = new_request("corrected", **_EVERYTHING, replicas=replicas)
     with replica_denied(stack, DENIED):
-        for request in (resumed, rolled_back):
+        for request in (resumed, rolled_back, wrong):
             stack.send(request)
         yield
         details = [
             stack.wait_for_outcome(request["requestId"])["detail"]
-            for request in (resumed, rolled_back)
+            for request in (resumed, rolled_back, wrong)
         ]
-    assert [_codes(detail) for detail in details] == [["KMS_ACCESS_DENIED"]] * 2
+    assert [_codes(detail) for detail in details] == [["KMS_ACCESS_DENIED"]] * 3
     primary, replica = (
         (key["region"], key["arn"])
         for key in (details[0]["key"]["primary"], *details[0]["key"]["replicas"])
@@ -206,12 +210,22 @@ def fail_and_go_on(stack: Stack) -> Generator[None]:
     before = [read_key(stack, *key) for key in (primary, replica)]
     _change_every_setting(stack, primary[1], before[0]["policy"], resumed["alias"])
     stack.client("kms", NEAR).schedule_key_deletion(KeyId=replica[1], PendingWindowInDays=7)
-    for request in (resumed, rolled_back):
+    right = {
+        **wrong,
+        "alias": f"{wrong['alias']}-right",
+        "tags": {},
+        "rotation": None,
+        "replicas": replicas[:1],
+    }
+    for request in (resumed, rolled_back, right):
         stack.send(request)
     yield
-    for request in (resumed, rolled_back):
+    for request in (resumed, rolled_back, right):
         _created(stack, request, 2)
     assert [read_key(stack, *key) for key in (primary, replica)] == before
+    for key in (details[2]["key"]["primary"], *details[2]["key"]["replicas"]):
+        found = read_key(stack, key["region"], key["arn"])
+        assert (found["aliases"], found["tags"]) == ([right["alias"]], {})
 
 
 def _change_every_setting(stack: Stack, key: str, policy: dict[str, Any], alias: str) -> None:
