@@ -240,3 +240,65 @@ def test_a_denial_on_a_key_whose_age_is_denied_as_well_is_reported_at_once() -> 
 
     with pytest.raises(KmsAccessDenied, match="refused CreateAlias"):
         settle(kms, plan_of(), arn, fresh=True)
+
+
+SUPERSEDED: Names = {
+    "aliases": ["alias/crads", "alias/elsewhere"],
+    "tags": ["stage", "never-set"],
+    "settings": ["rotation"],
+}
+
+
+def test_what_a_correction_leaves_out_is_taken_away_and_what_others_set_stays() -> None:
+    wrong = {"tags": {"team": "crads", "stage": "test"}, "rotation": {"periodInDays": 100}}
+    arn, kms = make_key(**wrong), kms_in(REGION)
+    for alias in ("alias/crads", "alias/somebody-elses"):
+        kms.create_alias(AliasName=alias, TargetKeyId=arn)
+    elsewhere = kms.create_key()["KeyMetadata"]["Arn"]
+    kms.create_alias(AliasName="alias/elsewhere", TargetKeyId=elsewhere)
+    kms.enable_key_rotation(KeyId=arn)
+    kms.tag_resource(KeyId=arn, Tags=[{"TagKey": "cost", "TagValue": "42"}])
+    right = plan_of(tags={"team": "cards"})
+    calls = calls_of(kms)
+
+    settle(kms, right, arn, fresh=False, superseded=SUPERSEDED)
+
+    # With 50 tags, none can be added before one is gone. The key is never without an alias.
+    assert [name for name in writes_of(calls) if name != "PutKeyPolicy"] == [
+        "UntagResource",
+        "TagResource",
+        "CreateAlias",
+        "DisableKeyRotation",
+        "DeleteAlias",
+    ]
+    aliases = [alias["AliasName"] for alias in kms.list_aliases(KeyId=arn)["Aliases"]]
+    assert sorted(aliases) == ["alias/cards", "alias/somebody-elses"]
+    assert kms.describe_key(KeyId="alias/elsewhere")["KeyMetadata"]["Arn"] == elsewhere
+    tags = {t["TagKey"]: t["TagValue"] for t in kms.list_resource_tags(KeyId=arn)["Tags"]}
+    assert tags == {**right.tags, "cost": "42"}
+    assert not kms.get_key_rotation_status(KeyId=arn)["KeyRotationEnabled"]
+
+
+def test_what_is_taken_away_already_is_only_read() -> None:
+    arn, kms = make_key(), kms_in(REGION)
+    settle(kms, plan_of(), arn, fresh=True)
+    calls = calls_of(kms)
+
+    settle(kms, plan_of(), arn, fresh=False, superseded=SUPERSEDED)
+
+    assert writes_of(calls) == ["CreateAlias"]
+
+
+@pytest.mark.parametrize(
+    ("fresh", "superseded"),
+    [(True, SUPERSEDED), (False, None), (False, {**SUPERSEDED, "settings": []})],
+)
+def test_rotation_that_no_content_asked_for_is_nobodys_to_stop(
+    *, fresh: bool, superseded: Names | None
+) -> None:
+    arn, kms = make_key(), kms_in(REGION)
+    kms.enable_key_rotation(KeyId=arn)
+
+    settle(kms, plan_of(), arn, fresh=fresh, superseded=superseded)
+
+    assert kms.get_key_rotation_status(KeyId=arn)["KeyRotationEnabled"]

@@ -112,6 +112,25 @@ def test_a_created_key_set_is_told_as_the_contract_says(records: Records) -> Non
     assert events == [("mrk.provisioner", "Multi-Region Key Created", detail)]
 
 
+def test_a_replica_that_is_not_asked_for_is_named_in_the_outcome_and_kept(records: Records) -> None:
+    listed = [
+        {"Region": region, "Arn": key_arn(region)}
+        for region in ("eu-west-1", "us-west-2", "eu-central-1")
+    ]
+    metadata = {"Arn": key_arn(), "MultiRegionConfiguration": {"ReplicaKeys": listed}}
+
+    detail = publish(records, outcome_of(keyMetadata=metadata))
+
+    assert detail
+    [warning] = detail["warnings"]
+    assert (warning["path"], warning["code"]) == ("replicas", "REPLICA_NOT_ASKED_FOR")
+    assert warning["message"].startswith(f"{key_arn('eu-central-1')} is a replica key")
+    assert f"--region eu-central-1 --key-id {key_arn('eu-central-1')}" in warning["message"]
+    record = records.get("CHG1")
+    assert record
+    assert record.warnings == detail["warnings"]
+
+
 def test_an_outcome_is_in_the_record_before_it_is_on_the_bus(records: Records) -> None:
     answer(client("events"), "PutEvents", refusal("InternalException", status=500))
 

@@ -199,3 +199,27 @@ def test_a_primary_alone_is_scheduled_for_deletion_and_loses_its_alias() -> None
 
     assert keys["primary"]["keyState"] == "PendingDeletion"
     assert kms.list_aliases(KeyId=arn)["Aliases"] == []
+
+
+def test_what_earlier_contents_created_goes_with_the_rest(journal: list[tuple[str, str]]) -> None:
+    home, (kept, dropped) = "us-east-1", REPLICAS
+    for region in REPLICAS:
+        states = [metadata(region), metadata(region, "PendingDeletion")]
+        stand_in(region, journal, DescribeKey=states)
+    states = [metadata(home)] * 2 + [metadata(home, "PendingReplicaDeletion")]
+    aliases = [{"AliasName": name} for name in ("alias/old", "alias/somebody-elses")]
+    calls = calls_of(
+        stand_in(home, journal, DescribeKey=states, ListAliases=[{"Aliases": aliases}])
+    )
+    superseded: RegionNames = {
+        home: {"aliases": ["alias/old"], "tags": [], "settings": []},
+        dropped: {"aliases": [], "tags": [], "settings": []},
+    }
+
+    keys = undo(superseded, replicas=[{"region": kept}])
+
+    assert [key["region"] for key in keys["replicas"]] == REPLICAS
+    assert (dropped, "ScheduleKeyDeletion") in journal
+    assert (dropped, "ListAliases") not in journal
+    deleted = [parameters for name, parameters in calls if name == "DeleteAlias"]
+    assert deleted == [{"AliasName": "alias/old"}]

@@ -434,3 +434,19 @@ def test_what_an_earlier_worker_saw_is_asked_of_the_tags_a_hundred_at_once(
     assert [len(p.get("ResourceARNList", [])) for _, p in asked] == [0, 100, 51]
     assert [name for name, _ in described].count("DescribeKey") == 1
     assert told == []
+
+
+def test_a_replica_that_is_not_asked_for_may_go(
+    records: Records, clock: Clock, told: Findings
+) -> None:
+    """The outcome names it and says how to schedule its deletion."""
+    _, key = recorded(records, clock)
+    arn = key["Arn"].replace(HOME, FAR)
+    list_in_far(arn)
+    show_in_far(key, arn, KeyState="PendingDeletion")
+
+    position = look(records, FAR)
+
+    assert position.failed == 0
+
+    assert told == []
