@@ -74,9 +74,7 @@ REPORTED_POLICIES = [
         "list-of-actions-for-a-lone-key",
         "aws/aws-cdk issues 8977 and 9618",
         [{**_OURS, "Action": _MANAGEMENT}],
-        warned=frozenset(
-            {("", "REPAIR_IMPOSSIBLE")}
-        ),  # A correction untags.
+        warned=frozenset({("", "REPAIR_IMPOSSIBLE")}),  # A correction untags.
         fields={"rotation": {"periodInDays": 365}},
     ),
     ReportedPolicy(

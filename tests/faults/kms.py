@@ -199,6 +199,12 @@ class KmsInRegion:
         self._forbid(key, "TagResource", *_LEAVING)
         key.tags.update(_tags(Tags))
 
+    def untag_resource(self, *, KeyId: str, TagKeys: list[str]) -> None:
+        key = self._key(KeyId, "UntagResource")
+        self._forbid(key, "UntagResource", *_LEAVING)
+        for name in TagKeys:
+            key.tags.pop(name, None)
+
     def get_key_policy(self, *, KeyId: str) -> dict[str, Any]:
         return {"Policy": self._key(KeyId, "GetKeyPolicy").policy}
 
@@ -221,6 +227,13 @@ class KmsInRegion:
             raise refusal("UnsupportedOperationException", "EnableKeyRotation")
         self._require(key, "EnableKeyRotation", "Enabled")
         key.rotation_days = RotationPeriodInDays
+
+    def disable_key_rotation(self, *, KeyId: str) -> None:
+        key = self._key(KeyId, "DisableKeyRotation")
+        if key.facts["type"] != "PRIMARY":
+            raise refusal("UnsupportedOperationException", "DisableKeyRotation")
+        self._require(key, "DisableKeyRotation", "Enabled")
+        key.rotation_days = None
 
     def get_parameters_for_import(
         self, *, KeyId: str, WrappingAlgorithm: str, WrappingKeySpec: str

@@ -118,6 +118,25 @@ def test_a_replica_that_the_request_does_not_name_stays(journal: list[tuple[str,
     assert [key["region"] for key in keys["replicas"]] == ["eu-west-1"]
 
 
+def test_what_an_earlier_content_created_goes_as_well(journal: list[tuple[str, str]]) -> None:
+    old = {"Aliases": [{"AliasName": name} for name in ("alias/old", "alias/of-others")]}
+    calls = {
+        region: calls_of(
+            stand_in(region, journal, DescribeKey=[metadata(region)], ListAliases=[old])
+        )
+        for region in ("us-east-1", "eu-west-1")
+    }
+    names = {"aliases": ["alias/old"], "tags": [], "settings": []}
+
+    keys = undo({"us-east-1": names, "eu-west-1": names}, replicas=[])
+
+    assert [key["region"] for key in keys["replicas"]] == ["eu-west-1"]
+    for region, of_region in calls.items():
+        deleted = [found for name, found in of_region if name == "DeleteAlias"]
+        assert deleted == [{"AliasName": "alias/old"}]
+        assert (region, "ScheduleKeyDeletion") in journal
+
+
 def test_a_region_without_an_alias_is_not_asked_for_one(journal: list[tuple[str, str]]) -> None:
     stand_in("us-east-1", journal, DescribeKey=[metadata("us-east-1")])
     replica = stand_in("eu-west-1", journal, DescribeKey=[metadata("eu-west-1")])

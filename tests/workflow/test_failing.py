@@ -277,6 +277,56 @@ def test_a_typing_error_in_a_replicas_policy_is_corrected_under_the_same_id(stac
         ]
 
 
+def test_a_correction_takes_away_what_it_leaves_out_in_every_region(stack: Stack) -> None:
+    regions = [HOME, "eu-west-1", "eu-central-1"]
+    wrong = new_request(
+        "corrected",
+        tags={"team": "payments", "stage": "test"},
+        rotation={"periodInDays": 100},
+        replicas=[{"region": region} for region in (*regions[1:], "us-west-2")],
+    )
+    with replica_denied(stack, "us-west-2"):
+        stack.send(wrong)
+        failed = stack.wait_for_outcome(wrong["requestId"])["detail"]["key"]
+    arns = {key["region"]: key["arn"] for key in (failed["primary"], *failed["replicas"])}
+    own = f"{wrong['alias']}-by-hand"
+    for region in regions:
+        kms = stack.client("kms", region)
+        kms.create_alias(AliasName=own, TargetKeyId=arns[region])
+        kms.tag_resource(KeyId=arns[region], Tags=[{"TagKey": "cost-centre", "TagValue": "7"}])
+    own_tags = {region: read_key(stack, region, arns[region])["ownTags"] for region in regions}
+
+    right = {
+        **wrong,
+        "alias": f"{wrong['alias']}-right",
+        "tags": {"team": "cards"},
+        "rotation": None,
+        "replicas": [{"region": "eu-west-1"}],
+        "revision": 2,
+    }
+    stack.send(right)
+    created = stack.wait_for_outcomes(wrong["requestId"], 2)[1]["detail"]
+
+    assert (created["status"], created["key"]["keyId"]) == ("CREATED", failed["keyId"])
+    for region, alias, tags in (
+        (HOME, right["alias"], {"team": "cards"}),
+        ("eu-west-1", right["alias"], {"team": "cards"}),
+        # Not asked for any more: as it was.
+        ("eu-central-1", wrong["alias"], {"team": "payments", "stage": "test"}),
+    ):
+        found = read_key(stack, region, arns[region])
+        assert (found["state"], {*found["aliases"]}) == ("Enabled", {alias, own})
+        assert found["tags"] == {**tags, "cost-centre": "7"}
+        assert found["ownTags"] == own_tags[region]
+    rotation = stack.client("kms", HOME).get_key_rotation_status(KeyId=arns[HOME])
+    assert not rotation["KeyRotationEnabled"]
+    [warning] = created["warnings"]
+    assert (warning["path"], warning["code"]) == ("replicas", "REPLICA_NOT_ASKED_FOR")
+    assert arns["eu-central-1"] in warning["message"]
+    status = stack.api("GET", f"/keys/{wrong['requestId']}").json()
+    assert (status["status"], status["warnings"]) == ("CREATED", created["warnings"])
+
+
 @pytest.mark.parametrize("logical_id", ["CreatePrimaryKeyFunction", "CreateReplicaKeyFunction"])
 def test_no_key_is_made_without_our_tag(stack: Stack, logical_id: str) -> None:
     """The roles themselves, whatever the code does: assume one and try."""
