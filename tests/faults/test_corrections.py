@@ -13,13 +13,20 @@ from typing import Any
 import pytest
 
 from tests.faults.aws import Call
-from tests.faults.corrections import BAD_PRIMARY, BAD_REPLICA, Correction, with_an_open_attempt
+from tests.faults.corrections import (
+    BAD_PRIMARY,
+    BAD_REPLICA,
+    Correction,
+    FailedCorrection,
+    mark_by_hand,
+    with_an_open_attempt,
+)
 from tests.faults.faults import Fault, Schedule, distinct_kinds_at
 from tests.faults.scenario import REQUEST, REQUEST_ID, is_created, problems, recorded_key
 
 _HARSH = {Fault.BROKEN_AFTER, Fault.KILLED, Fault.KILLED_AFTER, Fault.STOPPED}
 _AGAIN = {Fault.REDELIVERED, Fault.STOPPED}
-Make = Callable[[Schedule], Correction]
+Make = Callable[[Schedule], Correction | FailedCorrection]
 
 
 def kinds(call: Call, wanted: Iterable[Fault] = Fault) -> list[Fault]:
@@ -143,3 +150,52 @@ def test_an_open_attempt_is_settled_by_a_correction_of_the_same_kind() -> None:
         == key.arn
         == recorded_key(scenario.aws)
     )
+
+
+def test_a_corrected_request_is_rolled_back_with_all_that_its_contents_created() -> None:
+    assert count_without_problems(FailedCorrection, singles(FailedCorrection)) > 200
+
+
+def test_an_old_alias_that_points_to_another_key_by_now_stays_there() -> None:
+    scenario = Correction()
+    scenario.deliver()
+    old, other = ("us-east-1", BAD_REPLICA["alias"]), "arn:aws:kms:us-east-1:111122223333:key/own"
+    scenario.aws.kms.aliases[old] = other
+    mark_by_hand(scenario.aws)
+
+    scenario.document = scenario.right
+    scenario.deliver()
+
+    assert is_created(scenario.aws)
+    assert scenario.aws.kms.aliases[old] == other
+    assert ("eu-west-1", BAD_REPLICA["alias"]) not in scenario.aws.kms.aliases
+
+
+def test_rotation_that_somebody_else_switched_on_stays_on() -> None:
+    wrong = {key: value for key, value in BAD_REPLICA.items() if key != "rotation"}
+    scenario = Correction(wrong=wrong)
+    scenario.deliver()
+    [key] = scenario.aws.kms.primaries()
+    key.rotation_days = 365
+
+    scenario.document = scenario.right
+    scenario.deliver()
+
+    assert is_created(scenario.aws)
+    assert key.rotation_days == 365
+
+
+def test_a_replica_that_is_not_asked_for_any_more_stays_and_is_named() -> None:
+    scenario = Correction()
+    scenario.deliver()
+
+    scenario.document = {**REQUEST, "replicas": REQUEST["replicas"][1:]}
+    scenario.deliver()
+
+    assert is_created(scenario.aws)
+    dropped = str(recorded_key(scenario.aws)).replace("us-east-1", "eu-west-1")
+    key = scenario.aws.kms.keys[dropped]
+    assert scenario.aws.kms.state_of(key) == "Enabled"
+    [warning] = scenario.aws.events[-1].detail["warnings"]
+    assert (warning["path"], warning["code"]) == ("replicas", "REPLICA_NOT_ASKED_FOR")
+    assert f"--region eu-west-1 --key-id {dropped}" in warning["message"]

@@ -242,63 +242,106 @@ def test_a_denial_on_a_key_whose_age_is_denied_as_well_is_reported_at_once() -> 
         settle(kms, plan_of(), arn, fresh=True)
 
 
-SUPERSEDED: Names = {
-    "aliases": ["alias/crads", "alias/elsewhere"],
-    "tags": ["stage", "never-set"],
-    "settings": ["rotation"],
-}
+SUPERSEDED: Names = {"aliases": ["alias/crads"], "tags": ["stage"], "settings": ["rotation"]}
+BEFORE: dict[str, Any] = {"tags": {"team": "cards", "stage": "test"}}
+CORRECTED: dict[str, Any] = {"tags": {"team": "cards"}}
 
 
-def test_what_a_correction_leaves_out_is_taken_away_and_what_others_set_stays() -> None:
-    wrong = {"tags": {"team": "crads", "stage": "test"}, "rotation": {"periodInDays": 100}}
-    arn, kms = make_key(**wrong), kms_in(REGION)
-    for alias in ("alias/crads", "alias/somebody-elses"):
-        kms.create_alias(AliasName=alias, TargetKeyId=arn)
-    elsewhere = kms.create_key()["KeyMetadata"]["Arn"]
-    kms.create_alias(AliasName="alias/elsewhere", TargetKeyId=elsewhere)
+def make_earlier_key(kms: Any) -> str:
+    """Create the key of an earlier content, with what somebody else put on it."""
+    arn = make_key(**BEFORE)
     kms.enable_key_rotation(KeyId=arn)
+    for alias in ("alias/crads", "alias/of-others"):
+        kms.create_alias(AliasName=alias, TargetKeyId=arn)
     kms.tag_resource(KeyId=arn, Tags=[{"TagKey": "cost", "TagValue": "42"}])
-    right = plan_of(tags={"team": "cards"})
-    calls = calls_of(kms)
+    return arn
 
-    settle(kms, right, arn, fresh=False, superseded=SUPERSEDED)
 
-    # With 50 tags, none can be added before one is gone. The key is never without an alias.
-    assert [name for name in writes_of(calls) if name != "PutKeyPolicy"] == [
+def aliases_of(kms: Any, arn: str) -> set[str]:
+    return {alias["AliasName"] for alias in kms.list_aliases(KeyId=arn)["Aliases"]}
+
+
+def tags_of(kms: Any, arn: str) -> dict[str, str]:
+    return {tag["TagKey"]: tag["TagValue"] for tag in kms.list_resource_tags(KeyId=arn)["Tags"]}
+
+
+def test_what_a_correction_leaves_out_is_taken_away_after_the_key_has_its_new_name() -> None:
+    kms = kms_in(REGION)
+    arn = make_earlier_key(kms)
+    before, calls = tags_of(kms, arn), calls_of(kms)
+
+    settle(kms, plan_of(**CORRECTED), arn, fresh=False, superseded=SUPERSEDED)
+
+    assert writes_of(calls) == [
         "UntagResource",
-        "TagResource",
         "CreateAlias",
         "DisableKeyRotation",
         "DeleteAlias",
     ]
-    aliases = [alias["AliasName"] for alias in kms.list_aliases(KeyId=arn)["Aliases"]]
-    assert sorted(aliases) == ["alias/cards", "alias/somebody-elses"]
-    assert kms.describe_key(KeyId="alias/elsewhere")["KeyMetadata"]["Arn"] == elsewhere
-    tags = {t["TagKey"]: t["TagValue"] for t in kms.list_resource_tags(KeyId=arn)["Tags"]}
-    assert tags == {**right.tags, "cost": "42"}
+    assert aliases_of(kms, arn) == {"alias/cards", "alias/of-others"}
+    assert tags_of(kms, arn) == {key: before[key] for key in before if key != "stage"}
     assert not kms.get_key_rotation_status(KeyId=arn)["KeyRotationEnabled"]
 
 
-def test_what_is_taken_away_already_is_only_read() -> None:
-    arn, kms = make_key(), kms_in(REGION)
-    settle(kms, plan_of(), arn, fresh=True)
+def test_what_was_taken_away_before_is_not_taken_away_again() -> None:
+    kms = kms_in(REGION)
+    arn = make_earlier_key(kms)
+    settle(kms, plan_of(**CORRECTED), arn, fresh=False, superseded=SUPERSEDED)
     calls = calls_of(kms)
 
-    settle(kms, plan_of(), arn, fresh=False, superseded=SUPERSEDED)
+    settle(kms, plan_of(**CORRECTED), arn, fresh=False, superseded=SUPERSEDED)
 
     assert writes_of(calls) == ["CreateAlias"]
 
 
 @pytest.mark.parametrize(
-    ("fresh", "superseded"),
-    [(True, SUPERSEDED), (False, None), (False, {**SUPERSEDED, "settings": []})],
+    ("superseded", "kept"),
+    [
+        (None, {"alias/crads", "stage", "rotation"}),
+        ({"aliases": [], "tags": ["stage"], "settings": []}, {"alias/crads", "rotation"}),
+        ({"aliases": ["alias/crads"], "tags": [], "settings": []}, {"stage", "rotation"}),
+        ({"aliases": [], "tags": [], "settings": ["rotation"]}, {"alias/crads", "stage"}),
+    ],
 )
-def test_rotation_that_no_content_asked_for_is_nobodys_to_stop(
-    *, fresh: bool, superseded: Names | None
+def test_only_what_an_earlier_content_asked_for_is_taken_away(
+    superseded: Names | None, kept: set[str]
 ) -> None:
-    arn, kms = make_key(), kms_in(REGION)
-    kms.enable_key_rotation(KeyId=arn)
+    kms = kms_in(REGION)
+    arn = make_earlier_key(kms)
 
-    settle(kms, plan_of(), arn, fresh=fresh, superseded=superseded)
+    settle(kms, plan_of(**CORRECTED), arn, fresh=False, superseded=superseded)
 
-    assert kms.get_key_rotation_status(KeyId=arn)["KeyRotationEnabled"]
+    rotates = kms.get_key_rotation_status(KeyId=arn)["KeyRotationEnabled"]
+    found = aliases_of(kms, arn) | {*tags_of(kms, arn)} | ({"rotation"} if rotates else set())
+    assert found & {"alias/crads", "stage", "rotation"} == kept
+
+
+def test_an_old_alias_that_points_to_another_key_stays_there() -> None:
+    kms = kms_in(REGION)
+    arn, other = make_earlier_key(kms), make_key()
+    kms.update_alias(AliasName="alias/crads", TargetKeyId=other)
+
+    settle(kms, plan_of(**CORRECTED), arn, fresh=False, superseded=SUPERSEDED)
+
+    assert aliases_of(kms, other) == {"alias/crads"}
+
+
+def test_an_old_alias_stays_while_another_key_has_the_new_one() -> None:
+    kms = kms_in(REGION)
+    arn, other = make_earlier_key(kms), make_key()
+    kms.create_alias(AliasName="alias/cards", TargetKeyId=other)
+
+    with pytest.raises(AliasInUse):
+        settle(kms, plan_of(**CORRECTED), arn, fresh=False, superseded=SUPERSEDED)
+
+    assert "alias/crads" in aliases_of(kms, arn)
+
+
+def test_a_fresh_key_has_nothing_of_an_earlier_content() -> None:
+    kms = kms_in(REGION)
+    arn = make_key(**CORRECTED)
+    calls = calls_of(kms)
+
+    settle(kms, plan_of(**CORRECTED), arn, fresh=True, superseded=SUPERSEDED)
+
+    assert [name for name, _ in calls] == ["CreateAlias"]

@@ -118,6 +118,25 @@ def test_a_replica_that_the_request_does_not_name_stays(journal: list[tuple[str,
     assert [key["region"] for key in keys["replicas"]] == ["eu-west-1"]
 
 
+def test_what_an_earlier_content_created_goes_as_well(journal: list[tuple[str, str]]) -> None:
+    old = {"Aliases": [{"AliasName": name} for name in ("alias/old", "alias/of-others")]}
+    calls = {
+        region: calls_of(
+            stand_in(region, journal, DescribeKey=[metadata(region)], ListAliases=[old])
+        )
+        for region in ("us-east-1", "eu-west-1")
+    }
+    names = {"aliases": ["alias/old"], "tags": [], "settings": []}
+
+    keys = undo({"us-east-1": names, "eu-west-1": names}, replicas=[])
+
+    assert [key["region"] for key in keys["replicas"]] == ["eu-west-1"]
+    for region, of_region in calls.items():
+        deleted = [found for name, found in of_region if name == "DeleteAlias"]
+        assert deleted == [{"AliasName": "alias/old"}]
+        assert (region, "ScheduleKeyDeletion") in journal
+
+
 def test_a_region_without_an_alias_is_not_asked_for_one(journal: list[tuple[str, str]]) -> None:
     stand_in("us-east-1", journal, DescribeKey=[metadata("us-east-1")])
     replica = stand_in("eu-west-1", journal, DescribeKey=[metadata("eu-west-1")])
@@ -199,27 +218,3 @@ def test_a_primary_alone_is_scheduled_for_deletion_and_loses_its_alias() -> None
 
     assert keys["primary"]["keyState"] == "PendingDeletion"
     assert kms.list_aliases(KeyId=arn)["Aliases"] == []
-
-
-def test_what_earlier_contents_created_goes_with_the_rest(journal: list[tuple[str, str]]) -> None:
-    home, (kept, dropped) = "us-east-1", REPLICAS
-    for region in REPLICAS:
-        states = [metadata(region), metadata(region, "PendingDeletion")]
-        stand_in(region, journal, DescribeKey=states)
-    states = [metadata(home)] * 2 + [metadata(home, "PendingReplicaDeletion")]
-    aliases = [{"AliasName": name} for name in ("alias/old", "alias/somebody-elses")]
-    calls = calls_of(
-        stand_in(home, journal, DescribeKey=states, ListAliases=[{"Aliases": aliases}])
-    )
-    superseded: RegionNames = {
-        home: {"aliases": ["alias/old"], "tags": [], "settings": []},
-        dropped: {"aliases": [], "tags": [], "settings": []},
-    }
-
-    keys = undo(superseded, replicas=[{"region": kept}])
-
-    assert [key["region"] for key in keys["replicas"]] == REPLICAS
-    assert (dropped, "ScheduleKeyDeletion") in journal
-    assert (dropped, "ListAliases") not in journal
-    deleted = [parameters for name, parameters in calls if name == "DeleteAlias"]
-    assert deleted == [{"AliasName": "alias/old"}]
