@@ -473,8 +473,8 @@ def _other_keys(keys: Keys) -> Iterator[Attempt]:
     for role in ("ApplyKeySettingsFunctionRole", primary, replica):
         yield Attempt(role, "kms:PutKeyPolicy", put_policy)
 
-    for tags in (["mrk:stack"], ["team", "mrk:request-id"]):
-        untag = {"KeyId": keys.ours, "TagKeys": tags}
+    for keys_of_tags in (["mrk:stack"], ["team", "mrk:request-id"]):
+        untag = {"KeyId": keys.ours, "TagKeys": keys_of_tags}
         yield Attempt("ApplyKeySettingsFunctionRole", "kms:UntagResource", untag)
 
     importing = "ImportKeyMaterialFunctionRole"
