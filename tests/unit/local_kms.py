@@ -23,6 +23,7 @@ from local.kms_settings import KmsSettings
 SESSION = "function"
 """What the session of every role is called."""
 
+_CREATED = "2026-01-01T00:00:00Z"
 # Parsing a role's policies takes longer than all the rest of a call.
 _policies_of_role = cache(iam_evaluator._gather_role_policies)
 _emulator_condition_key = iam_evaluator._resolve_condition_key
@@ -41,9 +42,17 @@ class LocalKms:
         The name and the unique ID of each role, by the function that has it.
     others
         Names of further roles that there are.
+    users
+        ARNs of users that there are.
     """
 
-    def __init__(self, account: str, roles: dict[str, tuple[str, str]], others: list[str]) -> None:
+    def __init__(
+        self,
+        account: str,
+        roles: dict[str, tuple[str, str]],
+        others: list[str],
+        users: list[str],
+    ) -> None:
         self._account = account
         self._condition_keys: dict[str, str | None] = {}
         policies: dict[str, dict[str, Any]] = {}
@@ -55,13 +64,17 @@ class LocalKms:
                 self._add_session(function, name, id_)
             for name in others:
                 self._add_role(name, f"AROA{name.upper():0<17}", {})
+            for place, arn in enumerate(users):
+                name = arn.rsplit("/", 1)[1]
+                made = {"UserId": f"AIDA{place:017}", "CreateDate": _CREATED}
+                iam._users[name] = {"UserName": name, "Arn": arn, **made}
 
     def _add_role(self, name: str, id_: str, policies: dict[str, Any]) -> None:
         iam._roles[name] = {
             "RoleName": name,
             "RoleId": id_,
             "Arn": f"arn:aws:iam::{self._account}:role/{name}",
-            "CreateDate": "2026-01-01T00:00:00Z",
+            "CreateDate": _CREATED,
             "InlinePolicies": {place: json.dumps(policy) for place, policy in policies.items()},
         }
 
