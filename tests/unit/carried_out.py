@@ -162,7 +162,7 @@ def carried_out(kms: LocalKms, asked: Asked, world: dict[str, str | None]) -> Ou
             key = create(kms, asked)
         except RefusedByKms as refusal:
             return Outcome(str(refusal))
-        refused = []
+        refused: list[str | None] = []
         for work in (repair, roll_back):
             try:
                 work(kms, asked, key)
