@@ -12,6 +12,11 @@ ROOT = f"arn:aws:iam::{ACCOUNT}:root"
 KEY_ADMIN = f"arn:aws:iam::{ACCOUNT}:role/KeyAdmin"
 APPLICATION = f"arn:aws:iam::{ACCOUNT}:role/CardService"
 
+GITHUB = "https://github.com"
+KMS = "https://docs.aws.amazon.com/kms/latest/developerguide"
+IAM = "https://docs.aws.amazon.com/IAM/latest/UserGuide"
+REPOST = "https://repost.aws/knowledge-center"
+
 _OURS = {
     "Sid": "Owner",
     "Effect": "Allow",
@@ -65,59 +70,60 @@ def _at(*problems: tuple[str, str]) -> frozenset[tuple[str, str]]:
 REPORTED_POLICIES = [
     ReportedPolicy(
         "list-of-actions-without-replication",
-        "terraform-aws-modules/terraform-aws-kms issue 22",
+        f"{GITHUB}/terraform-aws-modules/terraform-aws-kms/issues/22",
         [{**_OURS, "Action": _MANAGEMENT}],
         refused=_LOCKED,
         fields={"replicas": _REPLICA},
     ),
     ReportedPolicy(
         "list-of-actions-for-a-lone-key",
-        "aws/aws-cdk issues 8977 and 9618",
+        f"{GITHUB}/aws/aws-cdk/issues/9618",
         [{**_OURS, "Action": _MANAGEMENT}],
         warned=frozenset({("", "REPAIR_IMPOSSIBLE")}),  # A correction untags.
         fields={"rotation": {"periodInDays": 365}},
     ),
     ReportedPolicy(
         "list-of-actions-without-rotation",
-        "aws/aws-cdk issue 9618",
+        f"{GITHUB}/aws/aws-cdk/issues/9618, with less in the list",
         [{**_OURS, "Action": [a for a in _MANAGEMENT if a != "kms:Enable*"]}],
         refused=_LOCKED,
         fields={"rotation": {"periodInDays": 365}},
     ),
     ReportedPolicy(
         "list-of-actions-without-import",
-        "aws/aws-cdk issue 9618",
+        f"{GITHUB}/aws/aws-cdk/issues/9618, with less in the list",
         [{**_OURS, "Action": _MANAGEMENT}],
         refused=_LOCKED,
         fields={"origin": "EXTERNAL"},
     ),
     ReportedPolicy(
         "nobody-but-named-arns",
-        "k9securityio/k9-cdk, src/kms.ts, DenyEveryoneElse",
+        f"{GITHUB}/k9securityio/k9-cdk, src/kms.ts, DenyEveryoneElse without its Bool conditions",
         [_OURS, _deny(Condition={"ArnNotLike": {"aws:PrincipalArn": [ROOT, KEY_ADMIN]}})],
         refused=_at((".Statement[1]", "POLICY_LOCKS_OUT")),
     ),
     ReportedPolicy(
         "nobody-but-named-principals",
-        "AWS, IAM User Guide, NotPrincipal",
+        f"{IAM}/reference_policies_elements_notprincipal.html",
         [_OURS, _deny(Principal=None, NotPrincipal={"AWS": [KEY_ADMIN, ROOT]})],
         refused=_at((".Statement[1]", "POLICY_LOCKS_OUT")),
     ),
     ReportedPolicy(
         "nobody-but-named-user-ids",
-        "AWS Security Blog on restricting a bucket to one role, with aws:userId",
+        "https://aws.amazon.com/blogs/security/"
+        "how-to-restrict-amazon-s3-bucket-access-to-a-specific-iam-role/, for a key",
         [_OURS, _deny(Condition={"StringNotLike": {"aws:userId": ["AROAEXAMPLEEXAMPLE00:*"]}})],
         refused=_at((".Statement[1]", "POLICY_LOCKS_OUT")),
     ),
     ReportedPolicy(
         "nobody-outside-the-network",
-        "AWS KMS guide, VPC endpoints, aws:sourceVpce",
+        f"{KMS}/vpce-policy-condition.html, as a Deny of everything",
         [_OURS, _deny(Condition={"StringNotEquals": {"aws:sourceVpce": "vpce-1234abcdf5678c90a"}})],
         refused=_at((".Statement[1]", "POLICY_LOCKS_OUT")),
     ),
     ReportedPolicy(
         "nobody-else-deletes",
-        "k9securityio/k9-cdk, reduced to deletion",
+        f"{GITHUB}/k9securityio/k9-cdk, src/kms.ts, DenyEveryoneElse for deletion alone",
         [
             _OURS,
             _deny(
@@ -130,18 +136,18 @@ REPORTED_POLICIES = [
     ),
     ReportedPolicy(
         "tls-only",
-        "AWS Config rules and many landing zones: Deny on aws:SecureTransport",
+        f"{GITHUB}/aws-samples/resource-control-policy-examples, HTTPS connections only",
         [_OURS, _deny(Condition={"Bool": {"aws:SecureTransport": "false"}})],
     ),
     ReportedPolicy(
         "organisation-only",
-        "AWS data perimeter examples: Deny on aws:PrincipalOrgID",
+        f"{GITHUB}/aws-samples/data-perimeter-policy-examples/issues/17, the organisation alone",
         [_OURS, _deny(Condition={"StringNotEquals": {"aws:PrincipalOrgID": "o-a1b2c3d4e5"}})],
         warned=_at((".Statement[1]", "POLICY_DEPENDS_ON_CALL")),
     ),
     ReportedPolicy(
         "no-such-services",
-        "awslabs/landing-zone-accelerator-on-aws issue 1054",
+        f"{GITHUB}/awslabs/landing-zone-accelerator-on-aws/issues/1054 for KMS's answer",
         [
             _OURS,
             _allow({"Service": "cloudtrail.amazon.com"}, "kms:Decrypt"),
@@ -157,7 +163,7 @@ REPORTED_POLICIES = [
     ),
     ReportedPolicy(
         "sessions-and-paths-without-a-name",
-        "AWS re:Post on MalformedPolicyDocumentException",
+        f"{REPOST}/kms-policy-error-invalid-principals",
         [
             _OURS,
             _allow(f"arn:aws:sts::{ACCOUNT}:assumed-role/CardService", "kms:Decrypt"),
@@ -170,7 +176,7 @@ REPORTED_POLICIES = [
     ),
     ReportedPolicy(
         "organisational-unit",
-        "Netflix-Skunkworks/policyuniverse issue 106",
+        f"{GITHUB}/Netflix-Skunkworks/policyuniverse/issues/106",
         [
             _OURS,
             _allow(
@@ -187,7 +193,7 @@ REPORTED_POLICIES = [
     ),
     ReportedPolicy(
         "permission-set",
-        "terraform-aws-modules/terraform-aws-kms issue 44",
+        f"{GITHUB}/terraform-aws-modules/terraform-aws-kms/issues/44",
         [
             _OURS,
             _allow(
@@ -209,7 +215,7 @@ REPORTED_POLICIES = [
     ),
     ReportedPolicy(
         "permission-set-of-any-account",
-        "cloud-custodian/cloud-custodian issue 10500",
+        f"{GITHUB}/cloud-custodian/cloud-custodian/issues/10500, without its organisation",
         [
             _OURS,
             _allow(
@@ -222,7 +228,7 @@ REPORTED_POLICIES = [
     ),
     ReportedPolicy(
         "resources-that-are-not-this-key",
-        "ministryofjustice/analytical-platform issue 7691, modernisation-platform PR 1046",
+        f"{GITHUB}/ministryofjustice/analytical-platform/issues/7691, AWS's notice",
         [
             _OURS,
             _allow(APPLICATION, "kms:Decrypt", Resource="arn:aws:s3:::cards/*"),
@@ -235,7 +241,7 @@ REPORTED_POLICIES = [
     ),
     ReportedPolicy(
         "logs-of-one-region",
-        "AWS CloudWatch Logs guide, encrypting log data, copied for a replica",
+        f"{GITHUB}/ministryofjustice/modernisation-platform/issues/7870, with a replica",
         [
             _OURS,
             _allow({"Service": "logs.us-east-1.amazonaws.com"}, ["kms:Encrypt*", "kms:Decrypt*"]),
@@ -253,7 +259,7 @@ REPORTED_POLICIES = [
     ),
     ReportedPolicy(
         "everything-that-is-right",
-        "shapes of terraform-aws-modules/terraform-aws-kms and aws/aws-cdk, put together",
+        "not reported: many sound forms, put together",
         [
             {**_OURS, "Action": ["kms:*"], "Resource": ["*"]},
             _allow(
@@ -282,5 +288,173 @@ REPORTED_POLICIES = [
         ],
         warned=_at((".Statement[2].Principal.AWS[0]", "POLICY_LETS_IN_ACCOUNT")),
         fields={"replicas": _REPLICA},
+    ),
+    ReportedPolicy(
+        "list-of-actions-without-tags",
+        f"{GITHUB}/ministryofjustice/cloud-platform/issues/5606",
+        [{**_OURS, "Action": [a for a in _MANAGEMENT if a != "kms:TagResource"]}],
+        warned=_at(("", "REPAIR_IMPOSSIBLE")),
+    ),
+    ReportedPolicy(
+        "the-root-user-alone-by-its-arn",
+        f"{GITHUB}/aws/aws-cdk/issues/8977",
+        [
+            {
+                **_OURS,
+                "Action": _MANAGEMENT,
+                "Condition": {"ArnLike": {"aws:PrincipalArn": ROOT}},
+            }
+        ],
+        refused=_LOCKED,
+    ),
+    ReportedPolicy(
+        "the-root-user-alone-by-its-type",
+        f"{GITHUB}/schubergphilis/terraform-aws-mcaf-landing-zone/pull/137",
+        [
+            {**_OURS, "Condition": {"StringEquals": {"aws:PrincipalType": "Account"}}},
+            _allow(KEY_ADMIN, _MANAGEMENT),
+        ],
+        refused=_LOCKED,
+    ),
+    ReportedPolicy(
+        "administrators-without-the-account",
+        f"{GITHUB}/aws/aws-cdk/issues/24523, as its reporter wants it",
+        [_allow(KEY_ADMIN, _MANAGEMENT)],
+        refused=_LOCKED,
+    ),
+    ReportedPolicy(
+        "nobody-else-but-services-and-grants",
+        f"{GITHUB}/k9securityio/k9-cdk, src/kms.ts, DenyEveryoneElse with its Bool conditions",
+        [
+            _OURS,
+            _deny(
+                Condition={
+                    # Only calls about grants have the second key, so only these are denied.
+                    "Bool": {
+                        "aws:PrincipalIsAWSService": ["false"],
+                        "kms:GrantIsForAWSResource": ["false"],
+                    },
+                    "ArnNotEquals": {"aws:PrincipalArn": [ROOT, KEY_ADMIN]},
+                }
+            ),
+        ],
+        fields={"replicas": _REPLICA},
+    ),
+    ReportedPolicy(
+        "organisation-or-named-accounts-only",
+        f"{GITHUB}/aws-samples/data-perimeter-policy-examples/issues/17",
+        [
+            _OURS,
+            _deny(
+                Condition={
+                    "StringNotEqualsIfExists": {
+                        "aws:PrincipalOrgID": "o-a1b2c3d4e5",
+                        "aws:PrincipalAccount": [ACCOUNT, "444455556666"],
+                    },
+                    "BoolIfExists": {"aws:PrincipalIsAWSService": "false"},
+                }
+            ),
+        ],
+    ),
+    ReportedPolicy(
+        "a-role-of-every-account-of-the-organisation",
+        f"{GITHUB}/cloud-custodian/cloud-custodian/pull/9287",
+        [
+            _OURS,
+            _allow(
+                {"AWS": "*"},
+                "kms:DescribeKey",
+                Condition={
+                    "StringEquals": {"aws:PrincipalOrgID": "o-a1b2c3d4e5"},
+                    "StringLike": {"aws:PrincipalArn": "arn:aws:iam::*:role/*-lambda-role"},
+                },
+            ),
+        ],
+    ),
+    ReportedPolicy(
+        "a-service-for-callers-of-this-account",
+        f"{GITHUB}/Netflix/security_monkey/issues/373",
+        [
+            _OURS,
+            _allow(
+                {"AWS": "*"},
+                "kms:Decrypt",
+                Condition={
+                    "StringEquals": {
+                        "kms:ViaService": "rds.us-east-1.amazonaws.com",
+                        "kms:CallerAccount": ACCOUNT,
+                    }
+                },
+            ),
+        ],
+    ),
+    ReportedPolicy(
+        "a-role-of-a-service-in-its-own-account",
+        f"{GITHUB}/k9securityio/k9-cdk, src/kms.ts, CloudFrontOACReadAccessGenerator",
+        [
+            _OURS,
+            _allow(
+                "*",
+                "kms:Decrypt",
+                Condition={
+                    "ArnEquals": {"aws:PrincipalArn": "arn:aws:iam::444455556666:role/Origin"}
+                },
+            ),
+        ],
+        warned=_at((".Statement[1].Principal", "POLICY_LETS_IN_ACCOUNT")),
+    ),
+    ReportedPolicy(
+        "group",
+        f"{GITHUB}/hashicorp/terraform/issues/11822",
+        [_OURS, _allow(f"arn:aws:iam::{ACCOUNT}:group/admins", _MANAGEMENT)],
+        refused=_at((".Statement[1].Principal", "POLICY_PRINCIPAL_INVALID")),
+    ),
+    ReportedPolicy(
+        "role-with-a-wildcard",
+        f"{GITHUB}/ministryofjustice/modernisation-platform-environments/pull/17017",
+        [_OURS, _allow(f"arn:aws:iam::{ACCOUNT}:role/AWSReservedSSO_*", "kms:Decrypt")],
+        refused=_at((".Statement[1].Principal", "POLICY_PRINCIPAL_INVALID")),
+    ),
+    ReportedPolicy(
+        "account-without-iam-in-its-arn",
+        f"{GITHUB}/cloudposse/terraform-aws-vpc-flow-logs-s3-bucket/pull/27",
+        [{**_OURS, "Principal": {"AWS": f"arn:aws::{ACCOUNT}:root"}}],
+        refused=_at((".Statement[0].Principal", "POLICY_PRINCIPAL_INVALID")),
+    ),
+    ReportedPolicy(
+        "id-of-a-user-who-is-gone",
+        f"{REPOST}/kms-policy-error-invalid-principals",
+        [_OURS, _allow([KEY_ADMIN, "AIDACKCEVSQ6C2EXAMPLE"], _MANAGEMENT)],
+        refused=_at((".Statement[1].Principal", "POLICY_PRINCIPAL_INVALID")),
+    ),
+    ReportedPolicy(
+        "no-principals-in-the-list",
+        f"{GITHUB}/terraform-aws-modules/terraform-aws-eks/pull/2163",
+        [_OURS, _allow([], _MANAGEMENT)],
+        refused=_at((".Statement[1].Principal", "POLICY_MALFORMED")),
+    ),
+    ReportedPolicy(
+        "only-resource-is-a-table",
+        f"{GITHUB}/ministryofjustice/modernisation-platform/pull/1046",
+        [{**_OURS, "Resource": ["arn:aws:dynamodb:*"]}],
+        refused=_at((".Statement[0].Resource", "POLICY_RESOURCE_IGNORED")),
+    ),
+    ReportedPolicy(
+        "no-resource",
+        f"{GITHUB}/ministryofjustice/modernisation-platform-environments/pull/658",
+        [{name: value for name, value in _OURS.items() if name != "Resource"}],
+        refused=_at((".Statement[0]", "POLICY_STATEMENT_WITHOUT_RESOURCE")),
+    ),
+    ReportedPolicy(
+        "equals-sign-in-an-action",
+        f"{GITHUB}/Azure/Azure-Sentinel/issues/12242",
+        [_OURS, _allow({"Service": "cloudtrail.amazonaws.com"}, "kms=GenerateDataKey*")],
+        refused=_at((".Statement[1].Action", "POLICY_ACTION_NOT_KMS")),
+    ),
+    ReportedPolicy(
+        "service-of-another-region",
+        f"{GITHUB}/awslabs/landing-zone-accelerator-on-aws/issues/1054",
+        [_OURS, _allow({"Service": "logs.ap-southeast-4.amazonaws.com"}, "kms:Decrypt")],
+        warned=_at((".Statement[1].Principal.Service", "POLICY_NAMES_OTHER_REGION")),
     ),
 ]

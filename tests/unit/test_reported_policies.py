@@ -2,6 +2,7 @@ import pytest
 
 from provisioner.request import parse_request, policy_warnings
 from tests.reported_policies import REPORTED_POLICIES, ReportedPolicy
+from tests.unit.carried_out import Asked, judged
 from tests.unit.samples import SETTINGS, pairs_of
 
 
@@ -15,3 +16,15 @@ def test_a_policy_of_a_public_report_becomes_what_it_has_to(case: ReportedPolicy
         assert {(warning["path"], warning["code"]) for warning in warnings} == {
             (f"{where}{path}", code) for path, code in case.warned
         }
+
+
+@pytest.mark.parametrize("case", REPORTED_POLICIES, ids=lambda case: case.name)
+def test_the_local_kms_does_with_it_what_validation_says(case: ReportedPolicy) -> None:
+    asked = Asked(
+        case.document["policy"]["document"],
+        tuple((replica["region"], None) for replica in case.fields.get("replicas", [])),
+        rotates="rotation" in case.fields,
+        imports=case.fields.get("origin") == "EXTERNAL",
+    )
+
+    assert judged(asked).startswith("refused" if case.refused else "accepted")
