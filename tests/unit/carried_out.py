@@ -119,9 +119,17 @@ def repair(kms: LocalKms, asked: Asked, key: str) -> None:
         kms.call("ApplyKeySettings", region, "UpdateKeyDescription", KeyId=key, Description="new")
         kms.call("ApplyKeySettings", region, "TagResource", KeyId=key, Tags=TAGS)
         kms.call("ApplyKeySettings", region, "PutKeyPolicy", KeyId=key, Policy=policy)
+        # What a correction leaves out.
+        kms.call("ApplyKeySettings", region, "UntagResource", KeyId=key, TagKeys=["team"])
+        kms.call("ApplyKeySettings", region, "DeleteAlias", AliasName="alias/cards")
+        kms.call(
+            "ApplyKeySettings", region, "CreateAlias", AliasName="alias/cards", TargetKeyId=key
+        )
     kms.call("ReconcilePrimaryKey", HOME, "DescribeKey", KeyId=key)
-    if asked.rotates:
+    if not asked.imports:
         kms.call("ApplyKeySettings", HOME, "GetKeyRotationStatus", KeyId=key)
+    if not asked.imports and not asked.rotates:
+        kms.call("ApplyKeySettings", HOME, "DisableKeyRotation", KeyId=key)
 
 
 def roll_back(kms: LocalKms, asked: Asked, key: str) -> None:
