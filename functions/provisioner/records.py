@@ -43,11 +43,10 @@ from provisioner.errors import (
     RequestNotFound,
     RevisionSkipped,
 )
-from provisioner.plan import KeyFacts, KeySetRequest, RegionNames, content_hash, revision_of
+from provisioner.plan import KeySetRequest, RegionNames, content_hash, revision_of
 
 UNFINISHED_INDEX = "unfinished-by-shard"
 SHARDS = 16
-_KEY_IN = "keyIn_"
 _IDS_PER_CALL = 100
 _PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 0)
 """Seconds before the keys that DynamoDB left out for their number are asked for again."""
@@ -102,7 +101,6 @@ class Record:
     revision: int
     superseded: RegionNames
     run: int
-    keys: dict[str, KeyFacts] = dataclasses.field(default_factory=dict)
     warnings: list[Problem] = dataclasses.field(default_factory=list)
     cancelled_at: datetime | None = None
     updated_at: datetime | None = None
@@ -716,11 +714,6 @@ def _record(item: dict[str, dict[str, Any]]) -> Record:
         revision=int(item.get("revision", {}).get("N", "1")),
         superseded=json.loads(text("superseded") or "{}"),
         run=int(item.get("run", {}).get("N", "0")),
-        keys={
-            facts["region"]: facts
-            for name, value in item.items()
-            if name.startswith(_KEY_IN) and (facts := json.loads(value["S"]))
-        },
         warnings=json.loads(text("warnings") or "[]"),
         cancelled_at=instant("cancelledAt"),
         updated_at=instant("updatedAt"),
