@@ -15,7 +15,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from provisioner import event_bus
 from provisioner.clock import now
-from provisioner.errors import Problem
+from provisioner.errors import Problem, new_problem
 from provisioner.failures import Failure, problem_of
 from provisioner.key_specs import Origin
 from provisioner.plan import (
@@ -37,6 +37,9 @@ DETAIL_TYPES = {
     Status.REJECTED: "Multi-Region Key Request Rejected",
     Status.FAILED: "Multi-Region Key Creation Failed",
 }
+
+
+_CLAIM = "ClaimRequest"
 
 
 class Outcome(TypedDict):
@@ -61,6 +64,7 @@ def publish_outcome(
     -------
     dict or None
         The event's detail; None where another execution holds the request and will answer for it.
+        One that failed before it could claim a request which has other content answers itself.
 
     Raises
     ------
@@ -75,8 +79,7 @@ def publish_outcome(
         request, execution_arn=outcome["executionArn"], status=status, key=key, errors=problems
     )
     if record is None:
-        logger.warning("another execution holds this request and answers for it")
-        return None
+        return _publish_unclaimed(outcome, problems, records=records, events=events, bus=bus)
     detail = {
         "outcomeId": _id_of(outcome, record),
         "requestId": request["requestId"],
@@ -152,6 +155,50 @@ def publish_refusal(
     _count(status)
     logger.info("request refused", errors=[problem["code"] for problem in problems])
     return detail
+
+
+def _publish_unclaimed(
+    outcome: Outcome, problems: list[Problem], *, records: Records, events: Any, bus: str
+) -> dict[str, Any] | None:
+    """Publish the failure of a request that could not be claimed, where nobody else answers for it.
+
+    Whoever holds the same content answers for it. Where the record has other content, revision or
+    expiry, it stays as it is, and the event says what it has.
+    """
+    request = outcome["request"]
+    could_claim = any(failure["step"] != _CLAIM for failure in outcome["failures"])
+    held = None if could_claim or not problems else records.get(request["requestId"])
+    if held is None or held.request is None or _is_same(held.request, request):
+        logger.warning("another execution holds this request and answers for it")
+        return None
+    text = (
+        f"Nothing of this request was done. {held.request_id} stays as it is: revision "
+        f"{held.revision}, status {held.status}, with other content. Send this request again: it "
+        "is taken or refused by what the record has then."
+    )
+    problems = [*problems, new_problem("requestId", "NOT_CLAIMED", text)]
+    detail = {
+        "outcomeId": _outcome_id(Status.FAILED, outcome["executionArn"]),
+        "requestId": request["requestId"],
+        "revision": revision_of(request),
+        "status": Status.FAILED,
+        "executionArn": outcome["executionArn"],
+        "ticket": request["ticket"],
+        "key": held.key,
+        "errors": problems,
+    }
+    event_bus.put_event(events, bus, DETAIL_TYPES[Status.FAILED], detail)
+    _count(Status.FAILED, started_at=outcome["startedAt"])
+    logger.info("failure before the claim published", errors=[p["code"] for p in problems])
+    return detail
+
+
+def _is_same(one: KeySetRequest, other: KeySetRequest) -> bool:
+    return (
+        content_hash(one) == content_hash(other)
+        and revision_of(one) == revision_of(other)
+        and material_terms(one) == material_terms(other)
+    )
 
 
 def _id_of(outcome: Outcome, record: Record) -> str:

@@ -15,7 +15,7 @@ from provisioner.records import Records, Status
 from tests.unit.answering import answer, calls_of, forget_answers, lose_on_the_wire, on, refusal
 from tests.unit.published import published_on
 from tests.unit.samples import ADMIN, EXECUTION, ROOT, in_days, key_arn, request_of, sample_event
-from tests.unit.waiting import ASIA, DEADLINE, EUROPE, HOME, TOKEN, answer_of, wait
+from tests.unit.waiting import ASIA, DEADLINE, EUROPE, HOME, NEXT_TOKEN, TOKEN, answer_of, wait
 
 pytestmark = pytest.mark.usefixtures("records")
 
@@ -823,6 +823,26 @@ def test_key_material_that_nobody_waits_for_is_a_conflict(call: Any) -> None:
 
     (error,) = body["errors"]
     assert (status, error["path"], error["code"]) == (409, "requestId", "KEY_MATERIAL_NOT_AWAITED")
+
+
+@pytest.mark.parametrize("is_noted", [True, False])
+def test_who_answers_a_moment_later_for_another_region_is_told_to_answer_again(
+    is_noted: bool, call: Any
+) -> None:
+    records = Records(client("dynamodb"), "requests")
+    wait(records, HOME, EUROPE)
+    # Before the first answer is noted, the second one finds the question and no task behind it.
+    first = {} if is_noted else refusal("TaskTimedOut")
+    answer(client("stepfunctions"), "SendTaskSuccess", first, {})
+    if is_noted:
+        assert call(provide(answer_of(HOME)))[0] == 202
+
+    status, body = call(provide(answer_of(EUROPE)))
+    wait(records, EUROPE, token=NEXT_TOKEN)
+
+    assert (status, body["errors"][0]["code"]) == (409, "KEY_MATERIAL_NOT_AWAITED")
+    assert "send this answer once more" in body["errors"][0]["message"]
+    assert call(provide(answer_of(EUROPE)))[0] == 202
 
 
 def test_step_functions_that_does_not_take_an_answer_makes_the_api_unavailable(call: Any) -> None:
