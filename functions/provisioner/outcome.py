@@ -165,9 +165,14 @@ def _publish_unclaimed(
     Whoever holds the same content answers for it. Where the record has other content, revision or
     expiry, it stays as it is, and the event says what it has.
     """
-    request = outcome["request"]
+    request, execution_arn = outcome["request"], outcome["executionArn"]
     could_claim = any(failure["step"] != _CLAIM for failure in outcome["failures"])
-    held = None if could_claim or not problems else records.get(request["requestId"])
+    held = None
+    if problems and not could_claim:
+        # It returns the record that is there, and this function may read it in no other way.
+        held = records.note_refusal(
+            request["requestId"], execution_arn, request["ticket"], problems
+        )
     if held is None or held.request is None or _is_same(held.request, request):
         logger.warning("another execution holds this request and answers for it")
         return None
@@ -178,11 +183,11 @@ def _publish_unclaimed(
     )
     problems = [*problems, new_problem("requestId", "NOT_CLAIMED", text)]
     detail = {
-        "outcomeId": _outcome_id(Status.FAILED, outcome["executionArn"]),
+        "outcomeId": _outcome_id(Status.FAILED, execution_arn),
         "requestId": request["requestId"],
         "revision": revision_of(request),
         "status": Status.FAILED,
-        "executionArn": outcome["executionArn"],
+        "executionArn": execution_arn,
         "ticket": request["ticket"],
         "key": held.key,
         "errors": problems,
