@@ -13,9 +13,8 @@ from provisioner import json_text
 from provisioner.batch_lines import PlannedLine, has_revision, is_created
 from provisioner.clock import instant_text, now
 from provisioner.csv_table import TABLE_ENDINGS
-from provisioner.errors import Problem, RequestConflict, RevisionSkipped, new_problem
+from provisioner.errors import Problem, new_problem
 from provisioner.executions import execution_arn
-from provisioner.failures import error_code
 from provisioner.records import Record, Records, Status
 
 _TYPICAL_SECONDS = 60
@@ -181,7 +180,7 @@ def _revision_problem(record: Record, line: PlannedLine) -> Problem:
         f"{line.revision}. Correct the number in the file: {record.revision} or the next."
     )
     is_late = line.revision < record.revision
-    code = error_code((RequestConflict if is_late else RevisionSkipped).__name__)
+    code = "REQUEST_CONFLICT" if is_late else "REVISION_SKIPPED"
     return new_problem("revision", code, text)
 
 

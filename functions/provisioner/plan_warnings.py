@@ -79,8 +79,10 @@ def _warning(
             "it (Account, AWS Regions) or take it out of the request before you send it."
         )
         return new_problem(path, error_code(type(error).__name__), text)
-    except (KmsError, TimeoutError) as error:
+    except (KmsUnavailable, TimeoutError) as error:
         return _not_checked(request, plan, error)
+    except KmsError as error:
+        return _not_checked(request, plan, error) if alias else None
     if alias is None or owner is None or _key_id(owner) == _key_id(own_key or ""):
         return None
     text = (
@@ -90,22 +92,18 @@ def _warning(
     return new_problem(path_of("alias", region, request), "ALIAS_IN_USE", text)
 
 
-def _not_checked(
-    request: KeySetRequest, plan: KeyPlan, error: KmsError | TimeoutError
-) -> Problem | None:
+def _not_checked(request: KeySetRequest, plan: KeyPlan, error: KmsError | TimeoutError) -> Problem:
     region, alias = plan.region, plan.alias
     slow = f"KMS in {region} did not answer within {_SECONDS} seconds."
     reason = error.what_happened if isinstance(error, KmsError) else slow
-    if alias:
-        text = (
-            f"Whether {alias} is free in {region} could not be checked: {reason} Plan again, or "
-            f"see whether `aws kms list-aliases --region {region}` lists it."
-        )
-        return new_problem(path_of("alias", region, request), NOT_CHECKED, text)
-    if isinstance(error, KmsUnavailable | TimeoutError):
+    if alias is None:
         text = f"Whether KMS in {region} can be used could not be checked: {reason} Plan again."
         return new_problem(path_of("region", region, request), NOT_CHECKED, text)
-    return None
+    text = (
+        f"Whether {alias} is free in {region} could not be checked: {reason} Plan again, or see "
+        f"whether `aws kms list-aliases --region {region}` lists it."
+    )
+    return new_problem(path_of("alias", region, request), NOT_CHECKED, text)
 
 
 def _key_id(arn: str) -> str:
