@@ -22,7 +22,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from provisioner import executions, json_text
 from provisioner.cancellation import cancel
 from provisioner.claim import Decision, check_claim, claim
-from provisioner.clients import client, prepare
+from provisioner.clients import client, impatient_kms, prepare
 from provisioner.errors import (
     Conflict,
     DependencyUnavailable,
@@ -39,23 +39,17 @@ from provisioner.errors import (
     new_problem,
 )
 from provisioner.failures import conflict_problems, error_code
+from provisioner.known_keys import known_key
 from provisioner.material_answer import take_answer
 from provisioner.outcome import publish_refusal
-from provisioner.plan import (
-    KeySetRequest,
-    is_request_id,
-    key_facts,
-    plan_key,
-    region_of,
-    regions,
-    unread_key,
-)
-from provisioner.records import UNDER_WAY, Record, Records, Status
+from provisioner.plan import KeySetRequest, is_request_id, plan_key, regions
+from provisioner.plan_warnings import kms_warnings
+from provisioner.records import Records, Status
 from provisioner.request import RequestFields, parse_request, policy_warnings
 from provisioner.settings import settings
 from provisioner.telemetry import logger
 
-prepare("dynamodb", "events", "stepfunctions")
+prepare("dynamodb", "events", "kms", "stepfunctions")
 
 app = APIGatewayRestResolver()
 _records = Records(client("dynamodb"), settings().requests_table)
@@ -134,7 +128,7 @@ def get_key_set(request_id: str) -> Response[str]:
         "status": record.status,
         "startedAt": _instant(record.claimed_at),
         "updatedAt": _instant(record.updated_at),
-        "key": _known_key(record),
+        "key": known_key(record, impatient_kms),
         "errors": record.errors,
         "warnings": record.warnings,
         "ticket": record.ticket,
@@ -264,12 +258,14 @@ def _accept_or_announce(request: KeySetRequest) -> Response[str]:
 
 
 def _plan(request: KeySetRequest) -> dict[str, Any]:
-    check_claim(_records, client("stepfunctions"), request)
+    record = check_claim(_records, client("stepfunctions"), request)
     plans = [plan_key(request, region, settings()) for region in regions(request)]
+    clients = {region: impatient_kms(region) for region in regions(request)}
+    warnings = kms_warnings(request, plans, record.key_arn if record else None, clients)
     return {
         "request": request,
         "keys": [vars(plan) for plan in plans],
-        "warnings": policy_warnings(request, settings()),
+        "warnings": [*policy_warnings(request, settings()), *warnings],
     }
 
 
@@ -290,18 +286,6 @@ def _accept(request: KeySetRequest) -> dict[str, str | None]:
 
 def _instant(time: datetime | None) -> str | None:
     return time.isoformat() if time else None
-
-
-def _known_key(record: Record) -> dict[str, Any] | None:
-    """Return the key set as far as it exists; of one under way, as far as the record says."""
-    if record.status not in UNDER_WAY or not record.key_arn or not record.request:
-        return record.key
-    home = region_of(record.key_arn)
-    known = {home: unread_key(record.key_arn)}
-    for key in (record.key["primary"], *record.key["replicas"]) if record.key else ():
-        known[key["region"]] = key
-    replicas = [facts for region, facts in known.items() if region != home]
-    return key_facts(record.request, known[home], replicas)
 
 
 def _accepted(

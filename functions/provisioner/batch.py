@@ -17,7 +17,13 @@ from provisioner.batch_lines import PlannedLine, is_created
 from provisioner.clock import instant_text, now
 from provisioner.errors import RequestRejected, new_problem
 from provisioner.pace import Pace, needs
-from provisioner.plan import KeySetRequest, content_hash, is_request_id, material_terms
+from provisioner.plan import (
+    KeySetRequest,
+    content_hash,
+    is_request_id,
+    material_terms,
+    revision_of,
+)
 from provisioner.records import Records
 from provisioner.request import parse_request
 from provisioner.settings import Settings
@@ -125,6 +131,7 @@ def _check(line: Line, batch: str, settings: Settings) -> tuple[KeySetRequest | 
         # By the requestId alone: a request that the file has twice is started once.
         execution=_execution_name(batch, request["requestId"], request["requestId"]),
         problems=[],
+        revision=revision_of(request),
     )
 
 

@@ -27,17 +27,28 @@ class PlannedLine:
     execution: str | None
     problems: list[Problem]
     not_before: str | None = None
+    revision: int = 1
 
 
 def is_created(record: Record, line: PlannedLine) -> bool:
-    """Whether a record tells that a line's very request is finished and that its event was sent."""
+    """Whether a record tells that a line's very request is finished and that its event was sent.
+
+    A line of the next revision with the same content asks for nothing else. One of any other
+    revision is not taken.
+    """
     return (
         record.status == Status.CREATED
         and record.published
+        and has_revision(record, line)
         and record.content_hash == line.content
         and record.request is not None
         and material_terms(record.request) == line.terms
     )
+
+
+def has_revision(record: Record, line: PlannedLine) -> bool:
+    """Whether a line's revision is that of the record or the next; no other one is taken."""
+    return line.revision in (record.revision, record.revision + 1)
 
 
 def lines_text(lines: Iterable[PlannedLine]) -> str:

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any, TypedDict
 
 from provisioner import json_text
-from provisioner.batch_lines import PlannedLine, is_created
+from provisioner.batch_lines import PlannedLine, has_revision, is_created
 from provisioner.clock import instant_text, now
 from provisioner.csv_table import TABLE_ENDINGS
 from provisioner.errors import Problem, new_problem
@@ -142,6 +142,8 @@ def _result(line: PlannedLine, record: Record | None, machine: str) -> LineResul
         refused = _is_refused(line, record)
         status = LineStatus.REJECTED if refused else LineStatus.NOT_STARTED
         key, errors = None, [_conflict(record)] if refused else []
+    elif record.ever_created and not has_revision(record, line):
+        status, key, errors = LineStatus.REJECTED, None, [_revision_problem(record, line)]
     else:
         status, key, errors = _status(line, record, machine), record.key, record.errors
     shown = {name: value for name, value in key.items() if name != "keyMetadata"} if key else None
@@ -170,6 +172,16 @@ def _conflict(record: Record) -> Problem:
         f"GET /keys/{record.request_id} returns what exists."
     )
     return new_problem("requestId", "REQUEST_CONFLICT", text)
+
+
+def _revision_problem(record: Record, line: PlannedLine) -> Problem:
+    text = (
+        f"Request {record.request_id} has revision {record.revision}, and this line has "
+        f"{line.revision}. Correct the number in the file: {record.revision} or the next."
+    )
+    is_late = line.revision < record.revision
+    code = "REQUEST_CONFLICT" if is_late else "REVISION_SKIPPED"
+    return new_problem("revision", code, text)
 
 
 def _status(line: PlannedLine, record: Record, machine: str) -> LineStatus:

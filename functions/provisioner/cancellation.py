@@ -5,7 +5,6 @@ before it creates a key, asks for key material or records an outcome. It then en
 one that failed, so that what exists is kept or rolled back as the request asks.
 """
 
-import uuid
 from dataclasses import replace
 from typing import Any, cast
 
@@ -52,8 +51,7 @@ def cancel(
     if progress == Progress.RUNNING:
         return record
     if progress == Progress.ENDED:
-        name = uuid.uuid5(uuid.NAMESPACE_OID, f"cancel {holder}")
-        holder = executions.execution_arn(state_machine_arn, f"{request_id[:43]}-{name}")
+        holder = executions.successor_arn(state_machine_arn, request_id, holder)
     # What was not started yet is started under its own name: whoever is about to start it finds it.
     request = cast("KeySetRequest", record.request)
     executions.start(step_functions, state_machine_arn, holder, request)

@@ -150,8 +150,13 @@ def _what_is_left(record: Record, request: KeySetRequest) -> Decision:
     return Decision.RENEW if request["origin"] == Origin.EXTERNAL else Decision.PUBLISH
 
 
-def check_claim(records: Records, step_functions: Any, request: KeySetRequest) -> None:
+def check_claim(records: Records, step_functions: Any, request: KeySetRequest) -> Record | None:
     """Raise the conflict that `claim` would raise now; nothing is written.
+
+    Returns
+    -------
+    Record or None
+        The request's, if it has one.
 
     Raises
     ------
@@ -165,10 +170,10 @@ def check_claim(records: Records, step_functions: Any, request: KeySetRequest) -
     if record is None or record.status == Status.REJECTED:
         if (revision := revision_of(request)) > 1:
             raise RevisionSkipped(request["requestId"], revision, 1)
-        return
+        return record
     if record.content_hash != content_hash(request):
         check_correction(record, request)
-        return
+        return record
     check_revision(record, request)
     holder = record.execution_arn
     if (
@@ -176,6 +181,7 @@ def check_claim(records: Records, step_functions: Any, request: KeySetRequest) -
         and executions.progress(step_functions, str(holder)) != Progress.ENDED
     ):
         _left_to(record, request)
+    return record
 
 
 def _correct(

@@ -17,6 +17,9 @@ _PATIENT = Config(
     max_pool_connections=CALLS_AT_ONCE,
     **_TIMEOUTS,
 )
+_IMPATIENT = Config(
+    retries={"mode": "standard", "total_max_attempts": 2}, connect_timeout=1, read_timeout=3
+)
 _SEND_ONCE = Config(retries={"mode": "standard", "total_max_attempts": 1}, **_TIMEOUTS)
 
 
@@ -35,6 +38,12 @@ def prepare(*services: str) -> None:
     """
     for service in services:
         client(service)
+
+
+@cache
+def impatient_kms(region: str) -> Any:
+    """Return a KMS client that answers or fails within 10 seconds: somebody waits for it."""
+    return boto3.client("kms", region_name=region, config=_IMPATIENT)
 
 
 @cache

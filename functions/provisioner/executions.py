@@ -35,6 +35,12 @@ def new_execution_arn(state_machine_arn: str, request_id: str) -> str:
     return execution_arn(state_machine_arn, f"{request_id[:43]}-{uuid.uuid4()}")
 
 
+def successor_arn(state_machine_arn: str, request_id: str, holder: str) -> str:
+    """Return the ARN of the execution that follows one that died, the same whoever starts it."""
+    name = uuid.uuid5(uuid.NAMESPACE_OID, f"after {holder}")
+    return execution_arn(state_machine_arn, f"{request_id[:43]}-{name}")
+
+
 def execution_arn(state_machine_arn: str, name: str) -> str:
     """Give the ARN of the execution of that name."""
     return f"{state_machine_arn.replace(':stateMachine:', ':execution:')}:{name}"

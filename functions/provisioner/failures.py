@@ -31,9 +31,13 @@ def conflict_problems(conflict: Conflict) -> list[Problem]:
 def problem_of(failure: Failure, request: KeySetRequest) -> Problem:
     """Say which field of the request a failure is about; a name of AWS's own is about the key."""
     known = getattr(errors, failure["error"], ProvisionerError)
-    index = regions(request).index(failure["region"]) - 1
-    if index >= 0:
-        path = f"replicas[{index}].{known.field}"
-    else:
-        path = {"region": "primaryRegion"}.get(known.field, known.field)
+    path = path_of(known.field, failure["region"], request)
     return new_problem(path, error_code(known.reported_as or failure["error"]), failure["message"])
+
+
+def path_of(field: str, region: str, request: KeySetRequest) -> str:
+    """Return the path of a field that a request has for its key in a Region."""
+    index = regions(request).index(region) - 1
+    if index >= 0:
+        return f"replicas[{index}].{field}"
+    return "primaryRegion" if field == "region" else field

@@ -22,7 +22,7 @@ from provisioner.errors import (
     RequestRejected,
     new_problem,
 )
-from provisioner.records import Record, Records, Status
+from provisioner.records import UNDER_WAY, Record, Records, Status
 
 REFUSAL_DETAIL_TYPE = "Multi-Region Key Material Refused"
 MAX_ANSWER_BYTES = 96 * 1024
@@ -74,7 +74,8 @@ def take_answer(document: object, *, records: Records, step_functions: Any) -> R
     RequestNotFound
         There is no such request.
     KeyMaterialNotAwaited
-        The request does not wait for key material.
+        The request does not wait for key material, or another answer to its question was faster;
+        what that leaves open is asked for again, and this answer is good for it.
     DependencyUnavailable
         DynamoDB or Step Functions did not answer; giving the same answer again is safe.
     """
@@ -90,7 +91,15 @@ def take_answer(document: object, *, records: Records, step_functions: Any) -> R
         record = _read(records, request_id)
     if record.answer_hash == digest:
         return record
-    raise KeyMaterialNotAwaited(f"Request {request_id} is {record.status}.")
+    text = f"Request {request_id} is {record.status}."
+    if record.status in UNDER_WAY and (record.answer_hash or record.task_token):
+        text += (
+            " It has just taken another answer, or its question is out of date. What it still "
+            "needs it asks for again: once its status is WAITING_FOR_MATERIAL for this Region with "
+            "a new question, send this answer once more. An import token is valid for 24 hours, "
+            "also beside a newer one."
+        )
+    raise KeyMaterialNotAwaited(text)
 
 
 def publish_refusal(document: object, problems: list[Problem], *, events: Any, bus: str) -> None:

@@ -40,6 +40,9 @@ DETAIL_TYPES = {
 }
 
 
+_CLAIM = "ClaimRequest"
+
+
 class Outcome(TypedDict):
     """How an execution ended, as the state machine knows it."""
 
@@ -62,6 +65,7 @@ def publish_outcome(
     -------
     dict or None
         The event's detail; None where another execution holds the request and will answer for it.
+        One that failed before it could claim a request which has other content answers itself.
 
     Raises
     ------
@@ -82,8 +86,7 @@ def publish_outcome(
         warnings=warnings,
     )
     if record is None:
-        logger.warning("another execution holds this request and answers for it")
-        return None
+        return _publish_unclaimed(outcome, problems, records=records, events=events, bus=bus)
     detail = {
         "outcomeId": _id_of(outcome, record),
         "requestId": request["requestId"],
@@ -179,6 +182,56 @@ def _replicas_not_asked_for(
         for key in listed
         if key["Region"] not in regions(request)
     ]
+
+
+def _publish_unclaimed(
+    outcome: Outcome, problems: list[Problem], *, records: Records, events: Any, bus: str
+) -> dict[str, Any] | None:
+    """Publish the failure of a request that could not be claimed, where nobody else answers for it.
+
+    Whoever holds the same content answers for it. Where the record has other content, revision or
+    expiry, it stays as it is, and the event says what it has.
+    """
+    request, execution_arn = outcome["request"], outcome["executionArn"]
+    could_claim = any(failure["step"] != _CLAIM for failure in outcome["failures"])
+    held = None
+    if problems and not could_claim:
+        # It returns the record that is there, and this function may read it in no other way.
+        held = records.note_refusal(
+            request["requestId"], execution_arn, request["ticket"], problems
+        )
+    if held is None or held.request is None or _is_same(held.request, request):
+        logger.warning("another execution holds this request and answers for it")
+        return None
+    text = (
+        f"Nothing of this request was done. {held.request_id} stays as it is: revision "
+        f"{held.revision}, status {held.status}, with other content. Send this request again: it "
+        "is taken or refused by what the record has then."
+    )
+    problems = [*problems, new_problem("requestId", "NOT_CLAIMED", text)]
+    detail = {
+        "outcomeId": _outcome_id(Status.FAILED, execution_arn),
+        "requestId": request["requestId"],
+        "revision": revision_of(request),
+        "status": Status.FAILED,
+        "executionArn": execution_arn,
+        "ticket": request["ticket"],
+        "key": held.key,
+        "errors": problems,
+        "warnings": [],
+    }
+    event_bus.put_event(events, bus, DETAIL_TYPES[Status.FAILED], detail)
+    _count(Status.FAILED, started_at=outcome["startedAt"])
+    logger.info("failure before the claim published", errors=[p["code"] for p in problems])
+    return detail
+
+
+def _is_same(one: KeySetRequest, other: KeySetRequest) -> bool:
+    return (
+        content_hash(one) == content_hash(other)
+        and revision_of(one) == revision_of(other)
+        and material_terms(one) == material_terms(other)
+    )
 
 
 def _id_of(outcome: Outcome, record: Record) -> str:

@@ -16,7 +16,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from provisioner import executions, findings, json_text
 from provisioner.clock import now
-from provisioner.errors import DependencyUnavailable, ProvisionerError, RequestRejected
+from provisioner.errors import (
+    Cancelled,
+    DependencyUnavailable,
+    ProvisionerError,
+    RequestRejected,
+)
 from provisioner.executions import Progress
 from provisioner.findings import Action, Finding, Kind
 from provisioner.outcome import Outcome
@@ -126,9 +131,9 @@ class Sweeper:
             text += f"It is not valid any more, so it ended as {outcome['status']}."
             action = Action.ENDED
         else:
-            machine = self.settings.state_machine_arn
-            execution_arn = executions.new_execution_arn(machine, record.request_id)
-            executions.start(self.step_functions, machine, execution_arn, request)
+            execution_arn = self._start_successor(record, request)
+            if execution_arn is None:
+                return
             text += f"{execution_arn} goes on with it."
             action = Action.RESUMED
         # This is something that was done, so it is published each time that it is done.
@@ -141,6 +146,24 @@ class Sweeper:
             action,
         )
         findings.tell(finding, events=self.events, bus=self.settings.event_bus)
+
+    def _start_successor(self, record: Record, request: KeySetRequest) -> str | None:
+        """Start the execution that goes on with a request; None where another one has done so.
+
+        Whoever cancels the request at this moment starts the same one. Two would both end, and the
+        later one would take up again what the earlier one ended as cancelled.
+        """
+        machine, request_id = self.settings.state_machine_arn, record.request_id
+        holder = str(record.execution_arn)
+        arn = executions.successor_arn(machine, request_id, holder)
+        if executions.progress(self.step_functions, arn) == Progress.ENDED:
+            latest = self.records.get(request_id)
+            if latest is None or latest.published or latest.execution_arn != holder:
+                return None
+            # It has died before it could claim the request.
+            arn = executions.new_execution_arn(machine, request_id)
+        executions.start(self.step_functions, machine, arn, request)
+        return arn
 
     def _end(self, outcome: Outcome) -> bool:
         """Let an outcome be published for an execution that is dead and would be refused again.
@@ -191,10 +214,14 @@ def _last_outcome(record: Record, request: KeySetRequest, reasons: str) -> Outco
         f"valid any more, so it does not go on. {reasons} {kept} Correct the request and send it "
         "again."
     )
+    error = "RequestRejected"
+    if record.cancelled_at:
+        # No other outcome is taken of it, and it would wait for one for ever.
+        error, text = "Cancelled", f"{Cancelled(record.request_id)} {reasons} {kept}"
     failure: Any = {
         "step": "ValidateRequest",
         "region": request["primaryRegion"],
-        "error": "RequestRejected",
+        "error": error,
         "message": text,
     }
     return {

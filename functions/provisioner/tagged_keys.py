@@ -79,6 +79,9 @@ def find_page(client: Any, tags: Tags, token: str) -> tuple[dict[str, Tags], str
 def find_tags(client: Any, arns: list[str]) -> dict[str, Tags]:
     """Find the tags of these keys, a hundred at most; one that never had any is not answered.
 
+    The API takes no filters and gives no pages where it is asked for ARNs.
+    https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/API_GetResources.html
+
     Raises
     ------
     DependencyUnavailable

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.faults.aws import Aws, Call, Network, WaitingTask
+from tests.faults.aws import Aws, Call, Network, WaitingTask, nobody
 from tests.faults.holder import answer_promptly
 from tests.faults.scenario import (
     IMPORTED,
@@ -19,7 +20,8 @@ from tests.faults.scenario import (
     recorded_key,
     renewed,
 )
-from tests.faults.workflow import functions
+from tests.faults.wiring import QUIET_SECONDS
+from tests.faults.workflow import functions, sweep
 
 DELETE = json.loads(Path("events/api-delete-keys.json").read_text())
 API = "KeysApiFunction"
@@ -31,27 +33,28 @@ def cancel(aws: Aws) -> int:
     return int(functions()[API].invoke(aws, API, event)["statusCode"])
 
 
-class CancelledBefore(Network):
-    """Carries everything, and has the request cancelled before the call of that number."""
+class Interrupted(Network):
+    """Carries everything, and has something else done before the call of that number."""
 
-    def __init__(self, aws: Aws, place: int | None) -> None:
+    def __init__(self, aws: Aws, place: int | None, act: Callable[[Aws], Any]) -> None:
         self.calls: list[Call] = []
-        self.answer: int | None = None
+        self.answer: Any = None
         self._aws = aws
         self._place = place
+        self._act = act
 
     def carry(self, call: Call, effect: Callable[[], Any]) -> Any:
         self.calls.append(call)
         if len(self.calls) - 1 == self._place:
             self._aws.network = self._aws
-            self.answer = cancel(self._aws)
+            self.answer = self._act(self._aws)
             self._aws.network = self
         return effect()
 
 
-def played(scenario: Scenario, place: int | None) -> CancelledBefore:
+def played(scenario: Scenario, place: int | None) -> Interrupted:
     """Play a scenario once, cancelled before that call."""
-    network = CancelledBefore(scenario.aws, place)
+    network = Interrupted(scenario.aws, place, cancel)
     scenario.aws.network = network
     scenario.deliver()
     scenario.aws.network = scenario.aws
@@ -135,3 +138,59 @@ def test_a_request_that_was_cancelled_can_be_sent_again() -> None:
     scenario.aws.holder = answer_promptly
 
     assert scenario.play().problems == []
+
+
+VALID_FOR = 30 * 86_400
+
+
+def stopped(*, is_valid: bool) -> Scenario:
+    """Let a request's execution die while it waits for key material, a while ago."""
+
+    def stop(_aws: Aws, task: WaitingTask) -> None:
+        task.execution.status = "ABORTED"
+
+    until = datetime.fromtimestamp(Aws().time + VALID_FOR, UTC).isoformat()
+    material = {**IMPORTED["keyMaterial"], "validTo": until}
+    scenario = imported(document={**IMPORTED, "keyMaterial": material}, holder=stop)
+    scenario.deliver()
+    scenario.aws.time += QUIET_SECONDS + 1 if is_valid else VALID_FOR
+    scenario.aws.holder = nobody
+    return scenario
+
+
+def meet(
+    first: Callable[[Aws], Any], second: Callable[[Aws], Any], place: int | None, *, is_valid: bool
+) -> tuple[Scenario, list[Call], set[int | None]]:
+    """Do the first, and the second before its call of that number; return the answers of both."""
+    scenario = stopped(is_valid=is_valid)
+    network = Interrupted(scenario.aws, place, second)
+    scenario.aws.network = network
+    answer = first(scenario.aws)
+    scenario.aws.network = scenario.aws
+    return scenario, network.calls, {answer, network.answer}
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+@pytest.mark.parametrize("is_valid", [True, False])
+@pytest.mark.parametrize(("first", "second"), [(sweep, cancel), (cancel, sweep)])
+def test_a_cancellation_and_a_sweep_that_meet_end_the_request_as_it_was_answered(
+    first: Callable[[Aws], Any],
+    second: Callable[[Aws], Any],
+    is_valid: bool,
+    newest_first: bool,
+) -> None:
+    """Both start an execution for the one that died; either may be the first to claim."""
+    calls = meet(first, second, None, is_valid=is_valid)[1]
+    for place, call in enumerate(calls):
+        scenario, _, answers = meet(first, second, place, is_valid=is_valid)
+        while scenario.aws.to_run:
+            scenario.run(scenario.aws.to_run.pop(-1 if newest_first else 0))
+        scenario.sweep()
+        where = f"{place} {call}"
+
+        if 202 in answers:
+            _check_cancelled(scenario.aws, where)
+        else:
+            # The sweep has ended it before, as what is not valid any more.
+            assert not is_valid, where
+            assert 409 in answers, where

@@ -661,3 +661,29 @@ def test_a_finished_key_set_whose_outcome_is_not_published_is_published_and_not_
         "GetParametersForImport",
         "ImportKeyMaterial",
     }
+
+
+def test_of_two_that_answer_for_different_regions_at_once_both_are_taken_in_the_end() -> None:
+    """The second one is told to wait for the next question, and its answer is good for that."""
+    late: list[dict[str, Any]] = []
+
+    def answer_twice(aws: Aws, task: WaitingTask) -> None:
+        answers = [answer(REQUEST_ID, [asked]) for asked in asked_for(aws, REQUEST_ID)]
+        for one in answers:
+            give(aws, one, task.execution)
+        late.append(answers[1])
+
+    def send_it_again(aws: Aws, task: WaitingTask) -> None:
+        assert [asked["region"] for asked in asked_for(aws, REQUEST_ID)] == [OTHER_REPLICA]
+        give(aws, late[0], task.execution)
+
+    holder = script(answer_promptly, answer_twice, send_it_again)
+    scenario = imported(document=TWO_REPLICAS, holder=holder)
+    scenario.deliver()
+
+    assert questions(scenario.aws) == [[PRIMARY], [REPLICA, OTHER_REPLICA], [OTHER_REPLICA]]
+    assert refused(scenario.aws) == ["KEY_MATERIAL_NOT_AWAITED"]
+    [refusal] = told(scenario.aws, "Material Refused")
+    assert "send this answer once more" in refusal.detail["errors"][0]["message"]
+    assert problems(scenario.aws, TWO_REPLICAS) == []
+    assert is_created(scenario.aws)

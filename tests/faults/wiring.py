@@ -135,5 +135,6 @@ def _nothing(*_arguments: Any, **_more: Any) -> None:
 
 
 def _forget() -> None:
-    for cached in (clients.client, clients.send_once_kms, settings.settings):
+    adapters = (clients.client, clients.impatient_kms, clients.send_once_kms)
+    for cached in (*adapters, settings.settings):
         cached.cache_clear()

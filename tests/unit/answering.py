@@ -27,6 +27,7 @@ def forget_answers() -> None:
 def forget_clients() -> None:
     """Let the next client be a new one."""
     clients.client.cache_clear()
+    clients.impatient_kms.cache_clear()
     clients.send_once_kms.cache_clear()
 
 

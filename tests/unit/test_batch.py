@@ -156,6 +156,15 @@ def test_what_is_created_already_is_not_started_again(records: Records) -> None:
     assert planned.lines[0].content == content_hash(request_of())
 
 
+@pytest.mark.parametrize(("revision", "starts"), [(1, 0), (2, 0), (3, 1)])
+def test_a_line_of_a_revision_that_is_not_taken_is_started_and_refused_there(
+    revision: int, starts: int, records: Records
+) -> None:
+    create(records, request_of())
+
+    assert len(plan(records, line(1, revision=revision)).items) == starts
+
+
 def test_a_line_that_corrects_a_failed_request_is_started(records: Records) -> None:
     other = request_of(description="Other")
     records.claim(other, EXECUTION)

@@ -264,6 +264,27 @@ def test_a_line_that_corrects_its_request_ends_like_any_other(
     assert statuses == ("IN_PROGRESS", "IN_PROGRESS", "CREATED")
 
 
+@pytest.mark.parametrize(
+    ("revision", "status", "codes"),
+    [
+        (1, LineStatus.REJECTED, ["REQUEST_CONFLICT"]),
+        (2, LineStatus.CREATED, []),
+        (3, LineStatus.CREATED, []),
+        (4, LineStatus.REJECTED, ["REVISION_SKIPPED"]),
+    ],
+)
+def test_a_line_counts_as_created_only_by_a_revision_that_would_be_taken(
+    revision: int, status: LineStatus, codes: list[str], records: Records, batch: Batch
+) -> None:
+    asked = request_of(revision=2)
+    records.finish(asked, execution_arn=OWN, status=Status.CREATED, key=KEY, errors=[])
+    records.mark_published("CHG1", OWN)
+
+    (result,) = report(records, batch, planned(revision=revision)).results
+
+    assert (result["status"], [error["code"] for error in result["errors"]]) == (status, codes)
+
+
 def test_a_line_that_is_not_valid_is_refused_whatever_the_table_has(
     records: Records, batch: Batch
 ) -> None:

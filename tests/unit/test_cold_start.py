@@ -68,7 +68,7 @@ def test_a_step_makes_the_clients_it_uses_when_it_starts(step: str) -> None:
                 prepared.update(services)
             case ("client", [service, *_]) | ("partial", ["client", service]):
                 used.add(service)
-            case "send_once_kms", _:
+            case "impatient_kms" | "send_once_kms", _:
                 used.add("'kms'")
 
     assert prepared == used

@@ -1,18 +1,21 @@
 import base64
 import json
+import threading
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
 from keys_api import app
-from provisioner.clients import client
+from provisioner.clients import client, impatient_kms
 from provisioner.errors import Problem
 from provisioner.records import Records, Status
 from tests.unit.answering import answer, calls_of, forget_answers, lose_on_the_wire, on, refusal
 from tests.unit.published import published_on
 from tests.unit.samples import ADMIN, EXECUTION, ROOT, in_days, key_arn, request_of, sample_event
-from tests.unit.waiting import ASIA, DEADLINE, EUROPE, HOME, TOKEN, answer_of, wait
+from tests.unit.waiting import ASIA, DEADLINE, EUROPE, HOME, NEXT_TOKEN, TOKEN, answer_of, wait
 
 pytestmark = pytest.mark.usefixtures("records")
 
@@ -440,6 +443,97 @@ def test_a_plan_warns_of_what_its_key_policies_make_impossible(call: Any) -> Non
     assert call(post(LEAST, plan="true"))[1]["warnings"] == []
 
 
+TWO_REGIONS = {**LEAST, "replicas": [{"region": EUROPE}]}
+OTHER_KEY = f"arn:aws:kms:{EUROPE}:111122223333:key/mrk-{'f' * 32}"
+
+
+def plan_warnings(call: Any, document: dict[str, Any]) -> list[dict[str, str]]:
+    status, body = call(post(document, plan="true"))
+    assert status == 200
+    warnings: list[dict[str, str]] = body["warnings"]
+    return warnings
+
+
+def test_a_plan_warns_of_an_alias_that_another_key_has_and_names_it(call: Any) -> None:
+    answer(impatient_kms(EUROPE), "DescribeKey", {"KeyMetadata": {"Arn": OTHER_KEY}})
+    home, europe = calls_of(impatient_kms(HOME)), calls_of(impatient_kms(EUROPE))
+
+    (warning,) = plan_warnings(call, TWO_REGIONS)
+
+    assert (warning["path"], warning["code"]) == ("replicas[0].alias", "ALIAS_IN_USE")
+    assert f"alias/cards points to {OTHER_KEY}." in warning["message"]
+    assert home == europe == [("DescribeKey", {"KeyId": "alias/cards"})]
+
+
+def test_an_alias_of_the_requests_own_key_is_no_warning(call: Any) -> None:
+    arn, records = record_primary(call), Records(client("dynamodb"), "requests")
+    request = request_of(**TWO_REGIONS)
+    records.finish(request, execution_arn=arn, status=Status.FAILED, key=None, errors=[])
+    records.mark_published("CHG1", arn)
+    for region in (HOME, EUROPE):
+        answer(impatient_kms(region), "DescribeKey", {"KeyMetadata": {"Arn": key_arn(region)}})
+
+    assert plan_warnings(call, {**TWO_REGIONS, "description": "corrected"}) == []
+
+
+@pytest.mark.parametrize("code", ["UnrecognizedClientException", "InvalidClientTokenId"])
+@pytest.mark.parametrize("alias", [{}, {"alias": None}])
+def test_a_plan_warns_of_a_region_that_is_not_enabled(
+    code: str, alias: dict[str, None], call: Any
+) -> None:
+    answer(impatient_kms(EUROPE), "DescribeKey", refusal(code, "The token is invalid."))
+
+    (warning,) = plan_warnings(call, {**LEAST, "replicas": [{"region": EUROPE, **alias}]})
+
+    assert (warning["path"], warning["code"]) == ("replicas[0].region", "REGION_NOT_ENABLED")
+    assert EUROPE in warning["message"]
+
+
+DENIED, LOST = refusal("AccessDeniedException"), refusal("KMSInternalException", status=500)
+HAS_NO_ALIAS = {"replicas": [{"region": EUROPE, "alias": None}]}
+
+
+@pytest.mark.parametrize(
+    ("region", "fields", "answered", "paths"),
+    [
+        (HOME, {}, DENIED, ["alias"]),
+        (HOME, {}, LOST, ["alias"]),
+        (EUROPE, HAS_NO_ALIAS, LOST, ["replicas[0].region"]),
+        (EUROPE, HAS_NO_ALIAS, DENIED, []),
+        (EUROPE, HAS_NO_ALIAS, {"KeyMetadata": {"Arn": OTHER_KEY}}, []),
+    ],
+)
+def test_a_plan_says_what_kms_did_not_answer(
+    region: str,
+    fields: dict[str, Any],
+    answered: dict[str, Any],
+    paths: list[str],
+    call: Any,
+) -> None:
+    answer(impatient_kms(region), "DescribeKey", answered)
+
+    warnings = plan_warnings(call, {**LEAST, **fields})
+
+    assert [(one["path"], one["code"]) for one in warnings] == [
+        (path, "NOT_CHECKED") for path in paths
+    ]
+    assert all(region in one["message"] for one in warnings)
+
+
+def test_a_plan_does_not_wait_for_a_region_that_stays_silent(
+    call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("provisioner.plan_warnings._SECONDS", 0.05)
+    go_on = threading.Event()
+    on(impatient_kms(EUROPE), "provide-client-params", lambda **_: go_on.wait(30) and None)
+
+    (warning,) = plan_warnings(call, TWO_REGIONS)
+    go_on.set()
+
+    assert (warning["path"], warning["code"]) == ("replicas[0].alias", "NOT_CHECKED")
+    assert f"KMS in {EUROPE} did not answer within" in warning["message"]
+
+
 def test_a_plan_shows_when_the_key_material_of_every_region_expires(call: Any) -> None:
     at = in_days(100)
     material = {"validTo": at}
@@ -527,15 +621,120 @@ def test_the_status_shows_what_is_asked_for_only_while_it_is(call: Any) -> None:
     assert answered.keys().isdisjoint({"materials", "deadline"})
 
 
-def test_the_status_of_a_request_under_way_shows_the_keys_that_exist(call: Any) -> None:
-    _, accepted = call(post({**LEAST, "replicas": [{"region": EUROPE}]}))
+def record_primary(call: Any, **fields: Any) -> str:
+    """Let a request create its primary key, with a replica in Europe that KMS has, and run on."""
+    _, accepted = call(post({**LEAST, "replicas": [{"region": EUROPE}], **fields}))
     records = Records(client("dynamodb"), "requests")
     assert records.announce_attempt("CHG1", accepted["executionArn"], 1, TOKEN)
     records.close_attempt("CHG1", 1, key_arn())
-    _, created = call(get("CHG1"))
+    return str(accepted["executionArn"])
+
+
+def metadata(*replicas: str, **fields: Any) -> dict[str, Any]:
+    """Return what DescribeKey answers for the primary key of a set."""
+    keys = [{"Region": region, "Arn": key_arn(region)} for region in replicas]
+    configuration = {
+        "MultiRegionKeyType": "PRIMARY",
+        "PrimaryKey": {"Region": HOME, "Arn": key_arn()},
+        "ReplicaKeys": keys,
+    }
+    described = {"Arn": key_arn(), "Origin": "AWS_KMS", "KeyState": "Enabled"}
+    return {"KeyMetadata": {**described, "MultiRegionConfiguration": configuration, **fields}}
+
+
+def test_the_status_of_a_request_under_way_shows_the_keys_that_kms_has(call: Any) -> None:
+    record_primary(call)
+    kms = impatient_kms(HOME)
+    creating = metadata(KeyState="Creating")
+    answer(kms, "DescribeKey", creating, metadata("ap-south-1", EUROPE))
+    calls = calls_of(kms)
+
+    created, replicated = call(get("CHG1"))[1]["key"], call(get("CHG1"))[1]["key"]
+
+    unread = {"alias": None, "keyState": None}
+    assert created["primary"] == {
+        "region": HOME,
+        "arn": key_arn(),
+        **unread,
+        "keyState": "Creating",
+    }
+    assert created["replicas"] == []
+    assert replicated["primary"]["keyState"] == "Enabled"
+    assert replicated["replicas"] == [{"region": EUROPE, "arn": key_arn(EUROPE), **unread}]
+    assert calls == [("DescribeKey", {"KeyId": key_arn()})] * 2
+
+
+def test_a_primary_key_that_was_moved_by_hand_stays_the_recorded_one(call: Any) -> None:
+    record_primary(call)
+    moved = metadata(HOME, PendingWindowInDays=7)
+    configuration = moved["KeyMetadata"]["MultiRegionConfiguration"]
+    configuration["PrimaryKey"] = {"Region": EUROPE, "Arn": key_arn(EUROPE)}
+    answer(impatient_kms(HOME), "DescribeKey", moved)
+
+    key = call(get("CHG1"))[1]["key"]
+
+    assert key["primary"]["arn"] == key_arn()
+    assert [replica["arn"] for replica in key["replicas"]] == [key_arn(EUROPE)]
+
+
+@pytest.mark.parametrize("valid_to", [None, datetime(2026, 12, 1, tzinfo=UTC)])
+def test_the_status_shows_when_imported_key_material_expires(
+    valid_to: datetime | None, call: Any
+) -> None:
+    record_primary(call, origin="EXTERNAL")
+    expiry = {"ValidTo": valid_to} if valid_to else {}
+    answer(impatient_kms(HOME), "DescribeKey", metadata(Origin="EXTERNAL", **expiry))
+
+    primary = call(get("CHG1"))[1]["key"]["primary"]
+
+    assert primary["validTo"] == ("2026-12-01T00:00:00Z" if valid_to else None)
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        refusal("AccessDeniedException"),
+        refusal("NotFoundException"),
+        refusal("UnrecognizedClientException"),
+        refusal("KMSInternalException", status=500),
+    ],
+)
+def test_the_status_shows_what_the_record_has_where_kms_does_not_say_more(
+    refused: dict[str, Any], call: Any
+) -> None:
+    record_primary(call)
+    answer(impatient_kms(HOME), "DescribeKey", refused)
+
+    status, body = call(get("CHG1"))
 
     primary = {"region": HOME, "arn": key_arn(), "alias": None, "keyState": None}
-    assert (created["key"]["primary"], created["key"]["replicas"]) == (primary, [])
+    assert (status, body["key"]["primary"], body["key"]["replicas"]) == (200, primary, [])
+
+
+def test_a_kms_that_does_not_answer_leaves_the_status_as_recorded(call: Any) -> None:
+    record_primary(call)
+    sent = lose_on_the_wire(impatient_kms(HOME), ReadTimeoutError(endpoint_url="https://kms"))
+
+    status, body = call(get("CHG1"))
+
+    assert (status, body["key"]["primary"]["arn"]) == (200, key_arn())
+    assert sent == ["DescribeKey"] * 2
+
+
+def test_a_failure_that_knows_no_keys_shows_those_that_kms_has(call: Any) -> None:
+    arn, records = record_primary(call), Records(client("dynamodb"), "requests")
+    request = request_of(**LEAST, replicas=[{"region": EUROPE}])
+    finish = partial(records.finish, request, execution_arn=arn, status=Status.FAILED, errors=[])
+    calls = calls_of(impatient_kms(HOME))
+    answer(impatient_kms(HOME), "DescribeKey", metadata(EUROPE))
+
+    finish(key=None)
+    unknown = call(get("CHG1"))[1]["key"]
+    finish(key={"keyId": "mrk-1"})
+    known = call(get("CHG1"))[1]["key"]
+
+    assert [replica["arn"] for replica in unknown["replicas"]] == [key_arn(EUROPE)]
+    assert (known, len(calls)) == ({"keyId": "mrk-1"}, 1)
 
 
 def test_a_request_that_is_taken_up_again_shows_the_keys_of_its_last_outcome(call: Any) -> None:
@@ -550,8 +749,9 @@ def test_a_request_that_is_taken_up_again_shows_the_keys_of_its_last_outcome(cal
     records.mark_published("CHG1", arn)
 
     assert call(post(LEAST))[0] == 202
+    answer(impatient_kms(HOME), "DescribeKey", metadata(KeyState="Disabled"))
 
-    assert call(get("CHG1"))[1]["key"]["primary"] == primary
+    assert call(get("CHG1"))[1]["key"]["primary"] == {**primary, "keyState": "Disabled"}
 
 
 def test_key_material_is_accepted_and_wakes_the_execution(call: Any) -> None:
@@ -623,6 +823,26 @@ def test_key_material_that_nobody_waits_for_is_a_conflict(call: Any) -> None:
 
     (error,) = body["errors"]
     assert (status, error["path"], error["code"]) == (409, "requestId", "KEY_MATERIAL_NOT_AWAITED")
+
+
+@pytest.mark.parametrize("is_noted", [True, False])
+def test_who_answers_a_moment_later_for_another_region_is_told_to_answer_again(
+    is_noted: bool, call: Any
+) -> None:
+    records = Records(client("dynamodb"), "requests")
+    wait(records, HOME, EUROPE)
+    # Before the first answer is noted, the second one finds the question and no task behind it.
+    first = {} if is_noted else refusal("TaskTimedOut")
+    answer(client("stepfunctions"), "SendTaskSuccess", first, {})
+    if is_noted:
+        assert call(provide(answer_of(HOME)))[0] == 202
+
+    status, body = call(provide(answer_of(EUROPE)))
+    wait(records, EUROPE, token=NEXT_TOKEN)
+
+    assert (status, body["errors"][0]["code"]) == (409, "KEY_MATERIAL_NOT_AWAITED")
+    assert "send this answer once more" in body["errors"][0]["message"]
+    assert call(provide(answer_of(EUROPE)))[0] == 202
 
 
 def test_step_functions_that_does_not_take_an_answer_makes_the_api_unavailable(call: Any) -> None:

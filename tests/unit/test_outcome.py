@@ -394,6 +394,58 @@ def test_an_outcome_is_left_to_the_execution_that_holds_the_request(records: Rec
     assert events == []
 
 
+def unclaimed(**fields: Any) -> Outcome:
+    """Return the outcome of an execution that could not claim a request with these fields."""
+    failure = {"step": "ClaimRequest", "region": "us-east-1", "error": "DependencyUnavailable"}
+    failures = [{**failure, "message": "DynamoDB did not answer."}]
+    nothing: Any = {"primary": None, "replicas": [], "keyMetadata": None}
+    asked = {**REQUEST, **fields}
+    return outcome_of(status="FAILED", request=asked, failures=failures, **nothing)
+
+
+@pytest.mark.parametrize("fields", [{"description": "other"}, {"revision": 2}])
+def test_a_failure_to_claim_is_published_where_nobody_else_answers_for_that_content(
+    fields: dict[str, Any], records: Records
+) -> None:
+    publish(records, {**outcome_of(), "executionArn": OTHER_EXECUTION})
+    before = records.get("CHG1")
+    events = published_on(client("events"))
+
+    detail = publish(records, unclaimed(**fields))
+
+    assert detail
+    assert before
+    assert [error["code"] for error in detail["errors"]] == [
+        "DEPENDENCY_UNAVAILABLE",
+        "NOT_CLAIMED",
+    ]
+    assert "revision 1, status CREATED" in detail["errors"][1]["message"]
+    assert detail["key"] == before.key
+    assert [(kind, event) for _, kind, event in events] == [
+        ("Multi-Region Key Creation Failed", detail)
+    ]
+    assert records.get("CHG1") == before
+
+
+def test_a_failure_to_claim_what_another_execution_has_is_left_to_that(records: Records) -> None:
+    publish(records, {**outcome_of(), "executionArn": OTHER_EXECUTION})
+    events = published_on(client("events"))
+
+    assert publish(records, unclaimed(ticket={"id": "other"})) is None
+    assert events == []
+
+
+def test_a_run_of_earlier_content_that_claimed_and_failed_is_not_published(
+    records: Records,
+) -> None:
+    publish(records, {**outcome_of(), "executionArn": OTHER_EXECUTION})
+    events = published_on(client("events"))
+    earlier: Any = {**REQUEST, "description": "earlier"}
+
+    assert publish(records, failed("KmsThrottled", request=earlier)) is None
+    assert events == []
+
+
 def test_a_refusal_is_told_and_kept(records: Records) -> None:
     events = published_on(client("events"))
     document = {"requestId": "CHG1", "ticket": TICKET}

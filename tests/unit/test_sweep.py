@@ -9,7 +9,7 @@ import pytest
 from provisioner.clients import client
 from provisioner.clock import instant_text
 from provisioner.plan import KeySetRequest, own_tags
-from provisioner.records import Records, Status
+from provisioner.records import Record, Records, Status
 from tests.unit.answering import answer, kms_in, on, refusal
 from tests.unit.clock import Clock
 from tests.unit.published import published_on
@@ -573,6 +573,29 @@ def test_what_is_swept_twice_is_resumed_once(
 
     assert len(told) == 1
     assert len(executions()) == 1
+
+
+@pytest.mark.parametrize("is_taken", [False, True])
+def test_an_execution_that_followed_and_died_as_well_is_followed_unless_it_claimed(
+    records: Records, clock: Clock, is_taken: bool
+) -> None:
+    claimed(records)
+    clock.move(seconds=QUIET)
+    sweep(records)
+    (first,) = executions()
+    client("stepfunctions").stop_execution(executionArn=first["executionArn"])
+    read = records.get
+
+    def read_later(request_id: str) -> Record | None:
+        if is_taken:
+            records.claim(REQUEST, first["executionArn"], dead_execution=EXECUTION)
+        return read(request_id)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(records, "get", read_later)
+        sweep(records)
+
+    assert len(executions()) == (1 if is_taken else 2)
 
 
 def test_a_holder_that_changes_meanwhile_keeps_its_request(records: Records, clock: Clock) -> None:

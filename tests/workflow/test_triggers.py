@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from local.faults import Fault
 from local.policy_meaning import meaning
+from local.polling import wait_for
 from local.stack import Stack
 from tests.workflow.material_holder import wait_for_question
 from tests.workflow.reading import ADMIN, USER, new_request, read_key
@@ -171,7 +173,9 @@ def test_the_plan_creates_nothing_and_is_what_is_created(stack: Stack) -> None:
     plan = stack.api("POST", "/keys?plan=true", json=request)
 
     assert plan.status_code == 200
-    assert len(stack.kms_calls()) == calls
+    made = [call["operation"] for call in stack.kms_calls(since=calls)]
+    assert made == ["DescribeKey"] * 4
+    assert plan.json()["warnings"] == []
     assert stack.executions(request["requestId"]) == []
     assert stack.api("GET", f"/keys/{request['requestId']}").status_code == 404
 
@@ -187,3 +191,38 @@ def test_the_plan_creates_nothing_and_is_what_is_created(stack: Stack) -> None:
         assert found["policy"] == meaning(planned[region]["policy"])
         assert found["description"] == planned[region]["description"]
         assert found["aliases"] == [planned[region]["alias"]]
+
+
+def test_a_plan_warns_of_an_alias_that_another_key_has_in_a_region(stack: Stack) -> None:
+    request = new_request("taken", replicas=[{"region": "eu-west-1"}])
+    kms = stack.client("kms", "eu-west-1")
+    owner = kms.create_key()["KeyMetadata"]
+    kms.create_alias(AliasName=request["alias"], TargetKeyId=owner["KeyId"])
+
+    warnings = stack.api("POST", "/keys?plan=true", json=request).json()["warnings"]
+    stack.api("POST", "/keys", json=request)
+    outcome = stack.wait_for_outcome(request["requestId"])["detail"]
+
+    (warning,) = warnings
+    (error,) = outcome["errors"]
+    assert (warning["path"], warning["code"]) == (error["path"], error["code"])
+    assert (warning["path"], warning["code"]) == ("replicas[0].alias", "ALIAS_IN_USE")
+    assert owner["Arn"] in warning["message"]
+
+
+def test_the_status_of_a_request_under_way_shows_the_keys_that_kms_has(stack: Stack) -> None:
+    request = new_request("seen", replicas=[{"region": "eu-west-1"}])
+    stack.put_faults(Fault("ReplicateKey", "hang-after", seconds=5))
+    stack.api("POST", "/keys", json=request)
+
+    def replicated() -> dict[str, Any] | None:
+        status = stack.api("GET", f"/keys/{request['requestId']}").json()
+        return status if (status["key"] or {}).get("replicas") else None
+
+    status = wait_for(replicated, "the replica key in the status", timeout=30, interval=0.2)
+    created = stack.wait_for_outcome(request["requestId"])["detail"]["key"]
+
+    assert status["status"] == "IN_PROGRESS"
+    assert status["key"]["primary"] == {**created["primary"], "alias": None}
+    (replica,) = created["replicas"]
+    assert status["key"]["replicas"] == [{**replica, "alias": None, "keyState": None}]

@@ -113,6 +113,8 @@ def alias_in_use(stack: Stack) -> Generator[None]:
     replica = {"region": NEAR, "alias": f"{request['alias']}-{NEAR}"}
     rolled_back = new_request("replica", onFailure="ROLL_BACK", replicas=[replica])
     for wanted in (primary, rolled_back):
+        planned = stack.api("POST", "/keys?plan=true", json=wanted).json()
+        assert [warning["code"] for warning in planned["warnings"]] == ["ALIAS_IN_USE"]
         stack.send(wanted)
     yield
     for wanted in (primary, rolled_back):
