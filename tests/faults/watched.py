@@ -49,9 +49,9 @@ class WatchedAws(Aws):
         """Let the stack change only keys that carry its tag, as its roles do."""
         arn = arguments.get("KeyId") or arguments.get("TargetKeyId")
         key = self.kms.keys.get(str(arn))
-        if call.service == "kms" and key and call.operation not in _WITHOUT_OUR_TAG:
-            if key.tags.get("mrk:stack") != STACK:
-                raise refusal("AccessDeniedException", call.operation)
+        needs_tag = call.service == "kms" and call.operation not in _WITHOUT_OUR_TAG
+        if needs_tag and key and key.tags.get("mrk:stack") != STACK:
+            raise refusal("AccessDeniedException", call.operation)
         return super().effect(call, perform, arguments)
 
     def _watch_keys(self, call: Call) -> None:
@@ -193,72 +193,80 @@ class Expected:
 def expected(aws: Aws, sets: dict[str, KeySet]) -> Expected:
     """Say what is not as it should be in KMS now, by the documents alone."""
     found = Expected()
-    for request_id, one in sets.items():
-        item = aws.dynamodb.tables["requests"].get(request_id, {})
-        arn = item.get("keyArn", {}).get("S")
-        if arn is None:
-            continue
-        key_id = arn.rsplit("/", 1)[1]
-        for key in [key for key in aws.kms.keys.values() if key.key_id == key_id]:
-            may = {*_true_of(aws, one, key, arn, item)}
-            found.may |= may
-            is_asked = key.region in regions_of(one.created or one.document)
-            is_settled = one.created is not None or "unfinished" not in item
-            is_old = aws.time - key.created_at >= QUIET_SECONDS or aws.kms.is_gone(key)
-            if is_asked and is_settled and is_old:
-                found.must |= may
-    known = {
-        item["keyArn"]["S"].rsplit("/", 1)[1]
-        for item in aws.dynamodb.tables["requests"].values()
-        if "keyArn" in item
-    }
+    items = aws.dynamodb.tables["requests"]
+    recorded = {name: item["keyArn"]["S"] for name, item in items.items() if "keyArn" in item}
+    requests = {_key_id(arn): name for name, arn in recorded.items()}
     for key in aws.kms.keys.values():
-        if (
-            key.tags.get("mrk:stack") == STACK
-            and key.key_id not in known
-            and not aws.kms.is_gone(key)
-            and aws.kms.state_of(key) not in LEAVING
-        ):
-            found.may.add(("SURPLUS_KEY", key.arn))
-            holder = aws.dynamodb.tables["requests"].get(key.tags.get("mrk:request-id", ""), {})
-            if aws.time - key.created_at >= QUIET_SECONDS and "unfinished" not in holder:
-                found.must.add(("SURPLUS_KEY", key.arn))
+        is_old = aws.time - key.created_at >= QUIET_SECONDS or aws.kms.is_gone(key)
+        request_id = requests.get(key.key_id)
+        if request_id is None:
+            may, is_certain = _surplus(aws, key)
+        else:
+            one, item = sets[request_id], items[request_id]
+            may = {*_true_of(aws, one, key, recorded[request_id], item)}
+            is_asked = key.region in regions_of(one.created or one.document)
+            is_certain = is_asked and (one.created is not None or "unfinished" not in item)
+        found.may |= may
+        found.must |= may if is_old and is_certain else set()
     return found
+
+
+def _surplus(aws: Aws, key: Key) -> tuple[set[Open], bool]:
+    """Say whether a key is one that no record names, and whether that is certain."""
+    is_ours = key.tags.get("mrk:stack") == STACK and not aws.kms.is_gone(key)
+    # What a sweep has just scheduled for deletion is still open until the next one.
+    if not is_ours or (key.leaving and key.leaving_since != aws.time):
+        return set(), False
+    holder = aws.dynamodb.tables["requests"].get(key.tags.get("mrk:request-id", ""), {})
+    return {("SURPLUS_KEY", key.arn)}, "unfinished" not in holder and not key.leaving
 
 
 def _true_of(
     aws: Aws, one: KeySet, key: Key, recorded: str, item: dict[str, Any]
 ) -> Iterator[Open]:
     """List the findings whose conditions hold for a key that a record names."""
-    state, arn = aws.kms.state_of(key), key.arn
     document = one.created or one.document
     if aws.kms.is_gone(key):
         if one.created and key.region in regions_of(document):
-            yield "KEY_MISSING", arn
+            yield "KEY_MISSING", key.arn
         return
+    state = aws.kms.state_of(key)
     tags = {"mrk:stack": STACK, "mrk:request-id": document["requestId"]}
     if state not in LEAVING and not tags.items() <= key.tags.items():
-        yield "TAGS_MISSING", arn
-    if arn == recorded and key.facts["type"] == "REPLICA":
-        yield "PRIMARY_ELSEWHERE", arn
-    if one.created is None:
-        since = datetime.fromisoformat(item.get("publishedAt", {}).get("S", "9999-01-01T00:00Z"))
-        is_failed = item["status"] == {"S": "FAILED"}
-        if is_failed and state not in LEAVING and aws.time - since.timestamp() >= DAY:
-            yield "UNFINISHED_KEY_SET", arn
-        return
+        yield "TAGS_MISSING", key.arn
+    if key.arn == recorded and key.facts["type"] == "REPLICA":
+        yield "PRIMARY_ELSEWHERE", key.arn
+    if one.created:
+        yield from _true_of_what_is_used(aws, one, key)
+    elif state not in LEAVING and _failed_a_day_ago(aws, item):
+        yield "UNFINISHED_KEY_SET", key.arn
+
+
+def _true_of_what_is_used(aws: Aws, one: KeySet, key: Key) -> Iterator[Open]:
+    document, state = one.created or one.document, aws.kms.state_of(key)
     if state in _NOT_READY:
-        yield "KEY_NOT_ENABLED", arn
+        yield "KEY_NOT_ENABLED", key.arn
     if key.region not in regions_of(document) or state in LEAVING:
         return
-    alias = asked_in(document, key.region)["alias"]
-    target = aws.kms.aliases.get((key.region, alias))
-    if target != arn or aws.kms.is_gone(aws.kms.keys[target]):
-        yield "ALIAS_ELSEWHERE", arn
-    if key.valid_to is not None and key.valid_to - aws.time <= _NOTICE:
-        yield "MATERIAL_EXPIRES", arn
-    elif state == "PendingImport" and expiry_of(one.document) is not None:
-        yield "MATERIAL_EXPIRES", arn
+    target = aws.kms.aliases.get((key.region, asked_in(document, key.region)["alias"]))
+    if target != key.arn or aws.kms.is_gone(aws.kms.keys[target]):
+        yield "ALIAS_ELSEWHERE", key.arn
+    # Of material that is gone KMS does not say when it expired; the request says whether it may.
+    expires = key.valid_to is not None and key.valid_to - aws.time <= _NOTICE
+    if state == "PendingImport":
+        expires = expiry_of(one.document) is not None
+    if expires:
+        yield "MATERIAL_EXPIRES", key.arn
+
+
+def _failed_a_day_ago(aws: Aws, item: dict[str, Any]) -> bool:
+    if item["status"] != {"S": "FAILED"} or "publishedAt" not in item:
+        return False
+    return aws.time - datetime.fromisoformat(item["publishedAt"]["S"]).timestamp() >= DAY
+
+
+def _key_id(key_arn: str) -> str:
+    return key_arn.rsplit("/", 1)[1]
 
 
 def hands_in(aws: Aws, region: str) -> KmsInRegion:
