@@ -101,6 +101,8 @@ def surplus(request_id: str | None, metadata: kms.Metadata, action: Action) -> F
     """Find that a key carries a request's tag and is not its key."""
     arn = metadata["Arn"]
     text = f"{arn} carries the tags of request {request_id} and is not the key recorded for it."
+    if request_id is None:
+        text = f"{arn} carries the tag of this stack, and no record names it."
     return Finding(Kind.SURPLUS_KEY, request_id, region_of(arn), arn, text, action)
 
 

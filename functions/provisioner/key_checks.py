@@ -55,8 +55,8 @@ def find_expiry(
     """Find that imported key material expires soon, or has expired."""
     arn, valid_to = metadata["Arn"], metadata.get("ValidTo")
     region = region_of(arn)
-    if region not in regions(request):
-        return  # The request cannot renew the material of somebody else's replica.
+    if region not in regions(request) or metadata["KeyState"] in LEAVING:
+        return  # The request cannot renew somebody else's replica, nor a key that is being deleted.
     if valid_to is not None:
         if valid_to - now() > _RENEWAL_NOTICE:
             return
@@ -111,8 +111,8 @@ def find_promotion(record: Record, metadata: kms.Metadata) -> Iterator[Finding]:
         return
     text = (
         f"{arn} is a replica key now: somebody made {primary} the primary key of its key set, "
-        f"outside request {record.request_id}. All of its keys keep working; rotation and new "
-        f"replicas are the primary key's, in {region_of(primary)}."
+        f"outside request {record.request_id}. That changed no key's ARN, alias, policy or state; "
+        f"rotation and new replicas are the primary key's, in {region_of(primary)}."
     )
     yield _finding(Kind.PRIMARY_ELSEWHERE, record, arn, text)
 

@@ -55,8 +55,19 @@ class OpenFindings:
             self._publish_if_new(about, finding)
         if about in self._open:
             for kind in self._open[about].keys() - kinds:
-                self._table.close_finding(self._region, f"{about}#{kind}")
-                del self._open[about][kind]
+                self.close(about, kind)
+
+    def close(self, about: str, kind: str) -> None:
+        """Forget a finding of one kind, if it is open.
+
+        Raises
+        ------
+        DependencyUnavailable
+            DynamoDB did not take it; the next sweep tries again.
+        """
+        if about in self._open and kind in self._open[about]:
+            self._table.close_finding(self._region, f"{about}#{kind}")
+            del self._open[about][kind]
 
     def count(self) -> None:
         """Emit how many of each kind were found since the last count."""

@@ -5,7 +5,7 @@ by each worker of the sweep.
 """
 
 from provisioner.plan import arn_in, regions
-from provisioner.records import Records
+from provisioner.records import Records, Status
 
 
 class RecordedKeys:
@@ -30,7 +30,9 @@ class RecordedKeys:
         return self._named.get(_key_id(key_arn))
 
     def expected(self) -> set[str]:
-        """Return the ARNs of the Region's keys whose key sets were created once.
+        """Return the ARNs of the Region's keys whose key sets were created once, or failed.
+
+        Not every key of a set that failed was created.
 
         Raises
         ------
@@ -46,7 +48,8 @@ class RecordedKeys:
         for record in self._records.with_keys():
             arn, request = str(record.key_arn), record.request
             self._named[_key_id(arn)] = record.request_id
-            if record.ever_created and request and self._region in regions(request):
+            is_watched = record.ever_created or record.status == Status.FAILED
+            if is_watched and request and self._region in regions(request):
                 self._expected.add(arn_in(self._region, arn))
         self._is_read = True
 

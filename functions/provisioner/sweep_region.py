@@ -166,7 +166,13 @@ class RegionSweeper:
         """Return how many keys could not be checked, and how many are of an earlier deployment."""
         self._seen |= keys.keys()
         known = self._records_of(keys)
-        at_rest = [arn for arn, record in known.items() if not _is_left_alone(record, arn)]
+        at_rest = []
+        for arn, record in known.items():
+            if _is_left_alone(record, arn):
+                # Its request goes on, so it is not what a failed one left.
+                found.close(arn, Kind.UNFINISHED_KEY_SET)
+            else:
+                at_rest.append(arn)
         failed = earlier = 0
         for arn, answer in self._describe(at_rest):
             record = known[arn]
@@ -193,8 +199,7 @@ class RegionSweeper:
         named = {
             arn: request_id
             for arn, record in known.items()
-            if not _is_of(record, arn) and not _is_under_way(record)
-            if (request_id := self.recorded.request_of(arn))
+            if not _is_of(record, arn) and (request_id := self.recorded.request_of(arn))
         }
         others = {one.request_id: one for one in self.records.get_many({*named.values()})}
         return known | {arn: others[name] for arn, name in named.items() if name in others}
@@ -220,10 +225,15 @@ class RegionSweeper:
         return replace(position, unlisted=some[-1])
 
     def _look_at_missing(self, record: Record | None, arn: str, found: OpenFindings) -> None:
-        """Report a created key that KMS does not know; any other is only known to the index."""
-        if record and record.ever_created and record.request and _is_of(record, arn):
-            is_asked_for = region_of(arn) in regions(record.request)
-            found.settle(arn, [key_checks.missing(record, arn)] if is_asked_for else [])
+        """Report a created key that KMS does not know; nothing is wrong with any other."""
+        is_missed = (
+            record is not None
+            and record.ever_created
+            and record.request is not None
+            and _is_of(record, arn)
+            and region_of(arn) in regions(record.request)
+        )
+        found.settle(arn, [key_checks.missing(record, arn)] if record and is_missed else [])
 
     def _look_at_key(self, record: Record, tags: Tags, metadata: kms.Metadata) -> list[Finding]:
         """Check a key that a record names."""
@@ -235,10 +245,12 @@ class RegionSweeper:
         ]
         if not record.ever_created or record.request is None:
             return [*found, *key_checks.find_unfinished(record, metadata)]
-        if not (state := [*key_checks.find_state(record, metadata)]):
-            found += self._look_at_alias(record.request, metadata)
-        found += key_checks.find_expiry(record, record.request, metadata, self.settings)
-        return [*state, *found]
+        return [
+            *key_checks.find_state(record, metadata),
+            *found,
+            *self._look_at_alias(record.request, metadata),
+            *key_checks.find_expiry(record, record.request, metadata, self.settings),
+        ]
 
     def _look_at_surplus(
         self,
@@ -310,8 +322,8 @@ class RegionSweeper:
     def _look_at_alias(self, request: KeySetRequest, metadata: kms.Metadata) -> Iterator[Finding]:
         arn, request_id = metadata["Arn"], request["requestId"]
         region = region_of(arn)
-        if region not in regions(request):
-            return  # Somebody made this replica beside the request.
+        if region not in regions(request) or metadata["KeyState"] in LEAVING:
+            return  # Somebody made this replica beside the request, or means to delete the key.
         alias = plan_key(request, region, self.settings).alias
         if not alias or self._target_of(alias) == metadata["KeyId"]:
             return

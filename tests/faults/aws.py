@@ -281,6 +281,7 @@ class _TaggingApi:
             }
             for key in self.aws.kms.keys.values()
             if key.region == self.region
+            and not self.aws.kms.is_gone(key)
             and (ResourceARNList is None or key.arn in ResourceARNList)
             and key.created_at + self.aws.visible_after <= self.aws.time
             and all(key.tags.get(name) in values for name, values in wanted.items())

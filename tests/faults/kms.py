@@ -18,6 +18,9 @@ _LEAVING = ("PendingDeletion", "PendingReplicaDeletion")
 # What the roles of template.yaml may do to any multi-Region key; the rest asks for the stack's tag.
 _WITHOUT_OUR_TAG = {"DescribeKey", "ListAliases"}
 _ONE_DAY = 86_400
+_UPDATING_SECONDS = 21
+# A primary key's own waiting period was seen to begin so long after its last replica was gone.
+_AFTER_THE_REPLICAS = 2 * _ONE_DAY
 _ONE_YEAR = 365 * _ONE_DAY
 Tags = list[dict[str, str]]
 
@@ -26,7 +29,8 @@ Tags = list[dict[str, str]]
 class Key:
     """One Region's key. `enabled_at` ends its time as `Creating`.
 
-    `material` is what was imported last, which KMS deletes at `valid_to`.
+    `material` is what was imported last, which KMS deletes at `valid_to`. A key that is `leaving`
+    is deleted `window_days` after `leaving_since`, and never where the latter is None.
     """
 
     arn: str
@@ -39,6 +43,9 @@ class Key:
     tags: dict[str, str]
     disabled: bool = False
     leaving: bool = False
+    leaving_since: float | None = None
+    window_days: int = 30
+    updating_until: float = 0
     rotation_days: int | None = None
     ever_had_alias: bool = False
     material: bytes | None = None
@@ -73,8 +80,27 @@ class Kms:
     def replicas_of(self, primary: Key) -> list[Key]:
         """List the replica keys of a primary."""
         return [
-            key for key in self.keys.values() if key.key_id == primary.key_id and key is not primary
+            key
+            for key in self.keys.values()
+            if key.key_id == primary.key_id and key is not primary and not self.is_gone(key)
         ]
+
+    def deletion_of(self, key: Key) -> float | None:
+        """Return when KMS deletes a key; None where that is not known, or never."""
+        if not key.leaving or key.leaving_since is None:
+            return None
+        since = key.leaving_since
+        if key.facts["type"] == "PRIMARY":
+            others = [one for one in self.keys.values() if one.key_id == key.key_id]
+            for deletion in [self.deletion_of(one) for one in others if one is not key]:
+                if deletion is None:
+                    return None
+                since = max(since, deletion + _AFTER_THE_REPLICAS)
+        return since + key.window_days * _ONE_DAY
+
+    def is_gone(self, key: Key) -> bool:
+        deletion = self.deletion_of(key)
+        return deletion is not None and deletion <= self.clock()
 
     def state_of(self, key: Key) -> str:
         if key.leaving:
@@ -82,6 +108,8 @@ class Kms:
             return "PendingReplicaDeletion" if waits else "PendingDeletion"
         if self.clock() < key.enabled_at:
             return "Creating"
+        if self.clock() < key.updating_until:
+            return "Updating"
         if key.facts["origin"] == "EXTERNAL" and not self._has_material(key):
             return "PendingImport"
         return "Disabled" if key.disabled else "Enabled"
@@ -112,7 +140,7 @@ class KmsInRegion:
         """Make another key each time: there is no client token."""
         assert MultiRegion
         _check_policy(Policy, "CreateKey")
-        key_id = f"mrk-{len(self._kms.primaries()) + 1:032x}"
+        key_id = f"mrk-{len({key.key_id for key in self._kms.keys.values()}) + 1:032x}"
         facts = {"type": "PRIMARY", "spec": KeySpec, "usage": KeyUsage, "origin": Origin}
         key = self._add(key_id, facts, Description, Policy, Tags, seconds=0)
         return {"KeyMetadata": self._metadata(key)}
@@ -129,7 +157,8 @@ class KmsInRegion:
         if ReplicaRegion == self._region:
             raise refusal("ValidationException", "ReplicateKey")
         there = KmsInRegion(self._kms, ReplicaRegion)
-        if there._arn(primary.key_id) in self._kms.keys:
+        before = self._kms.keys.get(there._arn(primary.key_id))
+        if before and not self._kms.is_gone(before):
             raise refusal("AlreadyExistsException", "ReplicateKey")
         _check_policy(Policy, "ReplicateKey")
         facts = {**primary.facts, "type": "REPLICA"}
@@ -145,11 +174,19 @@ class KmsInRegion:
     def create_alias(self, *, AliasName: str, TargetKeyId: str) -> None:
         key = self._key(TargetKeyId, "CreateAlias")
         self._forbid(key, "CreateAlias", *_LEAVING)
-        if (self._region, AliasName) in self._kms.aliases:
+        if (self._region, AliasName) in self._kms.aliases and not self._is_left_over(AliasName):
             raise refusal("AlreadyExistsException", "CreateAlias")
         self._kms.aliases[self._region, AliasName] = key.arn
         self._kms.named_at[self._region, AliasName] = self._kms.clock()
         key.ever_had_alias = True
+
+    def update_alias(self, *, AliasName: str, TargetKeyId: str) -> None:
+        """Let an alias point to another key of the same kind."""
+        if AliasName not in self._shown_aliases():
+            raise refusal("NotFoundException", "UpdateAlias")
+        key = self._key(TargetKeyId, "UpdateAlias")
+        self._forbid(key, "UpdateAlias", *_LEAVING)
+        self._kms.aliases[self._region, AliasName] = key.arn
 
     def delete_alias(self, *, AliasName: str) -> None:
         target = self._kms.aliases.get((self._region, AliasName))
@@ -177,18 +214,44 @@ class KmsInRegion:
     def schedule_key_deletion(self, *, KeyId: str, PendingWindowInDays: int) -> None:
         assert 7 <= PendingWindowInDays <= 30
         key = self._key(KeyId, "ScheduleKeyDeletion")
-        self._forbid(key, "ScheduleKeyDeletion", *_LEAVING)
+        self._forbid(key, "ScheduleKeyDeletion", "Updating", *_LEAVING)
         key.leaving = True
+        key.leaving_since, key.window_days = self._kms.clock(), PendingWindowInDays
 
     def cancel_key_deletion(self, *, KeyId: str) -> None:
         key = self._key(KeyId, "CancelKeyDeletion")
         self._require(key, "CancelKeyDeletion", *_LEAVING)
         key.leaving, key.disabled = False, True
+        key.leaving_since = None
 
     def enable_key(self, *, KeyId: str) -> None:
         key = self._key(KeyId, "EnableKey")
         self._require(key, "EnableKey", "Enabled", "Disabled")
         key.disabled = False
+
+    def disable_key(self, *, KeyId: str) -> None:
+        key = self._key(KeyId, "DisableKey")
+        self._require(key, "DisableKey", "Enabled", "Disabled")
+        key.disabled = True
+
+    def update_primary_region(self, *, KeyId: str, PrimaryRegion: str) -> None:
+        """Let a replica key be the primary key; both are `Updating` for some seconds."""
+        operation = "UpdatePrimaryRegion"
+        primary = self._key(KeyId, operation)
+        if primary.facts["type"] != "PRIMARY":
+            raise refusal("KMSInvalidStateException", operation)
+        if PrimaryRegion == self._region:
+            return
+        there = [key for key in self._kms.replicas_of(primary) if key.region == PrimaryRegion]
+        if not there:
+            raise refusal("ValidationException", operation)
+        for key in (primary, *there):
+            if self._kms.state_of(key) == "Disabled":
+                raise refusal("DisabledException", operation)
+            self._require(key, operation, "Enabled")
+        for key, kind in ((primary, "REPLICA"), (there[0], "PRIMARY")):
+            key.facts = {**key.facts, "type": kind}
+            key.updating_until = self._kms.clock() + _UPDATING_SECONDS
 
     def list_resource_tags(self, *, KeyId: str) -> dict[str, Any]:
         tags = self._key(KeyId, "ListResourceTags").tags
@@ -283,6 +346,11 @@ class KmsInRegion:
         key.material, key.disabled = material, False
         key.valid_to = ValidTo.timestamp() if ValidTo else None
 
+    def delete_imported_key_material(self, *, KeyId: str) -> None:
+        """Delete the key material, if there is any."""
+        key = self._external_key(KeyId, "DeleteImportedKeyMaterial")
+        key.material = key.valid_to = None
+
     def _external_key(self, arn: str, operation: str) -> Key:
         key = self._key(arn, operation)
         if key.facts["origin"] != "EXTERNAL":
@@ -296,7 +364,13 @@ class KmsInRegion:
             place[1]: arn
             for place, arn in self._kms.aliases.items()
             if place[0] == self._region and self._kms.named_at[place] <= latest
+            if not self._is_left_over(place[1])
         }
+
+    def _is_left_over(self, alias: str) -> bool:
+        """Whether the key of an alias is gone; KMS deletes its aliases with it."""
+        key = self._kms.keys.get(self._kms.aliases[self._region, alias])
+        return key is not None and self._kms.is_gone(key)
 
     def _arn(self, key_id: str) -> str:
         return f"arn:aws:kms:{self._region}:{ACCOUNT}:key/{key_id}"
@@ -327,7 +401,7 @@ class KmsInRegion:
 
     def _key(self, arn: str, operation: str) -> Key:
         key = self._kms.keys.get(arn)
-        if key is None or key.region != self._region:
+        if key is None or key.region != self._region or self._kms.is_gone(key):
             raise refusal("NotFoundException", operation)
         age = self._kms.clock() - key.created_at
         if operation not in _WITHOUT_OUR_TAG and age < self._kms.authorization_seconds:
@@ -343,16 +417,24 @@ class KmsInRegion:
             raise refusal("KMSInvalidStateException", operation)
 
     def _metadata(self, key: Key) -> dict[str, Any]:
-        same_set = [other for other in self._kms.keys.values() if other.key_id == key.key_id]
+        same_set = [
+            other
+            for other in self._kms.keys.values()
+            if other.key_id == key.key_id and not self._kms.is_gone(other)
+        ]
+        same_set.sort(key=lambda other: other.facts["type"] != "PRIMARY")
         listed = [{"Arn": other.arn, "Region": other.region} for other in same_set]
-        expiry: dict[str, Any] = {}
+        dates: dict[str, Any] = {}
         if self._kms._has_material(key):
-            expiry["ExpirationModel"] = "KEY_MATERIAL_DOES_NOT_EXPIRE"
+            dates["ExpirationModel"] = "KEY_MATERIAL_DOES_NOT_EXPIRE"
             if key.valid_to:
-                expiry["ExpirationModel"] = "KEY_MATERIAL_EXPIRES"
-                expiry["ValidTo"] = datetime.fromtimestamp(key.valid_to, UTC)
+                dates["ExpirationModel"] = "KEY_MATERIAL_EXPIRES"
+                dates["ValidTo"] = datetime.fromtimestamp(key.valid_to, UTC)
+        deletion = self._kms.deletion_of(key)
+        if deletion is not None and self._kms.state_of(key) == "PendingDeletion":
+            dates["DeletionDate"] = datetime.fromtimestamp(deletion, UTC)
         return {
-            **expiry,
+            **dates,
             "Arn": key.arn,
             "KeyId": key.key_id,
             "KeyState": self._kms.state_of(key),
