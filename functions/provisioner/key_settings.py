@@ -5,8 +5,8 @@ from typing import Any
 
 from provisioner import kms
 from provisioner.errors import AliasInUse, AliasNotVisible
-from provisioner.new_keys import may_be_new
-from provisioner.plan import KeyPlan, region_of
+from provisioner.new_keys import may_be_new, may_lack_our_tag
+from provisioner.plan import STACK_TAG, KeyPlan, region_of
 
 
 def ensure_settings(client: Any, plan: KeyPlan, key_arn: str, *, fresh: bool) -> None:
@@ -27,10 +27,15 @@ def ensure_settings(client: Any, plan: KeyPlan, key_arn: str, *, fresh: bool) ->
         The alias points to another key; it stays where it is.
     AliasNotVisible
         The alias exists and KMS does not show its key: call again.
+    KeyTagMissing
+        The key does not have the stack's tag any more, so KMS denied a call.
     KmsError
         KMS refused a call or did not answer.
     """
-    with may_be_new(client, key_arn):
+    with (
+        may_lack_our_tag(key_arn, plan.tags[STACK_TAG], lambda: kms.read_tags(client, key_arn)),
+        may_be_new(client, key_arn),
+    ):
         if not fresh:
             _ensure_description(client, plan, key_arn)
             _ensure_tags(client, plan, key_arn)

@@ -6,7 +6,7 @@ from typing import Any
 from provisioner import kms
 from provisioner.deletion import LEAVING, schedule_deletion
 from provisioner.new_keys import may_be_new
-from provisioner.plan import KeyFacts, KeySetRequest, plan_key
+from provisioner.plan import KeyFacts, KeySetRequest, plan_key, regions
 from provisioner.settings import Settings
 
 
@@ -19,8 +19,9 @@ def roll_back(
 ) -> dict[str, Any]:
     """Delete the aliases of a key set and schedule its keys for deletion, replicas first.
 
-    The primary's own list of replicas counts, since one may exist whose creation was never
-    answered; of these only the Regions that the request names. An alias that points elsewhere
+    KMS's own list of the set's keys counts, since a replica may exist whose creation was never
+    answered, and somebody may have made another key the primary; of these only the Regions that the
+    request names. An alias that points elsewhere
     stays. The waiting period is the stack's `DeletionWindowInDays`; until it ends, sending the
     request again brings the keys back.
     https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-delete.html
@@ -33,7 +34,8 @@ def roll_back(
     Returns
     -------
     dict
-        `primary` and `replicas`, each key with its region, arn, keyState, and alias None.
+        `primary`, which is the recorded key whatever its role, and `replicas`; each key with its
+        region, arn, keyState, and alias None.
 
     Raises
     ------
@@ -42,8 +44,10 @@ def roll_back(
     """
     primary_region = request["primaryRegion"]
     metadata = kms.describe_key(client_in(primary_region), primary_arn)
-    wanted = {replica["region"] for replica in request["replicas"]}
-    replicas = metadata["MultiRegionConfiguration"]["ReplicaKeys"]
+    members = metadata["MultiRegionConfiguration"]
+    # A primary key waits for its replicas, so they go first.
+    keys = {key["Region"]: key["Arn"] for key in (*members["ReplicaKeys"], members["PrimaryKey"])}
+    wanted = regions(request)
 
     def remove(region: str, key_arn: str) -> KeyFacts:
         client = client_in(region)
@@ -54,9 +58,8 @@ def roll_back(
             state = _schedule_deletion(client, key_arn, settings.deletion_window_days)
         return {"region": region, "arn": key_arn, "keyState": state, "alias": None}
 
-    # A primary waits for its replicas, so they go first.
-    removed = [remove(key["Region"], key["Arn"]) for key in replicas if key["Region"] in wanted]
-    return {"primary": remove(primary_region, primary_arn), "replicas": removed}
+    removed = {region: remove(region, arn) for region, arn in keys.items() if region in wanted}
+    return {"primary": removed.pop(primary_region), "replicas": [*removed.values()]}
 
 
 def _schedule_deletion(client: Any, key_arn: str, days: int) -> str:

@@ -16,7 +16,8 @@ ACCOUNT = "111122223333"
 NO_SUCH_ROLE = "CadrService"
 _LEAVING = ("PendingDeletion", "PendingReplicaDeletion")
 # What the roles of template.yaml may do to any multi-Region key; the rest asks for the stack's tag.
-_WITHOUT_OUR_TAG = {"DescribeKey", "ListAliases"}
+_WITHOUT_OUR_TAG = {"DescribeKey", "ListAliases", "ListResourceTags"}
+_OUR_TAG = ("mrk:stack", "mrk")
 _ONE_DAY = 86_400
 _ONE_YEAR = 365 * _ONE_DAY
 Tags = list[dict[str, str]]
@@ -75,6 +76,24 @@ class Kms:
         return [
             key for key in self.keys.values() if key.key_id == primary.key_id and key is not primary
         ]
+
+    def promote(self, key_id: str, region: str) -> None:
+        """Make the key of a Region the primary of its set, as whoever may UpdatePrimaryRegion."""
+        for key in self.keys.values():
+            if key.key_id == key_id:
+                assert self.state_of(key) == "Enabled" or key.region != region
+                key.facts["type"] = "PRIMARY" if key.region == region else "REPLICA"
+
+    def replicate(self, primary: Key, region: str) -> None:
+        """Make a replica as the provisioner does, whose answer nobody got."""
+        tags = [{"TagKey": name, "TagValue": value} for name, value in primary.tags.items()]
+        KmsInRegion(self, primary.region).replicate_key(
+            KeyId=primary.arn,
+            ReplicaRegion=region,
+            Description=primary.description,
+            Policy=primary.policy,
+            Tags=tags,
+        )
 
     def state_of(self, key: Key) -> str:
         if key.leaving:
@@ -317,7 +336,8 @@ class KmsInRegion:
         if key is None or key.region != self._region:
             raise refusal("NotFoundException", operation)
         age = self._kms.clock() - key.created_at
-        if operation not in _WITHOUT_OUR_TAG and age < self._kms.authorization_seconds:
+        is_allowed = _OUR_TAG in key.tags.items() and age >= self._kms.authorization_seconds
+        if operation not in _WITHOUT_OUR_TAG and not is_allowed:
             raise refusal("AccessDeniedException", operation)
         return key
 
@@ -331,6 +351,7 @@ class KmsInRegion:
 
     def _metadata(self, key: Key) -> dict[str, Any]:
         same_set = [other for other in self._kms.keys.values() if other.key_id == key.key_id]
+        same_set.sort(key=lambda other: other.facts["type"] != "PRIMARY")
         listed = [{"Arn": other.arn, "Region": other.region} for other in same_set]
         expiry: dict[str, Any] = {}
         if self._kms._has_material(key):

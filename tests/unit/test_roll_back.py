@@ -38,7 +38,8 @@ def stand_in(region: str, journal: list[tuple[str, str]], **answers: Any) -> Any
 
 def metadata(region: str, state: str = "Enabled") -> dict[str, Any]:
     listed = [{"Region": replica, "Arn": key_arn(replica)} for replica in REPLICAS]
-    configuration = {"ReplicaKeys": listed}
+    home = {"Region": "us-east-1", "Arn": key_arn()}
+    configuration = {"PrimaryKey": home, "ReplicaKeys": listed}
     return {
         "KeyMetadata": {
             "Arn": key_arn(region),
@@ -103,6 +104,27 @@ def test_a_replica_that_the_request_does_not_name_stays(journal: list[tuple[str,
     keys = undo(replicas=[{"region": "eu-west-1"}])
 
     assert [key["region"] for key in keys["replicas"]] == ["eu-west-1"]
+
+
+def test_the_key_that_is_the_primary_now_goes_last(journal: list[tuple[str, str]]) -> None:
+    roles = {
+        "PrimaryKey": {"Region": "eu-west-1", "Arn": key_arn("eu-west-1")},
+        "ReplicaKeys": [
+            {"Region": region, "Arn": key_arn(region)} for region in ("us-east-1", "us-west-2")
+        ],
+    }
+    for region in ("us-east-1", *REPLICAS):
+        moved = metadata(region)
+        moved["KeyMetadata"]["MultiRegionConfiguration"] = roles
+        stand_in(region, journal, DescribeKey=[moved])
+
+    keys = undo()
+
+    order = [region for region, operation in journal if operation == "ScheduleKeyDeletion"]
+    assert order == ["us-east-1", "us-west-2", "eu-west-1"]
+    assert [region for region, operation in journal if operation == "DeleteAlias"] == order
+    assert keys["primary"]["arn"] == key_arn()
+    assert [key["region"] for key in keys["replicas"]] == ["us-west-2", "eu-west-1"]
 
 
 def test_a_region_without_an_alias_is_not_asked_for_one(journal: list[tuple[str, str]]) -> None:
