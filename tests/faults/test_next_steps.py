@@ -182,6 +182,9 @@ def test_a_request_is_finished_once_its_primary_key_is_moved_back(asked: str) ->
     scenario.aws.kms.promote(primary.key_id, "eu-west-1")
     scenario.deliver()
     failed_with(scenario, "PrimaryKeyMoved")
+    scenario.sweep()
+    found = [event.detail.get("kind") for event in scenario.aws.events]
+    assert found.count("PRIMARY_ELSEWHERE") == 1
     [message] = {one["message"] for one in failures(scenario.aws)}
     assert primary.arn in message
     assert "the primary key of its key set is in eu-west-1" in message

@@ -104,20 +104,20 @@ def conflict_by_event(stack: Stack) -> Generator[None]:
 
 def alias_in_use(stack: Stack) -> Generator[None]:
     """Find out whose an alias is, of the primary and of a replica: somebody else's key."""
-    request = new_request("taken")
+    request = new_request("taken", replicas=[{"region": NEAR}])
     for region in (HOME, NEAR):
-        kms = stack.client("kms", region)
-        owner = kms.create_key()["KeyMetadata"]["KeyId"]
-        kms.create_alias(AliasName=f"{request['alias']}-{region}", TargetKeyId=owner)
-    primary = new_request("primary", alias=f"{request['alias']}-{HOME}")
-    replica = {"region": NEAR, "alias": f"{request['alias']}-{NEAR}"}
-    rolled_back = new_request("replica", onFailure="ROLL_BACK", replicas=[replica])
-    for wanted in (primary, rolled_back):
-        stack.send(wanted)
+        _take(stack, region, request["alias"])
+    stack.send(request)
     yield
-    for wanted in (primary, rolled_back):
-        detail = stack.wait_for_outcome(wanted["requestId"])["detail"]
-        assert _codes(detail) == ["ALIAS_IN_USE"]
+    detail = stack.wait_for_outcome(request["requestId"])["detail"]
+    assert _codes(detail) == ["ALIAS_IN_USE"]
+    assert detail["key"] is None
+
+
+def _take(stack: Stack, region: str, alias: str) -> None:
+    kms = stack.client("kms", region)
+    owner = kms.create_key()["KeyMetadata"]["KeyId"]
+    kms.create_alias(AliasName=alias, TargetKeyId=owner)
 
 
 def every_route_of_the_api(stack: Stack) -> Generator[None]:
@@ -186,19 +186,22 @@ def lose_the_answer_of_create_key(stack: Stack) -> Generator[None]:
 
 
 def fail_and_go_on(stack: Stack) -> Generator[None]:
-    """Resume a request on keys whose every setting was changed; bring rolled back keys back."""
+    """Resume a request on keys whose every setting was changed; bring rolled back keys back.
+
+    Somebody else has taken a replica's alias when one of the requests is resumed.
+    """
     replicas = [{"region": NEAR}, {"region": DENIED}]
     resumed = new_request("resumed", **_EVERYTHING, replicas=replicas)
     rolled_back = new_request("rolled-back", onFailure="ROLL_BACK", replicas=replicas)
+    late = new_request("late", onFailure="ROLL_BACK", replicas=[{"region": DENIED}])
+    requests = (resumed, rolled_back, late)
     with replica_denied(stack, DENIED):
-        for request in (resumed, rolled_back):
+        for request in requests:
             stack.send(request)
         yield
-        details = [
-            stack.wait_for_outcome(request["requestId"])["detail"]
-            for request in (resumed, rolled_back)
-        ]
-    assert [_codes(detail) for detail in details] == [["KMS_ACCESS_DENIED"]] * 2
+        details = [stack.wait_for_outcome(request["requestId"])["detail"] for request in requests]
+    assert [_codes(detail) for detail in details] == [["KMS_ACCESS_DENIED"]] * 3
+    _take(stack, DENIED, late["alias"])
     primary, replica = (
         (key["region"], key["arn"])
         for key in (details[0]["key"]["primary"], *details[0]["key"]["replicas"])
@@ -206,11 +209,12 @@ def fail_and_go_on(stack: Stack) -> Generator[None]:
     before = [read_key(stack, *key) for key in (primary, replica)]
     _change_every_setting(stack, primary[1], before[0]["policy"], resumed["alias"])
     stack.client("kms", NEAR).schedule_key_deletion(KeyId=replica[1], PendingWindowInDays=7)
-    for request in (resumed, rolled_back):
+    for request in requests:
         stack.send(request)
     yield
     for request in (resumed, rolled_back):
         _created(stack, request, 2)
+    assert _codes(stack.wait_for_outcomes(late["requestId"], 2)[1]["detail"]) == ["ALIAS_IN_USE"]
     assert [read_key(stack, *key) for key in (primary, replica)] == before
 
 
