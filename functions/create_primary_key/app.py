@@ -23,7 +23,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
         event["executionArn"],
         records=Records(client("dynamodb"), settings().requests_table),
         client=client("kms", request["primaryRegion"]),
-        send_once=send_once_kms(request["primaryRegion"]),
+        send_once=send_once_kms,
         tagging=client("resourcegroupstaggingapi", request["primaryRegion"]),
         settings=settings(),
     )

@@ -15,6 +15,7 @@ ProvisionerError
 ├── AliasInUse               the alias points to another key
 ├── AliasNotVisible          the alias exists, and KMS does not show (yet) which key has it
 ├── KeyOfEarlierDeployment   a key of this request is there that no record knows
+├── PrimaryKeyMoved          another key of the set has become its primary key
 ├── KeySetIncomplete         KMS does not show the key set that was built
 ├── KeyMaterialNotAwaited    the request does not wait for key material
 ├── KeyMaterialNotProvided   nobody provided the key material before the deadline
@@ -27,7 +28,9 @@ ProvisionerError
     ├── KmsUnavailable       no usable answer to a call that is safe to repeat
     ├── KmsAccessDenied      IAM or a key policy does not allow the call
     ├── KeyTagsNotInEffect   the same, on a key so new that its tags may not count yet
+    ├── KeyTagMissing        the same, on a key that has lost the tag by which it is allowed
     ├── RegionNotEnabled     KMS in that Region does not know the account's credentials
+    ├── ReplicaRegionNotEnabled  the same, of a replica, before there is any key
     ├── KmsKeyNotFound       the key is not (yet) visible in that Region
     ├── KmsLimitExceeded     a resource quota of the account is used up
     ├── KmsRequestRefused    KMS refuses the call as such
@@ -224,6 +227,19 @@ class KeyOfEarlierDeployment(ProvisionerError):
     )
 
 
+class PrimaryKeyMoved(ProvisionerError):
+    """Somebody made another key of the set its primary key, so this one cannot be replicated.
+
+    https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-update.html
+    """
+
+    field = "primaryRegion"
+    next_step = (
+        "Run what is named, wait until both keys are Enabled again, which takes seconds, then send "
+        "the request again."
+    )
+
+
 class KeySetIncomplete(ProvisionerError):
     """KMS does not show the key set that the earlier steps built."""
 
@@ -287,7 +303,10 @@ class KmsUnavailable(KmsError):
 class KmsAccessDenied(KmsError):
     """IAM, a key policy or an organisation's policy does not allow the call."""
 
-    next_step = "Allow the action that is named, then send the request again."
+    next_step = (
+        "Allow the action that is named, or put the key's tag mrk:stack back if it is missing, "
+        "then send the request again."
+    )
 
 
 class KeyTagsNotInEffect(KmsError):
@@ -302,6 +321,18 @@ class KeyTagsNotInEffect(KmsError):
     reported_as = "KmsAccessDenied"
 
 
+class KeyTagMissing(KmsError):
+    """The call is not allowed because the key does not have this stack's tag any more.
+
+    https://docs.aws.amazon.com/kms/latest/developerguide/abac.html
+    """
+
+    next_step = (
+        "Run what is named, then send the request again. It can take five minutes until KMS goes "
+        "by a tag."
+    )
+
+
 class RegionNotEnabled(KmsError):
     """KMS in the Region does not know the account's credentials.
 
@@ -312,6 +343,14 @@ class RegionNotEnabled(KmsError):
         "The Region is most likely not enabled for this account: enable it (Account, AWS Regions) "
         "or remove it from the request, then send the request again under the same requestId."
     )
+
+
+class ReplicaRegionNotEnabled(KmsError):
+    """KMS in Regions of replicas does not know the account's credentials. No key was created."""
+
+    field = "replicas"
+    next_step = RegionNotEnabled.next_step
+    reported_as = "RegionNotEnabled"
 
 
 class KmsKeyNotFound(KmsError):

@@ -4,7 +4,9 @@ import json
 from typing import Any
 
 from provisioner import kms
-from provisioner.errors import KeySetIncomplete
+from provisioner.deletion import LEAVING
+from provisioner.errors import KeySetIncomplete, PrimaryKeyMoved
+from provisioner.plan import region_of
 
 
 def read_key_state(client: Any, key_arn: str) -> str:
@@ -31,12 +33,15 @@ def confirm_key_set(client: Any, primary_arn: str, replica_regions: list[str]) -
 
     Raises
     ------
+    PrimaryKeyMoved
+        The key is a replica key now.
     KeySetIncomplete
         The primary is not Enabled or does not list a replica (yet).
     KmsError
         KMS refused the call or did not answer.
     """
     metadata = read_metadata(client, primary_arn)
+    refuse_moved_primary(metadata)
     listed = {key["Region"] for key in metadata["MultiRegionConfiguration"]["ReplicaKeys"]}
     missing = sorted(set(replica_regions) - listed)
     if metadata["KeyState"] != "Enabled":
@@ -56,3 +61,37 @@ def read_metadata(client: Any, key_arn: str) -> dict[str, Any]:
     """
     metadata = kms.describe_key(client, key_arn)
     return dict(json.loads(json.dumps(metadata, default=lambda time: time.isoformat())))
+
+
+def refuse_moved_primary(metadata: kms.Metadata) -> None:
+    """Refuse to work with a key as the primary key once KMS has it as a replica key.
+
+    The message has the commands that make it the primary key again. KMS changes roles only between
+    keys that are Enabled, and the deletion of a primary key has to be canceled first.
+    https://docs.aws.amazon.com/kms/latest/APIReference/API_UpdatePrimaryRegion.html
+
+    Parameters
+    ----------
+    metadata
+        KMS's KeyMetadata of the recorded key.
+
+    Raises
+    ------
+    PrimaryKeyMoved
+        Another key of the set is its primary key.
+    """
+    roles = metadata.get("MultiRegionConfiguration", {})
+    if roles.get("MultiRegionKeyType") != "REPLICA":
+        return
+    arn, state, primary = metadata["Arn"], metadata["KeyState"], roles["PrimaryKey"]["Region"]
+    where = f"--key-id {metadata['KeyId']} --region"
+    commands = []
+    if state in LEAVING:
+        commands += [f"cancel-key-deletion {where} {r}" for r in (primary, region_of(arn))]
+    if state in LEAVING or state == "Disabled":
+        commands += [f"enable-key {where} {r}" for r in (primary, region_of(arn))]
+    commands.append(f"update-primary-region {where} {primary} --primary-region {region_of(arn)}")
+    raise PrimaryKeyMoved(
+        f"{arn} is {state} and a replica key now: the primary key of its key set is in {primary}. "
+        f"To move it back: {'; '.join(f'aws kms {command}' for command in commands)}."
+    )

@@ -5,8 +5,8 @@ from typing import Any
 
 from provisioner import kms
 from provisioner.errors import AliasInUse, AliasNotVisible
-from provisioner.new_keys import may_be_new
-from provisioner.plan import ROTATION, KeyPlan, Names, region_of
+from provisioner.new_keys import may_be_new, may_lack_our_tag
+from provisioner.plan import ROTATION, STACK_TAG, KeyPlan, Names, region_of
 
 
 def ensure_settings(
@@ -33,10 +33,15 @@ def ensure_settings(
         The alias points to another key; it stays where it is.
     AliasNotVisible
         The alias exists and KMS does not show its key: call again.
+    KeyTagMissing
+        The key does not have the stack's tag any more, so KMS denied a call.
     KmsError
         KMS refused a call or did not answer.
     """
-    with may_be_new(client, key_arn):
+    with (
+        may_lack_our_tag(key_arn, plan.tags[STACK_TAG], lambda: kms.read_tags(client, key_arn)),
+        may_be_new(client, key_arn),
+    ):
         if not fresh:
             _ensure_description(client, plan, key_arn)
             _ensure_tags(client, plan, key_arn, superseded)

@@ -1,18 +1,24 @@
-"""Distinguishes a denial that may pass, on a key made minutes ago, from one that stays.
+"""Distinguishes denials by their cause: a key whose tags do not count yet, or that lost ours.
 
 The stack's roles may act only on keys that carry its tag, and it can take up to five minutes until
 the tags of a key count in authorisation.
 https://docs.aws.amazon.com/kms/latest/developerguide/abac.html
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
 from provisioner import kms
 from provisioner.clock import now
-from provisioner.errors import KeyTagsNotInEffect, KmsAccessDenied
+from provisioner.errors import (
+    DependencyUnavailable,
+    KeyTagMissing,
+    KeyTagsNotInEffect,
+    KmsAccessDenied,
+)
+from provisioner.plan import STACK_TAG, region_of
 
 # Five minutes, and one for the clocks and for the last retry.
 _NEW_FOR = timedelta(minutes=6)
@@ -47,6 +53,44 @@ def may_be_new(client: Any, key_arn: str) -> Iterator[None]:
         raise KeyTagsNotInEffect(
             f"{denial.what_happened} {key_arn} is {age.seconds} seconds old, and its tags may not "
             "count in authorisation yet."
+        ) from denial
+
+
+@contextmanager
+def may_lack_our_tag(
+    key_arn: str, stack_name: str, read_tags: Callable[[], dict[str, str]]
+) -> Iterator[None]:
+    """Raise `KeyTagMissing` in the place of `KmsAccessDenied` where the key lacks the stack's tag.
+
+    Parameters
+    ----------
+    read_tags
+        Returns the tags of the key; called after a denial only.
+
+    Raises
+    ------
+    KeyTagMissing
+        KMS denied a call on the key, which does not have the tag, or has another stack's.
+    KmsError
+        KMS denied a call for another reason, or by a Deny; or the tags are not to be read.
+    """
+    try:
+        yield
+    except KmsAccessDenied as denial:
+        if _DENY in denial.what_happened:
+            raise
+        try:
+            tags = read_tags()
+        except (KmsAccessDenied, DependencyUnavailable):
+            raise denial from None
+        if tags.get(STACK_TAG) == stack_name:
+            raise
+        shown = f"has {tags[STACK_TAG]} in the tag" if STACK_TAG in tags else "lacks the tag"
+        region = region_of(key_arn)
+        raise KeyTagMissing(
+            f"{key_arn} in {region} {shown} {STACK_TAG}, without which this stack may not change "
+            f"the key. To put it back: aws kms tag-resource --key-id {key_arn} --region {region} "
+            f"--tags TagKey={STACK_TAG},TagValue={stack_name}. {denial.what_happened}"
         ) from denial
 
 

@@ -8,9 +8,12 @@ https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateKey.html
 """
 
 import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from provisioner import kms
+from provisioner.clients import CALLS_AT_ONCE
 from provisioner.errors import (
     AliasInUse,
     KeyOfEarlierDeployment,
@@ -18,11 +21,23 @@ from provisioner.errors import (
     KmsError,
     KmsKeyNotFound,
     PrimaryKeyUnconfirmed,
+    RegionNotEnabled,
+    ReplicaRegionNotEnabled,
 )
-from provisioner.plan import ATTEMPT_TAG, KeySetRequest, own_tags, plan_key, region_of
+from provisioner.key_set import refuse_moved_primary
+from provisioner.new_keys import may_lack_our_tag
+from provisioner.plan import (
+    ATTEMPT_TAG,
+    KeySetRequest,
+    names_by_region,
+    own_tags,
+    plan_key,
+    region_of,
+)
 from provisioner.records import Record, Records, refuse_if_cancelled
-from provisioner.replica_key import bring_back
+from provisioner.replica_key import restore_key
 from provisioner.settings import Settings
+from provisioner.tagged_keys import find_tags
 from provisioner.tagged_primary_keys import find_primary_keys
 
 
@@ -32,7 +47,7 @@ def ensure_primary_key(
     *,
     records: Records,
     client: Any,
-    send_once: Any,
+    send_once: Callable[[str], Any],
     tagging: Any,
     settings: Settings,
 ) -> dict[str, Any]:
@@ -40,8 +55,10 @@ def ensure_primary_key(
 
     Parameters
     ----------
-    client, send_once
-        KMS clients of the primary's Region; the second one sends every call once.
+    client
+        KMS client of the primary's Region.
+    send_once
+        Gives the KMS client of a Region that sends every call once.
     tagging
         Client of the tagging API in that Region.
 
@@ -59,7 +76,13 @@ def ensure_primary_key(
     Cancelled
         The request was cancelled, and has no key.
     AliasInUse
-        The primary's alias points to another key; nothing was created.
+        Aliases of the request point to other keys, in whichever Regions; nothing was created.
+    ReplicaRegionNotEnabled
+        Regions of replicas are not enabled; nothing was created.
+    PrimaryKeyMoved
+        The recorded key has become a replica key; nothing was changed.
+    KeyTagMissing
+        The recorded key does not have the stack's tag any more, so KMS denied a call.
     KmsError, DependencyUnavailable
         A call failed.
     """
@@ -70,13 +93,12 @@ def ensure_primary_key(
         raise _unconfirmed(record, "has no recorded answer")
     refuse_if_cancelled(record)
     if record.key_arn:
-        return _key(bring_back(client, record.key_arn), fresh=False)
+        return _key(_recorded_key(client, tagging, record.key_arn, settings), fresh=False)
     if not record.attempt:
         _refuse_second_key(request, records, client, tagging, settings)
-    plan = plan_key(request, request["primaryRegion"], settings)
     # Before the key, so that a name that is taken leaves no key behind.
-    if plan.alias and (owner := _owner_of(client, plan.alias)):
-        raise AliasInUse(f"{plan.alias} in {plan.region} points to {owner}.")
+    _refuse_taken_aliases(request, client, send_once)
+    plan = plan_key(request, request["primaryRegion"], settings)
     attempt = record.attempt + 1
     if not records.announce_attempt(
         request["requestId"], execution_arn, attempt, token=str(uuid.uuid4())
@@ -84,13 +106,60 @@ def ensure_primary_key(
         raise _unconfirmed(record, "was followed by one of another execution")
     try:
         metadata = kms.create_primary_key(
-            send_once, request, plan, {**plan.tags, ATTEMPT_TAG: str(attempt)}
+            send_once(plan.region), request, plan, {**plan.tags, ATTEMPT_TAG: str(attempt)}
         )
     except KmsError:
         records.close_attempt(request["requestId"], attempt, None)
         raise
     records.close_attempt(request["requestId"], attempt, metadata["Arn"])
     return _key(metadata, fresh=True)
+
+
+def _recorded_key(client: Any, tagging: Any, key_arn: str, settings: Settings) -> kms.Metadata:
+    metadata = kms.describe_key(client, key_arn)
+    refuse_moved_primary(metadata)
+    with may_lack_our_tag(
+        key_arn, settings.stack_name, lambda: find_tags(tagging, [key_arn]).get(key_arn, {})
+    ):
+        return restore_key(client, metadata)
+
+
+def _refuse_taken_aliases(
+    request: KeySetRequest, client: Any, send_once: Callable[[str], Any]
+) -> None:
+    """Refuse aliases that other keys have, and Regions of replicas that are not enabled.
+
+    The Regions are asked side by side. One of a replica that does not answer its one call is left
+    to the steps that need it: it must not hold the primary key up.
+    """
+    home = request["primaryRegion"]
+    aliases = {
+        region: alias
+        for region, names in names_by_region(request).items()
+        for alias in names["aliases"]
+    }
+    # Made one by one, since boto3's session is not made for threads.
+    clients = {region: client if region == home else send_once(region) for region in aliases}
+
+    def look_up(region: str) -> str | KmsError | None:
+        try:
+            return _owner_of(clients[region], aliases[region])
+        except KmsError as error:
+            return error
+
+    with ThreadPoolExecutor(CALLS_AT_ONCE) as pool:
+        answers = dict(zip(aliases, pool.map(look_up, aliases), strict=True))
+    if isinstance(error := answers[home], KmsError):
+        raise error
+    owners = {region: owner for region, owner in answers.items() if isinstance(owner, str)}
+    if owners:
+        taken = [
+            f"{aliases[region]} in {region} points to {arn}." for region, arn in owners.items()
+        ]
+        raise AliasInUse(" ".join(taken))
+    closed = [one.what_happened for one in answers.values() if isinstance(one, RegionNotEnabled)]
+    if closed:
+        raise ReplicaRegionNotEnabled(" ".join(closed))
 
 
 def _owner_of(client: Any, alias: str) -> str | None:

@@ -4,6 +4,8 @@ from typing import Any
 
 from provisioner import kms
 from provisioner.deletion import LEAVING, cancel_deletion
+from provisioner.errors import KmsRequestRefused
+from provisioner.key_set import refuse_moved_primary
 from provisioner.key_specs import Origin
 from provisioner.new_keys import may_be_new
 from provisioner.plan import KeySetRequest, arn_in, plan_key
@@ -31,12 +33,18 @@ def ensure_replica_key(
 
     Raises
     ------
+    PrimaryKeyMoved
+        The primary key has become a replica key.
     KmsError
         KMS refused a call or did not answer.
     """
     plan = plan_key(request, region, settings)
-    with may_be_new(primary_client, primary_arn):
-        metadata = kms.replicate_key(primary_client, primary_arn, plan)
+    try:
+        with may_be_new(primary_client, primary_arn):
+            metadata = kms.replicate_key(primary_client, primary_arn, plan)
+    except KmsRequestRefused:
+        refuse_moved_primary(kms.describe_key(primary_client, primary_arn))
+        raise
     fresh = metadata is not None
     if metadata is None:
         metadata = bring_back(replica_client, arn_in(region, primary_arn))
@@ -49,7 +57,18 @@ def ensure_replica_key(
 
 
 def bring_back(client: Any, key_arn: str) -> kms.Metadata:
-    """Read a key that exists; cancel its deletion and enable it where that is needed.
+    """Read a key that exists, and restore it as `restore_key` does.
+
+    Raises
+    ------
+    KmsError
+        KMS refused a call or did not answer.
+    """
+    return restore_key(client, kms.describe_key(client, key_arn))
+
+
+def restore_key(client: Any, metadata: kms.Metadata) -> kms.Metadata:
+    """Cancel a key's deletion and enable it where that is needed; return what it is then.
 
     A deleted replica would block its Region for at least seven days.
     https://docs.aws.amazon.com/kms/latest/developerguide/deleting-keys-scheduling-key-deletion.html
@@ -59,7 +78,7 @@ def bring_back(client: Any, key_arn: str) -> kms.Metadata:
     KmsError
         KMS refused a call or did not answer.
     """
-    metadata = kms.describe_key(client, key_arn)
+    key_arn = metadata["Arn"]
     with may_be_new(client, key_arn):
         if metadata["KeyState"] in LEAVING:
             cancel_deletion(client, key_arn)

@@ -20,10 +20,11 @@ def roll_back(
 ) -> dict[str, Any]:
     """Delete the aliases of a key set and schedule its keys for deletion, replicas first.
 
-    The primary's own list of replicas counts, since one may exist whose creation was never
-    answered; of these only the Regions that the request names, or an earlier content of it named.
-    An alias that points elsewhere stays. The waiting period is the stack's `DeletionWindowInDays`;
-    until it ends, sending the request again brings the keys back.
+    KMS's own list of the set's keys counts, since a replica may exist whose creation was never
+    answered, and somebody may have made another key the primary; of these only the Regions that the
+    request names, or an earlier content of it named. An alias that points elsewhere stays. The
+    waiting period is the stack's `DeletionWindowInDays`; until it ends, sending the request again
+    brings the keys back.
     https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-delete.html
 
     Parameters
@@ -36,7 +37,8 @@ def roll_back(
     Returns
     -------
     dict
-        `primary` and `replicas`, each key with its region, arn, keyState, and alias None.
+        `primary`, which is the recorded key whatever its role, and `replicas`; each key with its
+        region, arn, keyState, and alias None.
 
     Raises
     ------
@@ -45,9 +47,11 @@ def roll_back(
     """
     primary_region = request["primaryRegion"]
     metadata = kms.describe_key(client_in(primary_region), primary_arn)
+    members = metadata["MultiRegionConfiguration"]
+    # A primary key waits for its replicas, so they go first.
+    keys = {key["Region"]: key["Arn"] for key in (*members["ReplicaKeys"], members["PrimaryKey"])}
     named = [names_by_region(request), superseded]
     wanted = {region for names in named for region in names}
-    replicas = metadata["MultiRegionConfiguration"]["ReplicaKeys"]
 
     def remove(region: str, key_arn: str) -> KeyFacts:
         client = client_in(region)
@@ -58,9 +62,8 @@ def roll_back(
             state = _schedule_deletion(client, key_arn, deletion_window_days)
         return {"region": region, "arn": key_arn, "keyState": state, "alias": None}
 
-    # A primary waits for its replicas, so they go first.
-    removed = [remove(key["Region"], key["Arn"]) for key in replicas if key["Region"] in wanted]
-    return {"primary": remove(primary_region, primary_arn), "replicas": removed}
+    removed = {region: remove(region, arn) for region, arn in keys.items() if region in wanted}
+    return {"primary": removed.pop(primary_region), "replicas": [*removed.values()]}
 
 
 def _schedule_deletion(client: Any, key_arn: str, days: int) -> str:

@@ -123,7 +123,7 @@ def _send_event(evidence: Evidence, request: dict[str, Any]) -> None:
         raise MrkError("EventBridge took the event, and no request came of it.")
 
 
-@STEPS.add("roll-back", "FAILED ALIAS_IN_USE, both keys wait for their deletion")
+@STEPS.add("roll-back", "FAILED KEY_POLICY_REFUSED, the key waits for its deletion")
 def _roll_back(evidence: Evidence) -> Answer:
     evidence.created(COMPLETE)
     requests.send(evidence, ROLLED_BACK, evidence.key_sets.requests()[ROLLED_BACK])
@@ -131,7 +131,7 @@ def _roll_back(evidence: Evidence) -> Answer:
     states = _states(evidence, status)
     return Answer(
         f"{requests.failure(status)}, {', '.join(states) or 'no key'}",
-        holds=requests.failure(status) == "FAILED ALIAS_IN_USE"
+        holds=requests.failure(status) == "FAILED KEY_POLICY_REFUSED"
         and bool(states)
         and set(states) <= set(WAITS_FOR_DELETION),
     )

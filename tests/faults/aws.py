@@ -76,6 +76,14 @@ class Event:
     detail: dict[str, Any]
 
 
+@dataclass
+class SideBySide:
+    """Calls that are sent at the same time; `fault` is what the first of them met."""
+
+    is_counted: bool = False
+    fault: Any = None
+
+
 class Network(Protocol):
     """Carries calls to AWS and answers back."""
 
@@ -112,6 +120,8 @@ class Aws(Network):
         """Acts when a task begins to wait for an answer."""
         self.publish: Callable[[Any], dict[str, Any]] = lambda _outcome: {}
         """Runs the function that publishes outcomes; `wiring` knows it."""
+        self.side_by_side: SideBySide | None = None
+        """The calls that are being sent at the same time, if any are."""
         self._uuids = 0
 
     def carry(self, call: Call, effect: Callable[[], Any]) -> Any:

@@ -16,7 +16,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
-from tests.faults.aws import Aws, Call, Network
+from tests.faults.aws import Aws, Call, Network, SideBySide
 from tests.faults.errors import refusal
 from tests.faults.workflow import INVOCATION, ProcessDied
 
@@ -82,7 +82,8 @@ class FaultyNetwork(Network):
     """Makes a schedule's faults happen, until it is mended.
 
     `deliver` delivers the event again and runs the execution to its end. `calls` are those that
-    the schedule counts.
+    the schedule counts: of calls that are sent side by side the first one, whose fault all of them
+    meet. `sent` has every call.
     """
 
     def __init__(self, aws: Aws, schedule: Schedule, deliver: Callable[[], None]) -> None:
@@ -91,6 +92,7 @@ class FaultyNetwork(Network):
         self._deliver = deliver
         self._mended = False
         self.calls: list[Call] = []
+        self.sent: list[Call] = []
 
     def mend(self) -> None:
         """Let nothing go wrong, and count nothing, from now on."""
@@ -98,21 +100,34 @@ class FaultyNetwork(Network):
 
     def carry(self, call: Call, effect: Callable[[], Any]) -> Any:
         invocation = INVOCATION.get()
-        fault = self._next(call)
+        together = self._aws.side_by_side
+        fault = self._next(call, together)
         while fault in _TWO_EXECUTIONS:
             if fault == Fault.STOPPED and invocation.execution:
                 invocation.execution.status = "ABORTED"
+            self._aws.side_by_side = None
             self._deliver()
+            self._aws.side_by_side = together
             # The call is still to be made, so it has another place in the count.
-            fault = self._next(call)
+            fault = self._next(call, together and SideBySide())
+            if together:
+                together.fault = fault
+        if not self._mended:
+            self.sent.append(call)
         invocation.die_if_out_of_time()
         return effect() if fault is None else go_wrong(call, effect, fault)
 
-    def _next(self, call: Call) -> Fault | None:
+    def _next(self, call: Call, together: SideBySide | None) -> Fault | None:
         if self._mended:
             return None
+        if together and together.is_counted:
+            fault: Fault | None = together.fault
+            return fault
         self.calls.append(call)
-        return self._faults.get(len(self.calls) - 1)
+        fault = self._faults.get(len(self.calls) - 1)
+        if together:
+            together.is_counted, together.fault = True, fault
+        return fault
 
 
 def go_wrong(call: Call, effect: Callable[[], Any], fault: Fault) -> Any:

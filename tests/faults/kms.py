@@ -16,7 +16,8 @@ ACCOUNT = "111122223333"
 NO_SUCH_ROLE = "CadrService"
 _LEAVING = ("PendingDeletion", "PendingReplicaDeletion")
 # What the roles of template.yaml may do to any multi-Region key; the rest asks for the stack's tag.
-_WITHOUT_OUR_TAG = {"DescribeKey", "ListAliases"}
+_WITHOUT_OUR_TAG = {"DescribeKey", "ListAliases", "ListResourceTags"}
+_OUR_TAG = ("mrk:stack", "mrk")
 _ONE_DAY = 86_400
 _UPDATING_SECONDS = 21
 # A primary key's own waiting period was seen to begin so long after its last replica was gone.
@@ -101,6 +102,24 @@ class Kms:
     def is_gone(self, key: Key) -> bool:
         deletion = self.deletion_of(key)
         return deletion is not None and deletion <= self.clock()
+
+    def promote(self, key_id: str, region: str) -> None:
+        """Make the key of a Region the primary of its set, as whoever may UpdatePrimaryRegion."""
+        for key in self.keys.values():
+            if key.key_id == key_id:
+                assert self.state_of(key) == "Enabled" or key.region != region
+                key.facts["type"] = "PRIMARY" if key.region == region else "REPLICA"
+
+    def replicate(self, primary: Key, region: str) -> None:
+        """Make a replica as the provisioner does, whose answer nobody got."""
+        tags = [{"TagKey": name, "TagValue": value} for name, value in primary.tags.items()]
+        KmsInRegion(self, primary.region).replicate_key(
+            KeyId=primary.arn,
+            ReplicaRegion=region,
+            Description=primary.description,
+            Policy=primary.policy,
+            Tags=tags,
+        )
 
     def state_of(self, key: Key) -> str:
         if key.leaving:
@@ -404,7 +423,8 @@ class KmsInRegion:
         if key is None or key.region != self._region or self._kms.is_gone(key):
             raise refusal("NotFoundException", operation)
         age = self._kms.clock() - key.created_at
-        if operation not in _WITHOUT_OUR_TAG and age < self._kms.authorization_seconds:
+        is_allowed = _OUR_TAG in key.tags.items() and age >= self._kms.authorization_seconds
+        if operation not in _WITHOUT_OUR_TAG and not is_allowed:
             raise refusal("AccessDeniedException", operation)
         return key
 

@@ -1,5 +1,6 @@
 """Errors that a user meets: each is provoked, and what its message says to do ends well."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ from provisioner import errors
 from tests.faults.aws import Aws, Call, Network
 from tests.faults.errors import refusal
 from tests.faults.kms import Key
-from tests.faults.scenario import Scenario, is_created, problems
+from tests.faults.scenario import REQUEST, Scenario, is_created, problems
 from tests.faults.wiring import QUIET_SECONDS
 
 
@@ -22,6 +23,18 @@ class Refusing(Network):
     def carry(self, call: Call, effect: Callable[[], Any]) -> Any:
         if call.operation == self._operation:
             raise refusal(self._code, call.operation, status=self._status)
+        return effect()
+
+
+class NotEnabled(Network):
+    """An account that has not enabled a Region."""
+
+    def __init__(self, region: str) -> None:
+        self._region = region
+
+    def carry(self, call: Call, effect: Callable[[], Any]) -> Any:
+        if call.region == self._region:
+            raise refusal("UnrecognizedClientException", call.operation)
         return effect()
 
 
@@ -122,6 +135,103 @@ def test_a_request_is_finished_once_the_alias_of_another_key_is_deleted(
     del kms.aliases[place]
 
     ends_well(scenario)
+
+
+def stopped_at(operation: str, code: str, **more: Any) -> tuple[Scenario, Key]:
+    """Return a request that failed at a call after it had made its primary key, and that key."""
+    scenario = Scenario(document={**REQUEST, **more})
+    orderly, scenario.aws.network = scenario.aws.network, Refusing(operation, code)
+    scenario.deliver()
+    scenario.aws.network = orderly
+    scenario.aws.events.clear()
+    return scenario, scenario.aws.kms.primaries()[0]
+
+
+def run_what_is_named(scenario: Scenario) -> None:
+    """Run every command that the newest failure names, as whoever administers the keys."""
+    [message] = {one["message"] for one in failures(scenario.aws)}
+    commands = re.findall(r"aws kms ([a-z-]+) ([^;]*?)(?=[;.] )", message)
+    assert commands
+    for command, given in commands:
+        options = dict(re.findall(r"--([a-z-]+) (\S+)", given))
+        key_id = options["key-id"].rsplit("/", 1)[-1]
+        arn = f"arn:aws:kms:{options['region']}:111122223333:key/{key_id}"
+        key = scenario.aws.kms.keys[arn]
+        match command:
+            case "cancel-key-deletion":
+                assert key.leaving
+                key.leaving, key.disabled = False, True
+            case "enable-key":
+                key.disabled = False
+            case "update-primary-region":
+                scenario.aws.kms.promote(key_id, options["primary-region"])
+            case "tag-resource":
+                assert not key.leaving
+                name, value = re.findall(r"=([^,]+)", options["tags"])
+                key.tags[name] = value
+            case _:
+                raise AssertionError(command)
+
+
+@pytest.mark.parametrize("asked", ["RETAIN", "ROLL_BACK"])
+def test_a_request_is_finished_once_its_primary_key_is_moved_back(asked: str) -> None:
+    scenario, primary = stopped_at("CreateAlias", "LimitExceededException")
+    scenario.document = {**scenario.document, "onFailure": asked}
+    scenario.aws.kms.replicate(primary, "eu-west-1")
+    scenario.aws.time += 3_600
+    scenario.aws.kms.promote(primary.key_id, "eu-west-1")
+    scenario.deliver()
+    failed_with(scenario, "PrimaryKeyMoved")
+    scenario.sweep()
+    found = [event.detail.get("kind") for event in scenario.aws.events]
+    assert found.count("PRIMARY_ELSEWHERE") == 1
+    [message] = {one["message"] for one in failures(scenario.aws)}
+    assert primary.arn in message
+    assert "the primary key of its key set is in eu-west-1" in message
+    if asked == "ROLL_BACK":
+        # Both keys wait for their deletion now, and the next message says how to end that.
+        assert all(key.leaving for key in scenario.aws.kms.keys.values())
+        scenario.aws.events.clear()
+        scenario.deliver()
+
+    run_what_is_named(scenario)
+
+    ends_well(scenario)
+
+
+@pytest.mark.parametrize("stack", [None, "another"])
+@pytest.mark.parametrize("state", ["as it was", "disabled"])
+def test_a_request_is_finished_once_the_tag_of_its_key_is_put_back(
+    stack: str | None, state: str
+) -> None:
+    scenario, primary = stopped_at("ReplicateKey", "LimitExceededException")
+    scenario.aws.time += 3_600
+    del primary.tags["mrk:stack"]
+    if stack:
+        primary.tags["mrk:stack"] = stack
+    primary.disabled = state == "disabled"
+    scenario.deliver()
+    failed_with(scenario, "KeyTagMissing")
+
+    run_what_is_named(scenario)
+
+    ends_well(scenario)
+
+
+def test_a_request_is_corrected_once_a_replica_has_no_region_to_go_to() -> None:
+    scenario = Scenario()
+    scenario.aws.network = NotEnabled("us-west-2")
+    scenario.deliver()
+    [failure] = failures(scenario.aws)
+    assert (failure["path"], failure["code"]) == ("replicas", "REGION_NOT_ENABLED")
+    assert errors.ReplicaRegionNotEnabled.next_step in failure["message"]
+    assert scenario.aws.kms.keys == {}
+
+    scenario.document = {**REQUEST, "replicas": REQUEST["replicas"][:1]}
+    scenario.deliver()
+
+    assert is_created(scenario.aws)
+    assert problems(scenario.aws, scenario.document) == []
 
 
 @pytest.mark.parametrize("state", ["disabled", "leaving"])

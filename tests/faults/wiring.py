@@ -16,10 +16,10 @@ from unittest import mock
 from aws_lambda_powertools.utilities.idempotency import base as idempotency
 from aws_lambda_powertools.utilities.idempotency.persistence import base, datarecord, dynamodb
 
-from provisioner import clients, clock, records, settings, sweep_region
+from provisioner import clients, clock, primary_key, records, settings, sweep_region
 from provisioner.telemetry import logger, metrics
 from tests.faults import workflow
-from tests.faults.aws import HOME, STATE_MACHINE, Aws, Client
+from tests.faults.aws import HOME, STATE_MACHINE, Aws, Client, SideBySide
 from tests.faults.kms import ACCOUNT
 from tests.unit.environment import ENVIRONMENT
 
@@ -89,6 +89,7 @@ def wired() -> Iterator[None]:
         mock.patch.object(dynamodb, "dt", powertools_time),
         mock.patch.object(records, "SHARDS", 2),
         mock.patch.object(sweep_region, "ThreadPoolExecutor", _OneByOne),
+        mock.patch.object(primary_key, "ThreadPoolExecutor", _AsOneCall),
         mock.patch.object(sweep_region, "sleep", _nothing),
         # Thousands of schedules would print a million lines.
         mock.patch.object(metrics.provider, "add_metric", _nothing),
@@ -128,6 +129,18 @@ class _OneByOne:
 
     def map(self, work: Callable[[Any], Any], given: Iterable[Any]) -> list[Any]:
         return [work(one) for one in given]
+
+
+class _AsOneCall(_OneByOne):
+    """The same, for calls of which one fault meets all."""
+
+    def map(self, work: Callable[[Any], Any], given: Iterable[Any]) -> list[Any]:
+        aws, around = current(), current().side_by_side
+        aws.side_by_side = SideBySide()
+        try:
+            return super().map(work, given)
+        finally:
+            aws.side_by_side = around
 
 
 def _nothing(*_arguments: Any, **_more: Any) -> None:

@@ -46,13 +46,14 @@ NEVER_LOGGED = [
 
 
 def metadata(region: str, state: str = "Enabled", **fields: Any) -> dict[str, Any]:
-    listed = [{"Region": r, "Arn": key_arn(r)} for r in ("eu-west-1", "us-west-2")]
+    listed = [{"Region": r, "Arn": key_arn(r)} for r in (HOME, "eu-west-1", "us-west-2")]
+    roles = {"PrimaryKey": listed[0], "ReplicaKeys": listed[1:]}
     return {
         "KeyMetadata": {
             "KeyId": key_arn(region).rsplit("/", 1)[1],
             "Arn": key_arn(region),
             "KeyState": state,
-            "MultiRegionConfiguration": {"ReplicaKeys": listed},
+            "MultiRegionConfiguration": roles,
             **fields,
         }
     }

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from provisioner.clients import client
-from provisioner.errors import KeySetIncomplete, KmsKeyNotFound
+from provisioner.errors import KeySetIncomplete, KmsKeyNotFound, PrimaryKeyMoved
 from provisioner.key_set import confirm_key_set, read_key_state
 from tests.unit.answering import answer, refusal
-from tests.unit.samples import key_arn
+from tests.unit.samples import KEY_ID, key_arn
 
 MADE_AT = datetime(2026, 11, 24, 20, 0, tzinfo=UTC)
 
@@ -57,6 +57,20 @@ def test_every_replica_that_is_not_listed_is_named() -> None:
 def test_a_primary_that_is_not_enabled_is_not_complete(state: str) -> None:
     with pytest.raises(KeySetIncomplete, match=f"is {state}"):
         confirm_key_set(kms_showing([], state), key_arn(), [])
+
+
+def test_a_primary_that_has_become_a_replica_is_not_confirmed() -> None:
+    kms = client("kms", "us-east-1")
+    roles = {
+        "MultiRegionKeyType": "REPLICA",
+        "PrimaryKey": {"Region": "eu-west-1", "Arn": key_arn("eu-west-1")},
+        "ReplicaKeys": [{"Region": "us-east-1", "Arn": key_arn()}],
+    }
+    metadata = {"Arn": key_arn(), "KeyId": KEY_ID, "KeyState": "Enabled"}
+    answer(kms, "DescribeKey", {"KeyMetadata": {**metadata, "MultiRegionConfiguration": roles}})
+
+    with pytest.raises(PrimaryKeyMoved, match="its key set is in eu-west-1"):
+        confirm_key_set(kms, key_arn(), ["eu-west-1"])
 
 
 def test_a_state_is_read() -> None:

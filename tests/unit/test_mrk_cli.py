@@ -158,7 +158,7 @@ def test_what_is_not_confirmed_is_not_created(api: FakeApi, typed: str) -> None:
     result = verify(typed=typed)
 
     assert result.exit_code == FAILED
-    assert "6 multi-Region keys will be created" in result.output
+    assert "5 multi-Region keys will be created" in result.output
     assert "1 USD a month for each key" in result.output
     assert "7 days" in result.output
     assert api.sent == []

@@ -1,4 +1,6 @@
+import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -8,13 +10,17 @@ from provisioner.clients import client, send_once_kms
 from provisioner.errors import (
     AliasInUse,
     KeyOfEarlierDeployment,
+    KeyTagMissing,
     KmsAccessDenied,
     KmsError,
     KmsThrottled,
     KmsUnavailable,
+    PrimaryKeyMoved,
     PrimaryKeyUnconfirmed,
     RegionNotEnabled,
+    ReplicaRegionNotEnabled,
 )
+from provisioner.plan import KeySetRequest
 from provisioner.primary_key import ensure_primary_key
 from provisioner.records import Record, Records
 from tests.unit.answering import (
@@ -42,13 +48,13 @@ def claimed(records: Records) -> Records:
     return records
 
 
-def ensure(records: Records) -> dict[str, Any]:
+def ensure(records: Records, request: KeySetRequest = REQUEST) -> dict[str, Any]:
     return ensure_primary_key(
-        REQUEST,
+        request,
         EXECUTION,
         records=records,
         client=kms_in(REGION),
-        send_once=send_once_kms(REGION),
+        send_once=send_once_kms,
         tagging=client("resourcegroupstaggingapi", REGION),
         settings=SETTINGS,
     )
@@ -198,6 +204,143 @@ def test_in_a_region_that_is_not_enabled_nothing_is_announced(claimed: Records) 
         ensure(claimed)
 
     assert (record_of(claimed).attempt, sent) == (0, [])
+
+
+REPLICAS = ("us-west-2", "ap-south-1")
+WITH_REPLICAS = request_of(
+    primaryRegion=REGION,
+    replicas=[{"region": "us-west-2", "alias": "alias/own"}, {"region": "ap-south-1"}],
+)
+
+
+def test_every_alias_that_is_taken_is_named_before_there_is_a_key(claimed: Records) -> None:
+    wanted = [(REGION, "alias/cards"), ("us-west-2", "alias/own"), ("ap-south-1", "alias/cards")]
+    owners = {}
+    for region, alias in wanted[1:]:
+        kms = client("kms", region)
+        owners[region] = kms.create_key()["KeyMetadata"]["Arn"]
+        kms.create_alias(AliasName=alias, TargetKeyId=owners[region])
+
+    with pytest.raises(AliasInUse) as refusal:
+        ensure(claimed, WITH_REPLICAS)
+
+    for region, alias in wanted[1:]:
+        assert f"{alias} in {region} points to {owners[region]}." in str(refusal.value)
+    assert f"in {REGION}" not in str(refusal.value)
+    assert client("kms", REGION).list_keys()["Keys"] == []
+    assert record_of(claimed).attempt == 0
+
+
+def test_the_aliases_of_every_region_are_looked_up_side_by_side(claimed: Records) -> None:
+    everyone = threading.Barrier(1 + len(REPLICAS), timeout=30)
+
+    def wait_for_the_others(**_: Any) -> None:
+        everyone.wait()
+
+    clients = [kms_in(REGION), *map(send_once_kms, REPLICAS)]
+    for one in clients:
+        on(one, "before-call.kms.DescribeKey", wait_for_the_others)
+
+    assert ensure(claimed, WITH_REPLICAS)["fresh"]
+
+
+def test_a_replica_without_an_alias_is_not_looked_up(claimed: Records) -> None:
+    calls = calls_of(send_once_kms("us-west-2"))
+
+    ensure(
+        claimed,
+        request_of(primaryRegion=REGION, replicas=[{"region": "us-west-2", "alias": None}]),
+    )
+
+    assert calls == []
+
+
+@pytest.mark.parametrize(
+    "break_it",
+    [
+        refused("ThrottlingException"),
+        refused("AccessDeniedException"),
+        refused("SomethingElse"),
+        lambda kms: answer_on_the_wire(kms, 500, {"__type": "KMSInternalException"}),
+        lambda kms: lose_on_the_wire(kms, LOST),
+        lambda kms: lose_on_the_wire(kms, UNREACHED),
+    ],
+    ids=["throttled", "denied", "refused", "broken", "silent", "unreached"],
+)
+def test_a_region_of_a_replica_that_does_not_answer_is_asked_once_and_left_to_later_steps(
+    break_it: Callable[[Any], list[str]], claimed: Records
+) -> None:
+    sent = break_it(send_once_kms("us-west-2"))
+
+    assert ensure(claimed, WITH_REPLICAS)["fresh"]
+    assert sent == ["DescribeKey"]
+
+
+def test_every_region_of_a_replica_that_is_not_enabled_is_named_before_there_is_a_key(
+    claimed: Records,
+) -> None:
+    for region in REPLICAS:
+        refused("UnrecognizedClientException")(send_once_kms(region))
+    sent = calls_of(send_once_kms(REGION))
+
+    with pytest.raises(ReplicaRegionNotEnabled) as refusal:
+        ensure(claimed, WITH_REPLICAS)
+
+    assert all(f"KMS in {region} refused" in str(refusal.value) for region in REPLICAS)
+    assert (record_of(claimed).attempt, sent) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("state", "commands"),
+    [
+        ("Enabled", []),
+        ("Disabled", ["enable-key"]),
+        ("PendingDeletion", ["cancel-key-deletion", "enable-key"]),
+    ],
+)
+def test_a_key_that_has_become_a_replica_is_left_alone(
+    state: str, commands: list[str], claimed: Records
+) -> None:
+    arn = ensure(claimed)["arn"]
+    moved = multi_region("REPLICA")
+    moved["MultiRegionConfiguration"]["PrimaryKey"] = {"Region": "us-west-2", "Arn": "its ARN"}
+    kms = kms_in(REGION)
+    metadata = {**kms.describe_key(KeyId=arn)["KeyMetadata"], **moved, "KeyState": state}
+    answer(kms, "DescribeKey", {"KeyMetadata": metadata})
+    calls = calls_of(kms)
+
+    with pytest.raises(PrimaryKeyMoved) as refusal:
+        ensure(claimed)
+
+    assert {operation for operation, _ in calls} == {"DescribeKey"}
+    key = f"--key-id {arn.rsplit('/', 1)[1]} --region"
+    needed = [f"aws kms {c} {key} {r}" for c in commands for r in ("us-west-2", REGION)]
+    needed.append(f"aws kms update-primary-region {key} us-west-2 --primary-region {REGION}")
+    assert arn in str(refusal.value)
+    assert f"To move it back: {'; '.join(needed)}. {PrimaryKeyMoved.next_step}" in str(
+        refusal.value
+    )
+
+
+@pytest.mark.parametrize(
+    ("tag", "kind"),
+    [(None, KeyTagMissing), ("another", KeyTagMissing), (SETTINGS.stack_name, KmsAccessDenied)],
+)
+def test_a_recorded_key_that_may_not_be_enabled_is_asked_for_its_tags(
+    tag: str | None, kind: type[KmsError], claimed: Records
+) -> None:
+    arn = ensure(claimed)["arn"]
+    kms = kms_in(REGION)
+    made = {"Arn": arn, "KeyState": "Disabled", "Origin": "AWS_KMS"}
+    made["CreationDate"] = datetime.now(UTC) - timedelta(days=1)
+    answer(kms, "DescribeKey", {"KeyMetadata": made})
+    answer(kms, "EnableKey", refusal("AccessDeniedException", "no policy allows it"))
+    tags = [{"Key": "mrk:stack", "Value": tag}] if tag else []
+    found = {"ResourceTagMappingList": [{"ResourceARN": arn, "Tags": tags}]}
+    answer(client("resourcegroupstaggingapi", REGION), "GetResources", found)
+
+    with pytest.raises(kind, match="refused EnableKey"):
+        ensure(claimed)
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,12 @@ from provisioner.errors import (
     KmsAccessDenied,
     KmsError,
     KmsKeyNotFound,
+    KmsRequestRefused,
+    PrimaryKeyMoved,
 )
 from provisioner.replica_key import bring_back, ensure_replica_key
 from tests.unit.answering import answer, calls_of, kms_in, refusal
-from tests.unit.samples import SETTINGS, key_arn, request_of
+from tests.unit.samples import KEY_ID, SETTINGS, key_arn, request_of
 
 REGION = "eu-west-1"
 REQUEST = request_of(replicas=[{"region": REGION}])
@@ -150,6 +152,22 @@ def test_a_primary_that_may_not_be_replicated_may_be_too_new_for_it(
     answer(primary, "DescribeKey", {"KeyMetadata": made})
 
     with pytest.raises(kind, match=f"refused ReplicateKey to {REGION}"):
+        ensure()
+
+
+@pytest.mark.parametrize(
+    ("role", "kind"), [("REPLICA", PrimaryKeyMoved), ("PRIMARY", KmsRequestRefused)]
+)
+def test_a_key_that_may_not_be_replicated_may_be_a_replica_now(
+    role: str, kind: type[Exception]
+) -> None:
+    primary = client("kms", "us-east-1")
+    answer(primary, "ReplicateKey", refusal("UnsupportedOperationException", "no primary key"))
+    made = {"Arn": key_arn(), "KeyId": KEY_ID, "KeyState": "Enabled"}
+    roles = {"MultiRegionKeyType": role, "PrimaryKey": {"Region": REGION}, "ReplicaKeys": []}
+    answer(primary, "DescribeKey", {"KeyMetadata": {**made, "MultiRegionConfiguration": roles}})
+
+    with pytest.raises(kind):
         ensure()
 
 

@@ -39,7 +39,8 @@ def stand_in(region: str, journal: list[tuple[str, str]], **answers: Any) -> Any
 
 def metadata(region: str, state: str = "Enabled") -> dict[str, Any]:
     listed = [{"Region": replica, "Arn": key_arn(replica)} for replica in REPLICAS]
-    configuration = {"ReplicaKeys": listed}
+    home = {"Region": "us-east-1", "Arn": key_arn()}
+    configuration = {"PrimaryKey": home, "ReplicaKeys": listed}
     return {
         "KeyMetadata": {
             "Arn": key_arn(region),
@@ -135,6 +136,27 @@ def test_what_an_earlier_content_created_goes_as_well(journal: list[tuple[str, s
         deleted = [found for name, found in of_region if name == "DeleteAlias"]
         assert deleted == [{"AliasName": "alias/old"}]
         assert (region, "ScheduleKeyDeletion") in journal
+
+
+def test_the_key_that_is_the_primary_now_goes_last(journal: list[tuple[str, str]]) -> None:
+    roles = {
+        "PrimaryKey": {"Region": "eu-west-1", "Arn": key_arn("eu-west-1")},
+        "ReplicaKeys": [
+            {"Region": region, "Arn": key_arn(region)} for region in ("us-east-1", "us-west-2")
+        ],
+    }
+    for region in ("us-east-1", *REPLICAS):
+        moved = metadata(region)
+        moved["KeyMetadata"]["MultiRegionConfiguration"] = roles
+        stand_in(region, journal, DescribeKey=[moved])
+
+    keys = undo()
+
+    order = [region for region, operation in journal if operation == "ScheduleKeyDeletion"]
+    assert order == ["us-east-1", "us-west-2", "eu-west-1"]
+    assert [region for region, operation in journal if operation == "DeleteAlias"] == order
+    assert keys["primary"]["arn"] == key_arn()
+    assert [key["region"] for key in keys["replicas"]] == ["us-west-2", "eu-west-1"]
 
 
 def test_a_region_without_an_alias_is_not_asked_for_one(journal: list[tuple[str, str]]) -> None:

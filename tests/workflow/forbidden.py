@@ -175,6 +175,8 @@ CALLS: dict[str, Callable[[str], dict[str, Any]]] = {
 }
 _ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
 
+_READS_TAGS = ("ApplyKeySettingsFunctionRole", "kms:ListResourceTags")
+
 NO_ATTEMPTS = ("LogDelivery", "LogDeliveries", "logs:DescribeLogGroups", "xray:")
 """Parts of actions that are no API operation, or that AWS's managed policies give to others."""
 
@@ -429,6 +431,8 @@ def on_foreign_keys(privileges: Privileges, keys: Keys) -> Iterator[Attempt]:
     for role in privileges.roles:
         for key in (keys.of_another_stack, keys.in_use):
             for action in MANAGEMENT:
+                if (role, action) == _READS_TAGS:
+                    continue
                 yield Attempt(role, action, CALLS[action](key))
         for action in ("kms:PutKeyPolicy", "kms:ScheduleKeyDeletion", "kms:TagResource"):
             yield Attempt(role, action, CALLS[action](keys.single_region))
@@ -551,6 +555,10 @@ def still_possible(keys: Keys) -> list[tuple[Attempt, str]]:
         "and whether it sees the new key's tags then is open. CloudTrail has PutKeyPolicy calls of "
         "these roles only if somebody made them past our code."
     )
+    reads_tags = (
+        "The tags of every multi-Region key can be read. A key that has lost our tag is not to be "
+        "told from others by a condition, and its tags are what says so."
+    )
     single_region = (
         "ReplicateKey asks for CreateKey, and what it shows of the replica is open; so this role "
         "can create single-Region keys in allowed Regions. They cost money and are nobody's."
@@ -561,6 +569,7 @@ def still_possible(keys: Keys) -> list[tuple[Attempt, str]]:
         (Attempt(primary, "kms:PutKeyPolicy", put_unused), lets_in),
         (Attempt(replica, "kms:PutKeyPolicy", put_unused), lets_in),
         (Attempt(replica, "kms:CreateKey", {"MultiRegion": False}), single_region),
+        (Attempt(*_READS_TAGS, CALLS["kms:ListResourceTags"](keys.in_use)), reads_tags),
         (
             Attempt(replica, "kms:ReplicateKey", untagged),
             "A key of ours can be replicated without tags into an allowed Region: ReplicateKey has "

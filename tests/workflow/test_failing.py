@@ -181,20 +181,23 @@ def test_an_alias_in_use_stops_the_request_before_any_key(stack: Stack) -> None:
     assert read_key(stack, HOME, owner)["aliases"] == [first["alias"]]
 
 
-def test_an_alias_in_use_in_a_replica_region_is_never_moved(stack: Stack) -> None:
+def test_an_alias_in_use_in_a_replica_region_stops_the_request_before_any_key(
+    stack: Stack,
+) -> None:
     first = new_request("holder", primaryRegion="eu-west-1")
     stack.send(first)
     owner = stack.wait_for_outcome(first["requestId"])["detail"]["key"]["primary"]["arn"]
     second = new_request("wanter", replicas=[{"region": "eu-west-1", "alias": first["alias"]}])
 
+    before = len(stack.kms_calls())
+
     stack.send(second)
     detail = stack.wait_for_outcome(second["requestId"])["detail"]
 
-    assert [(e["path"], e["code"]) for e in detail["errors"]] == [
-        ("replicas[0].alias", "ALIAS_IN_USE")
-    ]
-    assert owner in detail["errors"][0]["message"]
-    assert detail["key"]["replicas"][0]["alias"] is None
+    assert [(e["path"], e["code"]) for e in detail["errors"]] == [("alias", "ALIAS_IN_USE")]
+    assert f"{first['alias']} in eu-west-1 points to {owner}." in detail["errors"][0]["message"]
+    assert detail["key"] is None
+    assert not [c for c in stack.kms_calls(since=before) if c["operation"] in WRITES]
     assert read_key(stack, "eu-west-1", owner)["aliases"] == [first["alias"]]
 
 

@@ -119,7 +119,7 @@ def test_an_interrupted_run_leaves_only_keys_that_wait_for_their_deletion(
     output = tmp_path / "verify.json"
     with started(stack, output) as process:
         run = run_of(read_until(process, "Asking import"))
-        wait_for(lambda: len(states_of_run(stack, run)) > 5 or None, "the last key", timeout=30)
+        wait_for(lambda: len(states_of_run(stack, run)) > 4 or None, "the last key", timeout=30)
 
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=60)

@@ -104,22 +104,22 @@ def conflict_by_event(stack: Stack) -> Generator[None]:
 
 def alias_in_use(stack: Stack) -> Generator[None]:
     """Find out whose an alias is, of the primary and of a replica: somebody else's key."""
-    request = new_request("taken")
+    request = new_request("taken", replicas=[{"region": NEAR}])
     for region in (HOME, NEAR):
-        kms = stack.client("kms", region)
-        owner = kms.create_key()["KeyMetadata"]["KeyId"]
-        kms.create_alias(AliasName=f"{request['alias']}-{region}", TargetKeyId=owner)
-    primary = new_request("primary", alias=f"{request['alias']}-{HOME}")
-    replica = {"region": NEAR, "alias": f"{request['alias']}-{NEAR}"}
-    rolled_back = new_request("replica", onFailure="ROLL_BACK", replicas=[replica])
-    for wanted in (primary, rolled_back):
-        planned = stack.api("POST", "/keys?plan=true", json=wanted).json()
-        assert [warning["code"] for warning in planned["warnings"]] == ["ALIAS_IN_USE"]
-        stack.send(wanted)
+        _take(stack, region, request["alias"])
+    planned = stack.api("POST", "/keys?plan=true", json=request).json()
+    assert [warning["code"] for warning in planned["warnings"]] == ["ALIAS_IN_USE"] * 2
+    stack.send(request)
     yield
-    for wanted in (primary, rolled_back):
-        detail = stack.wait_for_outcome(wanted["requestId"])["detail"]
-        assert _codes(detail) == ["ALIAS_IN_USE"]
+    detail = stack.wait_for_outcome(request["requestId"])["detail"]
+    assert _codes(detail) == ["ALIAS_IN_USE"]
+    assert detail["key"] is None
+
+
+def _take(stack: Stack, region: str, alias: str) -> None:
+    kms = stack.client("kms", region)
+    owner = kms.create_key()["KeyMetadata"]["KeyId"]
+    kms.create_alias(AliasName=alias, TargetKeyId=owner)
 
 
 def every_route_of_the_api(stack: Stack) -> Generator[None]:
@@ -190,21 +190,24 @@ def lose_the_answer_of_create_key(stack: Stack) -> Generator[None]:
 def fail_and_go_on(stack: Stack) -> Generator[None]:
     """Resume a request on keys whose every setting was changed; bring rolled back keys back.
 
-    And correct one, of which the right content leaves out the alias, a tag and rotation.
+    And correct one, of which the right content leaves out the alias, a tag and rotation. Somebody
+    else has taken a replica's alias when one of the requests is resumed.
     """
     replicas = [{"region": NEAR}, {"region": DENIED}]
     resumed = new_request("resumed", **_EVERYTHING, replicas=replicas)
     rolled_back = new_request("rolled-back", onFailure="ROLL_BACK", replicas=replicas)
     wrong = new_request("corrected", **_EVERYTHING, replicas=replicas)
+    late = new_request("late", onFailure="ROLL_BACK", replicas=[{"region": DENIED}])
     with replica_denied(stack, DENIED):
-        for request in (resumed, rolled_back, wrong):
+        for request in (resumed, rolled_back, wrong, late):
             stack.send(request)
         yield
         details = [
             stack.wait_for_outcome(request["requestId"])["detail"]
-            for request in (resumed, rolled_back, wrong)
+            for request in (resumed, rolled_back, wrong, late)
         ]
-    assert [_codes(detail) for detail in details] == [["KMS_ACCESS_DENIED"]] * 3
+    assert [_codes(detail) for detail in details] == [["KMS_ACCESS_DENIED"]] * 4
+    _take(stack, DENIED, late["alias"])
     primary, replica = (
         (key["region"], key["arn"])
         for key in (details[0]["key"]["primary"], *details[0]["key"]["replicas"])
@@ -219,11 +222,12 @@ def fail_and_go_on(stack: Stack) -> Generator[None]:
         "rotation": None,
         "replicas": replicas[:1],
     }
-    for request in (resumed, rolled_back, right):
+    for request in (resumed, rolled_back, right, late):
         stack.send(request)
     yield
     for request in (resumed, rolled_back, right):
         _created(stack, request, 2)
+    assert _codes(stack.wait_for_outcomes(late["requestId"], 2)[1]["detail"]) == ["ALIAS_IN_USE"]
     assert [read_key(stack, *key) for key in (primary, replica)] == before
     for key in (details[2]["key"]["primary"], *details[2]["key"]["replicas"]):
         found = read_key(stack, key["region"], key["arn"])
