@@ -29,8 +29,8 @@ KEY_ROLES = (
 )
 """The steps that call KMS about a key of a request, in the order in which template.yaml names them.
 
-The sweep is not among them: what it reads of a key, ConfirmKeySet reads first. Nor is the API, which
-goes without what it cannot read.
+The sweep is not among them: what it reads of a key, ConfirmKeySet reads first. Nor is the API,
+which goes without what it cannot read.
 """
 
 

@@ -588,7 +588,8 @@ def test_no_other_role_needs_a_key_policy() -> None:
     functions = {
         name.removesuffix("Function")
         for name, resource in TEMPLATE["Resources"].items()
-        if resource["Type"] == "AWS::Serverless::Function" and not name.startswith(("Sweep", "KeysApi"))
+        if resource["Type"] == "AWS::Serverless::Function"
+        and not name.startswith(("Sweep", "KeysApi"))
     }
 
     assert {name for name in functions if any(granted(name))} == {*KEY_ROLES}
