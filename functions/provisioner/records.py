@@ -172,14 +172,19 @@ class Records:
             )
         return _record(answer["Item"]) if "Item" in answer else None
 
-    def get_many(self, request_ids: Iterable[str]) -> Iterator[Record]:
+    def get_many(
+        self, request_ids: Iterable[str], *, consistently: bool = False
+    ) -> Iterator[Record]:
         """Read the records of many requests, a hundred a call; those that exist, in any order.
 
-        What was written in the last second may be missing.
+        Unless they are read consistently, what was written in the last second may be missing.
         """
         for some in batched(request_ids, _IDS_PER_CALL, strict=False):
             left: dict[str, Any] = {
-                self._table: {"Keys": [{"requestId": {"S": name}} for name in some]}
+                self._table: {
+                    "Keys": [{"requestId": {"S": name}} for name in some],
+                    "ConsistentRead": consistently,
+                }
             }
             for pause in _PAUSES:
                 with _named_errors("BatchGetItem"):

@@ -157,7 +157,7 @@ class Sweeper:
         holder = str(record.execution_arn)
         arn = executions.successor_arn(machine, request_id, holder)
         if executions.progress(self.step_functions, arn) == Progress.ENDED:
-            latest = self.records.get(request_id)
+            latest = next(self.records.get_many([request_id], consistently=True), None)
             if latest is None or latest.published or latest.execution_arn != holder:
                 return None
             # It has died before it could claim the request.

@@ -1,5 +1,6 @@
 import io
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -584,15 +585,15 @@ def test_an_execution_that_followed_and_died_as_well_is_followed_unless_it_claim
     sweep(records)
     (first,) = executions()
     client("stepfunctions").stop_execution(executionArn=first["executionArn"])
-    read = records.get
+    read = records.get_many
 
-    def read_later(request_id: str) -> Record | None:
-        if is_taken:
+    def read_later(request_ids: Iterable[str], *, consistently: bool = False) -> Iterator[Record]:
+        if is_taken and consistently:
             records.claim(REQUEST, first["executionArn"], dead_execution=EXECUTION)
-        return read(request_id)
+        return read(request_ids, consistently=consistently)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(records, "get", read_later)
+        patch.setattr(records, "get_many", read_later)
         sweep(records)
 
     assert len(executions()) == (1 if is_taken else 2)
