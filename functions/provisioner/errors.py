@@ -160,14 +160,14 @@ class RequestNotFound(ProvisionerError):
     """No request of this ID is known to the stack."""
 
     field = "requestId"
-    next_step = "Look at the spelling of the requestId, and at the stack and Region you ask."
+    next_step = "Check the spelling of the requestId, and which stack and Region you ask."
 
 
 class RequestTakenOver(ProvisionerError):
     """Another execution holds the request, so this one must not go on with it."""
 
     field = "requestId"
-    next_step = "Nothing is to be done: the other execution finishes the request."
+    next_step = "There is nothing to do: the other execution finishes the request."
 
 
 class Cancelled(ProvisionerError):
@@ -262,13 +262,16 @@ class KeyMaterialNotProvided(ProvisionerError):
 class OutcomeNotPublished(ProvisionerError):
     """EventBridge took the call but not the event."""
 
-    next_step = "Look at the event bus and its quotas, then redrive the execution."
+    next_step = (
+        "Check the event bus and its quotas. The sweep publishes the outcome within two hours; "
+        "redriving the execution publishes it at once."
+    )
 
 
 class BatchUnreadable(ProvisionerError):
     """The file of a batch is missing, or not usable as a whole. No request of it was started."""
 
-    next_step = "Mend the file, put it into the bucket and start the batch again."
+    next_step = "Correct the file, put it into the bucket and start the batch again."
 
 
 class AnotherBatchRuns(ProvisionerError):

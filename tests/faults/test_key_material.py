@@ -31,6 +31,7 @@ from tests.faults.scenario import (
     renewed,
 )
 from tests.faults.wiring import QUIET_SECONDS
+from tests.walks import walks
 
 DAY = 86_400
 GOOD_FOR = 84_600
@@ -107,6 +108,7 @@ def test_a_question_that_nobody_answers_is_asked_anew_until_the_deadline(
 
 
 @pytest.mark.parametrize("on_failure", WAYS)
+@walks("KeyMaterialNotProvided")
 def test_after_the_deadline_the_request_can_be_sent_again(on_failure: str) -> None:
     scenario = imported(document={**IMPORTED, "onFailure": on_failure}, holder=nobody)
     scenario.deliver()
@@ -167,6 +169,7 @@ def test_the_replicas_have_a_deadline_of_their_own() -> None:
     assert failed.at == pytest.approx(asked[2].at + IMPORTED["keyMaterial"]["deadlineInDays"] * DAY)
 
 
+@walks("ImportTokenExpired")
 def test_an_answer_with_parameters_that_expired_is_asked_for_again() -> None:
     earlier: list[dict[str, str]] = []
 
@@ -202,6 +205,7 @@ def test_parameters_of_an_earlier_question_are_taken_while_they_are_good() -> No
     assert questions(scenario.aws) == [[PRIMARY], [PRIMARY], [REPLICA]]
 
 
+@walks("IncorrectKeyMaterial")
 def test_wrong_material_for_one_replica_is_asked_for_again_there_and_nowhere_else() -> None:
     states: list[list[str]] = []
 
@@ -239,6 +243,7 @@ Change = Callable[[dict[str, str], dict[str, str]], dict[str, str]]
         ),
     ],
 )
+@walks("ImportTokenInvalid", "KeyMaterialUnreadable")
 def test_what_was_wrapped_for_another_region_is_asked_for_again(change: Change, code: str) -> None:
     def confuse(aws: Aws, _task: WaitingTask) -> None:
         one, other = (wrapped_for(asked) for asked in asked_for(aws, REQUEST_ID))
@@ -278,6 +283,7 @@ def test_another_answer_to_a_question_that_was_answered_is_refused() -> None:
     assert refused(scenario.aws) == ["KEY_MATERIAL_NOT_AWAITED"]
 
 
+@walks("KeyMaterialNotAwaited")
 def test_an_answer_after_the_time_of_its_question_is_refused_and_the_next_one_taken() -> None:
     def answer_too_late(aws: Aws, task: WaitingTask) -> None:
         materials = asked_for(aws, REQUEST_ID)

@@ -12,6 +12,7 @@ from tests.faults.errors import refusal
 from tests.faults.kms import Key
 from tests.faults.scenario import REQUEST, Scenario, is_created, problems
 from tests.faults.wiring import QUIET_SECONDS
+from tests.walks import walks
 
 
 class Refusing(Network):
@@ -93,6 +94,17 @@ def ends_well(scenario: Scenario) -> None:
     [(error, refused) for error, all_of_it in REFUSALS.items() for refused in all_of_it],
     ids=lambda value: value if isinstance(value, str) else value[0],
 )
+@walks(
+    "KmsThrottled",
+    "KmsUnavailable",
+    "KmsAccessDenied",
+    "RegionNotEnabled",
+    "KmsLimitExceeded",
+    "KmsRequestRefused",
+    "KeyPolicyRefused",
+    "KeyStateConflict",
+    "DependencyUnavailable",
+)
 def test_a_request_is_finished_once_the_cause_of_a_refusal_is_corrected(
     error: str, refused: tuple[str, str, int]
 ) -> None:
@@ -108,6 +120,7 @@ def test_a_request_is_finished_once_the_cause_of_a_refusal_is_corrected(
 
 @pytest.mark.parametrize("region", ["us-east-1", "eu-west-1"])
 @pytest.mark.parametrize("error", ["AliasInUse", "AliasNotVisible"])
+@walks("AliasInUse", "AliasNotVisible")
 def test_a_request_is_finished_once_the_alias_of_another_key_is_deleted(
     region: str, error: str
 ) -> None:
@@ -174,6 +187,7 @@ def run_what_is_named(scenario: Scenario) -> None:
 
 
 @pytest.mark.parametrize("asked", ["RETAIN", "ROLL_BACK"])
+@walks("PrimaryKeyMoved")
 def test_a_request_is_finished_once_its_primary_key_is_moved_back(asked: str) -> None:
     scenario, primary = stopped_at("CreateAlias", "LimitExceededException")
     scenario.document = {**scenario.document, "onFailure": asked}
@@ -201,6 +215,7 @@ def test_a_request_is_finished_once_its_primary_key_is_moved_back(asked: str) ->
 
 @pytest.mark.parametrize("stack", [None, "another"])
 @pytest.mark.parametrize("state", ["as it was", "disabled"])
+@walks("KeyTagMissing")
 def test_a_request_is_finished_once_the_tag_of_its_key_is_put_back(
     stack: str | None, state: str
 ) -> None:
@@ -218,6 +233,7 @@ def test_a_request_is_finished_once_the_tag_of_its_key_is_put_back(
     ends_well(scenario)
 
 
+@walks("ReplicaRegionNotEnabled")
 def test_a_request_is_corrected_once_a_replica_has_no_region_to_go_to() -> None:
     scenario = Scenario()
     scenario.aws.network = NotEnabled("us-west-2")

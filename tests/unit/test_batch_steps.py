@@ -18,6 +18,7 @@ from report_batch import app as report_batch
 from tests.unit.answering import answer, refusal
 from tests.unit.clock import Clock
 from tests.unit.samples import SETTINGS, request_of, sample_event
+from tests.walks import walks
 
 pytestmark = pytest.mark.usefixtures("aws")
 
@@ -85,13 +86,29 @@ def test_a_name_that_no_object_can_have_is_refused(context: Any) -> None:
         read_batch.handler({**READ, "given": {"file": "é" * 513}}, context)
 
 
+@walks("AnotherBatchRuns")
 @pytest.mark.usefixtures("bucket")
-def test_a_batch_waits_for_one_that_was_started_before(context: Any) -> None:
+def test_a_batch_waits_for_one_that_was_started_before_until_that_is_stopped(context: Any) -> None:
     older = {"executionArn": "older", "startDate": datetime.fromisoformat("2026-11-23T08:00:00Z")}
-    answer(client("stepfunctions"), "ListExecutions", {"executions": [older]})
+    answer(client("stepfunctions"), "ListExecutions", {"executions": [older]}, NOTHING_RUNS)
 
-    with pytest.raises(AnotherBatchRuns, match="older was started before"):
+    with pytest.raises(AnotherBatchRuns, match="older was started before") as caught:
         read_batch.handler(READ, context)
+
+    assert "Stop that one's execution if it is not wanted" in str(caught.value)
+    assert read_batch.handler(READ, context)["toStart"] == 1
+
+
+@walks("BatchUnreadable")
+@pytest.mark.usefixtures("step_functions")
+def test_a_file_is_read_once_it_is_corrected(bucket: dict[str, Any], context: Any) -> None:
+    bucket[FILE] = b"\n"
+    with pytest.raises(BatchUnreadable, match="Correct the file, put it into the bucket and start"):
+        read_batch.handler(READ, context)
+
+    bucket[FILE] = CONTENT
+
+    assert read_batch.handler(READ, context)["toStart"] == 1
 
 
 @pytest.mark.usefixtures("step_functions")
