@@ -401,6 +401,7 @@ def test_healthy_keys_cost_no_call_beside_their_own_description(
     assert [name for name, _ in dynamodb].count("Scan") == 1
 
 
+@pytest.mark.no_cover  # Other tests take the same paths, and 900 calls of moto are twice as slow.
 def test_what_an_earlier_worker_saw_is_asked_of_the_tags_a_hundred_at_once(
     records: Records, told: Findings, clock: Clock
 ) -> None:
