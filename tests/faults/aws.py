@@ -4,6 +4,7 @@ A client's call becomes a `Call`, which a network carries to the service. The ne
 goes wrong on the way; this one delivers everything.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -141,6 +142,19 @@ class Aws(Network):
             if "materials" in item:
                 self.asked.add((item["requestId"]["S"], item["materials"]["S"]))
         return answer
+
+    def digest(self) -> bytes:
+        """Fingerprint of everything that its callers and their test can see of it.
+
+        All its fields count, and those of KMS, except the functions that connect it. `transitions`
+        are only counted, and no answer depends on them.
+        """
+        connections = ("network", "holder", "publish", "kms", "dynamodb", "transitions")
+        seen = {name: value for name, value in vars(self).items() if name not in connections}
+        kms = {name: value for name, value in vars(self.kms).items() if name != "clock"}
+        text = repr((seen, kms, vars(self.dynamodb)))
+        assert " at 0x" not in text
+        return hashlib.sha256(text.encode()).digest()
 
     def sleep(self, seconds: float) -> None:
         """Let an execution wait."""

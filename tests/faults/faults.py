@@ -94,6 +94,11 @@ class FaultyNetwork(Network):
         self.calls: list[Call] = []
         self.sent: list[Call] = []
 
+    @property
+    def is_past_its_faults(self) -> bool:
+        """Whether every call has been made at which something was to go wrong."""
+        return len(self.calls) > max(self._faults, default=-1)
+
     def mend(self) -> None:
         """Let nothing go wrong, and count nothing, from now on."""
         self._mended = True

@@ -74,6 +74,10 @@ _WANTED: dict[str, tuple[str, dict[str, str], dict[str, Any]]] = {
 }
 
 
+Ends = dict[bytes, list[str]]
+"""The problems at the end, by the digest of the AWS in which it began."""
+
+
 @dataclass(frozen=True)
 class Report:
     """What came of a schedule: the calls in which faults could happen, and what is wrong."""
@@ -125,6 +129,28 @@ class Scenario:
     def play(self) -> Report:
         """Send the request; again if it did not succeed; once more after faults; sweep later."""
         self.deliver()
+        return self._report(self._come_to_rest())
+
+    def play_to(self, ends: Ends) -> Report:
+        """Do what `play` does, but what follows the first sending only where its end is not known.
+
+        That is when no fault is left, and so it depends on nothing but the state of AWS and the
+        document, which is the same for all of `ends`. `calls` and `aws` of the report may stop
+        there; `problems` are those of the end.
+        """
+        self.deliver()
+        if not self.network.is_past_its_faults:
+            return self._report(self._come_to_rest())
+        begin = self.aws.digest()
+        if begin not in ends:
+            ends[begin] = self._come_to_rest()
+        return self._report(ends[begin])
+
+    def _report(self, found: list[str]) -> Report:
+        return Report(self.schedule, self.network.calls, found, self.aws)
+
+    def _come_to_rest(self) -> list[str]:
+        """Do all that follows the first sending, and say what is wrong then."""
         for mended in (False, True):
             if mended:
                 self.network.mend()
@@ -132,8 +158,7 @@ class Scenario:
                 self.deliver()
         self.aws.time += wiring.QUIET_SECONDS + 1
         self.sweep()
-        found = problems(self.aws, self.document)
-        return Report(self.schedule, self.network.calls, found, self.aws)
+        return problems(self.aws, self.document)
 
 
 def imported(schedule: Schedule = (), **more: Any) -> Scenario:

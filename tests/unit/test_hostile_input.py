@@ -57,6 +57,7 @@ def timed(body: str) -> tuple[float, Any, list[Any]]:
     return time.process_time() - started, document, problems
 
 
+@pytest.mark.no_cover  # Other tests take the same paths, and 10,000 requests are twice as slow.
 @pytest.mark.parametrize("part", range(PARTS))
 def test_a_generated_request_is_refused_with_its_problems_or_normalised_for_good(part: int) -> None:
     codes: Counter[str] = Counter()

@@ -522,6 +522,7 @@ def _agrees(
     assert ours is (theirs == "Allow"), theirs
 
 
+@pytest.mark.no_cover  # Other tests take the same paths, and 1,000 policies are twice as slow.
 def test_whatever_is_decided_another_evaluator_decides_alike() -> None:
     answers.clear()
 

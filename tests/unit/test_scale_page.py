@@ -18,6 +18,7 @@ def test_the_page_has_its_table() -> None:
     assert len(ROWS) == 9
 
 
+@pytest.mark.no_cover  # Other tests take the same paths, and this is five times as slow.
 @pytest.mark.parametrize("row", ROWS, ids=[" ".join(row[:4]) for row in ROWS])
 def test_a_time_of_the_page_is_what_the_plan_comes_to(row: tuple[str, ...]) -> None:
     count, replicas, where, quotas, rate, hours, minutes = row

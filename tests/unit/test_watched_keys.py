@@ -1,5 +1,6 @@
 """What the sweep says of keys that a record names, whatever their tags and its status say."""
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -45,6 +46,22 @@ def look(records: Records, region: str = HOME, **options: Any) -> Position:
 def end(records: Records, request: KeySetRequest, status: Status, holder: str = EXECUTION) -> None:
     records.finish(request, execution_arn=holder, status=status, key=None, errors=[])
     records.mark_published(request["requestId"], holder)
+
+
+def create_many(records: Records, count: int) -> None:
+    """Record that many requests as created: the first by its steps, the others as its copies."""
+    first, key_id = "CHG-0", f"mrk-{0:032x}"
+    request = request_of(requestId=first)
+    records.claim(request, EXECUTION)
+    records.announce_attempt(first, EXECUTION, 1, "token")
+    records.close_attempt(first, 1, key_arn(key_id=key_id))
+    end(records, request, Status.CREATED)
+    dynamodb = client("dynamodb")
+    item = dynamodb.get_item(TableName="requests", Key={"requestId": {"S": first}})["Item"]
+    text = json.dumps(item)
+    for number in range(1, count):
+        copied = text.replace(first, f"CHG-{number}").replace(key_id, f"mrk-{number:032x}")
+        dynamodb.put_item(TableName="requests", Item=json.loads(copied))
 
 
 def recorded(
@@ -406,12 +423,7 @@ def test_what_an_earlier_worker_saw_is_asked_of_the_tags_a_hundred_at_once(
 ) -> None:
     """A worker that comes after the last page knows of no key whether it was listed."""
     _, key = recorded(records, clock)
-    for number in range(150):
-        request = request_of(requestId=f"CHG-{number}")
-        records.claim(request, EXECUTION)
-        records.announce_attempt(f"CHG-{number}", EXECUTION, 1, "token")
-        records.close_attempt(f"CHG-{number}", 1, key_arn(key_id=f"mrk-{number:032x}"))
-        end(records, request, Status.CREATED)
+    create_many(records, 150)
     asked = calls_of(client(TAGGING, HOME))
     listed = [
         {"ResourceARN": key_arn(key_id=f"mrk-{number:032x}"), "Tags": own("x")}
