@@ -50,5 +50,6 @@ def test_a_region_that_is_not_enabled_fails_the_request(stack: Stack) -> None:
 
     assert outcome["status"] == "FAILED"
     (error,) = outcome["errors"]
-    assert (error["path"], error["code"]) == ("replicas[0].region", "KMS_REQUEST_REFUSED")
+    assert (error["path"], error["code"]) == ("replicas", "REGION_NOT_ENABLED")
+    assert outcome["key"] is None
     assert NOT_ENABLED in error["message"]

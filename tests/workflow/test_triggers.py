@@ -205,9 +205,13 @@ def test_a_plan_warns_of_an_alias_that_another_key_has_in_a_region(stack: Stack)
 
     (warning,) = warnings
     (error,) = outcome["errors"]
-    assert (warning["path"], warning["code"]) == (error["path"], error["code"])
     assert (warning["path"], warning["code"]) == ("replicas[0].alias", "ALIAS_IN_USE")
-    assert owner["Arn"] in warning["message"]
+    # The replica inherits the alias, and every one that is taken is named at once.
+    assert (error["path"], error["code"]) == ("alias", "ALIAS_IN_USE")
+    for said in (warning, error):
+        assert f"{request['alias']}" in said["message"]
+        assert owner["Arn"] in said["message"]
+    assert outcome["key"] is None
 
 
 def test_the_status_of_a_request_under_way_shows_the_keys_that_kms_has(stack: Stack) -> None:
