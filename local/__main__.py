@@ -54,7 +54,9 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     except (BotoCoreError, httpx.TransportError) as error:
-        if server.running(STATE):
+        # One that is being stopped takes no connections any more, and lives a moment longer.
+        emulator = server.running(STATE)
+        if emulator and server.listens(emulator):
             raise
         print(f"The local stack was stopped meanwhile: {error}", file=sys.stderr)
         return 1

@@ -147,6 +147,11 @@ def running(folder: Path) -> Server | None:
     return Server(process, int(options["--port"]), options["--region"], folder)
 
 
+def listens(server: Server) -> bool:
+    """Whether an emulator takes connections."""
+    return _is_taken(server.port)
+
+
 def stop(server: Server) -> None:
     """Stop an emulator and all that it started."""
     # The functions' workers are the emulator's children: found while it lives.

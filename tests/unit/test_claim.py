@@ -3,10 +3,10 @@ from typing import Any
 import pytest
 
 from provisioner import executions
-from provisioner.claim import Claim, Decision, claim
+from provisioner.claim import Claim, Decision, claim, known_keys
 from provisioner.clients import client
 from provisioner.errors import DependencyUnavailable, RequestBeingFinished, RequestConflict
-from provisioner.plan import KeySetRequest
+from provisioner.plan import KeySetRequest, unread_key
 from provisioner.records import Records, Status
 from tests.unit.answering import answer, calls_of, on, refusal
 from tests.unit.samples import (
@@ -141,6 +141,31 @@ def test_a_created_request_that_nobody_was_told_of_passes_on_from_the_dead(
     assert claimed.decision == Decision.PUBLISH
     assert claimed.record.execution_arn == OTHER_EXECUTION
     assert claimed.record.status == Status.IN_PROGRESS
+
+
+def test_the_execution_that_finished_a_request_claims_it_again_only_to_publish_it(
+    records: Records,
+) -> None:
+    claim_by(records, EXECUTION)
+    end(records, Status.CREATED)
+
+    assert claim_by(records, EXECUTION).decision == Decision.PUBLISH
+
+
+def test_of_a_request_that_was_never_created_only_the_arn_of_its_key_is_known(
+    records: Records,
+) -> None:
+    claim_by(records, EXECUTION)
+    records.announce_attempt("CHG1", EXECUTION, 1, "token")
+    records.close_attempt("CHG1", 1, key_arn())
+    primary = {**unread_key(key_arn()), "alias": "alias/cards", "keyState": "Enabled"}
+    key = {"primary": primary, "replicas": []}
+    records.finish(REQUEST, execution_arn=EXECUTION, status=Status.FAILED, key=key, errors=[])
+    records.mark_published("CHG1", EXECUTION)
+
+    record = claim_by(records, OTHER_EXECUTION).record
+
+    assert known_keys(record, REQUEST) == [unread_key(key_arn())]
 
 
 def test_a_failed_request_is_resumed(records: Records) -> None:

@@ -1,5 +1,6 @@
 """A request that failed is claimed with other content, and every reason why it is not."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -358,6 +359,54 @@ def test_a_key_that_is_recorded_meanwhile_is_seen_by_the_correction(records: Rec
     assert record.superseded == {
         "us-east-1": {"aliases": ["alias/cards"], "tags": [], "settings": []}
     }
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        {"content_hash": "other"},
+        {"execution_arn": OTHER_EXECUTION},
+        {"revision": 2},
+        {"attempt": 2},
+        {"attempt_open": "token"},
+        {"key_arn": None},
+        {"key_arn": key_arn("eu-west-1")},
+    ],
+)
+def test_a_record_that_is_not_as_it_was_seen_is_not_corrected(
+    seen: dict[str, Any], records: Records
+) -> None:
+    fail(records, key=key_arn())
+    record = record_of(records)
+
+    taken = records.correct(CORRECTED, OTHER_EXECUTION, seen=replace(record, **seen), superseded={})
+
+    assert (taken, record_of(records)) == (False, record)
+
+
+def test_an_attempt_that_was_not_seen_open_is_not_corrected(records: Records) -> None:
+    claim_by(records, FIRST, EXECUTION)
+    records.announce_attempt("CHG1", EXECUTION, 1, "token")
+    end(records)
+    records.mark_published("CHG1", EXECUTION)
+    seen = replace(record_of(records), attempt_open=None)
+
+    assert not records.correct(CORRECTED, OTHER_EXECUTION, seen=seen, superseded={})
+
+
+@pytest.mark.parametrize("ever_created", [True, False])
+def test_what_was_created_or_has_not_reported_its_failure_is_not_corrected(
+    ever_created: bool, records: Records
+) -> None:
+    claim_by(records, FIRST, EXECUTION)
+    if ever_created:
+        end(records, status=Status.CREATED)
+    end(records)
+    if ever_created:
+        records.mark_published("CHG1", EXECUTION)
+    seen = record_of(records)
+
+    assert not records.correct(CORRECTED, OTHER_EXECUTION, seen=seen, superseded={})
 
 
 def test_an_attempt_stays_open_over_a_correction(records: Records) -> None:

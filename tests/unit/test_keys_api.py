@@ -262,12 +262,14 @@ def test_a_request_that_has_ended_cannot_be_cancelled_unless_that_ended_it(call:
     records.finish(request_of(**LEAST), status=Status.FAILED, errors=failed, **outcome)
     refused, body = call(delete("CHG1"))
     records.finish(request_of(**LEAST), status=Status.FAILED, errors=cancelled, **outcome)
+    answer(client("stepfunctions"), "DescribeExecution", {"status": "FAILED"})
 
     again, answered = call(delete("CHG1"))
 
     (error,) = body["errors"]
     assert (refused, error["path"], error["code"]) == (409, "requestId", "NOT_UNDER_WAY")
     assert (again, answered["status"]) == (202, "FAILED")
+    assert len(started()) == 1
 
 
 def test_a_plan_of_what_the_post_would_answer_with_a_conflict_is_one(call: Any) -> None:

@@ -62,14 +62,18 @@ def test_an_interrupt_is_no_traceback(
     assert "Interrupted" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("still_lives", [True, False])
 def test_a_stack_that_is_stopped_meanwhile_is_no_traceback(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    still_lives: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    emulator = SimpleNamespace(port=4566) if still_lives else None
+    monkeypatch.setattr(server, "listens", lambda _emulator: False)
+
     def stopped(_arguments: Any) -> int:
         raise EndpointConnectionError(endpoint_url="http://127.0.0.1:4566")
 
     monkeypatch.setattr(commands, "_run", stopped)
-    monkeypatch.setattr(server, "running", lambda _folder: None)
+    monkeypatch.setattr(server, "running", lambda _folder: emulator)
     monkeypatch.setattr("sys.argv", ["local", "up"])
 
     assert commands.main() == 1

@@ -294,6 +294,37 @@ def test_a_primary_key_without_replicas_that_is_gone_is_reported_whatever_its_re
     assert [(d["kind"], d["keyArn"]) for _, _, d in told] == [("KEY_MISSING", key["Arn"])]
 
 
+@pytest.mark.parametrize(("status", "region"), [(Status.FAILED, HOME), (Status.CREATED, FAR)])
+def test_a_key_that_was_never_created_or_asked_for_and_is_gone_is_no_finding(
+    status: Status, region: str, records: Records, told: Findings, clock: Clock
+) -> None:
+    _, key = recorded(records, clock, status)
+    tags = own_tags("CHG1", SETTINGS)
+    listed = {
+        "ResourceARN": key["Arn"].replace(HOME, region),
+        "Tags": [{"Key": name, "Value": value} for name, value in tags.items()],
+    }
+    for _ in range(2):
+        answer(client(TAGGING, region), "GetResources", {"ResourceTagMappingList": [listed]})
+    answer(client("kms", region), "DescribeKey", refusal("NotFoundException"))
+
+    look(records, region)
+
+    assert told == []
+
+
+def test_a_key_that_waits_for_its_deletion_is_not_asked_to_be_tagged(
+    records: Records, told: Findings, clock: Clock
+) -> None:
+    _, key = recorded(records, clock)
+    kms_in(HOME).untag_resource(KeyId=key["KeyId"], TagKeys=["mrk:request-id"])
+    show(key, KeyState="PendingDeletion")
+
+    look(records)
+
+    assert kinds(told) == ["KEY_NOT_ENABLED"]
+
+
 def test_a_key_that_cannot_be_described_is_not_called_gone(
     records: Records, told: Findings, clock: Clock
 ) -> None:
