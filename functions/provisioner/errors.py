@@ -307,9 +307,9 @@ class KmsAccessDenied(KmsError):
     """IAM, a key policy or an organisation's policy does not allow the call."""
 
     next_step = (
-        "Allow the action that is named: in IAM, or in the request's key policy, which replaces what "
-        "was changed by hand. Or put the key's tag mrk:stack back if it is missing. Then send the "
-        "request again."
+        "Allow the action that is named: in IAM, or in the request's key policy, which replaces "
+        "what was changed by hand. Or put the key's tag mrk:stack back if it is missing. Then send "
+        "the request again."
     )
 
 
