@@ -83,8 +83,8 @@ class LocalKms:
             "Arn": f"arn:aws:sts::{self._account}:assumed-role/{name}/{SESSION}",
             "PrincipalType": "AssumedRole",
             "UserId": f"{id_}:{SESSION}",
-            "SecretAccessKey": "secret",
-            "SessionToken": "token",
+            "SecretAccessKey": SESSION,
+            "SessionToken": SESSION,
             "Expiration": time.time() + 3600,
         }
         sts.register_session(self._access_key(function), session)
