@@ -85,7 +85,7 @@ wrap: $(ENVIRONMENT) ## Wrap the key material in the file MATERIAL for the event
 .PHONY: build
 build: $(READY) ## Build for AWS into .aws-sam, with the bytecode that SAM leaves out
 	@$(SAM) build $(ARGS)
-	@python -m local.bytecode .aws-sam/build
+	@python -m local.stack.bytecode .aws-sam/build
 
 .PHONY: sam
 sam: $(READY) ## Run the SAM CLI with ARGS

@@ -31,7 +31,7 @@ from bench.measure import Cell, Table, measure_cell
 from bench.targets import Target, targets
 from local.errors import LocalStackError
 from local.settings import STATE
-from local.stack import Stack
+from local.stack.stack import Stack
 
 _RESULT = STATE / "bench.json"
 _CONTENDERS: dict[str, Callable[[Stack, argparse.Namespace], Contender]] = {

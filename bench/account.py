@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from local import server
-from local.deploy import deploy
 from local.settings import STATE
-from local.stack import Stack
+from local.stack import server
+from local.stack.deploy import deploy
+from local.stack.stack import Stack
 
 REGION = "us-east-1"
 FOLDER = STATE / "bench"

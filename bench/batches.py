@@ -19,12 +19,12 @@ from bench.account import REGION, new_account
 from bench.errors import BenchError
 from bench.grids import Grid
 from bench.targets import Target, as_grid
-from local import batch
+from local.commands import batch
+from local.emulator.kms.settings import KmsChanges
 from local.errors import LocalStackError
-from local.kms_settings import KmsChanges
 from local.polling import wait_for
 from local.settings import ROOT
-from local.stack import Stack
+from local.stack.stack import Stack
 
 PAGE = ROOT / "docs" / "scale.md"
 _REPLICA_REGION = "eu-west-1"

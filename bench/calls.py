@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from local.endpoint import is_read
+from local.stack.endpoint import is_read
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ def count(calls: list[dict[str, Any]]) -> Calls:
     Parameters
     ----------
     calls
-        As `local.emulator.KmsCall` describes them.
+        As `local.emulator`'s `KmsCall` describes them.
     """
     reads = sum(is_read(call) for call in calls)
     return Calls(

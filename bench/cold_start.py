@@ -22,9 +22,9 @@ from pathlib import Path
 
 import yaml
 
-from local.build import PACKAGE, built_template
 from local.settings import STATE
-from tests.unit.environment import ENVIRONMENT
+from local.stack.build import PACKAGE, built_template
+from tests.support.environment import ENVIRONMENT
 
 MOST = 1.25
 """How many times as long as boto3 with its clients a function that only calls AWS may take."""

@@ -7,7 +7,7 @@ from bench import measure
 from bench.contenders.workflow import Workflow
 from bench.measure import Cell
 from local.settings import STACK_NAME
-from local.stack import Stack
+from local.stack.stack import Stack
 
 FEW = 10
 REPLICAS = 3

@@ -12,7 +12,7 @@ from bench.account import REGION
 from bench.errors import BenchError
 from local.policy_meaning import meaning
 from local.settings import ACCOUNT_ID
-from local.stack import Stack
+from local.stack.stack import Stack
 
 REPLICA_REGIONS = (
     "eu-west-1",

@@ -10,7 +10,7 @@ from bench.contenders.contender import Contender
 from bench.contenders.terraform import Terraform
 from bench.contenders.workflow import ColdWorkflow, Workflow
 from bench.use import Marker, Use
-from local.stack import Stack
+from local.stack.stack import Stack
 
 _MOST_WARM_UPS = 6
 

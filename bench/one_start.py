@@ -30,7 +30,7 @@ def main(purpose: str, *names: str) -> dict[str, Any]:
     else:
         # A full collection takes as long as many imports, and would be counted as one of them.
         gc.disable()
-        importlib.import_module("provisioner.clients").prepare(*names[1:])
+        importlib.import_module("provisioner.aws.clients").prepare(*names[1:])
         importlib.import_module(names[0])
     return {"seconds": time.process_time() - begin, "modules": list(sys.modules)}
 

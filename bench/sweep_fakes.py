@@ -209,10 +209,10 @@ def sweep_in_process(keys: int, *, killed_after: int) -> Swept:
     with ExitStack() as stack:
         stack.enter_context(mock.patch.dict(os.environ, _SETTINGS))
         stack.enter_context(mock.patch.object(sys, "path", [str(ROOT / "functions"), *sys.path]))
-        module = importlib.import_module("provisioner.sweep_region")
-        status = importlib.import_module("provisioner.records").Status
+        module = importlib.import_module("provisioner.upkeep.sweep_region")
+        status = importlib.import_module("provisioner.aws.records").Status
         settings = importlib.import_module("provisioner.settings").settings()
-        nothing = importlib.import_module("provisioner.sweep_table").Position()
+        nothing = importlib.import_module("provisioner.aws.sweep_table").Position()
         aws = _Aws(keys, killed_after)
         for name in ("now", "sleep"):
             stack.enter_context(mock.patch.object(module, name, getattr(aws, name)))

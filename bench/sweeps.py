@@ -29,7 +29,7 @@ from bench.targets import Target, as_grid
 from local.errors import LocalStackError
 from local.polling import wait_for
 from local.settings import STACK_NAME
-from local.stack import Stack
+from local.stack.stack import Stack
 
 # Calls a second in a Region, https://docs.aws.amazon.com/kms/latest/developerguide/requests-per-second.html
 QUOTAS = {"DescribeKey": 2_000, "ListAliases": 500}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.key_sets import KeySet
-from local.stack import Stack
+from local.stack.stack import Stack
 
 _BILLED = re.compile(r"Billed Duration: (\d+) ms")
 _COLD_START = re.compile(r'"cold_start":\s*true')
@@ -116,7 +116,7 @@ def dynamodb_requests(asked: list[dict[str, Any]], tables: dict[str, str]) -> di
     Parameters
     ----------
     asked
-        As `local.permissions.Permission` describes them.
+        As `local.emulator.permissions.Permission` describes them.
     tables
         The tables' names, and what each is called in the result.
     """

@@ -23,12 +23,12 @@ EXCEPTIONS = {
     ("events/ask-for-key-material.json", "Base64 High Entropy String"): SAMPLE,
     ("events/import-key-material.json", "Base64 High Entropy String"): SAMPLE,
     ("events/receive-key-material.json", "Base64 High Entropy String"): SAMPLE,
-    ("tests/unit/test_cloudformation_names.py", "Base64 High Entropy String"): (
+    ("tests/unit/local/test_cloudformation_names.py", "Base64 High Entropy String"): (
         "A name that CloudFormation made."
     ),
-    ("tests/unit/environment.py", "Secret Keyword"): 'The word "testing", for moto.',
+    ("tests/support/environment.py", "Secret Keyword"): 'The word "testing", for moto.',
     (
-        "tests/unit/test_wrap_key_material.py",
+        "tests/unit/tools/test_wrap_key_material.py",
         "Private Key",
     ): "A broken one, to be refused.",
 }

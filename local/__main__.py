@@ -9,16 +9,16 @@ import httpx
 from botocore.exceptions import BotoCoreError
 from rich.console import Console
 
-from local import server
-from local.batch import batch
+from local.commands.batch import batch
+from local.commands.invoke import invoke
+from local.commands.provide import provide
+from local.commands.run import read_event, run
+from local.commands.up import up
+from local.commands.verify import verify
 from local.errors import LocalStackError
-from local.invoke import invoke
-from local.provide import provide
-from local.run import read_event, run
 from local.settings import STATE
-from local.stack import Stack
-from local.up import up
-from local.verify import verify
+from local.stack import server
+from local.stack.stack import Stack
 
 _CONSOLE = Console(highlight=False, soft_wrap=True)
 _INTERRUPTED = 130

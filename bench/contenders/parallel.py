@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 from bench.key_sets import Key, KeySet
-from local.stack import Stack
+from local.stack.stack import Stack
 
 _POLL_SECONDS = 0.02
 

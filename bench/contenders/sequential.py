@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from bench.key_sets import Key, KeySet
-from local.stack import Stack
+from local.stack.stack import Stack
 
 _POLL_SECONDS = 1
 

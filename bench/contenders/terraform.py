@@ -13,7 +13,7 @@ from bench.account import FOLDER
 from bench.errors import BenchError
 from bench.key_sets import Key, KeySet
 from local.settings import ROOT_CREDENTIALS
-from local.stack import Stack
+from local.stack.stack import Stack
 
 PROVIDER_VERSION = "5.100.0"
 _PROVIDER = Path("registry.terraform.io", "hashicorp", "aws", PROVIDER_VERSION)

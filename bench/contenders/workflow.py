@@ -5,7 +5,7 @@ from typing import Any
 
 from bench.errors import BenchError
 from bench.key_sets import KeySet
-from local.stack import Stack
+from local.stack.stack import Stack
 
 _TIMEOUT = 300
 

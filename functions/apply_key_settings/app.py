@@ -4,9 +4,9 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from provisioner.clients import client, prepare
-from provisioner.key_settings import ensure_settings
-from provisioner.plan import plan_key
+from provisioner.aws.clients import client, prepare
+from provisioner.creation.key_settings import ensure_settings
+from provisioner.domain.plan import plan_key
 from provisioner.settings import settings
 from provisioner.telemetry import logger
 

@@ -4,9 +4,9 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from provisioner.clients import client, prepare
-from provisioner.material_question import ask_for_material
-from provisioner.records import Records
+from provisioner.aws.clients import client, prepare
+from provisioner.aws.records import Records
+from provisioner.material.request import ask_for_material
 from provisioner.settings import settings
 from provisioner.telemetry import logger
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from provisioner.clients import client, prepare
-from provisioner.key_set import read_key_state
+from provisioner.aws.clients import client, prepare
+from provisioner.creation.confirm import read_key_state
 from provisioner.telemetry import logger
 
 prepare("kms")

@@ -4,11 +4,11 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from provisioner.claim import Decision, claim, known_keys
-from provisioner.clients import client, prepare
+from provisioner.aws.clients import client, prepare
+from provisioner.aws.records import Records
+from provisioner.creation.claim import Decision, claim, known_keys
 from provisioner.errors import Conflict
-from provisioner.failures import conflict_problems
-from provisioner.records import Records
+from provisioner.outcomes.failures import conflict_problems
 from provisioner.settings import settings
 from provisioner.telemetry import logger
 

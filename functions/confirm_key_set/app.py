@@ -4,9 +4,9 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from provisioner.clients import client, prepare
-from provisioner.key_set import confirm_key_set, read_metadata
-from provisioner.plan import regions
+from provisioner.aws.clients import client, prepare
+from provisioner.creation.confirm import confirm_key_set, read_metadata
+from provisioner.domain.plan import regions
 from provisioner.telemetry import logger
 
 prepare("kms")

@@ -4,9 +4,9 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from provisioner.clients import client, prepare, send_once_kms
-from provisioner.primary_key import ensure_primary_key
-from provisioner.records import Records
+from provisioner.aws.clients import client, prepare, send_once_kms
+from provisioner.aws.records import Records
+from provisioner.creation.primary_key import ensure_primary_key
 from provisioner.settings import settings
 from provisioner.telemetry import count_new_key, logger
 

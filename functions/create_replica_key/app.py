@@ -4,8 +4,8 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from provisioner.clients import client, prepare
-from provisioner.replica_key import ensure_replica_key
+from provisioner.aws.clients import client, prepare
+from provisioner.creation.replica_key import ensure_replica_key
 from provisioner.settings import settings
 from provisioner.telemetry import count_new_key, logger
 

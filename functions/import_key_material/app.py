@@ -4,8 +4,8 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from provisioner.clients import client, prepare
-from provisioner.key_material import MaterialState, ensure_key_material
+from provisioner.aws.clients import client, prepare
+from provisioner.material.importing import MaterialState, ensure_key_material
 from provisioner.settings import settings
 from provisioner.telemetry import logger
 

@@ -19,10 +19,15 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import (
 )
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from provisioner import executions, json_text
-from provisioner.cancellation import cancel
-from provisioner.claim import Decision, check_claim, claim
-from provisioner.clients import client, impatient_kms, prepare
+from provisioner import json_text
+from provisioner.aws import executions
+from provisioner.aws.clients import client, impatient_kms, prepare
+from provisioner.aws.records import Records, Status
+from provisioner.creation.cancellation import cancel
+from provisioner.creation.claim import Decision, check_claim, claim
+from provisioner.creation.known_keys import known_key
+from provisioner.creation.plan_warnings import kms_warnings
+from provisioner.domain.plan import KeySetRequest, is_request_id, plan_key, regions
 from provisioner.errors import (
     Conflict,
     DependencyUnavailable,
@@ -38,14 +43,10 @@ from provisioner.errors import (
     RevisionSkipped,
     new_problem,
 )
-from provisioner.failures import conflict_problems, error_code
-from provisioner.known_keys import known_key
-from provisioner.material_answer import take_answer
-from provisioner.outcome import publish_refusal
-from provisioner.plan import KeySetRequest, is_request_id, plan_key, regions
-from provisioner.plan_warnings import kms_warnings
-from provisioner.records import Records, Status
-from provisioner.request import RequestFields, parse_request, policy_warnings
+from provisioner.intake.request import RequestFields, parse_request, policy_warnings
+from provisioner.material.response import take_answer
+from provisioner.outcomes.failures import conflict_problems, error_code
+from provisioner.outcomes.outcome import publish_refusal
 from provisioner.settings import settings
 from provisioner.telemetry import logger
 

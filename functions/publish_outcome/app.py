@@ -9,9 +9,9 @@ from aws_lambda_powertools.utilities.idempotency import (
 )
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from provisioner.clients import client, prepare
-from provisioner.outcome import publish_outcome, publish_refusal
-from provisioner.records import Records, Status
+from provisioner.aws.clients import client, prepare
+from provisioner.aws.records import Records, Status
+from provisioner.outcomes.outcome import publish_outcome, publish_refusal
 from provisioner.settings import settings
 from provisioner.telemetry import logger
 

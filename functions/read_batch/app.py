@@ -6,16 +6,17 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from provisioner import executions, json_text, objects
-from provisioner.batch import plan_batch
-from provisioner.batch_file import read_lines
-from provisioner.batch_lines import lines_text
-from provisioner.batch_report import Batch
-from provisioner.clients import client, prepare
+from provisioner import json_text
+from provisioner.aws import executions, objects
+from provisioner.aws.clients import client, prepare
+from provisioner.aws.records import Records
+from provisioner.batch.file import read_lines
+from provisioner.batch.lines import lines_text
+from provisioner.batch.pace import Pace, parse_quotas
+from provisioner.batch.planning import plan_batch
+from provisioner.batch.report import Batch
 from provisioner.clock import instant_text
 from provisioner.errors import AnotherBatchRuns, BatchUnreadable
-from provisioner.pace import Pace, parse_quotas
-from provisioner.records import Records
 from provisioner.settings import settings
 from provisioner.telemetry import logger
 

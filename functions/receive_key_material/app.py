@@ -2,17 +2,17 @@
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from provisioner.clients import client, prepare
+from provisioner.aws.clients import client, prepare
+from provisioner.aws.records import Records
+from provisioner.domain.plan import is_request_id
 from provisioner.errors import (
     KeyMaterialNotAwaited,
     RequestNotFound,
     RequestRejected,
     new_problem,
 )
-from provisioner.failures import error_code
-from provisioner.material_answer import publish_refusal, take_answer
-from provisioner.plan import is_request_id
-from provisioner.records import Records
+from provisioner.material.response import publish_refusal, take_answer
+from provisioner.outcomes.failures import error_code
 from provisioner.settings import settings
 from provisioner.telemetry import logger
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from provisioner.clients import client, prepare
-from provisioner.dead_letters import deliver_answer, deliver_request, redrive, refuse_request
-from provisioner.documents import unreadable
-from provisioner.request import MAX_REQUEST_BYTES
+from provisioner.aws.clients import client, prepare
+from provisioner.intake.documents import unreadable
+from provisioner.intake.request import MAX_REQUEST_BYTES
 from provisioner.settings import settings
 from provisioner.telemetry import logger
+from provisioner.upkeep.dead_letters import deliver_answer, deliver_request, redrive, refuse_request
 
 prepare("lambda", "sqs", "stepfunctions")
 

@@ -5,11 +5,12 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from provisioner import json_text, objects
-from provisioner.batch_lines import parse_lines
-from provisioner.batch_report import report_batch, results_text
-from provisioner.clients import client, prepare
-from provisioner.records import Records
+from provisioner import json_text
+from provisioner.aws import objects
+from provisioner.aws.clients import client, prepare
+from provisioner.aws.records import Records
+from provisioner.batch.lines import parse_lines
+from provisioner.batch.report import report_batch, results_text
 from provisioner.settings import settings
 from provisioner.telemetry import logger
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from provisioner.clients import client, prepare
-from provisioner.roll_back import roll_back
+from provisioner.aws.clients import client, prepare
+from provisioner.creation.roll_back import roll_back
 from provisioner.settings import settings
 from provisioner.telemetry import logger
 

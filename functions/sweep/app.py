@@ -5,13 +5,13 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from provisioner.clients import client, prepare
-from provisioner.records import Records
-from provisioner.regions import enabled_regions
+from provisioner.aws.clients import client, prepare
+from provisioner.aws.records import Records
+from provisioner.aws.regions import enabled_regions
+from provisioner.aws.sweep_table import SweepTable
 from provisioner.settings import settings
-from provisioner.sweep import Sweeper
-from provisioner.sweep_table import SweepTable
 from provisioner.telemetry import logger
+from provisioner.upkeep.sweep import Sweeper
 
 prepare("dynamodb", "ec2", "events", "lambda", "stepfunctions")
 

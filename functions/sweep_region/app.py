@@ -8,13 +8,13 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from provisioner.clients import client, prepare
-from provisioner.recorded_keys import RecordedKeys
-from provisioner.records import Records
+from provisioner.aws.clients import client, prepare
+from provisioner.aws.records import Records
+from provisioner.aws.sweep_table import SweepTable
 from provisioner.settings import settings
-from provisioner.sweep_region import RegionSweeper
-from provisioner.sweep_table import SweepTable
 from provisioner.telemetry import logger
+from provisioner.upkeep.recorded_keys import RecordedKeys
+from provisioner.upkeep.sweep_region import RegionSweeper
 
 _LAST_MILLISECONDS = 60_000
 """A page is not begun with less time than that left."""

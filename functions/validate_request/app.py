@@ -5,8 +5,8 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from provisioner.errors import RequestRejected
-from provisioner.refusal import given_back
-from provisioner.request import parse_request
+from provisioner.intake.request import parse_request
+from provisioner.outcomes.refusal import given_back
 from provisioner.settings import settings
 from provisioner.telemetry import logger
 

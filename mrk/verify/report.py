@@ -14,8 +14,8 @@ from mrk.verify.proof import Report
 _COLOURS = {Verdict.HOLDS: "green", Verdict.WRONG: "bold red", Verdict.NOT_ASKED: "yellow"}
 _ABOUT = (
     "What `mrk verify` saw in an account. `steps` and `beliefs` are the printed tables, `rows` are "
-    "KMS's answers in the form of tests/workflow/kms_observed.json, with the account and Regions "
-    "named as there. docs/verify.md says how they become rows of that table."
+    "KMS's answers in the form of tests/support/stack/kms_observed.json, with the account and "
+    "Regions named as there. docs/verify.md says how they become rows of that table."
 )
 # https://aws.amazon.com/kms/pricing/: 1 USD a month for each key, prorated by the hour, and none
 # while its deletion is scheduled. A month has 730 hours.

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults import wiring
+from tests.support.faults import wiring
 
 
 @pytest.fixture(scope="package", autouse=True)

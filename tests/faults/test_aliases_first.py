@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from tests.faults import workflow
-from tests.faults.aws import Aws, Call, Network
-from tests.faults.faults import Fault, go_wrong, kinds_at
-from tests.faults.kms import Key
-from tests.faults.scenario import Scenario, is_created, problems
-from tests.faults.wiring import QUIET_SECONDS
+from tests.support.faults import workflow
+from tests.support.faults.aws import Aws, Call, Network
+from tests.support.faults.faults import Fault, go_wrong, kinds_at
+from tests.support.faults.kms import Key
+from tests.support.faults.scenario import Scenario, is_created, problems
+from tests.support.faults.wiring import QUIET_SECONDS
 
 REGIONS = ("us-east-1", "eu-west-1", "us-west-2")
 FAULTS: list[Fault] = [

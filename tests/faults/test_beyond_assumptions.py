@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.faults import wiring
-from tests.faults.aws import Aws
-from tests.faults.enumeration import singles
-from tests.faults.faults import Fault
-from tests.faults.kms import KmsInRegion
-from tests.faults.scenario import (
+from tests.support.faults import wiring
+from tests.support.faults.aws import Aws
+from tests.support.faults.enumeration import singles
+from tests.support.faults.faults import Fault
+from tests.support.faults.kms import KmsInRegion
+from tests.support.faults.scenario import (
     IMPORTED,
     REQUEST,
     REQUEST_ID,

@@ -1,16 +1,15 @@
 """A request is cancelled before each call of its run, whoever is working on it then."""
 
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.faults.aws import Aws, Call, Network, WaitingTask, nobody
-from tests.faults.holder import answer_promptly
-from tests.faults.scenario import (
+from tests.support.faults.api import ask
+from tests.support.faults.aws import Aws, Call, Network, WaitingTask, nobody
+from tests.support.faults.holder import answer_promptly
+from tests.support.faults.scenario import (
     IMPORTED,
     REQUEST,
     REQUEST_ID,
@@ -20,17 +19,13 @@ from tests.faults.scenario import (
     recorded_key,
     renewed,
 )
-from tests.faults.wiring import QUIET_SECONDS
-from tests.faults.workflow import functions, sweep
-
-DELETE = json.loads(Path("events/api-delete-keys.json").read_text())
-API = "KeysApiFunction"
+from tests.support.faults.wiring import QUIET_SECONDS
+from tests.support.faults.workflow import sweep
 
 
 def cancel(aws: Aws) -> int:
     """Send DELETE for the request; return the status of the answer."""
-    event = {**DELETE, "path": f"/keys/{REQUEST_ID}"}
-    return int(functions()[API].invoke(aws, API, event)["statusCode"])
+    return ask(aws, "DELETE", REQUEST_ID)[0]
 
 
 class Interrupted(Network):

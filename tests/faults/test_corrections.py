@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.faults.aws import Call
-from tests.faults.corrections import (
+from tests.support.faults.aws import Call
+from tests.support.faults.corrections import (
     BAD_PRIMARY,
     BAD_REPLICA,
     Correction,
@@ -21,8 +21,8 @@ from tests.faults.corrections import (
     mark_by_hand,
     with_an_open_attempt,
 )
-from tests.faults.faults import Fault, Schedule, distinct_kinds_at
-from tests.faults.scenario import REQUEST, REQUEST_ID, is_created, problems, recorded_key
+from tests.support.faults.faults import Fault, Schedule, distinct_kinds_at
+from tests.support.faults.scenario import REQUEST, REQUEST_ID, is_created, problems, recorded_key
 
 _HARSH = {Fault.BROKEN_AFTER, Fault.KILLED, Fault.KILLED_AFTER, Fault.STOPPED}
 _AGAIN = {Fault.REDELIVERED, Fault.STOPPED}

@@ -8,13 +8,13 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from provisioner.aws.records import Records, Status
 from provisioner.errors import PrimaryKeyUnconfirmed, ProvisionerError
-from provisioner.records import Records, Status
-from tests.faults import wiring
-from tests.faults.aws import Aws
-from tests.faults.dynamodb import condition
-from tests.faults.scenario import REQUEST_ID
-from tests.faults.workflow import functions
+from tests.support.faults import wiring
+from tests.support.faults.aws import Aws
+from tests.support.faults.dynamodb import condition
+from tests.support.faults.scenario import REQUEST_ID
+from tests.support.faults.workflow import functions
 
 
 @pytest.fixture

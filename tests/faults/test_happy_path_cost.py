@@ -2,8 +2,8 @@
 
 from collections import Counter
 
-from tests.faults.aws import Call
-from tests.faults.scenario import REQUEST, Scenario
+from tests.support.faults.aws import Call
+from tests.support.faults.scenario import REQUEST, Scenario
 
 REPLICAS = len(REQUEST["replicas"])
 

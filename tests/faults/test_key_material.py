@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.faults.aws import Aws, Event, Holder, WaitingTask, nobody
-from tests.faults.faults import Fault
-from tests.faults.holder import (
+from tests.support.faults.aws import Aws, Event, Holder, WaitingTask, nobody
+from tests.support.faults.faults import Fault
+from tests.support.faults.holder import (
     MATERIAL,
     OTHER_MATERIAL,
     answer,
@@ -18,8 +18,8 @@ from tests.faults.holder import (
     give,
     wrapped_for,
 )
-from tests.faults.kms import Key
-from tests.faults.scenario import (
+from tests.support.faults.kms import Key
+from tests.support.faults.scenario import (
     IMPORTED,
     RENEWED,
     REQUEST,
@@ -30,8 +30,8 @@ from tests.faults.scenario import (
     problems,
     renewed,
 )
-from tests.faults.wiring import QUIET_SECONDS
-from tests.walks import walks
+from tests.support.faults.wiring import QUIET_SECONDS
+from tests.support.walks import walks
 
 DAY = 86_400
 GOOD_FOR = 84_600

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.faults.aws import Aws, Call
-from tests.faults.enumeration import singles
-from tests.faults.faults import Fault, go_wrong
-from tests.faults.scenario import REQUEST, Report, Scenario, imported
+from tests.support.faults.aws import Aws, Call
+from tests.support.faults.enumeration import singles
+from tests.support.faults.faults import Fault, go_wrong
+from tests.support.faults.scenario import REQUEST, Report, Scenario, imported
 
 FIVE_MINUTES = 300
 ROLLED_BACK: dict[str, Any] = {**REQUEST, "onFailure": "ROLL_BACK"}

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from provisioner import errors
-from tests.faults.aws import Aws, Call, Network
-from tests.faults.errors import refusal
-from tests.faults.kms import Key
-from tests.faults.scenario import REQUEST, Scenario, is_created, problems
-from tests.faults.wiring import QUIET_SECONDS
-from tests.walks import walks
+from tests.support.faults.aws import Aws, Call, Network
+from tests.support.faults.errors import refusal
+from tests.support.faults.kms import Key
+from tests.support.faults.scenario import REQUEST, Scenario, is_created, problems
+from tests.support.faults.wiring import QUIET_SECONDS
+from tests.support.walks import walks
 
 
 class Refusing(Network):

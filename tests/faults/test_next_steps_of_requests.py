@@ -1,18 +1,17 @@
 """Errors of a request as such: what each message says to do is done, and ends as it says."""
 
 import copy
-import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from provisioner import errors
-from tests.faults.aws import Aws, Call, Network, WaitingTask
-from tests.faults.corrections import with_an_open_attempt
-from tests.faults.holder import answer_promptly
-from tests.faults.scenario import (
+from tests.support.faults.api import ask, post
+from tests.support.faults.aws import Aws, Call, Network, WaitingTask
+from tests.support.faults.corrections import with_an_open_attempt
+from tests.support.faults.holder import answer_promptly
+from tests.support.faults.scenario import (
     REQUEST,
     REQUEST_ID,
     Scenario,
@@ -20,30 +19,15 @@ from tests.faults.scenario import (
     is_created,
     problems,
 )
-from tests.faults.wiring import QUIET_SECONDS
-from tests.faults.workflow import functions
-from tests.walks import walks
+from tests.support.faults.wiring import QUIET_SECONDS
+from tests.support.walks import walks
 
-API = "KeysApiFunction"
 ANOTHER: dict[str, Any] = {
     **REQUEST,
     "requestId": "CHG0031338",
     "alias": "alias/other",
     "replicas": REQUEST["replicas"][:1],
 }
-
-
-def ask(aws: Aws, method: str, request_id: str = REQUEST_ID) -> tuple[int, dict[str, Any]]:
-    """Send GET or DELETE for a request; return status and body of the answer."""
-    event = json.loads(Path(f"events/api-{method.lower()}-keys.json").read_text())
-    answer = functions()[API].invoke(aws, API, {**event, "path": f"/keys/{request_id}"})
-    return answer["statusCode"], json.loads(answer["body"])
-
-
-def post(aws: Aws, document: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-    event = json.loads(Path("events/api-post-keys.json").read_text())
-    answer = functions()[API].invoke(aws, API, {**event, "body": json.dumps(document)})
-    return answer["statusCode"], json.loads(answer["body"])
 
 
 def last(aws: Aws) -> dict[str, Any]:
@@ -98,7 +82,7 @@ def test_whoever_used_an_id_again_sees_what_it_has_and_takes_another() -> None:
     ended_with(scenario, "RequestConflict", "REJECTED")
     assert post(scenario.aws, scenario.document)[0] == 409
 
-    status, body = ask(scenario.aws, "GET")
+    status, body = ask(scenario.aws, "GET", REQUEST_ID)
 
     assert (status, body["status"]) == (200, "CREATED")
     assert body["key"]["primary"]["alias"] == REQUEST["alias"]
@@ -204,7 +188,7 @@ def test_an_id_that_was_misspelt_is_found_once_it_is_right() -> None:
     assert (status, body["errors"][0]["code"]) == (404, "NOT_FOUND")
     assert errors.RequestNotFound.next_step in body["errors"][0]["message"]
 
-    assert ask(scenario.aws, "GET")[0] == 200
+    assert ask(scenario.aws, "GET", REQUEST_ID)[0] == 200
 
 
 @walks("RequestTakenOver")
@@ -225,7 +209,7 @@ def test_an_execution_that_lost_its_request_leaves_it_to_the_other_one() -> None
 @walks("Cancelled", "NotUnderWay")
 def test_a_cancelled_request_is_taken_up_again_and_cannot_be_cancelled_once_it_has_ended() -> None:
     scenario = Scenario()
-    at_the_key = AtThe(scenario.aws, "CreateAlias", lambda: ask(scenario.aws, "DELETE"))
+    at_the_key = AtThe(scenario.aws, "CreateAlias", lambda: ask(scenario.aws, "DELETE", REQUEST_ID))
     scenario.aws.network = at_the_key
     scenario.deliver()
     assert at_the_key.answer[0] == 202
@@ -235,10 +219,10 @@ def test_a_cancelled_request_is_taken_up_again_and_cannot_be_cancelled_once_it_h
     scenario.deliver()
 
     assert is_created(scenario.aws)
-    status, body = ask(scenario.aws, "DELETE")
+    status, body = ask(scenario.aws, "DELETE", REQUEST_ID)
     assert (status, body["errors"][0]["code"]) == (409, "NOT_UNDER_WAY")
     assert errors.NotUnderWay.next_step in body["errors"][0]["message"]
-    assert ask(scenario.aws, "GET")[1]["status"] == "CREATED"
+    assert ask(scenario.aws, "GET", REQUEST_ID)[1]["status"] == "CREATED"
 
 
 @walks("PrimaryKeyUnconfirmed")

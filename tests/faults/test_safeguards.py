@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from provisioner import clients, correction, kms, reconcile
-from provisioner.records import Record, Records
-from tests.faults.aws import nobody
-from tests.faults.corrections import with_an_open_attempt
-from tests.faults.enumeration import singles
-from tests.faults.faults import Fault
-from tests.faults.scenario import Report, Scenario, renewed
-from tests.faults.workflow import load_definition
-from tests.unit import test_definition
+from provisioner.aws import clients, kms
+from provisioner.aws.records import Record, Records
+from provisioner.creation import correction, reconcile
+from tests.support.faults.aws import nobody
+from tests.support.faults.corrections import with_an_open_attempt
+from tests.support.faults.enumeration import singles
+from tests.support.faults.faults import Fault
+from tests.support.faults.scenario import Report, Scenario, renewed
+from tests.support.faults.workflow import load_definition
 
 
 def harmful(definition: dict[str, Any] | None = None) -> Iterator[Report]:
@@ -129,15 +129,6 @@ def test_a_blind_retry_is_caught_where_the_record_does_not_forbid_it(
 
     assert lost not in map(fault_and_call, harmful())
     assert lost in map(fault_and_call, harmful(blind(load_definition())))
-
-
-def test_the_check_of_the_definition_refuses_a_blind_retry(monkeypatch: pytest.MonkeyPatch) -> None:
-    test_definition.test_create_key_is_never_retried_where_a_key_may_exist()
-    task = blind(load_definition())["States"]["CreatePrimaryKey"]
-    monkeypatch.setitem(test_definition.TASKS, "CreatePrimaryKey", task)
-
-    with pytest.raises(AssertionError):
-        test_definition.test_create_key_is_never_retried_where_a_key_may_exist()
 
 
 def test_a_roll_back_of_what_was_finished_once_is_caught() -> None:

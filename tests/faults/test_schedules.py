@@ -11,9 +11,9 @@ import time
 from collections import defaultdict
 from functools import partial
 
-from tests.faults.enumeration import play_all, singles
-from tests.faults.faults import Fault, distinct_kinds_at
-from tests.faults.scenario import Report, Scenario, imported, renewed
+from tests.support.faults.enumeration import play_all, singles
+from tests.support.faults.faults import Fault, distinct_kinds_at
+from tests.support.faults.scenario import Report, Scenario, imported, renewed
 
 
 def test_one_key_set_is_left_after_every_fault_and_every_pair_of_faults() -> None:

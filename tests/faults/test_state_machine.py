@@ -18,11 +18,11 @@ from hypothesis.stateful import (
     rule,
 )
 
-from tests.faults import wiring, workflow
-from tests.faults.faults import Fault
-from tests.faults.holder import answer, asked_for, give
-from tests.faults.scenario import IMPORTED, REQUEST, REQUEST_ID, problems
-from tests.faults.stepping import SteppedAws, Stepper
+from tests.support.faults import wiring, workflow
+from tests.support.faults.faults import Fault
+from tests.support.faults.holder import answer, asked_for, give
+from tests.support.faults.scenario import IMPORTED, REQUEST, REQUEST_ID, problems
+from tests.support.faults.stepping import SteppedAws, Stepper
 
 EXAMPLES = int(os.environ.get("FAULTS_EXAMPLES", "300"))
 _MOST_AT_ONCE = 4

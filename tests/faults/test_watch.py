@@ -7,11 +7,18 @@ from typing import Any
 import pytest
 
 from provisioner.settings import settings
-from tests.faults import workflow
-from tests.faults.aws import Aws, Event, WaitingTask, nobody
-from tests.faults.kms import KmsInRegion
-from tests.faults.scenario import IMPORTED, REQUEST_ID, Scenario, imported, is_created, recorded_key
-from tests.faults.wiring import QUIET_SECONDS
+from tests.support.faults import workflow
+from tests.support.faults.aws import Aws, Event, WaitingTask, nobody
+from tests.support.faults.kms import KmsInRegion
+from tests.support.faults.scenario import (
+    IMPORTED,
+    REQUEST_ID,
+    Scenario,
+    imported,
+    is_created,
+    recorded_key,
+)
+from tests.support.faults.wiring import QUIET_SECONDS
 
 VALID_TO = datetime.fromisoformat(IMPORTED["keyMaterial"]["validTo"]).timestamp()
 

@@ -17,15 +17,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from provisioner.settings import settings
-from tests.faults import wiring, workflow
-from tests.faults.aws import Call, Event, Execution, Network
-from tests.faults.faults import Fault, go_wrong
-from tests.faults.holder import answer, asked_for, give
-from tests.faults.kms import Key
-from tests.faults.scenario import policy_of
-from tests.faults.stepping import Stepper
-from tests.faults.test_cancellation import API, DELETE
-from tests.faults.watched import (
+from tests.support.faults import wiring, workflow
+from tests.support.faults.api import ask
+from tests.support.faults.aws import Call, Event, Execution, Network
+from tests.support.faults.faults import Fault, go_wrong
+from tests.support.faults.holder import answer, asked_for, give
+from tests.support.faults.kms import Key
+from tests.support.faults.scenario import policy_of
+from tests.support.faults.stepping import Stepper
+from tests.support.faults.watched import (
     DAY,
     LEAVING,
     STACK,
@@ -170,7 +170,7 @@ class WatchedSets(RuleBasedStateMachine):
     @precondition(lambda self: self.steppers)
     def cancel(self, which: int) -> None:
         request_id = self.steppers[which % len(self.steppers)][1].document["requestId"]
-        workflow.functions()[API].invoke(self.aws, API, {**DELETE, "path": f"/keys/{request_id}"})
+        ask(self.aws, "DELETE", request_id)
         self._go_on()
 
     @rule(which=_ANY)

@@ -16,13 +16,13 @@ import pytest
 from moto import mock_aws
 from moto.core.botocore_stubber import BotocoreStubber
 
-from provisioner import clients
-from provisioner.records import Records
+from provisioner.aws import clients
+from provisioner.aws.records import Records
 from provisioner.settings import settings
-from tests.unit.answering import forget_answers
-from tests.unit.clock import USERS, Clock
-from tests.unit.environment import ENVIRONMENT
-from tests.unit.template import table_properties
+from tests.support.answering import forget_answers
+from tests.support.clock import USERS, Clock
+from tests.support.environment import ENVIRONMENT
+from tests.support.template import table_properties
 
 # Handlers read their settings when they are imported, moto its account.
 os.environ |= ENVIRONMENT | {"MOTO_ACCOUNT_ID": ENVIRONMENT["ACCOUNT_ID"]}
@@ -66,7 +66,7 @@ def _nothing_outlives_its_test() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
-    monkeypatch.setattr("provisioner.sweep_region.sleep", lambda _: None)
+    monkeypatch.setattr("provisioner.upkeep.sweep_region.sleep", lambda _: None)
 
 
 @cache

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from local.deploy import deploy
-from local.endpoint import Endpoint
-from local.server import Server
-from local.stack import Stack
-from tests.workflow.emulators import new_emulator
+from local.stack.deploy import deploy
+from local.stack.endpoint import Endpoint
+from local.stack.server import Server
+from local.stack.stack import Stack
+from tests.support.stack.emulators import new_emulator
 
 LONGEST_FIRST = (
     "test_exactly_one_key",

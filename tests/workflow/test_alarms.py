@@ -12,8 +12,9 @@ is refused its room. What the emulator does with it differs from CloudWatch:
   how many periods have to cross the threshold. So the test looks at two things: the alarm's state
   in the emulator, and the alarm's own metric, dimensions included, evaluated here as CloudWatch
   does.
-- It has no alarms on sums: `local/build.py` puts the first metric in place of the sum. The test
-  adds up the metrics that template.yaml names. It does not wait for three periods of five minutes.
+- It has no alarms on sums: `local/stack/build.py` puts the first metric in place of the sum. The
+  test adds up the metrics that template.yaml names. It does not wait for three periods of five
+  minutes.
 - Its CloudFormation forgets a function's dead-letter queue, so the test sets the template's one.
 - It neither throttles Step Functions nor times an execution out: these two metrics are fed without
   a cause.
@@ -29,15 +30,15 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local.faults import Fault
+from local.emulator.faults import Fault
 from local.polling import wait_for
 from local.settings import STACK_NAME
-from local.stack import Stack
+from local.stack.stack import Stack
 from provisioner.clock import instant_text
-from tests.emitted_metrics import Metric, metrics_in
-from tests.unit.template import load_template
-from tests.workflow.material_holder import new_material, provide
-from tests.workflow.reading import keys_of_request, new_request
+from tests.support.emitted_metrics import Metric, metrics_in
+from tests.support.stack.material_holder import new_material, provide
+from tests.support.stack.reading import keys_of_request, new_request
+from tests.support.template import load_template
 
 HOME = "us-east-1"
 HOUR = timedelta(hours=1)

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from local.batch import read_object, read_progress, start
+from local.commands.batch import read_object, read_progress, start
 from local.polling import wait_for
-from local.stack import Stack
-from tests.workflow.kms_calls import HOME
-from tests.workflow.reading import ADMIN, USER, keys_of_request, new_request, read_key
+from local.stack.stack import Stack
+from tests.support.stack.kms_calls import HOME
+from tests.support.stack.reading import ADMIN, USER, keys_of_request, new_request, read_key
 
 BAD_LINES = ['{"requestId": "half', "[]", '{"alias": "alias/no-id"}']
 

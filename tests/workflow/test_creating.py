@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from local.stack import Stack
-from tests.key_kinds import KEY_KINDS
-from tests.workflow.material_holder import new_material, provide
-from tests.workflow.reading import (
+from local.stack.stack import Stack
+from tests.support.key_kinds import KEY_KINDS
+from tests.support.stack.material_holder import new_material, provide
+from tests.support.stack.reading import (
     ADMIN,
     USER,
     WRITES,

@@ -7,36 +7,13 @@ from typing import Any
 import httpx
 import pytest
 
-from local.endpoint import ROOT_USER
 from local.polling import wait_for
-from local.settings import ACCOUNT_ID, STACK_NAME
-from local.stack import Stack
-from tests.workflow.material_holder import new_material, wait_for_question, wrapped
-from tests.workflow.reading import new_request
-
-
-def queue_url(stack: Stack, logical_id: str) -> str:
-    answer = stack.client("cloudformation").describe_stack_resource(
-        StackName=STACK_NAME, LogicalResourceId=logical_id
-    )
-    url: str = answer["StackResourceDetail"]["PhysicalResourceId"]
-    return url
-
-
-def put_dead_letter(stack: Stack, queue: str, body: str) -> str:
-    """Put a message where EventBridge and Lambda put what they cannot deliver."""
-    sent = stack.client("sqs").send_message(QueueUrl=queue_url(stack, queue), MessageBody=body)
-    message_id: str = sent["MessageId"]
-    return message_id
-
-
-def waiting(stack: Stack, queue: str) -> int:
-    """Count the messages of a queue, hidden ones as well."""
-    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    answer = stack.client("sqs").get_queue_attributes(
-        QueueUrl=queue_url(stack, queue), AttributeNames=names
-    )
-    return sum(int(answer["Attributes"][name]) for name in names)
+from local.settings import ACCOUNT_ID
+from local.stack.endpoint import ROOT_USER
+from local.stack.stack import Stack
+from tests.support.stack.dead_letters import put_dead_letter, queue_url, waiting
+from tests.support.stack.material_holder import new_material, wait_for_question, wrapped
+from tests.support.stack.reading import new_request
 
 
 def test_a_dead_request_is_redriven_to_completion(stack: Stack) -> None:

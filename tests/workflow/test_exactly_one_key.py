@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from local.faults import Fault, Kind
+from local.emulator.faults import Fault, Kind
 from local.polling import wait_for
-from local.stack import Stack
-from tests.workflow.reading import keys_of_request, new_request, read_key
+from local.stack.stack import Stack
+from tests.support.stack.reading import keys_of_request, new_request, read_key
 
 HOME = "us-east-1"
 SURPLUS = "SURPLUS_KEY"

@@ -1,14 +1,12 @@
 """Requests that stop part-way: what is reported, what stays, and how they are completed."""
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from local.stack import Stack
-from tests.workflow.reading import (
+from local.stack.stack import Stack
+from tests.support.stack.denials import denied, replica_denied
+from tests.support.stack.reading import (
     ADMIN,
     USER,
     WRITES,
@@ -19,31 +17,6 @@ from tests.workflow.reading import (
 )
 
 HOME = "us-east-1"
-
-
-@contextmanager
-def denied(stack: Stack, function: str, action: str, region: str) -> Iterator[None]:
-    """Take one KMS action in one Region away from one function's role."""
-    iam, role = stack.client("iam"), stack.role_of(function)
-    statement = {
-        "Effect": "Deny",
-        "Action": action,
-        "Resource": "*",
-        "Condition": {"StringEquals": {"aws:RequestedRegion": region}},
-    }
-    policy = {"Version": "2012-10-17", "Statement": [statement]}
-    iam.put_role_policy(RoleName=role, PolicyName="denied", PolicyDocument=json.dumps(policy))
-    try:
-        yield
-    finally:
-        iam.delete_role_policy(RoleName=role, PolicyName="denied")
-
-
-@contextmanager
-def replica_denied(stack: Stack, region: str) -> Iterator[None]:
-    """Deny the creation of replica keys in one Region."""
-    with denied(stack, "CreateReplicaKeyFunction", "kms:CreateKey", region):
-        yield
 
 
 def test_a_denied_region_is_named_and_completed_with_the_same_key(stack: Stack) -> None:

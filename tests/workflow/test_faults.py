@@ -14,11 +14,11 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 
-from local.endpoint import Endpoint
-from local.faults import Fault, Kind, parse
+from local.emulator.faults import Fault, Kind, parse
 from local.polling import wait_for
 from local.settings import ROOT_CREDENTIALS
-from tests.workflow.kms_calls import HOME, OTHER, THROTTLED, refusal
+from local.stack.endpoint import Endpoint
+from tests.support.stack.kms_calls import HOME, OTHER, THROTTLED, refusal
 
 # A function that calls KMS once, and survives whatever answer it gets.
 FUNCTION = """

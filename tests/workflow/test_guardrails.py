@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local.deploy import deploy
-from local.endpoint import Endpoint
 from local.polling import wait_for
 from local.settings import PARAMETERS
-from local.stack import Stack
-from tests.unit.template import table_properties
-from tests.workflow.emulators import new_emulator
-from tests.workflow.kms_calls import HOME, refusal
-from tests.workflow.reading import ADMIN, USER, new_request, read_key
+from local.stack.deploy import deploy
+from local.stack.endpoint import Endpoint
+from local.stack.stack import Stack
+from tests.support.stack.emulators import new_emulator
+from tests.support.stack.kms_calls import HOME, refusal
+from tests.support.stack.reading import ADMIN, USER, new_request, read_key
+from tests.support.template import table_properties
 
 ALLOWED, NOT_ALLOWED = "eu-west-1", "us-west-2"
 LONG_NAME = "mrk-provisioner-of-the-payments-platform"

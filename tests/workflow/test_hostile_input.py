@@ -11,12 +11,12 @@ from typing import Any
 
 import httpx
 
-from local.stack import Stack
+from local.stack.stack import Stack
 from provisioner import json_text
 from provisioner.errors import Problem
-from tests.hostile_requests import EXPRESSIONS, HALF_SURROGATES, TEXTS, Generated, generated
-from tests.unit.samples import problems_of
-from tests.workflow.reading import ADMIN, new_request, read_key
+from tests.support.hostile_requests import EXPRESSIONS, HALF_SURROGATES, TEXTS, Generated, generated
+from tests.support.samples import problems_of
+from tests.support.stack.reading import ADMIN, new_request, read_key
 
 REQUESTS = 500
 CREATED = 20

@@ -11,9 +11,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.polling import wait_for
-from local.stack import Stack
+from local.stack.stack import Stack
 from provisioner.clock import instant_text
-from tests.workflow.material_holder import (
+from tests.support.stack.material_holder import (
     PROVIDED,
     REFUSED,
     Material,
@@ -23,7 +23,7 @@ from tests.workflow.material_holder import (
     wait_for_question,
     wrapped,
 )
-from tests.workflow.reading import keys_of_request, new_request, read_key
+from tests.support.stack.reading import keys_of_request, new_request, read_key
 
 HOME, NEAR, FAR = "us-east-1", "eu-west-1", "us-west-2"
 MESSAGE = b"what is made in one Region is good in another"

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from local.endpoint import Endpoint
 from local.settings import ACCOUNT_ID
-from tests.workflow.kms_calls import (
+from local.stack.endpoint import Endpoint
+from tests.support.stack.kms_calls import (
     HOME,
     LOCKED_OUT,
     OTHER,

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from local.endpoint import Endpoint
 from local.settings import ACCOUNT_ID
-from tests.workflow.kms_arrangement import Arrangement
-from tests.workflow.kms_calls import HOME, OTHER, refusal
+from local.stack.endpoint import Endpoint
+from tests.support.stack.kms_arrangement import Arrangement
+from tests.support.stack.kms_calls import HOME, OTHER, refusal
 
 TAG = {"TagKey": "team", "TagValue": "payments"}
 

@@ -1,25 +1,17 @@
 """The emulator's KMS beside the real one: what AWS was seen to answer, row by row.
 
-`kms_observed.json` holds the rows and says where they are from.
+`tests/support/stack/kms_observed.json` holds the rows and says where they are from.
 """
 
-import datetime as dt
-import json
-import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore import xform_name
-from botocore.exceptions import ClientError
 
-from local.endpoint import Endpoint
-from tests.workflow.kms_arrangement import PRIMARY_REGION, REPLICA_REGION, Arrangement
+from local.stack.endpoint import Endpoint
+from tests.support.stack.kms_arrangement import Arrangement
+from tests.support.stack.observed import ROWS, Row, assert_answers_as_kms_did
 
-Row = dict[str, Any]
-
-ROWS: list[Row] = json.loads(Path(__file__).with_name("kms_observed.json").read_text())["rows"]
 ALL_OBSERVED = 160
 
 _NO_SERVICE_LINKED_ROLE = "A row of IAM: test_kms_answers.py has what the emulator does of it."
@@ -28,11 +20,6 @@ NOT_SHOWN = {
     "slr.public-create-taken": _NO_SERVICE_LINKED_ROLE,
     "slr.delete-fails-while-key-exists": _NO_SERVICE_LINKED_ROLE,
 }
-
-_NAMED_VALUE = re.compile(r"\{(\w+)\}")
-_FROM_NOW = re.compile(r"now \+ (\d+) days")
-_FROM_DELETION = re.compile(r"\{replicaDeletion\} \+ ([\d.]+) seconds")
-_TOLERANCE = dt.timedelta(seconds=60)
 
 
 def calls_of(row: Row) -> Iterator[Any]:
@@ -59,31 +46,7 @@ def arrangement(emulator: Endpoint) -> Iterator[Arrangement]:
 def test_the_emulator_answers_as_kms_did(
     arrangement: Arrangement, row: Row, parameters: dict[str, Any]
 ) -> None:
-    for step in row.get("arrange", []):
-        arrangement.take(step)
-    region = row["region"]
-    values = arrangement.named_values(region) | {
-        name: value for name, value in parameters.items() if isinstance(value, str)
-    }
-    values["number"] = values.get("KeySpec", "").rpartition("_")[2]
-    if "Policy" in parameters:
-        values["policy"] = arrangement.kms(region).get_key_policy(KeyId=values["arn"])["Policy"]
-    given = {name: filled(value, values) for name, value in parameters.items()}
-    if "ValidTo" in given:
-        given["ValidTo"] = moment(given["ValidTo"], arrangement)
-
-    code, message, answer = call(arrangement.kms(region), row["call"], given)
-
-    expected_message = filled(row["message"], values) if "message" in row else message
-    assert (code, message) == (row["code"], expected_message)
-    for name, expected in row.get("result", {}).items():
-        assert_value(name, field_of(answer, name), filled(expected, values), arrangement)
-    for name in row.get("absent", []):
-        assert field_of(answer, name) is None, name
-    for place, fields in row.get("then", {}).items():
-        seen = look(arrangement, place)
-        for name, expected in fields.items():
-            assert_value(name, field_of(seen, name), filled(expected, values), arrangement)
+    assert_answers_as_kms_did(arrangement, row, parameters)
 
 
 def test_every_observation_is_shown_or_named() -> None:
@@ -92,76 +55,3 @@ def test_every_observation_is_shown_or_named() -> None:
     assert len(set(shown)) == len(shown)
     assert not NOT_SHOWN.keys() & set(shown)
     assert len(shown) + len(NOT_SHOWN) == ALL_OBSERVED
-
-
-def call(kms: Any, operation: str, parameters: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
-    """Make a call; give its code, message and the part of the answer that is about the key."""
-    try:
-        answer = getattr(kms, xform_name(operation))(**parameters)
-    except ClientError as error:
-        refused = error.response["Error"]
-        return refused["Code"], refused["Message"], {}
-    return "Success", "", answer.get("KeyMetadata", answer.get("ReplicaKeyMetadata", answer))
-
-
-def filled(value: Any, values: dict[str, Any]) -> Any:
-    """Put the arrangement's values in the place of the names in braces."""
-    if isinstance(value, list):
-        return [filled(item, values) for item in value]
-    if not isinstance(value, str) or _FROM_DELETION.fullmatch(value):
-        return value
-    whole = _NAMED_VALUE.fullmatch(value)
-    if whole:
-        return values[whole[1]]
-    return _NAMED_VALUE.sub(lambda found: str(values[found[1]]), value)
-
-
-def field_of(answer: Any, name: str) -> Any:
-    """Give the field of an answer, by its dotted name; a Region stands for a replica."""
-    found = answer
-    for part in name.split("."):
-        found = dict(enumerate(found)) if isinstance(found, list) else found
-        found = found.get(int(part) if part.isdigit() else part)
-        if found is None:
-            return None
-    if name.endswith(".ReplicaKeys"):
-        return [replica["Region"] for replica in found]
-    return found
-
-
-def assert_value(name: str, found: Any, expected: Any, arrangement: Arrangement) -> None:
-    """Compare a field with what a row says of it."""
-    if expected == "*":
-        assert found, name
-    elif expected == "mrk-*":
-        assert found.startswith("mrk-")
-    elif isinstance(expected, str) and _FROM_NOW.fullmatch(expected):
-        assert abs(found - moment(expected, arrangement)) < 2 * _TOLERANCE, name
-    elif isinstance(expected, str) and (seconds := _FROM_DELETION.fullmatch(expected)):
-        expected = arrangement.values["replicaDeletion"] + dt.timedelta(seconds=float(seconds[1]))
-        assert abs(found - expected) < _TOLERANCE, name
-    else:
-        assert found == expected, name
-
-
-def moment(text: str, arrangement: Arrangement) -> dt.datetime:
-    """Give the time that is some days from now on KMS's clock."""
-    days = _FROM_NOW.fullmatch(text)
-    assert days, text
-    return arrangement.now() + dt.timedelta(days=int(days[1]))
-
-
-def look(arrangement: Arrangement, place: str) -> dict[str, Any]:
-    """Read a Region's key, or the rotation or the history of the primary or the replica."""
-    if place.endswith("history"):
-        region = REPLICA_REGION if place.startswith("replica") else PRIMARY_REGION
-        return dict(
-            arrangement.kms(region).list_key_rotations(
-                KeyId=arrangement.key_id, IncludeKeyMaterial="ALL_KEY_MATERIAL"
-            )
-        )
-    if place == "rotation":
-        status = arrangement.kms().get_key_rotation_status(KeyId=arrangement.key_id)
-        return dict(status)
-    described = arrangement.kms(place).describe_key(KeyId=arrangement.key_id)
-    return dict(described["KeyMetadata"])

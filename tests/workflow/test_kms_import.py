@@ -15,8 +15,8 @@ from botocore.exceptions import ClientError
 from cryptography.hazmat.primitives import hashes, keywrap, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
-from local.endpoint import Endpoint
-from tests.workflow.kms_calls import HOME, OTHER, Refusal, refusal
+from local.stack.endpoint import Endpoint
+from tests.support.stack.kms_calls import HOME, OTHER, Refusal, refusal
 
 OAEP = "RSAES_OAEP_SHA_256"
 AES_WRAP = "RSA_AES_KEY_WRAP_SHA_256"

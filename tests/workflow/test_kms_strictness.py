@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from local.endpoint import Endpoint
-from local.kms_settings import KmsSettings, from_environment
+from local.emulator.kms.settings import KmsSettings, from_environment
 from local.polling import wait_for
 from local.settings import ACCOUNT_ID
-from tests.workflow.kms_calls import (
+from local.stack.endpoint import Endpoint
+from tests.support.stack.kms_calls import (
     HOME,
     OTHER,
     ROOT,

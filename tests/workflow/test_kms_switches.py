@@ -4,9 +4,9 @@ import uuid
 
 import pytest
 
-from local.stack import Stack
-from tests.workflow.kms_calls import HOME, OTHER
-from tests.workflow.reading import ADMIN, new_request, read_key, sids
+from local.stack.stack import Stack
+from tests.support.stack.kms_calls import HOME, OTHER
+from tests.support.stack.reading import ADMIN, new_request, read_key, sids
 
 NOT_ENABLED = "ap-east-1"
 

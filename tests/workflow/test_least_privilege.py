@@ -10,20 +10,20 @@ from typing import Any
 
 import pytest
 
-from local.deploy import deploy
 from local.settings import ROOT
-from local.stack import Stack
-from tests.workflow import workflow_paths
-from tests.workflow.emulators import new_emulator
-from tests.workflow.forbidden import (
+from local.stack.deploy import deploy
+from local.stack.stack import Stack
+from tests.support.stack import workflow_paths
+from tests.support.stack.emulators import new_emulator
+from tests.support.stack.forbidden import (
     Attempts,
     Keys,
     make_keys,
     still_possible,
     within_the_edges,
 )
-from tests.workflow.privilege_page import Reasons, page
-from tests.workflow.privileges import Grant, Privileges, read_privileges, used
+from tests.support.stack.privilege_page import Reasons, page
+from tests.support.stack.privileges import Grant, Privileges, read_privileges, used
 
 PAGE = ROOT / "docs" / "least-privilege.md"
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local.endpoint import Endpoint
 from local.polling import wait_for
 from local.settings import ACCOUNT_ID
+from local.stack.endpoint import Endpoint
 
 HOME = "us-east-1"
 OTHER = "eu-west-1"

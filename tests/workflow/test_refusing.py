@@ -3,8 +3,8 @@
 from collections import Counter
 from typing import Any
 
-from local.stack import Stack
-from tests.bad_requests import BAD_REQUESTS
+from local.stack.stack import Stack
+from tests.support.bad_requests import BAD_REQUESTS
 
 
 def _signature(errors: list[dict[str, Any]]) -> frozenset[tuple[str, str]]:

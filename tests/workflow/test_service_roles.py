@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from local.endpoint import Endpoint
 from local.polling import wait_for
+from local.stack.endpoint import Endpoint
 
 FAILING = "def handler(event, context):\n    raise ValueError(event)\n"
 

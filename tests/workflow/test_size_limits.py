@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local.endpoint import Endpoint
 from local.polling import wait_for
+from local.stack.endpoint import Endpoint
 
 DATA = 256 * 1024
 EVENT = 1024 * 1024

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local.batch import read_object, start
-from local.endpoint import ROOT_USER
-from local.stack import Stack
-from tests.workflow.reading import new_request, read_key
-from tests.workflow.test_edge import put_dead_letter, queue_url, waiting
+from local.commands.batch import read_object, start
+from local.stack.endpoint import ROOT_USER
+from local.stack.stack import Stack
+from tests.support.stack.dead_letters import put_dead_letter, queue_url, waiting
+from tests.support.stack.reading import new_request, read_key
 
 MOST = 128 * 1024
 # Outside the Basic Multilingual Plane: four bytes in UTF-8, twelve as escapes.

@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local import server
-from local.endpoint import Endpoint
 from local.polling import wait_for
 from local.settings import STATE
+from local.stack import server
+from local.stack.endpoint import Endpoint
 
 HOME = "us-east-1"
 SENT = "{% $states.context.Task.Token %}"

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from local.faults import Fault
+from local.emulator.faults import Fault
 from local.policy_meaning import meaning
 from local.polling import wait_for
-from local.stack import Stack
-from tests.workflow.material_holder import wait_for_question
-from tests.workflow.reading import ADMIN, USER, new_request, read_key
+from local.stack.stack import Stack
+from tests.support.stack.material_holder import wait_for_question
+from tests.support.stack.reading import ADMIN, USER, new_request, read_key
 
 REPLICAS: list[dict[str, Any]] = [
     {"region": "eu-west-1"},

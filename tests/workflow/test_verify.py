@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from local import verify
+from local.commands import verify
 from local.polling import wait_for
 from local.settings import ACCOUNT_ID, VERIFY_ROLE
-from local.stack import Stack
-from tests.workflow import test_kms_conformance as conformance
-from tests.workflow.kms_arrangement import Arrangement
+from local.stack.stack import Stack
+from tests.support.stack.kms_arrangement import Arrangement
+from tests.support.stack.observed import assert_answers_as_kms_did
 
 REGIONS = ("us-east-1", "us-west-2")
 NOT_ENABLED = "me-south-1"
@@ -106,7 +106,7 @@ def test_the_stack_is_proved_with_no_more_than_the_documented_permissions(
     assert not re.search(r"Statement|Principal|importToken|AccessKey|AKIA|ASIA", text)
     with stack.changed_kms_settings(creating_seconds=0, updating_seconds=0):
         for row in seen["rows"]:
-            conformance.test_the_emulator_answers_as_kms_did(Arrangement(stack), row, row["params"])
+            assert_answers_as_kms_did(Arrangement(stack), row, row["params"])
 
 
 def as_list(value: Any) -> list[Any]:

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from local.stack import Stack
-from tests.workflow.reading import new_request, read_key
+from local.stack.stack import Stack
+from tests.support.stack.reading import new_request, read_key
 
 REPLICAS = [{"region": "eu-west-1"}, {"region": "us-west-2"}]
 # Waits and retries pass fifty times as fast here: four minutes.

@@ -1,0 +1,728 @@
+"""Adapter of the requests table: one item a request, written by conditional updates only.
+
+An item holds the request (`requestId`, `contentHash`, `request`), who works on it (`executionArn`,
+`claimedAt`), how far it is (`status`), the CreateKey attempt (`attempt`, `attemptOpen`,
+`attemptSentAt`, `keyArn`) and its outcome (`key`, `errors`, `ticket` as JSON text). `updatedAt` is
+the time of the last update. While it waits for key material, `materials` is what was asked for,
+`deadline` the end of that wait, and `taskToken` is what wakes the execution; `answerHash`
+recognises an answer that comes twice. `createdAt` stays once the key set was finished.
+`cancelledAt` is there from the cancellation of a request that is under way until that outcome is
+published.
+`run` counts the outcomes that were published before, and `nextRun` is its value for the next run.
+`superseded` is what corrections of the request no longer ask for, until it is created.
+`unfinished` is there until the outcome is published (`publishedAt`); an index over it finds what
+the sweeper has to look at. Its value is one of a few shards: a partition of an index takes 1,000
+writes a second, and each request writes to it twice.
+
+Every update may be sent again by the SDK after it took effect. Its condition therefore holds, or is
+recognised, when it is this very update that has changed the item.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from itertools import batched
+from typing import Any, cast
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from provisioner import json_text
+from provisioner.clock import now
+from provisioner.domain.plan import KeySetRequest, RegionNames, content_hash, revision_of
+from provisioner.errors import (
+    Cancelled,
+    DependencyUnavailable,
+    NotUnderWay,
+    PrimaryKeyUnconfirmed,
+    Problem,
+    RequestNotFound,
+    RevisionSkipped,
+)
+
+UNFINISHED_INDEX = "unfinished-by-shard"
+SHARDS = 16
+_IDS_PER_CALL = 100
+_PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 0)
+"""Seconds before the keys that DynamoDB left out for their number are asked for again."""
+
+
+class Status(StrEnum):
+    """Where a request stands."""
+
+    IN_PROGRESS = "IN_PROGRESS"
+    WAITING_FOR_MATERIAL = "WAITING_FOR_MATERIAL"
+    CREATED = "CREATED"
+    REJECTED = "REJECTED"
+    FAILED = "FAILED"
+
+
+UNDER_WAY = (Status.IN_PROGRESS, Status.WAITING_FOR_MATERIAL)
+"""An execution works on the request, or has died over it."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One request as the table has it.
+
+    `key_arn` is the primary key's, once CreateKey's answer is recorded. `attempt` is the number of
+    the CreateKey attempt that was announced last, 0 before the first. `attempt_open` is the token
+    of an attempt that may have reached KMS and has no recorded answer, announced at
+    `attempt_sent_at`. `published_at` is when the outcome's event was sent. `ever_created` says
+    that the key set was finished once, whatever became of the request since. `superseded` names
+    by Region the aliases and tag keys that earlier contents asked for and this one does not. `run`
+    counts the outcomes that were published before the one that is worked on or was recorded last.
+    `cancelled_at` is None unless the request is under way, or about to publish, and was cancelled.
+    """
+
+    request_id: str
+    status: Status
+    content_hash: str | None
+    request: KeySetRequest | None
+    execution_arn: str | None
+    attempt: int
+    attempt_open: str | None
+    attempt_sent_at: datetime | None
+    key_arn: str | None
+    key: dict[str, Any] | None
+    errors: list[Problem]
+    ticket: dict[str, Any] | None
+    published_at: datetime | None
+    claimed_at: datetime | None
+    materials: list[dict[str, Any]]
+    task_token: str | None
+    answer_hash: str | None
+    ever_created: bool
+    revision: int
+    superseded: RegionNames
+    run: int
+    warnings: list[Problem] = field(default_factory=list)
+    cancelled_at: datetime | None = None
+    updated_at: datetime | None = None
+    deadline: str | None = None
+
+    @property
+    def published(self) -> bool:
+        """Whether the outcome's event was sent."""
+        return self.published_at is not None
+
+    @property
+    def ended_cancelled(self) -> bool:
+        """Whether the outcome is that the request was cancelled."""
+        return self.status == Status.FAILED and _names_cancellation(self.errors)
+
+
+def refuse_if_cancelled(record: Record) -> None:
+    """Check that nobody cancelled the request.
+
+    Raises
+    ------
+    Cancelled
+        The execution that holds the request ends it.
+    """
+    if record.cancelled_at:
+        raise Cancelled(record.request_id)
+
+
+class _ConditionFailed(Exception):
+    """The item is not in the state that the update needs. `record` is what it is, if it exists."""
+
+    def __init__(self, record: Record | None) -> None:
+        self.record = record
+        super().__init__()
+
+
+@contextmanager
+def _named_errors(operation: str) -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        code, reason = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
+        if code == "ConditionalCheckFailedException":
+            item = error.response.get("Item")
+            raise _ConditionFailed(_record(item) if item else None) from error
+        raise DependencyUnavailable(f"DynamoDB refused {operation}: {code} {reason}.") from error
+    except BotoCoreError as error:
+        raise DependencyUnavailable(f"DynamoDB did not answer {operation}: {error}.") from error
+
+
+class Records:
+    """The requests table. Every method raises `DependencyUnavailable` where DynamoDB fails."""
+
+    def __init__(self, client: Any, table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def made_at(self) -> datetime:
+        """Read when the table was made, or restored from a backup."""
+        with _named_errors("DescribeTable"):
+            table = self._client.describe_table(TableName=self._table)["Table"]
+        made_at: datetime = table["CreationDateTime"]
+        return made_at
+
+    def get(self, request_id: str) -> Record | None:
+        """Read a request's record, consistently."""
+        with _named_errors("GetItem"):
+            answer = self._client.get_item(
+                TableName=self._table, Key={"requestId": {"S": request_id}}, ConsistentRead=True
+            )
+        return _record(answer["Item"]) if "Item" in answer else None
+
+    def get_many(
+        self, request_ids: Iterable[str], *, consistently: bool = False
+    ) -> Iterator[Record]:
+        """Read the records of many requests, a hundred a call; those that exist, in any order.
+
+        Unless they are read consistently, what was written in the last second may be missing.
+        """
+        for some in batched(request_ids, _IDS_PER_CALL, strict=False):
+            left: dict[str, Any] = {
+                self._table: {
+                    "Keys": [{"requestId": {"S": name}} for name in some],
+                    "ConsistentRead": consistently,
+                }
+            }
+            for pause in _PAUSES:
+                with _named_errors("BatchGetItem"):
+                    answer = self._client.batch_get_item(RequestItems=left)
+                yield from map(_record, answer["Responses"].get(self._table, []))
+                left = answer.get("UnprocessedKeys") or {}
+                if not left:
+                    break
+                time.sleep(pause)
+            else:
+                raise DependencyUnavailable("DynamoDB gives only some of the records asked for.")
+
+    def with_keys(self) -> Iterator[Record]:
+        """Read the record of every request that has a key, consistently: it reads the whole table.
+
+        A page is 1 MB of the table, and reading 4 KB takes a read unit.
+        https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Scan.html
+        """
+        with _named_errors("Scan"):
+            pages = self._client.get_paginator("scan").paginate(
+                TableName=self._table,
+                FilterExpression="attribute_exists(keyArn)",
+                ConsistentRead=True,
+            )
+            for page in pages:
+                yield from map(_record, page["Items"])
+
+    def claim(
+        self,
+        request: KeySetRequest,
+        execution_arn: str,
+        *,
+        dead_execution: str | None = None,
+        renewing: bool = False,
+    ) -> tuple[bool, Record]:
+        """Make an execution the one that works on a request.
+
+        That is possible for a new request, a refused one, and, where the content is the same and
+        the revision is the same or the next, for one whose failure was published, one that this
+        execution holds already, and one whose execution is known to be dead and left no published
+        outcome. With `renewing` also for one that was published as CREATED.
+
+        Returns
+        -------
+        tuple of bool and Record
+            True with the claimed record; False with the one that is there: another execution holds
+            it, it is CREATED and published, or it has other content or another revision.
+
+        Raises
+        ------
+        RevisionSkipped
+            The request is new, and this is not its first revision.
+        """
+        request_id, revision = request["requestId"], revision_of(request)
+        is_new = "attribute_not_exists(requestId) OR #status = :rejected OR "
+        condition = (
+            f"{is_new if revision == 1 else ''}"
+            f"(contentHash = :hash AND {_revision_is(':revision', ':before', number=revision)} AND "
+            "((#status = :failed AND attribute_exists(publishedAt)) OR "
+            "(executionArn IN (:me, :dead) AND "
+            "(#status IN (:running, :waiting) OR attribute_not_exists(publishedAt))) OR "
+            "(#status = :renewable AND attribute_exists(publishedAt))))"
+        )
+        values = {
+            **_holding(request, execution_arn),
+            ":running": Status.IN_PROGRESS,
+            ":before": revision - 1,
+            ":dead": dead_execution or execution_arn,
+            ":waiting": Status.WAITING_FOR_MATERIAL,
+            ":renewable": Status.CREATED if renewing else "none",
+            ":failed": Status.FAILED,
+        }
+        if revision == 1:
+            values[":rejected"] = Status.REJECTED
+        update = f"SET {_CLAIMED} REMOVE {_FORGOTTEN}"
+        try:
+            return True, self._update(request_id, condition, update, values)
+        except _ConditionFailed as failed:
+            holder = failed.record
+        if holder is None and revision > 1:
+            raise RevisionSkipped(request_id, revision, 1)
+        if holder is None:
+            raise DependencyUnavailable(f"DynamoDB does not say who holds {request_id}.")
+        return False, holder
+
+    def correct(
+        self, request: KeySetRequest, execution_arn: str, *, seen: Record, superseded: RegionNames
+    ) -> bool:
+        """Claim a request that failed, with other content.
+
+        Whether that may be was decided by what `seen` says, so the record must still say it.
+
+        Parameters
+        ----------
+        superseded
+            What the record has to keep of earlier contents, which this one does not ask for.
+
+        Returns
+        -------
+        bool
+            False where the record has changed: look at it again.
+        """
+        condition = (
+            "#status = :failed AND attribute_exists(publishedAt) AND "
+            "attribute_not_exists(createdAt) AND contentHash = :seen AND executionArn = :holder "
+            f"AND {_revision_is(':was', number=seen.revision)} AND attempt = :attempt"
+        )
+        values = {
+            **_holding(request, execution_arn),
+            ":running": Status.IN_PROGRESS,
+            ":failed": Status.FAILED,
+            ":seen": seen.content_hash,
+            ":holder": seen.execution_arn,
+            ":was": seen.revision,
+            ":attempt": seen.attempt,
+            ":superseded": json_text.text(superseded),
+        }
+        for name, value in (("attemptOpen", seen.attempt_open), ("keyArn", seen.key_arn)):
+            if value is None:
+                condition += f" AND attribute_not_exists({name})"
+            else:
+                condition += f" AND {name} = :{name}"
+                values[f":{name}"] = value
+        update = f"SET {_CLAIMED}, superseded = :superseded REMOVE {_FORGOTTEN}"
+        return self._update_if(request["requestId"], condition, update, values)
+
+    def announce_attempt(
+        self, request_id: str, execution_arn: str, attempt: int, token: str
+    ) -> bool:
+        """Write down, before CreateKey is sent, that attempt number `attempt` is about to be.
+
+        Parameters
+        ----------
+        token
+            Known to this caller alone, so that it can tell its own announcement from another's.
+
+        Returns
+        -------
+        bool
+            False where this execution does not hold the request or the attempt is not the next.
+
+        Raises
+        ------
+        Cancelled
+            The request was cancelled.
+        """
+        condition = (
+            "executionArn = :me AND attempt = :last AND attribute_not_exists(attemptOpen) "
+            "AND attribute_not_exists(keyArn) AND attribute_not_exists(cancelledAt)"
+        )
+        update = "SET attempt = :next, attemptOpen = :token, attemptSentAt = :now"
+        values = {
+            ":me": execution_arn,
+            ":last": attempt - 1,
+            ":next": attempt,
+            ":token": token,
+            ":now": now().isoformat(),
+        }
+        try:
+            self._update(request_id, condition, update, values)
+        except _ConditionFailed as failed:
+            if failed.record is not None and failed.record.attempt_open == token:
+                return True
+            _refuse_if_cancelled(failed.record, execution_arn)
+            return False
+        return True
+
+    def close_attempt(self, request_id: str, attempt: int, key_arn: str | None) -> None:
+        """Write down what came of an attempt: the primary key's ARN, or None for no key at all.
+
+        Raises
+        ------
+        PrimaryKeyUnconfirmed
+            Another attempt was announced or another key recorded meanwhile, so this answer has no
+            place in the record.
+        """
+        condition = "attempt = :attempt AND attribute_not_exists(keyArn)"
+        update = "REMOVE attemptOpen"
+        values: dict[str, Any] = {":attempt": attempt}
+        if key_arn:
+            condition = "attempt = :attempt AND (attribute_not_exists(keyArn) OR keyArn = :arn)"
+            update = "SET keyArn = :arn REMOVE attemptOpen"
+            values[":arn"] = key_arn
+        try:
+            self._update(request_id, condition, update, values)
+        except _ConditionFailed as error:
+            raise PrimaryKeyUnconfirmed(
+                f"Attempt {attempt} of {request_id} made {key_arn or 'no key'}, but the table has "
+                "another attempt or another key."
+            ) from error
+
+    def await_material(
+        self,
+        request_id: str,
+        execution_arn: str,
+        task_token: str,
+        *,
+        key: dict[str, Any] | None,
+        materials: list[Any],
+        errors: list[Problem],
+        deadline: str | None = None,
+    ) -> bool:
+        """Write down what key material is asked for, and the token that takes the answer.
+
+        Parameters
+        ----------
+        deadline
+            When the request fails unless the key material has come.
+
+        Returns
+        -------
+        bool
+            False where another execution holds the request.
+
+        Raises
+        ------
+        Cancelled
+            The request was cancelled.
+        """
+        update = (
+            "SET #status = :waiting, #key = :key, materials = :materials, errors = :errors, "
+            "taskToken = :token, deadline = :deadline REMOVE answerHash"
+        )
+        values = {
+            ":waiting": Status.WAITING_FOR_MATERIAL,
+            ":key": json_text.text(key),
+            ":materials": json_text.text(materials),
+            ":errors": json_text.text(errors),
+            ":token": task_token,
+            ":deadline": deadline,
+            ":me": execution_arn,
+            ":running": Status.IN_PROGRESS,
+        }
+        condition = (
+            "executionArn = :me AND #status IN (:running, :waiting) "
+            "AND attribute_not_exists(cancelledAt)"
+        )
+        taken = self._update_unless_cancelled(request_id, execution_arn, condition, update, values)
+        return taken is not None
+
+    def cancel(self, request_id: str) -> Record:
+        """Write down that a request which is under way is to end; repeating it changes nothing.
+
+        Raises
+        ------
+        RequestNotFound
+            There is no such request.
+        NotUnderWay
+            The request has ended otherwise.
+        """
+        update = "SET cancelledAt = if_not_exists(cancelledAt, :now)"
+        values = {
+            ":now": now().isoformat(),
+            ":running": Status.IN_PROGRESS,
+            ":waiting": Status.WAITING_FOR_MATERIAL,
+        }
+        try:
+            return self._update(request_id, "#status IN (:running, :waiting)", update, values)
+        except _ConditionFailed as failed:
+            record = failed.record
+        if record is None:
+            raise RequestNotFound(f"There is no request {request_id}.")
+        if not record.ended_cancelled:
+            raise NotUnderWay(f"Request {request_id} is {record.status}.")
+        return record
+
+    def note_answer(self, request_id: str, task_token: str, answer_hash: str) -> None:
+        """Write down that an answer was taken, unless the next question is out."""
+        update = (
+            "SET #status = :running, answerHash = :hash "
+            "REMOVE materials, errors, taskToken, deadline"
+        )
+        values = {":running": Status.IN_PROGRESS, ":hash": answer_hash, ":token": task_token}
+        self._update_if(request_id, "taskToken = :token", update, values)
+
+    def finish(
+        self,
+        request: KeySetRequest,
+        *,
+        execution_arn: str,
+        status: Status,
+        key: dict[str, Any] | None,
+        errors: list[Problem],
+        warnings: list[Problem] | None = None,
+    ) -> Record | None:
+        """Record the outcome of an execution; None where another one holds the request.
+
+        An execution that failed before it could claim a request records its outcome as well, where
+        no other one holds it. CREATED is the holder's alone: another one that failed meanwhile may
+        have rolled the key set back. What is known of the keys stays where this execution did not
+        come so far as to know any.
+
+        Raises
+        ------
+        Cancelled
+            The request was cancelled, and `errors` do not say so.
+        """
+        update = (
+            f"SET #status = :status, #key = {':key' if key else 'if_not_exists(#key, :key)'}, "
+            f"errors = :errors, warnings = :warnings, {_HELD}, "
+            "claimedAt = if_not_exists(claimedAt, :now), "
+            # Published or not before, it is to be published again, as the same outcome.
+            "nextRun = if_not_exists(run, :zero)"
+        )
+        condition = "attribute_not_exists(requestId) OR executionArn = :me"
+        if status == Status.CREATED:
+            update += ", createdAt = if_not_exists(createdAt, :now)"
+        update += " REMOVE publishedAt, materials, taskToken, deadline"
+        if status == Status.CREATED:
+            update += ", superseded"
+        values = {
+            **_holding(request, execution_arn),
+            ":status": status,
+            ":key": json_text.text(key),
+            ":errors": json_text.text(errors),
+            ":warnings": json_text.text(warnings or []),
+        }
+        if status != Status.CREATED:
+            same_revision = _revision_is(":revision", number=revision_of(request))
+            condition += (
+                " OR #status = :rejected OR "
+                f"(#status = :failed AND contentHash = :hash AND {same_revision})"
+            )
+            values |= {":rejected": Status.REJECTED, ":failed": Status.FAILED}
+        if not _names_cancellation(errors):
+            condition = f"({condition}) AND attribute_not_exists(cancelledAt)"
+        return self._update_unless_cancelled(
+            request["requestId"], execution_arn, condition, update, values
+        )
+
+    def mark_published(self, request_id: str, execution_arn: str) -> None:
+        """Write down that the event of this execution's outcome was sent."""
+        # Whoever claims the request from now on begins another run.
+        update = (
+            "SET publishedAt = :now, nextRun = if_not_exists(run, :zero) + :one "
+            "REMOVE unfinished, cancelledAt"
+        )
+        values = {
+            ":me": execution_arn,
+            ":zero": 0,
+            ":one": 1,
+            ":now": now().isoformat(),
+            ":running": Status.IN_PROGRESS,
+            ":waiting": Status.WAITING_FOR_MATERIAL,
+        }
+        condition = "executionArn = :me AND #status <> :running AND #status <> :waiting"
+        self._update_if(request_id, condition, update, values)
+
+    def note_refusal(
+        self,
+        request_id: str,
+        execution_arn: str | None,
+        ticket: dict[str, Any] | None,
+        errors: list[Problem],
+    ) -> Record | None:
+        """Keep a refusal for whoever asks; it neither claims the requestId nor hides a record.
+
+        Returns
+        -------
+        Record or None
+            The record of the requestId that stays as it is, if there is one.
+        """
+        update = (
+            "SET #status = :rejected, executionArn = :me, ticket = :ticket, errors = :errors, "
+            "attempt = :zero"
+        )
+        values = {
+            ":rejected": Status.REJECTED,
+            ":me": execution_arn,
+            ":ticket": json_text.text(ticket),
+            ":errors": json_text.text(errors),
+            ":zero": 0,
+        }
+        condition = "attribute_not_exists(requestId) OR #status = :rejected"
+        try:
+            self._update(request_id, condition, update, values)
+        except _ConditionFailed as failed:
+            return failed.record
+        return None
+
+    def unfinished(self) -> Iterator[Record]:
+        """Find the requests without a published outcome, the oldest first.
+
+        The index follows the table within a second or so, and is asked shard by shard. It holds
+        keys only; the records are read from the table.
+        """
+        found: list[tuple[str, str]] = []
+        with _named_errors("Query"):
+            for shard in range(SHARDS):
+                pages = self._client.get_paginator("query").paginate(
+                    TableName=self._table,
+                    IndexName=UNFINISHED_INDEX,
+                    KeyConditionExpression="unfinished = :shard",
+                    ExpressionAttributeValues={":shard": {"S": str(shard)}},
+                )
+                found += (
+                    (item["claimedAt"]["S"], item["requestId"]["S"])
+                    for page in pages
+                    for item in page["Items"]
+                )
+        for some in batched((name for _, name in sorted(found)), _IDS_PER_CALL, strict=False):
+            read = {record.request_id: record for record in self.get_many(some)}
+            yield from (read[name] for name in some if name in read and not read[name].published)
+
+    def _update_if(
+        self, request_id: str, condition: str, update: str, values: dict[str, Any]
+    ) -> bool:
+        try:
+            self._update(request_id, condition, update, values)
+        except _ConditionFailed:
+            return False
+        return True
+
+    def _update_unless_cancelled(
+        self,
+        request_id: str,
+        execution_arn: str,
+        condition: str,
+        update: str,
+        values: dict[str, Any],
+    ) -> Record | None:
+        try:
+            return self._update(request_id, condition, update, values)
+        except _ConditionFailed as failed:
+            _refuse_if_cancelled(failed.record, execution_arn)
+            return None
+
+    def _update(
+        self, request_id: str, condition: str, update: str, values: dict[str, Any]
+    ) -> Record:
+        written = "SET updatedAt = :updated"
+        rest = update.removeprefix("SET ")
+        update = f"{written} {rest}" if rest == update else f"{written}, {rest}"
+        values = {**values, ":updated": now().isoformat()}
+        names = {"#status": "status", "#key": "key", "#request": "request"}
+        text = f"{condition} {update}"
+        with _named_errors("UpdateItem"):
+            answer = self._client.update_item(
+                TableName=self._table,
+                Key={"requestId": {"S": request_id}},
+                ConditionExpression=condition,
+                UpdateExpression=update,
+                ExpressionAttributeValues={name: _attribute(v) for name, v in values.items()},
+                ReturnValues="ALL_NEW",
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                **(
+                    {"ExpressionAttributeNames": used}
+                    if (used := {alias: name for alias, name in names.items() if alias in text})
+                    else {}
+                ),
+            )
+        return _record(answer["Attributes"])
+
+
+_HELD = (
+    "contentHash = :hash, #request = :request, revision = :revision, executionArn = :me, "
+    "ticket = :ticket, attempt = if_not_exists(attempt, :zero), unfinished = :unfinished"
+)
+"""What of an item says which request is held, and by whom; `_holding` has the values."""
+_CLAIMED = f"#status = :running, {_HELD}, claimedAt = :now, run = if_not_exists(nextRun, :zero)"
+_FORGOTTEN = "errors, warnings, publishedAt, materials, taskToken, answerHash, deadline"
+"""What of an earlier run does not count in the one that claims the request."""
+
+
+def _holding(request: KeySetRequest, execution_arn: str) -> dict[str, Any]:
+    return {
+        ":hash": content_hash(request),
+        ":request": json_text.text(request),
+        ":revision": revision_of(request),
+        ":me": execution_arn,
+        ":ticket": json_text.text(request["ticket"]),
+        ":zero": 0,
+        ":now": now().isoformat(),
+        ":unfinished": _shard(request["requestId"]),
+    }
+
+
+def _revision_is(*values: str, number: int) -> str:
+    """Return the condition that the revision is one of these values, the first one `number`.
+
+    A record in which none is written has the first.
+    """
+    condition = f"revision IN ({', '.join(values)})"
+    is_first = 1 in range(number - len(values) + 1, number + 1)
+    return f"(attribute_not_exists(revision) OR {condition})" if is_first else condition
+
+
+def _refuse_if_cancelled(record: Record | None, execution_arn: str) -> None:
+    """Say that the request was cancelled to the execution that holds it, and to no other."""
+    if record is not None and record.execution_arn == execution_arn:
+        refuse_if_cancelled(record)
+
+
+def _names_cancellation(errors: list[Problem]) -> bool:
+    return any(error["code"] == "CANCELLED" for error in errors)
+
+
+def _shard(request_id: str) -> str:
+    return str(hashlib.sha256(request_id.encode()).digest()[0] % SHARDS)
+
+
+def _attribute(value: str | int | None) -> dict[str, Any]:
+    if value is None:
+        return {"NULL": True}
+    return {"N": str(value)} if isinstance(value, int) else {"S": value}
+
+
+def _record(item: dict[str, dict[str, Any]]) -> Record:
+    def text(name: str) -> str | None:
+        return item.get(name, {}).get("S")
+
+    def instant(name: str) -> datetime | None:
+        return datetime.fromisoformat(found) if (found := text(name)) else None
+
+    return Record(
+        request_id=item["requestId"]["S"],
+        status=Status(item["status"]["S"]),
+        content_hash=text("contentHash"),
+        request=cast("KeySetRequest | None", json.loads(text("request") or "null")),
+        execution_arn=text("executionArn"),
+        attempt=int(item["attempt"]["N"]),
+        attempt_open=text("attemptOpen"),
+        attempt_sent_at=instant("attemptSentAt"),
+        key_arn=text("keyArn"),
+        key=json.loads(text("key") or "null"),
+        errors=json.loads(text("errors") or "[]"),
+        ticket=json.loads(text("ticket") or "null"),
+        published_at=instant("publishedAt"),
+        claimed_at=instant("claimedAt"),
+        materials=json.loads(text("materials") or "[]"),
+        task_token=text("taskToken"),
+        answer_hash=text("answerHash"),
+        ever_created="createdAt" in item,
+        revision=int(item.get("revision", {}).get("N", "1")),
+        superseded=json.loads(text("superseded") or "{}"),
+        run=int(item.get("run", {}).get("N", "0")),
+        warnings=json.loads(text("warnings") or "[]"),
+        cancelled_at=instant("cancelledAt"),
+        updated_at=instant("updatedAt"),
+        deadline=text("deadline"),
+    )

@@ -1,0 +1,45 @@
+"""Adapter of SQS: the dead-letter queues."""
+
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from provisioner.errors import DependencyUnavailable
+
+_HIDDEN_SECONDS = 60
+"""How long a message that is not taken stays out of sight, so that one redrive meets it once."""
+
+
+def receive(client: Any, queue_url: str) -> list[dict[str, Any]]:
+    """Receive up to ten messages, each with its MessageId, Body and ReceiptHandle.
+
+    Raises
+    ------
+    DependencyUnavailable
+        SQS failed.
+    """
+    try:
+        answer = client.receive_message(
+            QueueUrl=queue_url,
+            MaxNumberOfMessages=10,
+            VisibilityTimeout=_HIDDEN_SECONDS,
+            WaitTimeSeconds=1,
+        )
+    except (BotoCoreError, ClientError) as error:
+        raise DependencyUnavailable(f"SQS did not do ReceiveMessage: {error}.") from error
+    messages: list[dict[str, Any]] = answer.get("Messages", [])
+    return messages
+
+
+def delete(client: Any, queue_url: str, receipt: str) -> None:
+    """Delete a message that was received.
+
+    Raises
+    ------
+    DependencyUnavailable
+        SQS failed.
+    """
+    try:
+        client.delete_message(QueueUrl=queue_url, ReceiptHandle=receipt)
+    except (BotoCoreError, ClientError) as error:
+        raise DependencyUnavailable(f"SQS did not do DeleteMessage: {error}.") from error

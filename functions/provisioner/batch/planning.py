@@ -1,0 +1,151 @@
+"""Plans a batch: what each line of its file is, and when its request may be started.
+
+A batch keeps no state beside the requests table. What became of a line is read from the record of
+its request, so a batch that was stopped is started again from the same file: what is created
+already is left alone, and the rest goes on where it stopped.
+"""
+
+import uuid
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from provisioner import json_text
+from provisioner.aws.records import Records
+from provisioner.batch.file import Line
+from provisioner.batch.lines import PlannedLine, is_created
+from provisioner.batch.pace import Pace, needs
+from provisioner.clock import instant_text, now
+from provisioner.domain.plan import (
+    KeySetRequest,
+    content_hash,
+    is_request_id,
+    material_terms,
+    revision_of,
+)
+from provisioner.errors import RequestRejected, new_problem
+from provisioner.intake.request import parse_request
+from provisioner.settings import Settings
+
+_TIME_TO_BEGIN = timedelta(seconds=5)
+"""Until Step Functions has the list."""
+_MAX_NAME = 43
+"""What is left of the 80 characters of an execution's name beside a UUID and a hyphen."""
+_MAX_ITEM_BYTES = 255 * 1024
+"""A Distributed Map fails as a whole at an item of more than 256 KB, its name and time included.
+
+https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+"""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A planned batch."""
+
+    lines: list[PlannedLine]
+    items: list[dict[str, str]]
+    """What the Distributed Map reads, the earliest first: `notBefore`, `name` and `request`."""
+    last_start: datetime
+
+
+def plan_batch(
+    lines: Iterable[Line],
+    *,
+    batch: str,
+    pace: Pace,
+    records: Records,
+    settings: Settings,
+) -> Plan:
+    """Check every line, leave out what is created already, and give the rest its time.
+
+    An object is sent into the workflow even where it is no valid request, so that its refusal is
+    published like any other.
+
+    Parameters
+    ----------
+    batch
+        The ARN of the batch's execution, from which the names of its executions are made.
+
+    Raises
+    ------
+    DependencyUnavailable
+        The records cannot be read.
+    """
+    checked = [(line, *_check(line, batch, settings)) for line in lines]
+    firsts: dict[str, PlannedLine] = {}
+    for _, request, planned in checked:
+        if request:
+            firsts.setdefault(request["requestId"], planned)
+    created = {
+        record.request_id
+        for record in records.get_many(firsts)
+        if is_created(record, firsts[record.request_id])
+    }
+    planned_lines = []
+    seconds: dict[str, int] = {}
+    texts: dict[str, str] = {}
+    for line, request, unsettled in checked:
+        planned = _settled(unsettled, firsts, created) if request else unsettled
+        planned_lines.append(planned)
+        name = planned.execution
+        if name and name not in seconds:
+            seconds[name] = pace.reserve(needs(request) if request else Counter())
+            texts[name] = line.text
+    begins = now() + _TIME_TO_BEGIN
+    starts = {name: begins + timedelta(seconds=second) for name, second in seconds.items()}
+    items = [
+        {"notBefore": instant_text(starts[name]), "name": name, "request": texts[name]}
+        for name in sorted(starts, key=starts.__getitem__)
+    ]
+    timed = [
+        replace(line, not_before=instant_text(starts[line.execution])) if line.execution else line
+        for line in planned_lines
+    ]
+    return Plan(timed, items, max(starts.values(), default=begins))
+
+
+def _check(line: Line, batch: str, settings: Settings) -> tuple[KeySetRequest | None, PlannedLine]:
+    given = line.document.get("requestId") if isinstance(line.document, dict) else None
+    request_id = given if is_request_id(given) else None
+    refused = PlannedLine(line.number, request_id, None, None, None, line.problems)
+    if not line.text:
+        return None, refused
+    # It travels as text inside JSON, where quotation marks and backslashes take two bytes.
+    if json_text.size(line.text) > _MAX_ITEM_BYTES:
+        text = "The line is too large for a batch."
+        return None, replace(refused, problems=[new_problem("", "LINE_TOO_LARGE", text)])
+    try:
+        request = parse_request(line.document, settings)
+    except RequestRejected as rejection:
+        if not isinstance(line.document, dict):
+            # An execution takes an object for its input, and only an object has an ID to answer to.
+            return None, replace(refused, problems=rejection.problems)
+        name = _execution_name(batch, request_id or "line", str(line.number))
+        return None, replace(refused, execution=name, problems=rejection.problems)
+    return request, PlannedLine(
+        number=line.number,
+        request_id=request["requestId"],
+        content=content_hash(request),
+        terms=material_terms(request),
+        # By the requestId alone: a request that the file has twice is started once.
+        execution=_execution_name(batch, request["requestId"], request["requestId"]),
+        problems=[],
+        revision=revision_of(request),
+    )
+
+
+def _execution_name(batch: str, title: str, subject: str) -> str:
+    """Make the name of an execution: the same however often this batch is planned."""
+    return f"{title[:_MAX_NAME]}-{uuid.uuid5(uuid.NAMESPACE_OID, f'{batch} {subject}')}"
+
+
+def _settled(line: PlannedLine, firsts: dict[str, PlannedLine], created: set[str]) -> PlannedLine:
+    """Take out what is not to be started: a repetition with other content, and what is created."""
+    request_id = str(line.request_id)
+    first = firsts[request_id]
+    if first.content != line.content:
+        text = f"Line {first.number} has the same requestId with other content."
+        problem = new_problem("requestId", "REQUEST_ID_REPEATED", text)
+        return replace(line, content=None, terms=None, execution=None, problems=[problem])
+    return replace(line, execution=None) if request_id in created else line

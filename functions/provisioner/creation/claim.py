@@ -1,0 +1,229 @@
+"""One execution at a time works on a request; this decides which."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from provisioner.aws import executions
+from provisioner.aws.executions import Progress
+from provisioner.aws.records import UNDER_WAY, Record, Records, Status
+from provisioner.creation.correction import check_correction, check_revision, superseded
+from provisioner.domain.key_specs import Origin
+from provisioner.domain.plan import (
+    KeyFacts,
+    KeySetRequest,
+    arn_in,
+    content_hash,
+    material_terms,
+    regions,
+    revision_of,
+    unread_key,
+)
+from provisioner.errors import RequestBeingFinished, RequestConflict, RevisionSkipped
+
+
+class Decision(StrEnum):
+    """What an execution does next."""
+
+    PROCEED = "PROCEED"
+    RENEW = "RENEW"
+    """The key set was finished once: its imported key material is all that is touched."""
+    PUBLISH = "PUBLISH"
+    """The key set is finished, and only its outcome is not published yet."""
+    CHECK = "CHECK"
+    """Nothing is claimed: whether the key set still has its material is known to KMS alone."""
+    ALREADY_CREATED = "ALREADY_CREATED"
+    ANOTHER_RUN_IS_ACTIVE = "ANOTHER_RUN_IS_ACTIVE"
+    REFUSED = "REFUSED"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The decision, and the record it was made on."""
+
+    decision: Decision
+    record: Record
+
+
+def claim(
+    records: Records,
+    step_functions: Any,
+    request: KeySetRequest,
+    execution_arn: str,
+    *,
+    wait_for_unstarted: bool = False,
+    material_missing: bool = False,
+) -> Claim:
+    """Claim a request for an execution, or say why it has nothing to do.
+
+    An execution that stopped without recording an outcome does not hold its request for ever: once
+    Step Functions says that it does not run, the claim passes on. A request that failed may be
+    claimed with other content. A key set that is finished is taken up again where its imported key
+    material is to expire at another time than before, or is missing.
+
+    Parameters
+    ----------
+    wait_for_unstarted
+        Treat a holder that was not started yet as active, because the caller is about to start it.
+    material_missing
+        A key of the finished set was seen without the material that is asked for.
+
+    Raises
+    ------
+    Conflict
+        The request has other content and cannot be corrected, or another execution is at work on
+        it under other terms for the key material.
+    RequestBeingFinished
+        Its execution failed and is about to say so: claim again in a moment.
+    DependencyUnavailable
+        DynamoDB or Step Functions did not answer.
+    """
+    claimed, record = records.claim(request, execution_arn)
+    if claimed:
+        return Claim(_what_is_left(record, request), record)
+    if record.content_hash != content_hash(request):
+        _correct(records, step_functions, record, request, execution_arn)
+        # Where somebody else was faster, what the record says now decides.
+        return claim(
+            records,
+            step_functions,
+            request,
+            execution_arn,
+            wait_for_unstarted=wait_for_unstarted,
+            material_missing=material_missing,
+        )
+    check_revision(record, request)
+    holder = record.execution_arn
+    if holder is None:
+        raise RuntimeError(f"The record of {record.request_id} refuses a claim, but has no holder.")
+    if record.status == Status.CREATED and record.published:
+        if material_missing or _has_other_terms(record, request):
+            return _renew(records, request, execution_arn)
+        imported = request["origin"] == Origin.EXTERNAL
+        return Claim(Decision.CHECK if imported else Decision.ALREADY_CREATED, record)
+    progress = executions.progress(step_functions, holder)
+    if progress == Progress.RUNNING or (wait_for_unstarted and progress == Progress.NOT_STARTED):
+        if record.status == Status.FAILED:
+            raise _about_to_fail(record)
+        return _left_to(record, request)
+    return _take_over(records, record, request, execution_arn)
+
+
+def _renew(records: Records, request: KeySetRequest, execution_arn: str) -> Claim:
+    """Take a finished key set up again, to import its key material once more."""
+    claimed, record = records.claim(request, execution_arn, renewing=True)
+    return Claim(Decision.RENEW, record) if claimed else _left_to(record, request)
+
+
+def _take_over(
+    records: Records, record: Record, request: KeySetRequest, execution_arn: str
+) -> Claim:
+    """Claim a request whose holder died before its outcome was published."""
+    is_finished = record.status == Status.CREATED and not _has_other_terms(record, request)
+    claimed, record = records.claim(request, execution_arn, dead_execution=record.execution_arn)
+    if not claimed:
+        return _left_to(record, request)
+    return Claim(Decision.PUBLISH if is_finished else _what_is_left(record, request), record)
+
+
+def known_keys(record: Record, request: KeySetRequest) -> list[KeyFacts]:
+    """List the keys of a set, the primary's first: as they were published once it was finished.
+
+    There are none as long as no primary key is recorded. A replica has the key ID of its primary,
+    so its ARN is known where nothing else is.
+    """
+    if record.key_arn is None:
+        return []
+    key = record.key if record.ever_created else None
+    facts: list[KeyFacts] = [key["primary"], *key["replicas"]] if key else []
+    known = {one["region"]: one for one in facts}
+    return [
+        known.get(region) or unread_key(arn_in(region, record.key_arn))
+        for region in regions(request)
+    ]
+
+
+def _what_is_left(record: Record, request: KeySetRequest) -> Decision:
+    """Decide what a claimed request needs: what was finished once is in use."""
+    if not record.ever_created:
+        return Decision.PROCEED
+    return Decision.RENEW if request["origin"] == Origin.EXTERNAL else Decision.PUBLISH
+
+
+def check_claim(records: Records, step_functions: Any, request: KeySetRequest) -> Record | None:
+    """Raise the conflict that `claim` would raise now; nothing is written.
+
+    Returns
+    -------
+    Record or None
+        The request's, if it has one.
+
+    Raises
+    ------
+    Conflict
+        The request has other content and cannot be corrected, or another execution is at work on
+        it under other terms for the key material.
+    DependencyUnavailable
+        DynamoDB or Step Functions did not answer.
+    """
+    record = records.get(request["requestId"])
+    if record is None or record.status == Status.REJECTED:
+        if (revision := revision_of(request)) > 1:
+            raise RevisionSkipped(request["requestId"], revision, 1)
+        return record
+    if record.content_hash != content_hash(request):
+        check_correction(record, request)
+        return record
+    check_revision(record, request)
+    holder = record.execution_arn
+    if (
+        record.status in UNDER_WAY
+        and executions.progress(step_functions, str(holder)) != Progress.ENDED
+    ):
+        _left_to(record, request)
+    return record
+
+
+def _correct(
+    records: Records,
+    step_functions: Any,
+    record: Record,
+    request: KeySetRequest,
+    execution_arn: str,
+) -> None:
+    """Claim a request with other content, as long as the record is as it was read."""
+    if (
+        record.status == Status.FAILED
+        and not record.published
+        and executions.progress(step_functions, str(record.execution_arn)) == Progress.RUNNING
+    ):
+        raise _about_to_fail(record)
+    check_correction(record, request)
+    names = superseded(record, request)
+    records.correct(request, execution_arn, seen=record, superseded=names)
+
+
+def _about_to_fail(record: Record) -> RequestBeingFinished:
+    return RequestBeingFinished(
+        f"{record.execution_arn} is about to report that {record.request_id} failed."
+    )
+
+
+def _left_to(record: Record, request: KeySetRequest) -> Claim:
+    """Leave a request to the execution that holds it, if that does what is asked."""
+    if _has_other_terms(record, request):
+        raise RequestConflict(
+            f"{record.execution_arn} works on {record.request_id} with another expiry of the key "
+            "material; let it finish first."
+        )
+    if record.revision != revision_of(request):
+        raise RequestConflict(
+            f"{record.execution_arn} works on revision {record.revision} of {record.request_id}, "
+            "which has the same content; let it finish first."
+        )
+    return Claim(Decision.ANOTHER_RUN_IS_ACTIVE, record)
+
+
+def _has_other_terms(record: Record, request: KeySetRequest) -> bool:
+    held = record.request
+    return held is not None and material_terms(held) != material_terms(request)

@@ -1,0 +1,120 @@
+"""Decides whether a request that failed may be taken with other content, under its own ID.
+
+What its key set has already is brought to the new content by the steps that follow. They need to
+know which aliases, tags and rotation earlier contents asked for and the new one does not:
+`superseded` names them, so that what the provisioner itself set is taken away and what others set
+stays.
+docs/exactly-one-key.md says why a correction is safe.
+"""
+
+from typing import Any
+
+from provisioner import json_text
+from provisioner.aws.records import Record, Status
+from provisioner.domain.plan import KeySetRequest, RegionNames, names_by_region, revision_of
+from provisioner.errors import Immutable, RequestConflict, RevisionSkipped
+
+MAX_SUPERSEDED_BYTES = 32 * 1024
+"""What Step Functions passes on beside a request of 128 KB and its keys, of 256 KB in all.
+
+https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+"""
+_NEVER_CHANGES = ("keySpec", "keyUsage", "origin", "primaryRegion")
+
+
+def check_revision(record: Record, request: KeySetRequest) -> None:
+    """Refuse a revision that is neither the record's nor the one that follows it.
+
+    Raises
+    ------
+    RequestConflict
+        The revision is lower: a later one was taken.
+    RevisionSkipped
+        It is higher than the next.
+    """
+    asked, current = revision_of(request), record.revision
+    if asked < current:
+        raise RequestConflict(
+            f"Request {record.request_id} has revision {current}, and this is the earlier revision "
+            f"{asked}. To correct what failed, send the request with revision {current} or "
+            f"{current + 1}."
+        )
+    next_revision = 1 if record.status == Status.REJECTED else current + 1
+    if asked > next_revision:
+        raise RevisionSkipped(record.request_id, asked, next_revision)
+
+
+def check_correction(record: Record, request: KeySetRequest) -> None:
+    """Refuse other content than the record's, unless the request failed and may be corrected.
+
+    Raises
+    ------
+    RequestConflict, RevisionSkipped
+        The key set was finished, an execution works on it or has to, or the revision does not fit.
+    Immutable
+        A key exists, or may exist, that the new content cannot have.
+    """
+    check_revision(record, request)
+    name = record.request_id
+    if record.ever_created:
+        raise RequestConflict(
+            f"The key set of request {name} was created with other content and stays as it is. "
+            "Changing a key set that was finished is not possible yet."
+        )
+    if record.status != Status.FAILED or not record.published:
+        raise RequestConflict(
+            f"Request {name} is under way with other content (status {record.status}). Wait for "
+            f"its outcome, or cancel it with DELETE /keys/{name}. If it fails, send this request "
+            "again: it corrects the failed one. Sending the earlier content resumes it."
+        )
+    held = record.request
+    if held is None or not _has_key(record):
+        return
+    differing = [field for field in _NEVER_CHANGES if held.get(field) != request.get(field)]
+    if differing:
+        key = record.key_arn or "the key that an unanswered CreateKey may have created"
+        was = ", ".join(f"{field} {held.get(field)}" for field in differing)
+        raise Immutable(f"Request {name} has {key}, with {was}, which never changes.", differing)
+
+
+def superseded(record: Record, request: KeySetRequest) -> RegionNames:
+    """Name, by Region, what earlier contents of a request asked for and the new one does not.
+
+    A Region that the new content leaves out is there even if its key had no names.
+
+    Raises
+    ------
+    RequestConflict
+        It is more than a record can keep.
+    """
+    if record.request is None or not _has_key(record):
+        return {}
+    before, after = names_by_region(record.request), names_by_region(request)
+    found: RegionNames = {}
+    for region in sorted(before.keys() | record.superseded.keys()):
+        kinds: Any = {
+            kind: sorted(
+                {
+                    *record.superseded.get(region, {}).get(kind, []),
+                    *before.get(region, {}).get(kind, []),
+                }
+                - {*after.get(region, {}).get(kind, [])}
+            )
+            for kind in ("aliases", "tags", "settings")
+        }
+        if region not in after or any(kinds.values()):
+            found[region] = kinds
+    size = json_text.size(found)
+    if size > MAX_SUPERSEDED_BYTES:
+        raise RequestConflict(
+            f"The contents that request {record.request_id} had so far name {size} bytes of "
+            f"aliases and tag keys that this one leaves out; at most {MAX_SUPERSEDED_BYTES} are "
+            "kept. Keep more of the earlier aliases and tag keys in the request, and change them "
+            "in KMS once the key set is created."
+        )
+    return found
+
+
+def _has_key(record: Record) -> bool:
+    """Whether the request has a key, or may have one that nobody recorded yet."""
+    return record.key_arn is not None or record.attempt_open is not None

@@ -1,0 +1,112 @@
+"""Makes sure that one Region's key has its alias, description, tags, policy and rotation."""
+
+import json
+from typing import Any
+
+from provisioner.aws import kms
+from provisioner.aws.new_keys import may_be_new, may_lack_our_tag
+from provisioner.domain.plan import ROTATION, STACK_TAG, KeyPlan, Names, region_of
+from provisioner.errors import AliasInUse, AliasNotVisible
+
+
+def ensure_settings(
+    client: Any, plan: KeyPlan, key_arn: str, *, fresh: bool, superseded: Names | None
+) -> None:
+    """Bring a key to the settings of its Region.
+
+    A fresh key got description, tags and policy with the call that made it and needs its alias and
+    rotation only. On an older one everything is read, compared, and written where it differs. What
+    earlier contents of the request asked for and this one does not is taken away, aliases last, so
+    that the key always has a name. Aliases, tags and rotation that the request never named stay:
+    organisations put their own on keys.
+
+    Parameters
+    ----------
+    client
+        KMS client of the key's own Region.
+    superseded
+        What earlier contents asked for on this key and this one does not, if anything.
+
+    Raises
+    ------
+    AliasInUse
+        The alias points to another key; it stays where it is.
+    AliasNotVisible
+        The alias exists and KMS does not show its key: call again.
+    KeyTagMissing
+        The key does not have the stack's tag any more, so KMS denied a call.
+    KmsError
+        KMS refused a call or did not answer.
+    """
+    with (
+        may_lack_our_tag(key_arn, plan.tags[STACK_TAG], lambda: kms.read_tags(client, key_arn)),
+        may_be_new(client, key_arn),
+    ):
+        if not fresh:
+            _ensure_description(client, plan, key_arn)
+            _ensure_tags(client, plan, key_arn, superseded)
+            _ensure_policy(client, plan, key_arn)
+        if plan.rotation:
+            _ensure_rotation(client, plan.rotation["periodInDays"], key_arn, fresh=fresh)
+        if plan.alias:
+            _ensure_alias(client, plan.alias, key_arn)
+        if superseded and not fresh:
+            _take_away(client, superseded, key_arn)
+
+
+def _ensure_description(client: Any, plan: KeyPlan, key_arn: str) -> None:
+    if kms.describe_key(client, key_arn).get("Description", "") != plan.description:
+        kms.write(client, "UpdateKeyDescription", KeyId=key_arn, Description=plan.description)
+
+
+def _ensure_tags(client: Any, plan: KeyPlan, key_arn: str, superseded: Names | None) -> None:
+    present = kms.read_tags(client, key_arn)
+    # First, as a key has at most 50.
+    if old := [key for key in (superseded or {}).get("tags", []) if key in present]:
+        kms.write(client, "UntagResource", KeyId=key_arn, TagKeys=old)
+    missing = {key: value for key, value in plan.tags.items() if present.get(key) != value}
+    if missing:
+        kms.write_tags(client, key_arn, missing)
+
+
+def _ensure_policy(client: Any, plan: KeyPlan, key_arn: str) -> None:
+    if json.loads(kms.read_policy(client, key_arn)) != plan.policy:
+        kms.write_policy(client, key_arn, plan.policy)
+
+
+def _ensure_rotation(client: Any, period: int, key_arn: str, *, fresh: bool) -> None:
+    if fresh or kms.read_rotation_period(client, key_arn) != period:
+        kms.write(client, "EnableKeyRotation", KeyId=key_arn, RotationPeriodInDays=period)
+
+
+def _ensure_alias(client: Any, alias: str, key_arn: str) -> None:
+    if kms.create_alias(client, alias, key_arn) or alias in kms.read_aliases(client, key_arn):
+        return
+    # Either another key has it, or this one since a moment ago: the SDK sends a call again whose
+    # answer is lost, and KMS may not show yet what the first one did.
+    owner = kms.find_alias(client, alias)
+    if owner is None:
+        raise AliasNotVisible(
+            f"{alias} in {region_of(key_arn)} exists, and KMS does not show which key has it."
+        )
+    if owner != key_arn:
+        raise AliasInUse(f"{alias} in {region_of(key_arn)} points to {owner}.")
+
+
+def _take_away(client: Any, superseded: Names, key_arn: str) -> None:
+    if ROTATION in superseded["settings"] and kms.read_rotation_period(client, key_arn):
+        kms.write(client, "DisableKeyRotation", KeyId=key_arn)
+    if superseded["aliases"]:
+        free_aliases(client, superseded["aliases"], key_arn)
+
+
+def free_aliases(client: Any, aliases: list[str], key_arn: str) -> None:
+    """Delete those of these aliases that point to a key; others stay where they are.
+
+    Raises
+    ------
+    KmsError
+        KMS refused a call or did not answer.
+    """
+    for alias in sorted({*aliases} & {*kms.read_aliases(client, key_arn)}):
+        kms.delete_alias(client, alias)

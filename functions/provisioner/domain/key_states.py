@@ -1,0 +1,7 @@
+"""What is true of key states.
+
+https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html
+"""
+
+PENDING_DELETION_STATES = ("PendingDeletion", "PendingReplicaDeletion")
+"""States of a key that is scheduled for deletion."""

@@ -1,0 +1,307 @@
+"""What one request means in each Region: alias, description, tags and key policy of every key.
+
+A request travels through the workflow as the plain JSON that `request.parse_request` gives. A
+replica in it holds only what the caller gave for that Region, so that the request stays small; this
+module resolves the rest.
+"""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, NotRequired, TypedDict, TypeIs
+
+from provisioner.domain import key_policy
+from provisioner.domain.key_specs import Origin
+from provisioner.settings import Settings
+
+REQUEST_ID_PATTERN = "[A-Za-z0-9_-]{1,80}"
+REQUEST_ID_TAG = "mrk:request-id"
+STACK_TAG = "mrk:stack"
+ATTEMPT_TAG = "mrk:attempt"
+OWN_TAGS = (REQUEST_ID_TAG, STACK_TAG, ATTEMPT_TAG)
+OWN_TAG_PREFIX = "mrk:"
+REVISIONS = range(1, 1_000_000_001)
+_NO_CONTENT = ("keyMaterial", "onFailure", "revision", "ticket")
+
+
+class PolicyRequest(TypedDict):
+    """Either `document`, or `administrators` and `users`; the others are absent."""
+
+    administrators: NotRequired[list[str]]
+    users: NotRequired[list[str]]
+    document: NotRequired[dict[str, Any]]
+
+
+class Rotation(TypedDict):
+    """Automatic rotation; the period is in days."""
+
+    periodInDays: int
+
+
+class Expiry(TypedDict):
+    """Whether imported key material expires, and when: ISO 8601 in UTC, or None."""
+
+    expires: bool
+    validTo: str | None
+
+
+class KeyMaterial(Expiry):
+    """How imported key material comes in; the deadline counts from each time it is asked for."""
+
+    wrappingAlgorithm: str
+    wrappingKeySpec: str
+    deadlineInDays: int
+
+
+class ReplicaRequest(TypedDict):
+    """One replica key. A field left out is the primary's; `None` is none."""
+
+    region: str
+    alias: NotRequired[str | None]
+    description: NotRequired[str | None]
+    tags: NotRequired[dict[str, str] | None]
+    policy: NotRequired[PolicyRequest | None]
+    keyMaterial: NotRequired[Expiry | None]
+
+
+class KeySetRequest(TypedDict):
+    """A valid request with its defaults filled in; see "The request" in README.md."""
+
+    requestId: str
+    primaryRegion: str
+    keySpec: str
+    keyUsage: str
+    origin: str
+    alias: str
+    description: str
+    tags: dict[str, str]
+    policy: PolicyRequest | None
+    rotation: Rotation | None
+    keyMaterial: NotRequired[KeyMaterial | None]
+    replicas: list[ReplicaRequest]
+    onFailure: str
+    revision: NotRequired[int]
+    ticket: dict[str, Any] | None
+
+
+class KeyFacts(TypedDict):
+    """One key that exists, as events and statuses show it.
+
+    `alias` is None until it is known to point to the key; `keyState` is None until it is read.
+    `validTo` is there for imported key material only, and None where that does not expire.
+    """
+
+    region: str
+    arn: str
+    alias: str | None
+    keyState: str | None
+    validTo: NotRequired[str | None]
+
+
+ROTATION = "rotation"
+Names = dict[str, list[str]]
+"""What a request asks for on one key, by name: `aliases`, `tags` (their keys) and `settings`."""
+RegionNames = dict[str, Names]
+
+
+@dataclass(frozen=True)
+class KeyPlan:
+    """The settings of one key in one Region. KMS shares none of them between Regions.
+
+    https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-overview.html#mrk-sync-properties
+    """
+
+    region: str
+    alias: str | None
+    description: str
+    tags: dict[str, str]
+    policy: dict[str, Any]
+    rotation: Rotation | None
+    expiry: Expiry | None
+    """Of imported key material; None for a key of origin AWS_KMS."""
+
+
+def plan_key(request: KeySetRequest, region: str, settings: Settings) -> KeyPlan:
+    """Resolve the settings of the key that the request wants in a Region.
+
+    Raises
+    ------
+    KeyError
+        The request has no key in that Region.
+    """
+    is_primary = region == request["primaryRegion"]
+    replicas = {replica["region"]: replica for replica in request["replicas"]}
+    own: Any = {} if is_primary else replicas[region]
+    chosen: Any = {**request, **own}
+    return KeyPlan(
+        region=region,
+        alias=chosen["alias"],
+        description=chosen["description"] or "",
+        tags={**(chosen["tags"] or {}), **own_tags(request["requestId"], settings)},
+        policy=plan_policy(request, chosen["policy"], settings),
+        rotation=request["rotation"] if is_primary else None,
+        expiry=_expiry(request, chosen.get("keyMaterial")),
+    )
+
+
+def _expiry(request: KeySetRequest, chosen: Expiry | None) -> Expiry | None:
+    if request["origin"] != Origin.EXTERNAL:
+        return None
+    valid_to = chosen["validTo"] if chosen else None
+    return {"expires": valid_to is not None, "validTo": valid_to}
+
+
+def own_tags(request_id: str, settings: Settings) -> dict[str, str]:
+    """Tags by which a key is traced to its request and to the stack that made it."""
+    return {REQUEST_ID_TAG: request_id, STACK_TAG: settings.stack_name}
+
+
+def plan_policy(
+    request: KeySetRequest, policy: PolicyRequest | None, settings: Settings
+) -> dict[str, Any]:
+    """Turn what the request says of a key policy into the policy document itself."""
+    if policy is None:
+        return key_policy.default_policy(settings.partition, settings.account_id)
+    if "document" in policy:
+        return policy["document"]
+    return key_policy.console_policy(
+        partition=settings.partition,
+        account_id=settings.account_id,
+        administrators=policy.get("administrators", []),
+        users=policy.get("users", []),
+        key_spec=request["keySpec"],
+        key_usage=request["keyUsage"],
+        origin=request["origin"],
+    )
+
+
+def key_facts(
+    request: KeySetRequest,
+    primary: KeyFacts | None,
+    replicas: list[KeyFacts],
+    metadata: dict[str, Any] | None = None,
+) -> dict[str, Any] | None:
+    """Say what exists of a key set, as events and statuses do; None where there is no key yet.
+
+    Parameters
+    ----------
+    metadata
+        KMS's KeyMetadata of the primary, once the key set is finished.
+    """
+    if primary is None:
+        return None
+    return {
+        "keyId": primary["arn"].rsplit("/", 1)[1],
+        "keySpec": request["keySpec"],
+        "keyUsage": request["keyUsage"],
+        "origin": request["origin"],
+        "primary": primary,
+        "replicas": replicas,
+        "keyMetadata": metadata,
+    }
+
+
+def is_request_id(text: object) -> TypeIs[str]:
+    """Whether this can be the identity of a request."""
+    return isinstance(text, str) and re.fullmatch(REQUEST_ID_PATTERN, text) is not None
+
+
+def region_of(key_arn: str) -> str:
+    """Tell in which Region a key is."""
+    return key_arn.split(":")[3]
+
+
+def arn_in(region: str, key_arn: str) -> str:
+    """Return the ARN that a multi-Region key has in a Region: its key ID is the same everywhere."""
+    parts = key_arn.split(":")
+    return ":".join([*parts[:3], region, *parts[4:]])
+
+
+def unread_key(key_arn: str) -> KeyFacts:
+    """Return what is known of a key that was not read: where it is, and no more."""
+    return {"region": region_of(key_arn), "arn": key_arn, "alias": None, "keyState": None}
+
+
+def regions(request: KeySetRequest) -> list[str]:
+    """List the Regions of the key set, the primary's first."""
+    return [request["primaryRegion"], *(replica["region"] for replica in request["replicas"])]
+
+
+def names_by_region(request: KeySetRequest) -> RegionNames:
+    """Name the alias, the tags and the rotation that a request asks for, in each of its Regions."""
+    members: list[Any] = [{"region": request["primaryRegion"]}, *request["replicas"]]
+    names: RegionNames = {
+        member["region"]: {
+            "aliases": [alias] if (alias := member.get("alias", request["alias"])) else [],
+            "tags": [*(member.get("tags", request["tags"]) or {})],
+            "settings": [],
+        }
+        for member in members
+    }
+    if request["rotation"]:
+        names[request["primaryRegion"]]["settings"] = [ROTATION]
+    return names
+
+
+def revision_of(request: KeySetRequest) -> int:
+    """Return the number of a request's revision; the first is 1, also where none is written."""
+    return request.get("revision", 1)
+
+
+def content_hash(request: KeySetRequest) -> str:
+    """Fingerprint of what is asked, the same however the JSON was written; SHA-256 in hex.
+
+    What says nothing of the keys is no part of it: `ticket`, `onFailure`, `revision` and the order
+    of the replicas. Nor is how key material comes in and when it expires: a request that is sent
+    again with a later `validTo` is the same request and renews the material. Numbers count as
+    JSONata has them, which is as doubles: Step Functions may hand 1.0 on as 1, and that is no other
+    content.
+    """
+    replicas = [_without(_NO_CONTENT, replica) for replica in _replicas_by_region(request)]
+    asked = {**_without(_NO_CONTENT, request), "replicas": replicas}
+    return fingerprint(asked)
+
+
+def fingerprint(value: object) -> str:
+    """Fingerprint of JSON, the same however it was written; SHA-256 in hex.
+
+    What is nested more deeply than can be read has the fingerprint of nothing.
+    """
+    try:
+        text = json.dumps(_with_doubles(value), sort_keys=True)
+    except RecursionError:
+        text = ""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def material_terms(request: KeySetRequest) -> list[Expiry | None]:
+    """Say when the imported key material is to expire: the primary's, then each Region's by name.
+
+    The order of the replicas makes no difference, as for `content_hash`.
+    """
+    shared = request.get("keyMaterial")
+    own = [replica.get("keyMaterial", shared) for replica in _replicas_by_region(request)]
+    return [_expiry(request, chosen) for chosen in (shared, *own)]
+
+
+def _with_doubles(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _with_doubles(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_with_doubles(one) for one in value]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    try:
+        double = float(value)
+    except OverflowError:  # No double is so large.
+        return value
+    return int(double) if double.is_integer() else double
+
+
+def _replicas_by_region(request: KeySetRequest) -> list[ReplicaRequest]:
+    return sorted(request["replicas"], key=lambda replica: replica["region"])
+
+
+def _without(names: tuple[str, ...], holder: Any) -> dict[str, Any]:
+    return {name: value for name, value in holder.items() if name not in names}

@@ -1,0 +1,178 @@
+"""Makes sure that one Region's key has its imported key material, or says what is needed for that.
+
+Every key of a multi-Region set needs the same material, and each one has a public key and an import
+token of its own to bring it in.
+https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-import.html
+"""
+
+import base64
+from typing import Any, TypedDict
+
+from provisioner.aws import kms
+from provisioner.aws.new_keys import may_be_new
+from provisioner.clock import instant_text
+from provisioner.domain.key_states import PENDING_DELETION_STATES
+from provisioner.domain.plan import Expiry, KeyFacts, KeySetRequest, plan_key
+from provisioner.errors import KeyMaterialRefused, KeySetIncomplete, KeyStateConflict, Problem
+from provisioner.outcomes.failures import Failure, problem_of
+from provisioner.settings import Settings
+
+
+class Material(TypedDict):
+    """What a person needs to wrap the key material for one Region; texts, base64 as named."""
+
+    region: str
+    keyArn: str
+    keySpec: str
+    wrappingAlgorithm: str
+    wrappingKeySpec: str
+    publicKey: str
+    importToken: str
+    validUntil: str
+
+
+class WrappedMaterial(TypedDict):
+    """The answer for one Region: key material that only KMS can unwrap, in base64."""
+
+    region: str
+    importToken: str
+    encryptedKeyMaterial: str
+
+
+class MaterialState(TypedDict):
+    """Where one Region's key stands.
+
+    `materials` holds one where the key needs its material, and is empty where the key is ready.
+    `problems` say why KMS did not take what was given. `blocked` says why the key is left alone,
+    although it has not the material that is asked for.
+    """
+
+    key: KeyFacts
+    materials: list[Material]
+    problems: list[Problem]
+    blocked: list[Failure]
+
+
+def ensure_key_material(
+    request: KeySetRequest,
+    key: KeyFacts,
+    answer: WrappedMaterial | None,
+    *,
+    client: Any,
+    settings: Settings,
+) -> MaterialState:
+    """Import what was answered for a Region; where the key still has none, ask KMS how to.
+
+    A key whose material expires as declared is left alone, so that calling again does nothing
+    twice. One whose material expires at another time needs it once more. A key that somebody
+    disabled or scheduled for deletion is left as it is: an import would enable a disabled one.
+
+    Parameters
+    ----------
+    client
+        KMS client of the key's own Region.
+
+    Raises
+    ------
+    KeySetIncomplete
+        The material was imported and KMS does not show it yet: call again.
+    KmsError
+        KMS refused a call for another reason than the material, or did not answer.
+    """
+    expiry = plan_key(request, key["region"], settings).expiry
+    if expiry is None:
+        raise RuntimeError(f"{key['arn']} is not of origin EXTERNAL.")
+    facts = _facts(client, key)
+    if blocked := _blocked(facts, expiry):
+        return {"key": facts, "materials": [], "problems": [], "blocked": [blocked]}
+    problems = []
+    with may_be_new(client, facts["arn"]):
+        if answer and not _is_ready(facts, expiry):
+            try:
+                _import(client, facts["arn"], answer, expiry)
+            except KeyMaterialRefused as refusal:
+                problems.append(_problem(refusal, facts["region"], request))
+            else:
+                facts = _facts(client, key)
+                if not _is_ready(facts, expiry):
+                    raise KeySetIncomplete(
+                        f"KMS does not show the key material of {facts['arn']} yet."
+                    )
+        materials = [] if _is_ready(facts, expiry) else [_material(client, request, facts)]
+    return {"key": facts, "materials": materials, "problems": problems, "blocked": []}
+
+
+def _facts(client: Any, key: KeyFacts) -> KeyFacts:
+    metadata = kms.describe_key(client, key["arn"])
+    valid_to = metadata.get("ValidTo")
+    return {
+        "region": key["region"],
+        "arn": key["arn"],
+        "alias": key["alias"],
+        "keyState": metadata["KeyState"],
+        "validTo": instant_text(valid_to) if valid_to else None,
+    }
+
+
+def _is_ready(facts: KeyFacts, expiry: Expiry) -> bool:
+    has_material = facts["keyState"] in ("Enabled", "Disabled")
+    return has_material and facts["validTo"] == expiry["validTo"]
+
+
+def _blocked(facts: KeyFacts, expiry: Expiry) -> Failure | None:
+    """Say why a key takes no material without a change that nobody asked for, if it is so."""
+    arn, state = facts["arn"], facts["keyState"]
+    if state in PENDING_DELETION_STATES:
+        reason = "and such a key takes no key material"
+    elif state == "Disabled" and not _is_ready(facts, expiry):
+        reason = "and an import of key material would enable it"
+    else:
+        return None
+    conflict = KeyStateConflict(f"{arn} is {state}, {reason}.")
+    return {
+        "step": "ImportKeyMaterial",
+        "region": facts["region"],
+        "error": type(conflict).__name__,
+        "message": str(conflict),
+    }
+
+
+def _import(client: Any, key_arn: str, answer: WrappedMaterial, expiry: Expiry) -> None:
+    kms.import_key_material(
+        client,
+        key_arn,
+        base64.b64decode(answer["importToken"]),
+        base64.b64decode(answer["encryptedKeyMaterial"]),
+        expiry["validTo"],
+    )
+
+
+def _problem(refusal: KeyMaterialRefused, region: str, request: KeySetRequest) -> Problem:
+    return problem_of(
+        {
+            "step": "ImportKeyMaterial",
+            "region": region,
+            "error": type(refusal).__name__,
+            "message": str(refusal),
+        },
+        request,
+    )
+
+
+def _material(client: Any, request: KeySetRequest, facts: KeyFacts) -> Material:
+    wanted = request["keyMaterial"]
+    if wanted is None:
+        raise RuntimeError(f"Request {request['requestId']} does not say how material comes in.")
+    parameters = kms.get_import_parameters(
+        client, facts["arn"], wanted["wrappingAlgorithm"], wanted["wrappingKeySpec"]
+    )
+    return {
+        "region": facts["region"],
+        "keyArn": facts["arn"],
+        "keySpec": request["keySpec"],
+        "wrappingAlgorithm": wanted["wrappingAlgorithm"],
+        "wrappingKeySpec": wanted["wrappingKeySpec"],
+        "publicKey": parameters["publicKey"],
+        "importToken": parameters["importToken"],
+        "validUntil": parameters["validUntil"],
+    }

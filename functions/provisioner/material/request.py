@@ -1,0 +1,56 @@
+"""Asks for key material: keeps the question for whoever looks, and tells the bus."""
+
+from typing import Any, TypedDict
+
+from provisioner.aws import event_bus
+from provisioner.aws.records import Records
+from provisioner.errors import Problem, RequestTakenOver
+from provisioner.material.importing import Material
+
+DETAIL_TYPE = "Multi-Region Key Material Required"
+
+
+class Question(TypedDict):
+    """What is asked, as the event says it. `errors` say why KMS did not take an earlier answer.
+
+    `deadline` is when the request fails unless the key material has come.
+    """
+
+    requestId: str
+    executionArn: str
+    ticket: dict[str, Any] | None
+    key: dict[str, Any] | None
+    materials: list[Material]
+    errors: list[Problem]
+    deadline: str
+
+
+def ask_for_material(
+    question: Question, task_token: str, *, records: Records, events: Any, bus: str
+) -> None:
+    """Ask for the key material of some Regions; `task_token` takes the answer.
+
+    A question is asked again, with new parameters, when the earlier ones are not good any more or
+    KMS did not take the answer.
+
+    Raises
+    ------
+    RequestTakenOver
+        Another execution holds the request.
+    Cancelled
+        The request was cancelled.
+    DependencyUnavailable, OutcomeNotPublished
+        The question is not recorded or not published; calling again does both.
+    """
+    request_id, execution_arn = question["requestId"], question["executionArn"]
+    if not records.await_material(
+        request_id,
+        execution_arn,
+        task_token,
+        key=question["key"],
+        materials=question["materials"],
+        errors=question["errors"],
+        deadline=question["deadline"],
+    ):
+        raise RequestTakenOver(f"{execution_arn} does not hold request {request_id} any more.")
+    event_bus.put_event(events, bus, DETAIL_TYPE, dict(question))

@@ -1,0 +1,263 @@
+"""What became of a request: its record, its completion event and its metrics, in that order.
+
+An event is sent again whenever it is not known to have arrived, so a listener may see it twice. Its
+`outcomeId` is the same then, and different for every other outcome: it is made of what the outcome
+is of, and of how many outcomes of the request were published before. A refusal is made of what was
+sent and what is wrong with it, however often and by whichever way that is sent.
+"""
+
+import json
+import uuid
+from datetime import datetime
+from typing import Any, TypedDict
+
+from aws_lambda_powertools.metrics import MetricUnit
+
+from provisioner.aws import event_bus
+from provisioner.aws.records import Record, Records, Status
+from provisioner.clock import now
+from provisioner.domain.key_specs import Origin
+from provisioner.domain.plan import (
+    KeyFacts,
+    KeySetRequest,
+    content_hash,
+    fingerprint,
+    is_request_id,
+    key_facts,
+    material_terms,
+    regions,
+    revision_of,
+)
+from provisioner.errors import Problem, new_problem
+from provisioner.outcomes.failures import Failure, problem_of
+from provisioner.outcomes.refusal import given_back
+from provisioner.telemetry import logger, metrics
+
+DETAIL_TYPES = {
+    Status.CREATED: "Multi-Region Key Created",
+    Status.REJECTED: "Multi-Region Key Request Rejected",
+    Status.FAILED: "Multi-Region Key Creation Failed",
+}
+
+
+_CLAIM = "ClaimRequest"
+
+
+class Outcome(TypedDict):
+    """How an execution ended, as the state machine knows it."""
+
+    status: str
+    request: KeySetRequest
+    executionArn: str
+    startedAt: str
+    primary: KeyFacts | None
+    replicas: list[KeyFacts]
+    keyMetadata: dict[str, Any] | None
+    failures: list[Failure]
+
+
+def publish_outcome(
+    outcome: Outcome, *, records: Records, events: Any, bus: str
+) -> dict[str, Any] | None:
+    """Record how a request ended, tell the bus, and count it.
+
+    Returns
+    -------
+    dict or None
+        The event's detail; None where another execution holds the request and will answer for it.
+        One that failed before it could claim a request which has other content answers itself.
+
+    Raises
+    ------
+    DependencyUnavailable, OutcomeNotPublished
+        The outcome is not recorded or not published; calling again does both.
+    """
+    request = outcome["request"]
+    status = Status(outcome["status"])
+    key = key_facts(request, outcome["primary"], outcome["replicas"], outcome["keyMetadata"])
+    problems = [problem_of(failure, request) for failure in outcome["failures"]]
+    warnings = _replicas_not_asked_for(request, outcome["keyMetadata"])
+    record = records.finish(
+        request,
+        execution_arn=outcome["executionArn"],
+        status=status,
+        key=key,
+        errors=problems,
+        warnings=warnings,
+    )
+    if record is None:
+        return _publish_unclaimed(outcome, problems, records=records, events=events, bus=bus)
+    detail = {
+        "outcomeId": _id_of(outcome, record),
+        "requestId": request["requestId"],
+        "revision": revision_of(request),
+        "status": status,
+        "executionArn": outcome["executionArn"],
+        "ticket": request["ticket"],
+        "key": key,
+        "errors": problems,
+        "warnings": warnings,
+    }
+    event_bus.put_event(events, bus, DETAIL_TYPES[status], detail)
+    records.mark_published(request["requestId"], outcome["executionArn"])
+    _count(status, replicas=len(outcome["replicas"]), started_at=outcome["startedAt"])
+    logger.info("outcome published", status=status, errors=[p["code"] for p in problems])
+    return detail
+
+
+def publish_refusal(
+    document: object,
+    problems: list[Problem],
+    execution_arn: str | None,
+    *,
+    records: Records,
+    events: Any,
+    bus: str,
+    status: Status = Status.REJECTED,
+    digest: str | None = None,
+) -> dict[str, Any]:
+    """Tell the bus that a request was refused, and keep the reasons for whoever asks by its ID.
+
+    Where the ID is that of another request, its record stays, and the event shows its key.
+
+    Parameters
+    ----------
+    document
+        What the caller sent. Its requestId, revision and ticket are given back where they are
+        sound.
+    status
+        FAILED where the request could not even be checked; that is not kept.
+    digest
+        The fingerprint of what the caller sent, where `document` is only what is given back of it.
+
+    Returns
+    -------
+    dict
+        The event's detail.
+
+    Raises
+    ------
+    DependencyUnavailable, OutcomeNotPublished
+        The refusal is not recorded or not published; calling again does both.
+    """
+    given = given_back(document, problems)
+    request_id, ticket = given["requestId"], given["ticket"]
+    known = None
+    if status == Status.REJECTED and is_request_id(request_id):
+        known = records.note_refusal(request_id, execution_arn, ticket, problems)
+    if status == Status.REJECTED:
+        of_what = [digest or fingerprint(document), fingerprint(problems)]
+    else:
+        of_what = [str(execution_arn)]
+    detail = {
+        "outcomeId": _outcome_id(status, *of_what),
+        "requestId": request_id,
+        "revision": given["revision"],
+        "status": status,
+        "executionArn": execution_arn,
+        "ticket": ticket,
+        "key": known.key if known else None,
+        "errors": problems,
+        "warnings": [],
+    }
+    event_bus.put_event(events, bus, DETAIL_TYPES[status], detail)
+    _count(status)
+    logger.info("request refused", errors=[problem["code"] for problem in problems])
+    return detail
+
+
+def _replicas_not_asked_for(
+    request: KeySetRequest, metadata: dict[str, Any] | None
+) -> list[Problem]:
+    """Name the replica keys that KMS lists of a finished key set beside those of the request."""
+    listed = metadata["MultiRegionConfiguration"]["ReplicaKeys"] if metadata else []
+    return [
+        new_problem(
+            "replicas",
+            "REPLICA_NOT_ASKED_FOR",
+            f"{key['Arn']} is a replica key of this key set that the request does not ask for. It "
+            "stays as it is. If nothing uses it, schedule its deletion: aws kms "
+            f"schedule-key-deletion --region {key['Region']} --key-id {key['Arn']}",
+        )
+        for key in listed
+        if key["Region"] not in regions(request)
+    ]
+
+
+def _publish_unclaimed(
+    outcome: Outcome, problems: list[Problem], *, records: Records, events: Any, bus: str
+) -> dict[str, Any] | None:
+    """Publish the failure of a request that could not be claimed, where nobody else answers for it.
+
+    Whoever holds the same content answers for it. Where the record has other content, revision or
+    expiry, it stays as it is, and the event says what it has.
+    """
+    request, execution_arn = outcome["request"], outcome["executionArn"]
+    could_claim = any(failure["step"] != _CLAIM for failure in outcome["failures"])
+    held = None
+    if problems and not could_claim:
+        # It returns the record that is there, and this function may read it in no other way.
+        held = records.note_refusal(
+            request["requestId"], execution_arn, request["ticket"], problems
+        )
+    if held is None or held.request is None or _is_same(held.request, request):
+        logger.warning("another execution holds this request and answers for it")
+        return None
+    text = (
+        f"Nothing of this request was done. {held.request_id} stays as it is: revision "
+        f"{held.revision}, status {held.status}, with other content. Send this request again: it "
+        "is taken or refused by what the record has then."
+    )
+    problems = [*problems, new_problem("requestId", "NOT_CLAIMED", text)]
+    detail = {
+        "outcomeId": _outcome_id(Status.FAILED, execution_arn),
+        "requestId": request["requestId"],
+        "revision": revision_of(request),
+        "status": Status.FAILED,
+        "executionArn": execution_arn,
+        "ticket": request["ticket"],
+        "key": held.key,
+        "errors": problems,
+        "warnings": [],
+    }
+    event_bus.put_event(events, bus, DETAIL_TYPES[Status.FAILED], detail)
+    _count(Status.FAILED, started_at=outcome["startedAt"])
+    logger.info("failure before the claim published", errors=[p["code"] for p in problems])
+    return detail
+
+
+def _is_same(one: KeySetRequest, other: KeySetRequest) -> bool:
+    return (
+        content_hash(one) == content_hash(other)
+        and revision_of(one) == revision_of(other)
+        and material_terms(one) == material_terms(other)
+    )
+
+
+def _id_of(outcome: Outcome, record: Record) -> str:
+    request, status = outcome["request"], Status(outcome["status"])
+    # A run that creates the key set does so once, whichever execution finishes it.
+    execution = "" if status == Status.CREATED else outcome["executionArn"]
+    asked = content_hash(request)
+    if request["origin"] == Origin.EXTERNAL:
+        asked += json.dumps(material_terms(request))
+    earlier = [str(record.run)] if record.run else []
+    return _outcome_id(request["requestId"], asked, status, execution, *earlier)
+
+
+def _outcome_id(*parts: str) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, " ".join(parts)))
+
+
+def _count(status: Status, replicas: int = 0, started_at: str | None = None) -> None:
+    if status == Status.CREATED:
+        metrics.add_metric("KeysCreated", MetricUnit.Count, 1)
+        metrics.add_metric("ReplicasCreated", MetricUnit.Count, replicas)
+    elif status == Status.REJECTED:
+        metrics.add_metric("RequestsRejected", MetricUnit.Count, 1)
+    else:
+        metrics.add_metric("RequestsFailed", MetricUnit.Count, 1)
+    if started_at:
+        elapsed = now() - datetime.fromisoformat(started_at)
+        metrics.add_metric("SecondsToCompletion", MetricUnit.Seconds, elapsed.total_seconds())
+    metrics.flush_metrics()

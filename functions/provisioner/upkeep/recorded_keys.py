@@ -1,0 +1,58 @@
+"""Which keys the table of requests names, whatever their tags say.
+
+Tags can be removed and a key can be gone; the record stays. The whole table is read for this, once
+by each worker of the sweep.
+"""
+
+from provisioner.aws.records import Records, Status
+from provisioner.domain.plan import arn_in, regions
+
+
+class RecordedKeys:
+    """The keys that records name, as one Region's worker needs them. Read when first asked for."""
+
+    def __init__(self, records: Records, region: str) -> None:
+        self._records = records
+        self._region = region
+        self._is_read = False
+        self._named: dict[str, str] = {}
+        self._expected: set[str] = set()
+
+    def request_of(self, key_arn: str) -> str | None:
+        """Return the ID of the request that a key, or its primary, is recorded for.
+
+        Raises
+        ------
+        DependencyUnavailable
+            DynamoDB did not answer.
+        """
+        self._read()
+        return self._named.get(_key_id(key_arn))
+
+    def expected(self) -> set[str]:
+        """Return the ARNs of the Region's keys whose key sets were created once, or failed.
+
+        Not every key of a set that failed was created.
+
+        Raises
+        ------
+        DependencyUnavailable
+            DynamoDB did not answer.
+        """
+        self._read()
+        return self._expected
+
+    def _read(self) -> None:
+        if self._is_read:
+            return
+        for record in self._records.with_keys():
+            arn, request = str(record.key_arn), record.request
+            self._named[_key_id(arn)] = record.request_id
+            is_watched = record.ever_created or record.status == Status.FAILED
+            if is_watched and request and self._region in regions(request):
+                self._expected.add(arn_in(self._region, arn))
+        self._is_read = True
+
+
+def _key_id(key_arn: str) -> str:
+    return key_arn.rsplit("/", 1)[1]

@@ -1,0 +1,87 @@
+"""`make batch`: sends a file of requests, shows its progress and what became of each line."""
+
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from local.errors import LocalStackError
+from local.polling import wait_for
+from local.stack.stack import Stack
+
+_TIMEOUT = 24 * 3600
+
+
+def batch(stack: Stack, file: Path, console: Console) -> int:
+    """Put the file into the stack's bucket, start a batch with it and follow it to the end.
+
+    Returns
+    -------
+    int
+        The exit code: 0 if every line's key set is there, else 1.
+
+    Raises
+    ------
+    LocalStackError
+        The file cannot be read, or the batch as a whole failed.
+    """
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise LocalStackError(f"FILE={file} cannot be read: {error.strerror}.") from error
+    execution = start(stack, file.name, content)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=console) as shown:
+        task = shown.add_task("reading", total=None)
+
+        def ended() -> dict[str, Any] | None:
+            described = stack.describe_execution(execution)
+            progress = read_progress(stack, execution)
+            if progress:
+                counts = ", ".join(f"{progress[n]} {n}" for n in ("refused", "failed", "waiting"))
+                end = f", expected end {progress['expectedEnd']}" if progress["waiting"] else ""
+                shown.update(
+                    task,
+                    description=f"{progress['done']} done, {counts}{end}",
+                    total=progress["lines"],
+                    completed=progress["lines"] - progress["waiting"],
+                )
+            return described if described["status"] != "RUNNING" else None
+
+        described = wait_for(ended, f"batch {execution}", timeout=_TIMEOUT, interval=0.5)
+    if described["status"] != "SUCCEEDED":
+        raise LocalStackError(f"The batch {described['status']}: {described.get('cause')}")
+    progress = json.loads(described["output"])
+    console.print(read_object(stack, progress["results"]), markup=False, end="")
+    console.print(f"s3://{stack.outputs['BatchesBucketName']}/{progress['results']}")
+    return 0 if progress["done"] == progress["lines"] else 1
+
+
+def start(stack: Stack, name: str, content: bytes) -> str:
+    """Put a file into the bucket and start a batch with it; give the execution's ARN."""
+    key = f"requests/{uuid.uuid4()}/{name}"
+    bucket = stack.outputs["BatchesBucketName"]
+    stack.client("s3").put_object(Bucket=bucket, Key=key, Body=content)
+    return stack.start_batch(key)
+
+
+def read_progress(stack: Stack, execution: str) -> dict[str, Any] | None:
+    """Read how far a batch is, once that is written."""
+    s3 = stack.client("s3")
+    key = f"batches/{execution.rsplit(':', 1)[1]}/progress.json"
+    try:
+        answer = s3.get_object(Bucket=stack.outputs["BatchesBucketName"], Key=key)
+    except s3.exceptions.NoSuchKey:
+        return None
+    progress: dict[str, Any] = json.loads(answer["Body"].read())
+    return progress
+
+
+def read_object(stack: Stack, key: str) -> str:
+    """Read an object of the stack's bucket."""
+    answer = stack.client("s3").get_object(Bucket=stack.outputs["BatchesBucketName"], Key=key)
+    text: str = answer["Body"].read().decode()
+    return text

@@ -1,0 +1,34 @@
+"""A clock that stands still until a test moves it."""
+
+from datetime import UTC, datetime, timedelta
+
+USERS = (
+    "aws.new_keys",
+    "aws.records",
+    "aws.sweep_table",
+    "batch.planning",
+    "batch.report",
+    "creation.reconcile",
+    "intake.request",
+    "outcomes.outcome",
+    "upkeep.key_checks",
+    "upkeep.sweep",
+    "upkeep.sweep_region",
+)
+"""The modules of the package that ask for the time."""
+
+
+class Clock:
+    """Tells the time that it was set to."""
+
+    def __init__(self) -> None:
+        # A little ahead, so that a key that moto makes during the test is never from the future.
+        self.time = datetime.now(UTC) + timedelta(minutes=1)
+
+    def now(self) -> datetime:
+        """Give the time, in UTC."""
+        return self.time
+
+    def move(self, *, seconds: float) -> None:
+        """Let time pass."""
+        self.time += timedelta(seconds=seconds)

@@ -1,0 +1,76 @@
+"""What the workflow tests read back from KMS, and how they name their requests."""
+
+import json
+import uuid
+from typing import Any
+
+from local.policy_meaning import meaning
+from local.stack.stack import Stack
+
+ACCOUNT = "111122223333"
+ADMIN = f"arn:aws:iam::{ACCOUNT}:role/KeyAdmin"
+USER = f"arn:aws:iam::{ACCOUNT}:role/CardService"
+OWN_TAGS = {"mrk:request-id", "mrk:stack", "mrk:attempt"}
+WRITES = {
+    "CreateKey",
+    "ReplicateKey",
+    "CreateAlias",
+    "DeleteAlias",
+    "UpdateAlias",
+    "EnableKeyRotation",
+    "PutKeyPolicy",
+    "TagResource",
+    "UntagResource",
+    "UpdateKeyDescription",
+    "EnableKey",
+    "DisableKey",
+    "CancelKeyDeletion",
+    "ScheduleKeyDeletion",
+}
+
+
+def new_request(name: str, **fields: Any) -> dict[str, Any]:
+    """Give a request whose ID and alias no other test uses."""
+    unique = f"{name}-{uuid.uuid4().hex[:8]}"
+    return {"requestId": unique, "alias": f"alias/{unique}", **fields}
+
+
+def read_key(stack: Stack, region: str, arn: str) -> dict[str, Any]:
+    """Read everything that a request can ask of one Region's key."""
+    kms = stack.client("kms", region)
+    metadata = kms.describe_key(KeyId=arn)["KeyMetadata"]
+    aliases = kms.list_aliases(KeyId=arn)["Aliases"]
+    tags = kms.list_resource_tags(KeyId=arn)["Tags"]
+    return {
+        "state": metadata["KeyState"],
+        "type": metadata["MultiRegionConfiguration"]["MultiRegionKeyType"],
+        "spec": metadata["KeySpec"],
+        "usage": metadata["KeyUsage"],
+        "origin": metadata["Origin"],
+        "description": metadata["Description"],
+        "aliases": [alias["AliasName"] for alias in aliases],
+        "tags": {t["TagKey"]: t["TagValue"] for t in tags if t["TagKey"] not in OWN_TAGS},
+        "ownTags": {t["TagKey"]: t["TagValue"] for t in tags if t["TagKey"] in OWN_TAGS},
+        "policy": meaning(json.loads(kms.get_key_policy(KeyId=arn)["Policy"])),
+    }
+
+
+def keys_of_request(stack: Stack, request_id: str, region: str) -> list[str]:
+    """Find every key in a Region that carries the request's tag."""
+    tagging = stack.client("resourcegroupstaggingapi", region)
+    pages = tagging.get_paginator("get_resources").paginate(
+        TagFilters=[{"Key": "mrk:request-id", "Values": [request_id]}],
+        ResourceTypeFilters=["kms:key"],
+    )
+    return [found["ResourceARN"] for page in pages for found in page["ResourceTagMappingList"]]
+
+
+def root_alone(policy: dict[str, Any]) -> str:
+    """Write what is left of a key policy when only the account's root is in it."""
+    left = [one for one in policy["Statement"] if one["Sid"] == "Enable IAM User Permissions"]
+    return json.dumps({**policy, "Statement": left})
+
+
+def sids(policy: dict[str, Any]) -> set[str]:
+    """Name the statements of a key policy."""
+    return {statement["Sid"] for statement in policy["Statement"]}
