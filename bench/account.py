@@ -14,7 +14,7 @@ FOLDER = STATE / "bench"
 
 @contextmanager
 def new_account() -> Iterator[Stack]:
-    """Give the stack in an emulator of its own, in which the workflow waits as long as in AWS."""
+    """Return the stack in an emulator of its own, in which the workflow waits as long as in AWS."""
     # After a failure its folder stays: its log tells more.
     with (
         server.temporary("bench", {"SFN_WAIT_SCALE": "1"}) as emulator,

@@ -41,7 +41,7 @@ def count(calls: list[dict[str, Any]]) -> Calls:
 
 
 def depth(spans: Iterable[tuple[float, float]]) -> int:
-    """Give the length of the longest chain of calls, each begun after the one before had ended.
+    """Return the length of the longest chain of calls, each begun after the one before had ended.
 
     Whoever makes the calls cannot be quicker than so many times the time of one call.
 

@@ -160,7 +160,7 @@ def _loaded(function: Starts) -> dict[str, tuple[int, float]]:
 
 
 def _self_times(function: Starts) -> dict[str, float]:
-    """Give the import time of each loaded module without what it imports, in seconds."""
+    """Return the import time of each loaded module without what it imports, in seconds."""
     done = _run(
         _COMPILED,
         "modules",

@@ -28,7 +28,7 @@ def show(grid: Grid, console: Console) -> None:
 
 
 def markdown(grid: Grid) -> str:
-    """Give a table as Markdown."""
+    """Return a table as Markdown."""
     rules = ["---" if number < grid.left else "---:" for number in range(len(grid.columns))]
     lines = [grid.columns, tuple(rules), *grid.rows]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)

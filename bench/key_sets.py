@@ -71,7 +71,7 @@ class KeySet:
 
 
 def new_key_set(stack: Stack, replicas: int) -> KeySet:
-    """Give a key set that was never made.
+    """Return a key set that was never made.
 
     What its keys are to have is the plan that the stack's own API answers for the request, so that
     every contender makes what this project makes.

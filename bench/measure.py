@@ -52,14 +52,14 @@ class Table:
     cells: tuple[Cell, ...]
 
     def find(self, contender: str, replicas: int) -> Run | None:
-        """Give the typical run of a cell, if it was measured."""
+        """Return the typical run of a cell, if it was measured."""
         for cell in self.cells:
             if (cell.contender, cell.replicas) == (contender, replicas):
                 return cell.typical
         return None
 
     def seconds(self, contender: str, replicas: int) -> float | None:
-        """Give the median time of a cell, if it was measured."""
+        """Return the median time of a cell, if it was measured."""
         run = self.find(contender, replicas)
         return run.seconds if run else None
 

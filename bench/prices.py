@@ -63,7 +63,7 @@ class Charge:
 
 
 def charges(use: Use, kms_calls: int) -> list[Charge]:
-    """Give what one key set is charged, without its keys."""
+    """Return what one key set is charged, without its keys."""
     seconds = use.billed_milliseconds / 1_000
     gigabyte_seconds = seconds * use.memory_megabytes / _MEGABYTES_OF_A_GIGABYTE
     return [
@@ -81,10 +81,10 @@ def charges(use: Use, kms_calls: int) -> list[Charge]:
 
 
 def total(lines: list[Charge]) -> float:
-    """Give what 1,000 key sets cost, in dollars, without their keys."""
+    """Return what 1,000 key sets cost, in dollars, without their keys."""
     return sum(line.dollars for line in lines)
 
 
 def keys_a_month(replicas: int) -> float:
-    """Give what the keys of 1,000 key sets cost a month, in dollars."""
+    """Return what the keys of 1,000 key sets cost a month, in dollars."""
     return KEY_SETS * (1 + replicas) * KEYS.dollars / KEYS.per

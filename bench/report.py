@@ -15,7 +15,7 @@ _SHORTEST_STATE_SECONDS = 0.01
 
 
 def grids(tables: list[Table], growth: Growth | None, targets: list[Target]) -> list[Grid]:
-    """Give all tables, in the order in which they are read."""
+    """Return all tables, in the order in which they are read."""
     first = tables[0]
     own = {size: run for size in first.sizes() if (run := first.find(Workflow.name, size))}
     uses = {size: run.use for size, run in own.items() if run.use}

@@ -158,7 +158,7 @@ class _Records:
                 status=self._status.CREATED,
                 key_arn=_arn(int(name)),
                 request=request,
-                attempt_open=None,
+                open_attempt=None,
                 ever_created=True,
             )
 

@@ -56,7 +56,7 @@ class Marker:
 
 
 def of_execution(stack: Stack, key_set: KeySet, execution: str, since: Marker) -> Use:
-    """Give what an execution used.
+    """Return what an execution used.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def transitions(history: list[dict[str, Any]]) -> int:
 
 
 def state_seconds(history: list[dict[str, Any]]) -> dict[str, float]:
-    """Give the seconds between entering and leaving each state, in order of the first leaving.
+    """Return the seconds between entering and leaving each state, in order of the first leaving.
 
     A Map's items leave no state in the emulator's history, so the Map stands for them.
     """
@@ -129,7 +129,7 @@ def dynamodb_requests(asked: list[dict[str, Any]], tables: dict[str, str]) -> di
 
 
 def units(requests: dict[str, int], sizes: dict[str, int], *, writes: bool) -> int:
-    """Give the most request units that requests can take.
+    """Return the most request units that requests can take.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def units(requests: dict[str, int], sizes: dict[str, int], *, writes: bool) -> i
 
 
 def item_bytes(item: dict[str, dict[str, Any]]) -> int:
-    """Give an item's size: its attributes' names and values.
+    """Return an item's size: its attributes' names and values.
 
     https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
     """
@@ -161,14 +161,14 @@ def item_bytes(item: dict[str, dict[str, Any]]) -> int:
 
 
 def _largest_item(stack: Stack, table: str, name: str) -> int:
-    """Give the size of the largest item that is about a request."""
+    """Return the size of the largest item that is about a request."""
     pages = stack.client("dynamodb").get_paginator("scan").paginate(TableName=table)
     about = [item for page in pages for item in page["Items"] if name in json.dumps(item)]
     return max(map(item_bytes, about), default=0)
 
 
 def _log_messages(stack: Stack, since: Marker) -> Iterator[str]:
-    """Give what the functions and the state machine logged."""
+    """Return what the functions and the state machine logged."""
     logs = stack.client("logs")
     groups = stack.resources("AWS::Logs::LogGroup")
     for group in (groups["FunctionLogs"], groups["WorkflowLogs"]):

@@ -35,7 +35,7 @@ EXCEPTIONS = {
 
 
 def findings(files: list[str]) -> dict[tuple[str, str], list[int]]:
-    """Give the lines of what looks like a secret, by file and kind."""
+    """Return the lines of what looks like a secret, by file and kind."""
     collection = SecretsCollection()
     with default_settings():
         collection.scan_files(*files)

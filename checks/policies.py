@@ -57,7 +57,7 @@ EXCEPTIONS = {
 
 
 def findings(statements: list[dict[str, Any]]) -> set[tuple[str, str, str]]:
-    """Give what parliament finds, in the form of EXCEPTIONS."""
+    """Return what parliament finds, in the form of EXCEPTIONS."""
     found = set()
     for one in statements:
         [statement] = one["policy"]["Statement"]

@@ -65,7 +65,7 @@ class _NoManagedPolicies:
 
 
 def expanded(source: Path) -> Template:
-    """Give the template after the SAM transform, with each definition inline."""
+    """Return the template after the SAM transform, with each definition inline."""
     template = yaml_parse(source.read_text())
     template["Globals"]["Function"]["CodeUri"] = PACKAGED
     definitions = {}
@@ -150,7 +150,7 @@ def _policies_in(value: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 
 def statements(template: Template) -> list[dict[str, Any]]:
-    """Give every statement of the roles' policies, whichever way the conditions turn out.
+    """Return every statement of the roles' policies, whichever way the conditions turn out.
 
     Returns
     -------
@@ -194,7 +194,7 @@ class _Values:
         }
 
     def of(self, value: Any) -> Any:
-        """Give the value with each intrinsic function replaced by what it comes to."""
+        """Return the value with each intrinsic function replaced by what it comes to."""
         value = self._chosen(value)
         if isinstance(value, list):
             return [self.of(item) for item in value if self._chosen(item) != NOTHING]

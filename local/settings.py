@@ -28,7 +28,7 @@ ROOT_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"
 
 
 def aws_environment(endpoint_url: str, region: str) -> dict[str, str]:
-    """Give this process's environment, with every AWS setting of the user's replaced by ours."""
+    """Return this process's environment, with every AWS setting of the user's replaced by ours."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     return kept | {
         **ROOT_CREDENTIALS,

@@ -298,7 +298,7 @@ def _public_key(entry: dict[str, Any]) -> RSAPublicKey | None:
 
 
 def _importable(material: bytes, spec: str, in_china: bool) -> bytes:
-    """Give the bytes that KMS imports, of material that fits the key spec."""
+    """Return the bytes that KMS imports, of material that fits the key spec."""
     lengths = _CHINA_BYTES if in_china else _BYTES
     if spec not in lengths:
         return _private_key(material, spec).private_bytes(
@@ -364,7 +364,7 @@ def _spec_of(key: PrivateKeyTypes) -> str:
 
 
 def _text_hint(material: bytes, fits: Callable[[bytes], bool]) -> str | None:
-    """Tell that the material is text, if what the text stands for would fit."""
+    """Say that the material is text, if what the text stands for would fit."""
     for form, command, decoded in _decoded_texts(material):
         if fits(decoded):
             return f"The file holds {form} text; KMS needs the raw bytes: {command}."

@@ -79,7 +79,7 @@ class Terraform:
 
 
 def version() -> str | None:
-    """Give the version of the `terraform` on PATH, or None if there is none."""
+    """Return the version of the `terraform` on PATH, or None if there is none."""
     if not shutil.which("terraform"):
         return None
     done = subprocess.run(
@@ -99,7 +99,7 @@ def find_mirror() -> Path | None:
 
 
 def creating_seconds(output: str) -> float:
-    """Give the time from the first resource's start to the last one's end, in seconds.
+    """Return the time from the first resource's start to the last one's end, in seconds.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def creating_seconds(output: str) -> float:
 
 
 def configuration(key_set: KeySet, endpoint_url: str) -> dict[str, Any]:
-    """Give the configuration that makes a key set.
+    """Return the configuration that makes a key set.
 
     The provider has no Region of its own a resource: it takes one configuration a Region.
     """

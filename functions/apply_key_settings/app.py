@@ -1,4 +1,4 @@
-"""Give one Region's key its alias and rotation, and on an older key whatever else differs."""
+"""Set alias and rotation of one Region's key, and on an older key whatever else differs."""
 
 from typing import Any
 

@@ -13,9 +13,9 @@ prepare("kms")
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
-    """Take `{requestId, key, looks}`; answer both again with the state now and one look more."""
-    key, looks = event["key"], event["looks"] + 1
+    """Take `{requestId, key, polls}`; answer both again with the state now and one poll more."""
+    key, polls = event["key"], event["polls"] + 1
     logger.append_keys(request_id=event["requestId"])
     state = read_key_state(client("kms", key["region"]), key["arn"])
-    logger.info("replica key was looked at", region=key["region"], keyState=state, looks=looks)
-    return {"key": {**key, "keyState": state}, "looks": looks}
+    logger.info("replica key was polled", region=key["region"], keyState=state, polls=polls)
+    return {"key": {**key, "keyState": state}, "polls": polls}

@@ -1,4 +1,4 @@
-"""Read the finished key set back from KMS before anyone is told that it exists."""
+"""Read the finished key set back from KMS before its outcome is published."""
 
 from typing import Any
 

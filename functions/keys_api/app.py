@@ -31,10 +31,10 @@ from provisioner.domain.plan import KeySetRequest, is_request_id, plan_key, regi
 from provisioner.errors import (
     Conflict,
     DependencyUnavailable,
+    EventNotPublished,
     Immutable,
     KeyMaterialNotAwaited,
     NotUnderWay,
-    OutcomeNotPublished,
     Problem,
     RequestBeingFinished,
     RequestConflict,
@@ -173,7 +173,7 @@ def post_material(request_id: str) -> Response[str]:
 
 @app.get("/schema")
 def get_schema() -> Response[str]:
-    """Give the JSON schema of a request; the rules across fields are the code's alone."""
+    """Return the JSON schema of a request; the rules across fields are the code's alone."""
     return _answer(200, RequestFields.model_json_schema())
 
 
@@ -208,7 +208,7 @@ def _not_awaited(error: KeyMaterialNotAwaited | NotUnderWay) -> Response[str]:
 @app.exception_handler(
     [
         DependencyUnavailable,
-        OutcomeNotPublished,
+        EventNotPublished,
         RequestBeingFinished,
         IdempotencyPersistenceLayerError,
     ]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 
 def now() -> datetime:
-    """Give the current time in UTC."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 

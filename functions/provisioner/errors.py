@@ -19,7 +19,7 @@ ProvisionerError
 ├── KeySetIncomplete         KMS does not show the key set that was built
 ├── KeyMaterialNotAwaited    the request does not wait for key material
 ├── KeyMaterialNotProvided   nobody provided the key material before the deadline
-├── OutcomeNotPublished      EventBridge did not take the outcome event
+├── EventNotPublished      EventBridge did not take the outcome event
 ├── BatchUnreadable          the file of a batch is not usable as a whole
 ├── AnotherBatchRuns         a batch that was started earlier has not ended
 ├── DependencyUnavailable    another AWS service than KMS failed
@@ -150,7 +150,7 @@ class Immutable(Conflict):
 
 
 class RequestBeingFinished(ProvisionerError):
-    """The request failed, and its execution has not told so yet. Then it can be taken up again."""
+    """The request failed and is about to say so. Then it can be taken up again."""
 
     field = "requestId"
     next_step = "Send the request again in a moment: it goes on where it stopped."
@@ -259,7 +259,7 @@ class KeyMaterialNotProvided(ProvisionerError):
     next_step = "Send the request again: it asks for the key material again."
 
 
-class OutcomeNotPublished(ProvisionerError):
+class EventNotPublished(ProvisionerError):
     """EventBridge took the call but not the event."""
 
     next_step = (

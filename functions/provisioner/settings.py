@@ -1,4 +1,4 @@
-"""What the stack tells its functions through their environment, read once."""
+"""The stack's facts and parameters, from the functions' environment, read once."""
 
 import os
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Last step: record what became of the request and tell the bus, once for each outcome."""
+"""Last step: record what became of the request and publish it, once for each outcome."""
 
 from typing import Any
 

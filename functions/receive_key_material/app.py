@@ -1,4 +1,4 @@
-"""Take an answer that came over the event bus; one that is refused is told there as well."""
+"""Take an answer that came over the event bus; a refusal is published there as well."""
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 

@@ -15,8 +15,8 @@ prepare("dynamodb", "events", "kms", "resourcegroupstaggingapi")
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
-    """Take `{request, looks}`; answer whether the attempt is settled, and one look more."""
-    request, looks = event["request"], event["looks"] + 1
+    """Take `{request, polls}`; answer whether the attempt is settled, and one poll more."""
+    request, polls = event["request"], event["polls"] + 1
     logger.append_keys(request_id=request["requestId"])
     region = request["primaryRegion"]
     settled = reconcile_primary_key(
@@ -27,5 +27,5 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
         events=client("events"),
         settings=settings(),
     )
-    logger.info("attempt was looked at", settled=settled, looks=looks)
-    return {"settled": settled, "looks": looks}
+    logger.info("attempt was polled", settled=settled, polls=polls)
+    return {"settled": settled, "polls": polls}

@@ -22,7 +22,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
         request,
         event["primaryKeyArn"],
         superseded=event["superseded"],
-        client_in=partial(client, "kms"),
+        client_for=partial(client, "kms"),
         deletion_window_days=settings().deletion_window_days,
     )
     logger.info("key set is rolled back", primary=keys["primary"]["arn"])

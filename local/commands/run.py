@@ -232,7 +232,7 @@ def _describe(stack: Stack, region: str, arn: str) -> dict[str, Any]:
 
 
 def _policy_digest(policy: dict[str, Any]) -> Iterator[str]:
-    """Give a line for each statement: its name and whom it is about."""
+    """Return a line for each statement: its name and whom it is about."""
     statements = policy["Statement"]
     for statement in statements if isinstance(statements, list) else [statements]:
         principal = statement.get("Principal", "")

@@ -243,7 +243,7 @@ async def _read(receive: Receive) -> bytes:
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:
-    """Give a `receive` that hands out the body that was already read."""
+    """Return a `receive` that hands out the body that was already read."""
     unread = [body]
 
     async def replay() -> Message:

@@ -33,7 +33,7 @@ class Answer:
         self.messages.append(message)
 
     def recorded(self, send: Send) -> Send:
-        """Give a `send` that keeps each message and passes it on."""
+        """Return a `send` that keeps each message and passes it on."""
 
         async def recording(message: Message) -> None:
             self.messages.append(message)

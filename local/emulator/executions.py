@@ -6,7 +6,7 @@ from ministack.services import stepfunctions
 
 
 def state_machine_of(execution: dict[str, Any]) -> str:
-    """Give the ARN of the state machine of an execution; an item's is that of its Map."""
+    """Return the ARN of the state machine of an execution; an item's is that of its Map."""
     arn: str = execution["stateMachineArn"]
     return arn.partition("/")[0]
 

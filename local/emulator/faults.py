@@ -77,7 +77,7 @@ class Fault:
         return self.fault.endswith("-after")
 
     def error(self) -> tuple[int, str, str]:
-        """Give the HTTP status, the exception's name and the message that the caller gets."""
+        """Return the HTTP status, the exception's name and the message that the caller gets."""
         if self.fault == "refuse":
             return self.status, self.code or "ValidationException", self.message
         if self.fault == "throttle":

@@ -102,12 +102,12 @@ def end_waits() -> None:
 
 
 def state_machine_of(token: object) -> str | None:
-    """Give the ARN of the state machine that a task token is of, if it is one."""
+    """Return the ARN of the state machine that a task token is of, if it is one."""
     return _state_machines.get(token) if isinstance(token, str) else None
 
 
 def current_state_machine() -> str:
-    """Give the ARN of the state machine whose task runs in this thread."""
+    """Return the ARN of the state machine whose task runs in this thread."""
     return executions.state_machine_of(_task.get().execution)
 
 

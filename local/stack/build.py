@@ -119,7 +119,7 @@ def run_sam(arguments: list[str], environment: dict[str, str]) -> None:
 
 
 def sam_environment(environment: dict[str, str]) -> dict[str, str]:
-    """Give the SAM CLI the python3.13 that it builds with: the first on PATH that has pip."""
+    """Make the first python3.13 on PATH that has pip the one that the SAM CLI builds with."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     return environment | {"PATH": path, "SAM_CLI_TELEMETRY": "0"}
 

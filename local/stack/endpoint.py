@@ -31,7 +31,7 @@ _SEND_ONCE = Config(retries={"mode": "standard", "total_max_attempts": 1})
 
 @cache
 def http() -> httpx.Client:
-    """Give the one HTTP client of this process.
+    """Return the one HTTP client of this process.
 
     A new one takes 50 ms of a core, to read certificates that nothing here needs. It keeps no
     connections: the emulator may be gone at the next call.
@@ -61,7 +61,7 @@ class Endpoint:
     def client(
         self, service: str, region: str | None = None, credentials: Credentials = ROOT_USER
     ) -> Any:
-        """Give a boto3 client, in the home Region and for the account's root unless told else."""
+        """Return a boto3 client, in the home Region and for the account's root unless told else."""
         return boto3.client(
             service,
             region_name=region or self.region,

@@ -162,7 +162,7 @@ def stop(server: Server) -> None:
 
 
 def free_port() -> int:
-    """Give a port that nothing listens at."""
+    """Return a port that nothing listens at."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
@@ -170,7 +170,7 @@ def free_port() -> int:
 
 
 def docker_bridge() -> list[str]:
-    """Give the address at which this machine's containers reach it, where Docker runs on Linux."""
+    """Return the address at which containers reach this machine, where Docker runs on Linux."""
     addresses = psutil.net_if_addrs().get("docker0", [])
     return [address.address for address in addresses if address.family == socket.AF_INET]
 

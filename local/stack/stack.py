@@ -98,7 +98,7 @@ class Stack(Endpoint):
         return [event for event in self._events if event["detail-type"] in OUTCOMES]
 
     def wait_for_outcome(self, request_id: str | None, timeout: float = 60) -> dict[str, Any]:
-        """Give the first outcome event of a request."""
+        """Return the first outcome event of a request."""
         return self.wait_for_outcomes(request_id, 1, timeout)[0]
 
     def wait_for_outcomes(
@@ -158,12 +158,12 @@ class Stack(Endpoint):
         return arn
 
     def describe_execution(self, arn: str) -> dict[str, Any]:
-        """Give the answer of DescribeExecution."""
+        """Return the answer of DescribeExecution."""
         answer: dict[str, Any] = self.client("stepfunctions").describe_execution(executionArn=arn)
         return answer
 
     def wait_for_execution(self, arn: str, timeout: float = 60) -> dict[str, Any]:
-        """Give the answer of DescribeExecution once the execution has ended."""
+        """Return the answer of DescribeExecution once the execution has ended."""
 
         def ended() -> dict[str, Any] | None:
             execution = self.describe_execution(arn)
@@ -244,7 +244,7 @@ class Stack(Endpoint):
             functions.update_function_configuration(FunctionName=name, Environment=before)
 
     def role_of(self, logical_id: str) -> str:
-        """Give the name of the role of a function, named as in template.yaml."""
+        """Return the name of the role of a function, named as in template.yaml."""
         answer = self.client("cloudformation").describe_stack_resource(
             StackName=self.name, LogicalResourceId=f"{logical_id}Role"
         )

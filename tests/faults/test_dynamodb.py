@@ -50,7 +50,7 @@ def _correct(request: Any, **wrongly_seen: Any) -> Callable[[Records], Any]:
 
 
 def _steps(aws: Aws) -> list[Callable[[Records], Any]]:
-    """Give a history of one request in which every condition holds once and fails once."""
+    """Return a history of one request in which every condition holds once and fails once."""
     request, other = _request(aws), _request(aws, "something else")
 
     def finish(status: Status, execution: str) -> Callable[[Records], Any]:

@@ -318,7 +318,7 @@ class Full(Network):
         return effect()
 
 
-@walks("OutcomeNotPublished")
+@walks("EventNotPublished")
 def test_an_outcome_that_the_bus_did_not_take_is_published_by_the_sweep() -> None:
     scenario = Scenario()
     scenario.aws.network = Full()
@@ -329,6 +329,6 @@ def test_an_outcome_that_the_bus_did_not_take_is_published_by_the_sweep() -> Non
     scenario.aws.time += QUIET_SECONDS + 1
     scenario.sweep()
 
-    assert "sweep" in errors.OutcomeNotPublished.next_step
+    assert "sweep" in errors.EventNotPublished.next_step
     assert is_created(scenario.aws)
     assert last(scenario.aws)["status"] == "CREATED"

@@ -22,7 +22,7 @@ from tests.support.faults.workflow import load_definition
 
 
 def harmful(definition: dict[str, Any] | None = None) -> Iterator[Report]:
-    """Give the single faults after which more than one key was created."""
+    """Return the single faults after which more than one key was created."""
     for single in singles():
         report = Scenario((single,), definition=definition).play()
         if len(report.aws.kms.primaries()) > 1:
@@ -100,7 +100,7 @@ class ForgetfulRecords(Records):
 
     def get(self, request_id: str) -> Record | None:
         record = super().get(request_id)
-        return record and replace(record, attempt_open=None)
+        return record and replace(record, open_attempt=None)
 
     def _update(
         self, request_id: str, condition: str, update: str, values: dict[str, Any]

@@ -31,8 +31,8 @@ def forget_clients() -> None:
     clients.send_once_kms.cache_clear()
 
 
-def kms_in(region: str) -> Any:
-    """Give KMS's ordinary client, which says what moto needs to hear and KMS does not.
+def kms_for(region: str) -> Any:
+    """Return KMS's ordinary client, which says what moto needs to hear and KMS does not.
 
     That is the one name that a policy can have, and a key's ID where KMS takes its ARN as well.
     """
@@ -51,7 +51,7 @@ def kms_in(region: str) -> Any:
 
 
 def refusal(code: str, message: str = "", status: int = 400) -> dict[str, Any]:
-    """Give an error as botocore parses it."""
+    """Return an error as botocore parses it."""
     return {
         "Error": {"Code": code, "Message": message},
         "ResponseMetadata": {"HTTPStatusCode": status},
@@ -59,7 +59,7 @@ def refusal(code: str, message: str = "", status: int = 400) -> dict[str, Any]:
 
 
 def calls_of(client: Any) -> list[tuple[str, dict[str, Any]]]:
-    """Give a list that grows with every call: the operation's name and its parameters."""
+    """Return a list that grows with every call: the operation's name and its parameters."""
     calls: list[tuple[str, dict[str, Any]]] = []
 
     def note(params: dict[str, Any], model: Any, **_: Any) -> None:

@@ -26,7 +26,7 @@ class BadRequest:
 
 
 def _case(name: str, fields: dict[str, Any], *problems: tuple[str, str]) -> BadRequest:
-    """Give a request that is sound but for these fields."""
+    """Return a request that is sound but for these fields."""
     sound = {"requestId": f"bad-{name}", "alias": f"alias/bad/{name}"}
     return BadRequest(name, {**sound, **fields}, frozenset(problems))
 
@@ -38,13 +38,13 @@ def _without(name: str, left_out: str, *problems: tuple[str, str]) -> BadRequest
 
 
 def _replica(name: str, fields: dict[str, Any], *problems: tuple[str, str]) -> BadRequest:
-    """Give a request whose second replica is sound but for these fields."""
+    """Return a request whose second replica is sound but for these fields."""
     replicas = [{"region": "eu-west-1"}, {"region": "us-west-2", **fields}]
     return _case(name, {"replicas": replicas}, *((f"replicas[1]{p}", code) for p, code in problems))
 
 
 def _imported(name: str, material: Any, *problems: tuple[str, str], **fields: Any) -> BadRequest:
-    """Give a request for a key of origin EXTERNAL with this keyMaterial; paths begin inside it."""
+    """Return a request of origin EXTERNAL with this keyMaterial; paths begin inside it."""
     inside = ((f"keyMaterial{path}", code) for path, code in problems)
     return _case(name, {"origin": "EXTERNAL", "keyMaterial": material, **fields}, *inside)
 
@@ -54,13 +54,13 @@ def _in_days(days: float) -> str:
 
 
 def _document(name: str, document: Any, *problems: tuple[str, str]) -> BadRequest:
-    """Give a request with this key policy; the problems' paths begin inside the document."""
+    """Return a request with this key policy; the problems' paths begin inside the document."""
     inside = ((f"policy.document{path}", code) for path, code in problems)
     return _case(name, {"policy": {"document": document}}, *inside)
 
 
 def _statement(name: str, changes: dict[str, Any], *problems: tuple[str, str]) -> BadRequest:
-    """Give a request with a key policy whose second statement is sound but for these elements.
+    """Return a request with a key policy whose second statement is sound but for these elements.
 
     An element that is changed to `...` is left out.
     """

@@ -19,14 +19,14 @@ USERS = (
 
 
 class Clock:
-    """Tells the time that it was set to."""
+    """Shows the time that it was set to."""
 
     def __init__(self) -> None:
         # A little ahead, so that a key that moto makes during the test is never from the future.
         self.time = datetime.now(UTC) + timedelta(minutes=1)
 
     def now(self) -> datetime:
-        """Give the time, in UTC."""
+        """Return the time, in UTC."""
         return self.time
 
     def move(self, *, seconds: float) -> None:

@@ -17,7 +17,7 @@ class Metric(NamedTuple):
 
 
 def metrics_in(lines: Iterable[str]) -> dict[Metric, list[float]]:
-    """Give every metric that CloudWatch reads from lines of a log, with its values."""
+    """Return every metric that CloudWatch reads from lines of a log, with its values."""
     found: dict[Metric, list[float]] = {}
     for line in lines:
         if not line.startswith('{"_aws"'):

@@ -210,7 +210,7 @@ class _Maker:
         return document
 
     def _settings(self) -> Document:
-        """Give some of the settings that every key has for itself."""
+        """Return some of the settings that every key has for itself."""
         settings: Document = {}
         if self.often(0.7):
             settings["description"] = self.one_of([*TEXTS, None, self.one_of(TEXTS) * 20])
@@ -232,7 +232,7 @@ class _Maker:
         return self.one_of([{"administrators": [ADMIN]}, {"users": [USER, ADMIN, USER]}])
 
     def _document(self) -> Document:
-        """Give a key policy with expressions, which IAM takes for variables or for nothing."""
+        """Return a key policy with expressions, which IAM takes for variables or for nothing."""
         account = {"AWS": self.one_of([ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root"])}
         allow = {"Effect": "Allow", "Action": "kms:*", "Resource": "*"}
         tag = {"StringLike": {"aws:PrincipalTag/team": self.one_of(EXPRESSIONS)}}
@@ -254,7 +254,7 @@ class _Maker:
         return attack.__name__, attack(self, document)
 
     def place(self, document: Document) -> tuple[Any, Any]:
-        """Give any object or list inside a document, and a key or index of it."""
+        """Return any object or list inside a document, and a key or index of it."""
         holder: Any = document
         while True:
             key = self.one_of([*holder] if isinstance(holder, dict) else [*range(len(holder))])

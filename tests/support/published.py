@@ -7,7 +7,7 @@ from tests.support.answering import on
 
 
 def published_on(events: Any) -> list[tuple[str, str, dict[str, Any]]]:
-    """Give a list that grows with every PutEvents: source, detail-type and detail."""
+    """Return a list that grows with every PutEvents: source, detail-type and detail."""
     published: list[tuple[str, str, dict[str, Any]]] = []
 
     def note(params: dict[str, Any], **_: Any) -> None:

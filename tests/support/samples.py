@@ -52,22 +52,22 @@ def settings_of(key_spec: str) -> Settings:
 
 
 def document_of(**fields: Any) -> dict[str, Any]:
-    """Give the least request, with these fields in it."""
+    """Return the least request, with these fields in it."""
     return {"requestId": "CHG1", "alias": "alias/cards", **fields}
 
 
 def request_of(**fields: Any) -> KeySetRequest:
-    """Give the least request with these fields, checked and with its defaults."""
+    """Return the least request with these fields, checked and with its defaults."""
     return parse_request(document_of(**fields), SETTINGS)
 
 
 def imported_request_of(**fields: Any) -> KeySetRequest:
-    """Give the least request for imported key material with these fields, as `request_of` does."""
+    """Return the least request for imported key material, with these fields."""
     return request_of(**{"origin": "EXTERNAL", **fields})
 
 
 def in_days(days: float) -> str:
-    """Give an instant that is so many days from now, as a checked request has it.
+    """Return an instant that is so many days from now, as a checked request has it.
 
     A test's name must not hold it: the workers of a parallel run have to agree on the names.
     """
@@ -75,7 +75,7 @@ def in_days(days: float) -> str:
 
 
 def plan_of(region: str = "us-east-1", **fields: Any) -> KeyPlan:
-    """Give what a request with these fields means in a Region."""
+    """Return what a request with these fields means in a Region."""
     return plan_key(request_of(**fields), region, SETTINGS)
 
 
@@ -89,12 +89,12 @@ def problems_of(document: object, settings: Settings = SETTINGS) -> list[Problem
 
 
 def pairs_of(document: object, settings: Settings = SETTINGS) -> set[tuple[str, str]]:
-    """Give path and code of every problem."""
+    """Return path and code of every problem."""
     return {(problem["path"], problem["code"]) for problem in problems_of(document, settings)}
 
 
 def key_arn(region: str = "us-east-1", key_id: str = KEY_ID) -> str:
-    """Give the ARN of a key that need not exist."""
+    """Return the ARN of a key that need not exist."""
     return f"arn:aws:kms:{region}:{ACCOUNT}:key/{key_id}"
 
 

@@ -11,7 +11,7 @@ from provisioner.settings import Settings
 from provisioner.upkeep.recorded_keys import RecordedKeys
 from provisioner.upkeep.sweep import Sweeper
 from provisioner.upkeep.sweep_region import RegionSweeper
-from tests.support.answering import answer, kms_in, on
+from tests.support.answering import answer, kms_for, on
 from tests.support.samples import SETTINGS
 
 HOME = "us-east-1"
@@ -51,7 +51,7 @@ def region_sweeper(
         records=records,
         recorded=RecordedKeys(records, region),
         table=sweep_table(),
-        kms=kms_in(region),
+        kms=kms_for(region),
         tagging=client("resourcegroupstaggingapi", region),
         events=client("events"),
         settings=settings,

@@ -3,7 +3,7 @@
 from typing import Any
 
 from provisioner.domain.plan import ATTEMPT_TAG, own_tags
-from tests.support.answering import kms_in, on
+from tests.support.answering import kms_for, on
 from tests.support.samples import SETTINGS
 
 
@@ -18,7 +18,7 @@ def make_key(
     listed = [{"TagKey": key, "TagValue": value} for key, value in tags.items() if value]
     usage = "ENCRYPT_DECRYPT"
     parameters = {"MultiRegion": True, "KeyUsage": usage, "Tags": listed, **options}
-    answered = kms_in(region).create_key(**parameters)
+    answered = kms_for(region).create_key(**parameters)
     metadata: dict[str, Any] = answered["KeyMetadata"]
     return metadata
 
@@ -32,10 +32,10 @@ def show(metadata: dict[str, Any], **fields: Any) -> None:
         if shown.get("Arn") == arn:
             shown |= fields
 
-    on(kms_in(arn.split(":")[3]), "after-call.kms.DescribeKey", change)
+    on(kms_for(arn.split(":")[3]), "after-call.kms.DescribeKey", change)
 
 
 def multi_region(kind: str = "PRIMARY", *replicas: str) -> dict[str, Any]:
-    """Give the MultiRegionConfiguration of a key that has these replicas, by their ARNs."""
+    """Return the MultiRegionConfiguration of a key that has these replicas, by their ARNs."""
     listed = [{"Region": arn.split(":")[3], "Arn": arn} for arn in replicas]
     return {"MultiRegionConfiguration": {"MultiRegionKeyType": kind, "ReplicaKeys": listed}}

@@ -25,7 +25,7 @@ _Loader.add_multi_constructor("!", _intrinsic)
 
 
 def load_template() -> dict[str, Any]:
-    """Give template.yaml with its anchors resolved and its intrinsic functions in long form."""
+    """Return template.yaml with its anchors resolved and its intrinsic functions in long form."""
     template: dict[str, Any] = yaml.load(Path("template.yaml").read_text(), _Loader)  # noqa: S506
     return template
 

@@ -14,7 +14,7 @@ TOKEN, NEXT_TOKEN = "token-of-the-task", "token-of-the-next-task"
 
 
 def material_for(region: str) -> dict[str, Any]:
-    """Give what is asked for in a Region."""
+    """Return what is asked for in a Region."""
     return {
         "region": region,
         "keyArn": key_arn(region),
@@ -28,7 +28,7 @@ def material_for(region: str) -> dict[str, Any]:
 
 
 def answer_of(*regions: str, **fields: Any) -> dict[str, Any]:
-    """Give an answer for these Regions, each of whose materials has these fields."""
+    """Return an answer for these Regions, each of whose materials has these fields."""
     wrapped = {"importToken": "dG9rZW4=", "encryptedKeyMaterial": "d3JhcHBlZA==", **fields}
     materials = [{"region": region, **wrapped} for region in regions or (HOME,)]
     return {"requestId": "CHG1", "materials": materials}
@@ -51,7 +51,7 @@ def wait(records: Records, *regions: str, token: str = TOKEN) -> Record:
 
 
 def record_of(records: Records) -> Record:
-    """Give the record of the request, which is there."""
+    """Return the record of the request, which is there."""
     record = records.get("CHG1")
     assert record
     return record

@@ -71,7 +71,7 @@ def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @cache
 def _builder(service: str) -> Any:
-    """Give a client that only sets things up; one that is made anew takes a tenth of a second."""
+    """Return a client that only sets things up; one that is made anew takes a tenth of a second."""
     return boto3.client(service, region_name="us-east-1")
 
 
@@ -98,7 +98,7 @@ def _moto_is_not_traced() -> Iterator[None]:
 
 @pytest.fixture
 def aws() -> Iterator[None]:
-    """Give an AWS that has this stack's tables, event bus and state machine, and no keys."""
+    """Return an AWS that has this stack's tables, event bus and state machine, and no keys."""
     with mock_aws():
         _builder("dynamodb").create_table(
             TableName="idempotency",
@@ -119,13 +119,13 @@ def aws() -> Iterator[None]:
 
 @pytest.fixture
 def records(aws: None) -> Records:  # noqa: ARG001
-    """Give the requests table, empty."""
+    """Return the requests table, empty."""
     return Records(clients.client("dynamodb"), "requests")
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Give the clock that every module reads from now on."""
+    """Return the clock that every module reads from now on."""
     clock = Clock()
     for module in USERS:
         monkeypatch.setattr(f"provisioner.{module}.now", clock.now)
@@ -134,7 +134,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
-    """Give what the functions log, a JSON document a line."""
+    """Return what the functions log, a JSON document a line."""
     (handler,) = logging.getLogger("mrk-provisioner").handlers
     assert isinstance(handler, logging.StreamHandler)
     written = io.StringIO()

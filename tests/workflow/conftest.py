@@ -33,20 +33,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def emulator_server() -> Iterator[Server]:
-    """Give an emulator of the tests' own."""
+    """Return an emulator of the tests' own."""
     with new_emulator() as started:
         yield started
 
 
 @pytest.fixture(scope="session")
 def emulator_log(emulator_server: Server) -> Path:
-    """Give the file with what the emulator and the functions in it write."""
+    """Return the file with what the emulator and the functions in it write."""
     return emulator_server.folder / "emulator.log"
 
 
 @pytest.fixture(scope="session")
 def emulator(emulator_server: Server) -> Endpoint:
-    """Give an emulator without the stack in it."""
+    """Return an emulator without the stack in it."""
     return Endpoint(emulator_server.endpoint_url, emulator_server.region)
 
 
@@ -65,6 +65,6 @@ def primary(kms: Any) -> str:
 
 @pytest.fixture(scope="session")
 def stack(emulator_server: Server) -> Iterator[Stack]:
-    """Give the deployed stack."""
+    """Return the deployed stack."""
     with Stack.listening(deploy(emulator_server)) as deployed:
         yield deployed

@@ -126,7 +126,7 @@ class Alarm:
 
 
 def emitted_by(stack: Stack, function: str, since: float, name: str) -> dict[Metric, list[float]]:
-    """Give the metrics of a name in what the functions have logged, once there is one."""
+    """Return the metrics of a name in what the functions have logged, once there is one."""
     logs, log_group = stack.client("logs"), stack.resources("AWS::Logs::LogGroup")["FunctionLogs"]
 
     def found() -> dict[Metric, list[float]] | None:

@@ -42,7 +42,7 @@ def no_faults_left(emulator: Endpoint) -> Iterator[None]:
 
 @pytest.fixture
 def made(kms: Any) -> Callable[[str], bool]:
-    """Give a function that says whether a key with a description exists."""
+    """Return a function that says whether a key with a description exists."""
 
     def exists(description: str) -> bool:
         keys = kms.list_keys()["Keys"]
@@ -185,7 +185,7 @@ def test_what_is_no_rule_is_refused(emulator: Endpoint, rules: Any) -> None:
 class TestKilling:
     @pytest.fixture
     def invoke(self, emulator: Endpoint) -> Iterator[Callable[[str], dict[str, Any]]]:
-        """Give a function that runs the code of FUNCTION and gives its error."""
+        """Return a function that runs the code of FUNCTION and gives its error."""
         name = f"caller-{uuid.uuid4()}"
         allow = {"Effect": "Allow", "Action": "kms:*", "Resource": "*"}
         policy = {"Version": "2012-10-17", "Statement": [allow]}

@@ -64,7 +64,7 @@ def leave_a_table(endpoint: Endpoint) -> None:
 
 
 def kms_of(stack: Stack, function: str, region: str = HOME) -> Any:
-    """Give KMS as a function's role sees it."""
+    """Return KMS as a function's role sees it."""
     return stack.client("kms", region, stack.credentials_of(stack.role_of(function)))
 
 

@@ -31,7 +31,7 @@ DAY = 86_400
 
 
 def external(name: str, *replicas: str, **fields: Any) -> dict[str, Any]:
-    """Give a request of origin EXTERNAL, wrapped under the key that is quickest to unwrap."""
+    """Return a request of origin EXTERNAL, wrapped under the key that is quickest to unwrap."""
     material = {"wrappingKeySpec": "RSA_2048", **fields.pop("keyMaterial", {})}
     wanted = [{"region": region} for region in replicas]
     return new_request(
@@ -480,7 +480,7 @@ def test_the_material_is_nowhere_in_the_service(stack: Stack, emulator_log: Path
 
 
 def everything_kept(stack: Stack, request_id: str) -> Any:
-    """Give every text that the service keeps: histories, tables, events and logs."""
+    """Return every text that the service keeps: histories, tables, events and logs."""
     for arn in stack.executions(request_id):
         yield json.dumps(stack.history(arn), default=str)
     for event in stack.events(request_id):

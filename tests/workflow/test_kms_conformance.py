@@ -23,7 +23,7 @@ NOT_SHOWN = {
 
 
 def calls_of(row: Row) -> Iterator[Any]:
-    """Give a call for each value that the row was seen for."""
+    """Return a call for each value that the row was seen for."""
     several = {name: value for name, value in row["params"].items() if _is_several(name, value)}
     if not several:
         yield pytest.param(row, row["params"], id=row["case"])

@@ -78,7 +78,7 @@ class KeySet:
         self.kms().replicate_key(KeyId=self.key_id, ReplicaRegion=OTHER)
 
     def wrapped(self, material: bytes, region: str = HOME) -> dict[str, Any]:
-        """Give the parameters of an import of this material."""
+        """Return the parameters of an import of this material."""
         given = self.kms(region).get_parameters_for_import(
             KeyId=self.key_id,
             WrappingAlgorithm=self.algorithm,
@@ -170,7 +170,7 @@ def test_primary_and_replica_compute_alike(
 
 
 def computed(keys: KeySet, region: str, material: bytes) -> bytes:
-    """Give something that only keys with the same material have in common."""
+    """Return something that only keys with the same material have in common."""
     kms = keys.kms(region)
     if keys.spec == "SYMMETRIC_DEFAULT":
         secret = keys.kms(HOME).encrypt(KeyId=keys.key_id, Plaintext=b"secret")["CiphertextBlob"]

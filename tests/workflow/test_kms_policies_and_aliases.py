@@ -28,7 +28,7 @@ class TestPolicies:
     """https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-overview.html."""
 
     def refusals(self, kms: Any, primary: str, policy: str) -> set[Refusal]:
-        """Give a policy to each call that takes one."""
+        """Return a policy to each call that takes one."""
         return {
             refusal(kms.create_key, Policy=policy),
             refusal(kms.put_key_policy, KeyId=primary, Policy=policy),

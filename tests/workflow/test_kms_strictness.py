@@ -37,7 +37,7 @@ class TestKeyStates:
 
     @pytest.fixture
     def creating(self, emulator: Endpoint, kms: Any, primary: str) -> Any:
-        """Give the client of a Region whose replica is Creating."""
+        """Return the client of a Region whose replica is Creating."""
         emulator.change_kms_settings(creating_seconds=600)
         kms.replicate_key(KeyId=primary, ReplicaRegion=OTHER)
         return emulator.client("kms", OTHER)

@@ -113,7 +113,7 @@ MANAGED = {
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    """Give a stack of this module's own."""
+    """Return a stack of this module's own."""
     with new_emulator() as emulator:
         described = deploy(emulator, workflow_paths.PARAMETERS)
         with Stack.listening(described) as deployed:
@@ -122,7 +122,7 @@ def stack() -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def privileges(stack: Stack) -> Privileges:
-    """Give the roles as they are deployed."""
+    """Return the roles as they are deployed."""
     return read_privileges(stack)
 
 
@@ -141,13 +141,13 @@ def unused(privileges: Privileges, asked: list[dict[str, Any]]) -> list[Grant]:
 
 @pytest.fixture(scope="module")
 def keys(stack: Stack, asked: list[dict[str, Any]]) -> Keys:  # noqa: ARG001 - the paths go first
-    """Give keys to try things on."""
+    """Return keys to try things on."""
     return make_keys(stack)
 
 
 @pytest.fixture(scope="module")
 def attempts(stack: Stack, privileges: Privileges) -> Attempts:
-    """Give what makes attempts."""
+    """Return what makes attempts."""
     return Attempts(stack, privileges)
 
 

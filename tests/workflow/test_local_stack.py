@@ -26,7 +26,7 @@ type ClientOf = Callable[..., Any]
 
 @pytest.fixture
 def kms_of(emulator: Endpoint) -> ClientOf:
-    """Give a function that makes a KMS client of a new role with the given statements."""
+    """Return a function that makes a KMS client of a new role with the given statements."""
 
     def make(*statements: dict[str, Any], region: str = HOME) -> Any:
         name = f"role-{uuid.uuid4()}"

@@ -21,7 +21,7 @@ def role(emulator: Endpoint, *actions: str) -> str:
 
 
 def asked_of(emulator: Endpoint, role_arn: str) -> dict[str, Any]:
-    """Give the one permission that a role was asked for, once it was."""
+    """Return the one permission that a role was asked for, once it was."""
     session = f":assumed-role/{role_arn.rsplit('/', 1)[1]}/"
 
     def asked() -> dict[str, Any] | None:

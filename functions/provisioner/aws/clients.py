@@ -25,7 +25,7 @@ _SEND_ONCE = Config(retries={"mode": "standard", "total_max_attempts": 1}, **_TI
 
 @cache
 def client(service: str, region: str | None = None) -> Any:
-    """Give the client of a service, in the function's own Region unless another is named."""
+    """Return the client of a service, in the function's own Region unless another is named."""
     if region is None:
         return client(service, settings().home_region)
     return boto3.client(service, region_name=region, config=_PATIENT)
@@ -48,7 +48,7 @@ def impatient_kms(region: str) -> Any:
 
 @cache
 def send_once_kms(region: str) -> Any:
-    """Give a KMS client that never sends a call twice: CreateKey has no client token.
+    """Return a KMS client that never sends a call twice: CreateKey has no client token.
 
     https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateKey.html
     """

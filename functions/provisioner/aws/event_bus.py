@@ -5,7 +5,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from provisioner import json_text
-from provisioner.errors import DependencyUnavailable, OutcomeNotPublished
+from provisioner.errors import DependencyUnavailable, EventNotPublished
 
 SOURCE = "mrk.provisioner"
 
@@ -15,7 +15,7 @@ def put_event(client: Any, bus: str, detail_type: str, detail: dict[str, Any]) -
 
     Raises
     ------
-    OutcomeNotPublished
+    EventNotPublished
         EventBridge refused the entry; PutEvents itself still succeeds then.
         https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
     DependencyUnavailable
@@ -33,6 +33,6 @@ def put_event(client: Any, bus: str, detail_type: str, detail: dict[str, Any]) -
         raise DependencyUnavailable(f"EventBridge did not do PutEvents: {error}.") from error
     if answer["FailedEntryCount"]:
         failed = answer["Entries"][0]
-        raise OutcomeNotPublished(
+        raise EventNotPublished(
             f"EventBridge refused the event: {failed['ErrorCode']}: {failed.get('ErrorMessage')}."
         )

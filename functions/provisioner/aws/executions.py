@@ -42,7 +42,7 @@ def successor_arn(state_machine_arn: str, request_id: str, holder: str) -> str:
 
 
 def execution_arn(state_machine_arn: str, name: str) -> str:
-    """Give the ARN of the execution of that name."""
+    """Return the ARN of the execution of that name."""
     return f"{state_machine_arn.replace(':stateMachine:', ':execution:')}:{name}"
 
 
@@ -95,7 +95,7 @@ def older_running(
 
 
 def answer_task(client: Any, task_token: str, output: dict[str, Any]) -> bool:
-    """Give a task that waits for an answer its output; False where it does not wait any more.
+    """Hand its output to a task that waits for an answer; False where it does not wait any more.
 
     https://docs.aws.amazon.com/step-functions/latest/apireference/API_SendTaskSuccess.html
 
@@ -135,7 +135,7 @@ def fail_task(client: Any, task_token: str, error: ProvisionerError) -> bool:
 
 
 def progress(client: Any, execution_arn: str) -> Progress:
-    """Tell whether that execution was started, runs, or has ended.
+    """Return whether that execution was started, runs, or has ended.
 
     Raises
     ------

@@ -70,7 +70,7 @@ class Record:
     """One request as the table has it.
 
     `key_arn` is the primary key's, once CreateKey's answer is recorded. `attempt` is the number of
-    the CreateKey attempt that was announced last, 0 before the first. `attempt_open` is the token
+    the CreateKey attempt that was announced last, 0 before the first. `open_attempt` is the token
     of an attempt that may have reached KMS and has no recorded answer, announced at
     `attempt_sent_at`. `published_at` is when the outcome's event was sent. `ever_created` says
     that the key set was finished once, whatever became of the request since. `superseded` names
@@ -85,7 +85,7 @@ class Record:
     request: KeySetRequest | None
     execution_arn: str | None
     attempt: int
-    attempt_open: str | None
+    open_attempt: str | None
     attempt_sent_at: datetime | None
     key_arn: str | None
     key: dict[str, Any] | None
@@ -302,7 +302,7 @@ class Records:
             ":attempt": seen.attempt,
             ":superseded": json_text.text(superseded),
         }
-        for name, value in (("attemptOpen", seen.attempt_open), ("keyArn", seen.key_arn)):
+        for name, value in (("attemptOpen", seen.open_attempt), ("keyArn", seen.key_arn)):
             if value is None:
                 condition += f" AND attribute_not_exists({name})"
             else:
@@ -319,7 +319,7 @@ class Records:
         Parameters
         ----------
         token
-            Known to this caller alone, so that it can tell its own announcement from another's.
+            Known to this caller alone, so that it recognises its own announcement.
 
         Returns
         -------
@@ -346,7 +346,7 @@ class Records:
         try:
             self._update(request_id, condition, update, values)
         except _ConditionFailed as failed:
-            if failed.record is not None and failed.record.attempt_open == token:
+            if failed.record is not None and failed.record.open_attempt == token:
                 return True
             _refuse_if_cancelled(failed.record, execution_arn)
             return False
@@ -706,7 +706,7 @@ def _record(item: dict[str, dict[str, Any]]) -> Record:
         request=cast("KeySetRequest | None", json.loads(text("request") or "null")),
         execution_arn=text("executionArn"),
         attempt=int(item["attempt"]["N"]),
-        attempt_open=text("attemptOpen"),
+        open_attempt=text("attemptOpen"),
         attempt_sent_at=instant("attemptSentAt"),
         key_arn=text("keyArn"),
         key=json.loads(text("key") or "null"),

@@ -15,7 +15,7 @@ from provisioner.errors import Problem
 class PlannedLine:
     """What is known of a line before anything is started.
 
-    `content` and `terms` tell whether a record is of this very request; None where it is not valid.
+    `content` and `terms` say whether a record is of this very request; None where it is not valid.
     `execution` is the name of the execution that is started for it, None where none is needed, and
     `not_before` is when it is started, ISO 8601 in UTC.
     """
@@ -31,7 +31,7 @@ class PlannedLine:
 
 
 def is_created(record: Record, line: PlannedLine) -> bool:
-    """Whether a record tells that a line's very request is finished and that its event was sent.
+    """Whether a record shows that a line's very request is finished and its event was sent.
 
     A line of the next revision with the same content asks for nothing else. One of any other
     revision is not taken.

@@ -78,7 +78,7 @@ def parse_quotas(items: Iterable[str]) -> dict[Quota, int]:
 
 
 class Pace:
-    """Gives each request the second in which it may be started."""
+    """Assigns to each request the second in which it may be started."""
 
     def __init__(self, quotas: dict[Quota, int], percent: int, starts_per_second: int) -> None:
         """Begin with an empty plan.

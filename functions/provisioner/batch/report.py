@@ -1,4 +1,4 @@
-"""Tells how far a batch is, and in the end what became of each line of its file."""
+"""Reports how far a batch is, and in the end what became of each line of its file."""
 
 import csv
 import io
@@ -26,7 +26,7 @@ batch's age between two looks, a week takes half of them and a year four fifths.
 https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 """
 _PATIENCE = timedelta(hours=1, minutes=30)
-"""The sweep takes up within the hour what stopped; what is not settled then is told as it is."""
+"""The sweep resumes within the hour what stopped; what is not settled then is reported as it is."""
 _TIME_TO_TAKE_UP = timedelta(seconds=30)
 """From a line's start until its execution holds the request, unless another one has it."""
 _COLUMNS = ("line", "requestId", "status", "keyId", "primaryKeyArn", "replicaKeyArns", "errors")
@@ -69,7 +69,7 @@ class Batch(TypedDict):
 
 @dataclass(frozen=True)
 class Report:
-    """Where a batch stands. `settled` tells that no line is expected to change any more."""
+    """Where a batch stands. `settled` means that no line is expected to change any more."""
 
     results: list[LineResult]
     progress: dict[str, Any]

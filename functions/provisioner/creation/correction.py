@@ -117,4 +117,4 @@ def superseded(record: Record, request: KeySetRequest) -> RegionNames:
 
 def _has_key(record: Record) -> bool:
     """Whether the request has a key, or may have one that nobody recorded yet."""
-    return record.key_arn is not None or record.attempt_open is not None
+    return record.key_arn is not None or record.open_attempt is not None

@@ -58,7 +58,7 @@ def ensure_primary_key(
     client
         KMS client of the primary's Region.
     send_once
-        Gives the KMS client of a Region that sends every call once.
+        Returns the KMS client of a Region that sends every call once.
     tagging
         Client of the tagging API in that Region.
 
@@ -89,7 +89,7 @@ def ensure_primary_key(
     record = records.get(request["requestId"])
     if record is None:
         raise RuntimeError(f"{request['requestId']} was not claimed before its key is made.")
-    if record.attempt_open:
+    if record.open_attempt:
         raise _unconfirmed(record, "has no recorded answer")
     refuse_if_cancelled(record)
     if record.key_arn:

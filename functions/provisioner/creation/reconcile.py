@@ -15,7 +15,7 @@ from provisioner.aws.records import Record, Records
 from provisioner.clock import now
 from provisioner.creation.tagged_primary_keys import find_primary_keys
 from provisioner.domain.plan import ATTEMPT_TAG, KeySetRequest, own_tags
-from provisioner.outcomes.findings import report_surplus
+from provisioner.outcomes.surplus import report_and_retire_surplus_key
 from provisioner.settings import Settings
 
 CLOCKS_DIFFER_BY = timedelta(seconds=1)
@@ -57,25 +57,25 @@ def reconcile_primary_key(
     ------
     PrimaryKeyUnconfirmed
         The record changed under our hands: look again.
-    KmsError, DependencyUnavailable, OutcomeNotPublished
+    KmsError, DependencyUnavailable, EventNotPublished
         A call failed.
     """
     record = records.get(request["requestId"])
     if record is None:
         raise RuntimeError(f"{request['requestId']} was not claimed before it is reconciled.")
-    if not record.attempt_open and not record.key_arn:
+    if not record.open_attempt and not record.key_arn:
         return True
     too_early = _is_too_early(record, settings)  # Asked before the look, which takes its time.
     keys = _keys_of_attempt(client, tagging, record, request, settings)
     winner = record.key_arn or next(iter(keys), None)
     if winner is None and too_early:
         return False
-    if record.attempt_open:
+    if record.open_attempt:
         records.close_attempt(record.request_id, record.attempt, winner)
     for arn, metadata in keys.items():
         if arn != winner:
             with may_be_new(client, arn):
-                report_surplus(
+                report_and_retire_surplus_key(
                     record.request_id, metadata, client=client, events=events, settings=settings
                 )
     return True

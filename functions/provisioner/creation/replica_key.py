@@ -48,24 +48,14 @@ def ensure_replica_key(
         raise
     fresh = metadata is not None
     if metadata is None:
-        metadata = bring_back(replica_client, arn_in(region, primary_arn))
+        existing = kms.describe_key(replica_client, arn_in(region, primary_arn))
+        metadata = restore_key(replica_client, existing)
     return {
         "region": region,
         "arn": metadata["Arn"],
         "keyState": metadata["KeyState"],
         "fresh": fresh,
     }
-
-
-def bring_back(client: Any, key_arn: str) -> kms.Metadata:
-    """Read a key that exists, and restore it as `restore_key` does.
-
-    Raises
-    ------
-    KmsError
-        KMS refused a call or did not answer.
-    """
-    return restore_key(client, kms.describe_key(client, key_arn))
 
 
 def restore_key(client: Any, metadata: kms.Metadata) -> kms.Metadata:

@@ -16,7 +16,7 @@ def roll_back(
     primary_arn: str,
     *,
     superseded: RegionNames,
-    client_in: Callable[[str], Any],
+    client_for: Callable[[str], Any],
     deletion_window_days: int,
 ) -> dict[str, Any]:
     """Delete the aliases of a key set and schedule its keys for deletion, replicas first.
@@ -32,8 +32,8 @@ def roll_back(
     ----------
     superseded
         What earlier contents of the request asked for and this one does not, by Region.
-    client_in
-        Gives the KMS client of a Region.
+    client_for
+        Returns the KMS client of a Region.
 
     Returns
     -------
@@ -47,7 +47,7 @@ def roll_back(
         KMS refused a call or did not answer. What was done stays done; calling again goes on.
     """
     primary_region = request["primaryRegion"]
-    metadata = kms.describe_key(client_in(primary_region), primary_arn)
+    metadata = kms.describe_key(client_for(primary_region), primary_arn)
     members = metadata["MultiRegionConfiguration"]
     # A primary key waits for its replicas, so they go first.
     keys = {key["Region"]: key["Arn"] for key in (*members["ReplicaKeys"], members["PrimaryKey"])}
@@ -55,7 +55,7 @@ def roll_back(
     wanted = {region for names in named for region in names}
 
     def remove(region: str, key_arn: str) -> KeyFacts:
-        client = client_in(region)
+        client = client_for(region)
         aliases = [alias for names in named for alias in names.get(region, {}).get("aliases", [])]
         with may_be_new(client, key_arn):
             if aliases:

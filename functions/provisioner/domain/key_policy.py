@@ -80,7 +80,7 @@ Policy = dict[str, Any]
 
 
 def default_policy(partition: str, account_id: str) -> Policy:
-    """Give the policy that KMS itself uses when CreateKey carries none."""
+    """Return the policy that KMS itself uses when CreateKey carries none."""
     return {
         "Version": "2012-10-17",
         "Id": "key-default-1",
@@ -511,7 +511,7 @@ def _is_principal_map(principal: object) -> bool:
 
 
 def _texts(holder: dict[str, Any], *names: str) -> list[str]:
-    """Give the one text or the texts under the first of the names that is there, else nothing."""
+    """Return the one text or the texts under the first of the names that is there, else nothing."""
     listed = _listed(next((holder[name] for name in names if name in holder), None))
     return listed if all(isinstance(item, str) and item for item in listed) else []
 

@@ -208,7 +208,7 @@ def is_request_id(text: object) -> TypeIs[str]:
 
 
 def region_of(key_arn: str) -> str:
-    """Tell in which Region a key is."""
+    """Return the Region of a key."""
     return key_arn.split(":")[3]
 
 

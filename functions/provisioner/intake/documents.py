@@ -1,4 +1,4 @@
-"""Documents that come from outside: what makes one unreadable, and how its problems are told.
+"""Documents that come from outside: what makes one unreadable, and how its problems are phrased.
 
 Requests and answers to a question for key material are read in the same way: first whether the
 document can be looked at, then its fields by a pydantic model, every problem with its path.

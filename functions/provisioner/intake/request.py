@@ -261,7 +261,7 @@ class _Draft:
         return path.replace("[", ".").replace("]", "") not in self._wrong
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Give a field's value, its default where it is absent, or None where it is wrong."""
+        """Return a field's value, its default where it is absent, or None where it is wrong."""
         return self.document.get(name, default) if self.sound(name) else None
 
     @cached_property
@@ -301,7 +301,7 @@ class _Draft:
 
     @property
     def spec(self) -> tuple[str, str, str] | None:
-        """Give key spec, usage and origin, or None where one of them is wrong."""
+        """Return key spec, usage and origin, or None where one of them is wrong."""
         spec = self.get("keySpec", "SYMMETRIC_DEFAULT")
         if spec not in KEY_SPECS or not (self.sound("keyUsage") and self.sound("origin")):
             return None
@@ -438,7 +438,7 @@ def _ticket_rule(draft: _Draft) -> Iterator[Problem]:
 def _tags_rule(draft: _Draft) -> Iterator[Problem]:
     for prefix, fields in draft.members:
         tags = fields.get("tags")
-        # A replica that names no tags has the primary's, of which the primary's path tells.
+        # A replica that names no tags has the primary's, which the primary's path names.
         if isinstance(tags, dict) or (tags is None and (not prefix or "tags" in fields)):
             yield from guardrails.tags_problems(f"{prefix}tags", tags or {}, draft.settings)
         if isinstance(tags, dict) and len(tags) + len(plan.OWN_TAGS) > MAX_TAGS:

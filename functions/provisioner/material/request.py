@@ -1,4 +1,4 @@
-"""Asks for key material: keeps the question for whoever looks, and tells the bus."""
+"""Asks for key material: keeps the question in the record and publishes it."""
 
 from typing import Any, TypedDict
 
@@ -39,7 +39,7 @@ def ask_for_material(
         Another execution holds the request.
     Cancelled
         The request was cancelled.
-    DependencyUnavailable, OutcomeNotPublished
+    DependencyUnavailable, EventNotPublished
         The question is not recorded or not published; calling again does both.
     """
     request_id, execution_arn = question["requestId"], question["executionArn"]

@@ -69,11 +69,11 @@ def take_answer(document: object, *, records: Records, step_functions: Any) -> R
 
 
 def publish_refusal(document: object, problems: list[Problem], *, events: Any, bus: str) -> None:
-    """Tell the bus that an answer which came from there was refused.
+    """Publish that an answer which came from the bus was refused.
 
     Raises
     ------
-    DependencyUnavailable, OutcomeNotPublished
+    DependencyUnavailable, EventNotPublished
         The refusal is not published; calling again does that.
     """
     request_id = document.get("requestId") if isinstance(document, dict) else None

@@ -1,4 +1,4 @@
-"""What ended a step in a Region, and how that is told as a problem of the request."""
+"""What ended a step in a Region, and how that becomes a problem of the request."""
 
 import re
 from typing import TypedDict

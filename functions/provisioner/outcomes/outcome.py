@@ -59,7 +59,7 @@ class Outcome(TypedDict):
 def publish_outcome(
     outcome: Outcome, *, records: Records, events: Any, bus: str
 ) -> dict[str, Any] | None:
-    """Record how a request ended, tell the bus, and count it.
+    """Record how a request ended, publish it, and count it.
 
     Returns
     -------
@@ -69,7 +69,7 @@ def publish_outcome(
 
     Raises
     ------
-    DependencyUnavailable, OutcomeNotPublished
+    DependencyUnavailable, EventNotPublished
         The outcome is not recorded or not published; calling again does both.
     """
     request = outcome["request"]
@@ -116,7 +116,7 @@ def publish_refusal(
     status: Status = Status.REJECTED,
     digest: str | None = None,
 ) -> dict[str, Any]:
-    """Tell the bus that a request was refused, and keep the reasons for whoever asks by its ID.
+    """Publish that a request was refused, and keep the reasons for whoever asks by its ID.
 
     Where the ID is that of another request, its record stays, and the event shows its key.
 
@@ -137,7 +137,7 @@ def publish_refusal(
 
     Raises
     ------
-    DependencyUnavailable, OutcomeNotPublished
+    DependencyUnavailable, EventNotPublished
         The refusal is not recorded or not published; calling again does both.
     """
     given = given_back(document, problems)

@@ -46,7 +46,7 @@ class OpenFindings:
 
         Raises
         ------
-        DependencyUnavailable, OutcomeNotPublished
+        DependencyUnavailable, EventNotPublished
             EventBridge or DynamoDB did not take it; the next sweep tries again.
         """
         kinds = set()

@@ -69,7 +69,7 @@ class Sweeper:
         counts = {"requests": 0, "regions": 0, "failed": 0}
         for record in self.records.unfinished():
             counts["requests"] += 1
-            counts["failed"] += not _looked(record.request_id, self._look_at_request, record)
+            counts["failed"] += not _looked(record.request_id, self._check_request, record)
         positions = self.table.positions(in_regions)
         for region in in_regions:
             if _is_overdue(positions.get(region)):
@@ -106,7 +106,7 @@ class Sweeper:
             counts["regions"] += started
             counts["failed"] += not started
 
-    def _look_at_request(self, record: Record) -> None:
+    def _check_request(self, record: Record) -> None:
         request = record.request
         if request is None or self._is_young(record.claimed_at) or self._is_running(record):
             return
@@ -135,7 +135,7 @@ class Sweeper:
             text,
             action,
         )
-        findings.tell(finding, events=self.events, bus=self.settings.event_bus)
+        findings.report(finding, events=self.events, bus=self.settings.event_bus)
 
     def _start_successor(self, record: Record, request: KeySetRequest) -> str | None:
         """Start the execution that goes on with a request; None where another one has done so.

@@ -34,7 +34,7 @@ from provisioner.domain.plan import (
     regions,
 )
 from provisioner.errors import KmsError, KmsKeyNotFound, ProvisionerError
-from provisioner.outcomes import findings
+from provisioner.outcomes import surplus
 from provisioner.outcomes.findings import Action, Finding, Kind
 from provisioner.settings import Settings
 from provisioner.telemetry import logger, metrics
@@ -133,7 +133,7 @@ class RegionSweeper:
             self._close_those_of_deleted_keys(found)
             yield position
         while position.is_under_way:
-            look = self._look_at_unlisted if position.is_listed else self._look_at_page
+            look = self._check_unlisted if position.is_listed else self._check_page
             position = look(position, found)
             yield position
 
@@ -146,7 +146,7 @@ class RegionSweeper:
             if isinstance(answer, KmsKeyNotFound):
                 found.settle(arn, [])
 
-    def _look_at_page(self, position: Position, found: OpenFindings) -> Position:
+    def _check_page(self, position: Position, found: OpenFindings) -> Position:
         began = now()
         ours = {STACK_TAG: self.settings.stack_name}
         page = find_page(self.tagging, ours, position.token)
@@ -156,7 +156,7 @@ class RegionSweeper:
         keys, token = page
         position = replace(position, token=token, page=position.page + 1)
         if position.page > position.looked:
-            failed, earlier = self._look_at_keys(keys, found)
+            failed, earlier = self._check_keys(keys, found)
             self._failed += failed
             position = replace(
                 position,
@@ -167,11 +167,11 @@ class RegionSweeper:
             )
         if not token:
             found.settle(self.region, self._those_of_an_earlier_deployment(position.earlier))
-            return self._look_at_unlisted(replace(position, is_listed=True), found)
+            return self._check_unlisted(replace(position, is_listed=True), found)
         _keep_pace(began, 1, GET_RESOURCES_A_SECOND)
         return position
 
-    def _look_at_keys(self, keys: dict[str, Tags], found: OpenFindings) -> tuple[int, int]:
+    def _check_keys(self, keys: dict[str, Tags], found: OpenFindings) -> tuple[int, int]:
         """Return how many keys could not be checked, and how many are of an earlier deployment."""
         self._seen |= keys.keys()
         known = self._records_of(keys)
@@ -187,14 +187,14 @@ class RegionSweeper:
             record = known[arn]
             try:
                 if isinstance(answer, KmsKeyNotFound):
-                    self._look_at_missing(record, arn, found)
+                    self._check_missing(record, arn, found)
                 elif isinstance(answer, KmsError):
                     raise answer
                 elif record and _is_of(record, arn):
-                    found.settle(arn, self._look_at_key(record, keys[arn], answer))
+                    found.settle(arn, self._check_key(record, keys[arn], answer))
                 else:
                     earlier += self._is_of_an_earlier_deployment(record, answer)
-                    self._look_at_surplus(keys[arn].get(REQUEST_ID_TAG), record, answer, found)
+                    self._check_surplus(keys[arn].get(REQUEST_ID_TAG), record, answer, found)
             except ProvisionerError:
                 logger.exception("could not look", subject=arn)
                 failed += 1
@@ -213,7 +213,7 @@ class RegionSweeper:
         others = {one.request_id: one for one in self.records.get_many({*named.values()})}
         return known | {arn: others[name] for arn, name in named.items() if name in others}
 
-    def _look_at_unlisted(self, position: Position, found: OpenFindings) -> Position:
+    def _check_unlisted(self, position: Position, found: OpenFindings) -> Position:
         """Check some of the created keys that no page had: they are gone, or have lost their tags.
 
         Those that an earlier worker of this sweep had seen are among them; their tags say so.
@@ -225,7 +225,7 @@ class RegionSweeper:
         tags = find_tags(self.tagging, some)
         lost = [arn for arn in some if tags.get(arn, {}).get(STACK_TAG) != self.settings.stack_name]
         if lost:
-            failed, _ = self._look_at_keys({arn: tags.get(arn, {}) for arn in lost}, found)
+            failed, _ = self._check_keys({arn: tags.get(arn, {}) for arn in lost}, found)
             self._failed += failed
             position = replace(position, failed=position.failed + failed)
         if not some or some[-1] == self._unlisted[-1]:
@@ -233,7 +233,7 @@ class RegionSweeper:
         _keep_pace(began, 1, GET_RESOURCES_A_SECOND)
         return replace(position, unlisted=some[-1])
 
-    def _look_at_missing(self, record: Record | None, arn: str, found: OpenFindings) -> None:
+    def _check_missing(self, record: Record | None, arn: str, found: OpenFindings) -> None:
         """Report a created key that KMS does not know; nothing is wrong with any other."""
         is_missed = (
             record is not None
@@ -244,7 +244,7 @@ class RegionSweeper:
         )
         found.settle(arn, [key_checks.missing(record, arn)] if record and is_missed else [])
 
-    def _look_at_key(self, record: Record, tags: Tags, metadata: kms.Metadata) -> list[Finding]:
+    def _check_key(self, record: Record, tags: Tags, metadata: kms.Metadata) -> list[Finding]:
         """Check a key that a record names."""
         if self._is_young(metadata["CreationDate"]):
             return []
@@ -257,11 +257,11 @@ class RegionSweeper:
         return [
             *key_checks.find_state(record, metadata),
             *found,
-            *self._look_at_alias(record.request, metadata),
+            *self._check_alias(record.request, metadata),
             *key_checks.find_expiry(record, record.request, metadata, self.settings),
         ]
 
-    def _look_at_surplus(
+    def _check_surplus(
         self,
         request_id: str | None,
         record: Record | None,
@@ -286,15 +286,15 @@ class RegionSweeper:
                 found.settle(arn, [])
                 return
         # Published first: once it waits for its deletion, nothing looks at it again.
-        found.settle(arn, [findings.surplus(request_id, metadata, Action.REPORTED)])
+        found.settle(arn, [surplus.surplus_key(request_id, metadata, Action.REPORTED)])
         if goes:
-            findings.retire_surplus(
+            surplus.retire_surplus_key(
                 request_id, metadata, client=self.kms, events=self.events, settings=self.settings
             )
 
     def _may_go(self, record: Record | None, metadata: kms.Metadata) -> bool:
         # The key of an open attempt is the request's own as soon as it is sent again.
-        is_adoptable = record is not None and record.attempt_open is not None
+        is_adoptable = record is not None and record.open_attempt is not None
         return (
             self.settings.sweeper_may_delete
             and not is_adoptable
@@ -328,7 +328,7 @@ class RegionSweeper:
         )
         yield Finding(Kind.KEYS_OF_AN_EARLIER_DEPLOYMENT, None, self.region, None, text)
 
-    def _look_at_alias(self, request: KeySetRequest, metadata: kms.Metadata) -> Iterator[Finding]:
+    def _check_alias(self, request: KeySetRequest, metadata: kms.Metadata) -> Iterator[Finding]:
         arn, request_id = metadata["Arn"], request["requestId"]
         region = region_of(arn)
         if region not in regions(request) or metadata["KeyState"] in PENDING_DELETION_STATES:

@@ -138,7 +138,7 @@ def _new_key_context(parameters: dict[str, Any]) -> dict[str, str]:
 
 
 def _key_context(key: dict[str, Any]) -> dict[str, Any]:
-    """Give the condition keys that describe an existing key."""
+    """Return the condition keys that describe an existing key."""
     labels = kms_labels.counted(key)
     context: dict[str, Any] = {
         f"aws:ResourceTag/{name}": value for name, value in labels.tags.items()

@@ -203,7 +203,7 @@ def _valid_to(parameters: dict[str, Any]) -> float | None:
 
 
 def _import_type(key: Key, parameters: dict[str, Any]) -> str:
-    """Give the import type; the first import brings new material, whatever is said of it."""
+    """Return the import type; the first import brings new material, whatever is said of it."""
     _check_symmetric_only(key, parameters)
     default = _EXISTING if kms_material.of(key).all else _NEW
     import_type: str = parameters.get("ImportType", default)

@@ -81,7 +81,7 @@ def find(operation: str, key_id: str) -> Key:
 
 
 def _resource(operation: str, key_id: str) -> str:
-    """Give `key/…` or `alias/…` of a KeyId in any of its four forms."""
+    """Return `key/…` or `alias/…` of a KeyId in any of its four forms."""
     if key_id.startswith("alias/"):
         return key_id
     if not key_id.startswith("arn:"):
@@ -113,7 +113,7 @@ def _aliased(operation: str, alias: str) -> Key:
 
 
 def arn(resource: str) -> str:
-    """Give the ARN of `key/…` or `alias/…` in the account and Region called."""
+    """Return the ARN of `key/…` or `alias/…` in the account and Region called."""
     return f"arn:aws:kms:{get_region()}:{get_account_id()}:{resource}"
 
 
@@ -150,14 +150,14 @@ def members(key: Key) -> Iterator[Key]:
 
 
 def primary_of(key: Key) -> Key:
-    """Give the primary of a key's set; a single-Region key is its own."""
+    """Return the primary of a key's set; a single-Region key is its own."""
     if not key["MultiRegion"]:
         return key
     return in_region(key, key["_mrk_primary_region"]) or key
 
 
 def region_of(key: Key) -> str:
-    """Give a key's Region."""
+    """Return a key's Region."""
     region: str = key["Arn"].split(":")[3]
     return region
 
@@ -168,7 +168,7 @@ def is_replica(key: Key) -> bool:
 
 
 def metadata(key: Key) -> dict[str, Any]:
-    """Give KeyMetadata.
+    """Return KeyMetadata.
 
     https://docs.aws.amazon.com/kms/latest/APIReference/API_KeyMetadata.html
     """

@@ -82,7 +82,7 @@ def make(key: Key) -> None:
 
 
 def imports(key: Key) -> dict[str, Imported]:
-    """Give what is imported in the key's Region, by the material's ID; expired or not."""
+    """Return what is imported in the key's Region, by the material's ID; expired or not."""
     imported: dict[str, Imported] = key.setdefault("_imports", {})
     return imported
 
@@ -103,7 +103,7 @@ def expect_import(primary: Key, replica: Key) -> None:
 
 
 def place(key: Key) -> bool:
-    """Give a key the material it has by now, and say whether that is all it needs.
+    """Set the material that a key has by now, and return whether that is all it needs.
 
     A key needs all of its material but what is staged: without one that was rotated from, it cannot
     decrypt everything.
@@ -212,7 +212,7 @@ def _entry(key: Key, material: Material) -> dict[str, Any]:
 
 
 def identify(key: Key, material: dict[str, Any]) -> str:
-    """Give material's ID on a key.
+    """Return material's ID on a key.
 
     KMS tells IDs of symmetric keys alone; the sameness of the others' is checked as well.
     """

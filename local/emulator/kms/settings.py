@@ -83,11 +83,11 @@ class KmsSettings:
     disabled_regions: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
-        """Give the settings under their names over HTTP."""
+        """Return the settings under their names over HTTP."""
         return {name: getattr(self, field) for name, field in _FIELDS.items()}
 
     def changed(self, changes: Any) -> Self:
-        """Give the settings with some of them changed, named as over HTTP.
+        """Return the settings with some of them changed, named as over HTTP.
 
         Raises
         ------
@@ -105,7 +105,7 @@ class KmsSettings:
 
 
 def over_http(changes: KmsChanges) -> dict[str, Any]:
-    """Give changes under their names over HTTP."""
+    """Return changes under their names over HTTP."""
     names = {field: name for name, field in _FIELDS.items()}
     return {names[field]: value for field, value in changes.items()}
 
@@ -137,7 +137,7 @@ _CHECKS = {
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> KmsSettings:
-    """Give the settings that the environment asks for."""
+    """Return the settings that the environment asks for."""
     given = {
         name: json.loads(environment[variable])
         for name, field in _FIELDS.items()
@@ -150,7 +150,7 @@ _current = from_environment()
 
 
 def current() -> KmsSettings:
-    """Give the settings that are in force."""
+    """Return the settings that are in force."""
     return _current
 
 
@@ -167,5 +167,5 @@ def change(changes: Any) -> None:
 
 
 def now() -> float:
-    """Give the time on KMS's clock, in seconds since the epoch, to the millisecond."""
+    """Return the time on KMS's clock, in seconds since the epoch, to the millisecond."""
     return round(time.time() + _current.clock_shift_seconds, 3)

@@ -93,13 +93,13 @@ def _origin(parameters: dict[str, Any]) -> str:
 
 
 def for_emulator(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Give the parameters with which the emulator makes a key of this or a like spec."""
+    """Return the parameters with which the emulator makes a key of this or a like spec."""
     spec = _spec(parameters)
     return {**parameters, "KeySpec": _MADE_AS.get(spec, spec)}
 
 
 def finish(key: Key, parameters: dict[str, Any]) -> None:
-    """Give a key that the emulator made the spec and algorithms that it should have."""
+    """Set the spec and algorithms that a key which the emulator made should have."""
     spec = _spec(parameters)
     if spec in _MADE_AS:
         for name in _MATERIAL:

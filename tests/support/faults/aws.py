@@ -346,7 +346,7 @@ class Client:
         self.meta = SimpleNamespace(region_name=region, events=_NoHooks())
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
-        """Give the client's method of that name."""
+        """Return the client's method of that name."""
         if method.startswith("_"):
             raise AttributeError(method)
 

@@ -27,7 +27,7 @@ class Tally:
 
 
 def singles(make: Callable[[Schedule], Scenario] = Scenario) -> Iterator[tuple[int, Fault]]:
-    """Give every fault at every call of a creation."""
+    """Return every fault at every call of a creation."""
     for place, call in enumerate(make(()).play().calls):
         for fault in kinds_at(call):
             yield place, fault

@@ -24,7 +24,7 @@ def answer_promptly(aws: Aws, task: WaitingTask) -> None:
 
 
 def asked_for(aws: Aws, request_id: str) -> list[dict[str, str]]:
-    """Give what the request's status asks for; that is nothing where it does not wait."""
+    """Return what the request's status asks for; that is nothing where it does not wait."""
     item = aws.dynamodb.tables["requests"].get(request_id, {})
     if item.get("status") != {"S": "WAITING_FOR_MATERIAL"}:
         return []

@@ -162,12 +162,12 @@ class Scenario:
 
 
 def imported(schedule: Schedule = (), **more: Any) -> Scenario:
-    """Give the scenario of imported key material, whose holder answers at once."""
+    """Return the scenario of imported key material, whose holder answers at once."""
     return Scenario(schedule, **{"document": IMPORTED, "holder": answer_promptly, **more})
 
 
 def renewed(schedule: Schedule = (), *, on_failure: str = "RETAIN", **more: Any) -> Scenario:
-    """Give the scenario of a renewal: the key set is there, and nothing was told of it yet."""
+    """Return the scenario of a renewal: the key set is there, and nothing was told of it yet."""
     asked = {"onFailure": on_failure}
     created = imported(document={**IMPORTED, **asked})
     assert created.play().problems == []

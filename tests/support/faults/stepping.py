@@ -38,7 +38,7 @@ class Stepper:
 
     @classmethod
     def current(cls) -> "Stepper":
-        """Give the stepper whose thread this is."""
+        """Return the stepper whose thread this is."""
         stepper: Stepper = cls._of_thread.stepper
         return stepper
 

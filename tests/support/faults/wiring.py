@@ -43,7 +43,7 @@ _current: list[Aws] = []
 
 
 class _Datetime(real_datetime.datetime):
-    """Tells the time of the AWS in use."""
+    """Shows the time of the AWS in use."""
 
     @classmethod
     def now(cls, tz: real_datetime.tzinfo | None = None) -> Any:
@@ -51,7 +51,7 @@ class _Datetime(real_datetime.datetime):
 
 
 def current() -> Aws:
-    """Give the AWS that clients talk to."""
+    """Return the AWS that clients talk to."""
     return _current[-1]
 
 

@@ -64,7 +64,7 @@ class Invocation:
     aws_request_id: str = "00000000-0000-0000-0000-000000000000"
 
     def get_remaining_time_in_millis(self) -> int:
-        """Tell what Lambda's context tells."""
+        """Return what Lambda's context tells."""
         return max(0, int((self.deadline - self.aws.time) * 1000))
 
     def die_if_out_of_time(self) -> None:
@@ -124,7 +124,7 @@ _VALIDATED: dict[tuple[str, str], Any] = {}
 
 @cache
 def functions() -> dict[str, Function]:
-    """Give the functions of template.yaml by their logical IDs."""
+    """Return the functions of template.yaml by their logical IDs."""
     template = load_template()
     timeout = template["Globals"]["Function"]["Timeout"]
     found = {}
@@ -301,7 +301,7 @@ class _Machine:
         raise failure
 
     def _leave(self, rule: dict[str, Any], states: dict[str, Any], otherwise: Any) -> Any:
-        """Give the output; the variables change only after it and all of them were computed."""
+        """Return the output; the variables change only after it and all of them were computed."""
         output = self._evaluate(rule["Output"], states) if "Output" in rule else otherwise
         if "Assign" in rule:
             self._variables |= self._evaluate(rule["Assign"], states)
@@ -334,7 +334,7 @@ class _Machine:
 
 
 def _names(rule: dict[str, Any], error: str) -> bool:
-    """Tell whether a retrier or catcher means an error. `States.ALL` does not mean a bad query."""
+    """Whether a retrier or catcher means an error. `States.ALL` does not mean a bad query."""
     everything = "States.ALL" in rule["ErrorEquals"] and error != "States.QueryEvaluationError"
     return everything or error in rule["ErrorEquals"]
 

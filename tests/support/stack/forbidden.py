@@ -339,7 +339,7 @@ class Attempts:
         return results
 
     def _client(self, role: str, service: str, region: str) -> Any:
-        """Give a client that signs as a role.
+        """Return a client that signs as a role.
 
         A client for each role would take longer to make than all the calls: all roles share one,
         whose credentials are changed.
@@ -390,7 +390,7 @@ def of_other_roles(privileges: Privileges, keys: Keys) -> Iterator[Attempt]:
 
 
 def _existing(resource: str, keys: Keys) -> str:
-    """Give the ARN of something that a grant's resource covers."""
+    """Return the ARN of something that a grant's resource covers."""
     for ending, arn in {
         ":key/mrk-*": keys.ours_external,
         ":key/*": keys.single_region,
@@ -489,7 +489,7 @@ def _other_keys(keys: Keys) -> Iterator[Attempt]:
 
 
 def _elsewhere(grant: Grant, stack: Stack) -> Iterator[dict[str, Any]]:
-    """Give calls of a grant's own action on things of the same kind that are not this stack's."""
+    """Return calls of a grant's own action on things of the same kind that are not this stack's."""
     machine = f"{stack.outputs['StateMachineArn']}-other"
     bucket = f"arn:aws:s3:::{OTHER_BUCKET}"
     others = {

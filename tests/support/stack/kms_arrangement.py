@@ -45,11 +45,11 @@ class Arrangement:
             method(float(number))
 
     def kms(self, region: str = PRIMARY_REGION) -> Any:
-        """Give the account root's KMS client."""
+        """Return the account root's KMS client."""
         return self.emulator.client("kms", region)
 
     def arn(self, region: str = PRIMARY_REGION) -> str:
-        """Give the ARN that the key has in a Region."""
+        """Return the ARN that the key has in a Region."""
         return f"arn:aws:kms:{region}:111122223333:key/{self.key_id}"
 
     # Settings and time.
@@ -275,12 +275,12 @@ class Arrangement:
     # Values that a row can name.
 
     def now(self) -> dt.datetime:
-        """Give the time on KMS's clock."""
+        """Return the time on KMS's clock."""
         shift = self.emulator.kms_settings().clock_shift_seconds
         return dt.datetime.now(dt.UTC) + dt.timedelta(seconds=shift)
 
     def named_values(self, region: str) -> dict[str, Any]:
-        """Give what stands in braces in a row, as seen from the Region called."""
+        """Return what stands in braces in a row, as seen from the Region called."""
         return self.values | {
             "arn": self.arn(region),
             "primary": self.arn(PRIMARY_REGION),

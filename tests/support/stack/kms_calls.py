@@ -40,5 +40,5 @@ def key_policy(*principals: str, action: str = "kms:*", **statement: Any) -> str
 
 
 def alias_name() -> str:
-    """Give an alias that no other test uses."""
+    """Return an alias that no other test uses."""
     return f"alias/test-{uuid.uuid4()}"

@@ -66,7 +66,7 @@ def questions(stack: Stack, request_id: str) -> list[dict[str, Any]]:
 
 
 def wait_for_question(stack: Stack, request_id: str, number: int = 1) -> dict[str, Any]:
-    """Give a request's question of that number, once it is asked."""
+    """Return a request's question of that number, once it is asked."""
 
     def asked() -> dict[str, Any] | None:
         found = questions(stack, request_id)

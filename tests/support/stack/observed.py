@@ -78,7 +78,7 @@ def filled(value: Any, values: dict[str, Any]) -> Any:
 
 
 def field_of(answer: Any, name: str) -> Any:
-    """Give the field of an answer, by its dotted name; a Region stands for a replica."""
+    """Return the field of an answer, by its dotted name; a Region stands for a replica."""
     found = answer
     for part in name.split("."):
         found = dict(enumerate(found)) if isinstance(found, list) else found
@@ -106,7 +106,7 @@ def assert_value(name: str, found: Any, expected: Any, arrangement: Arrangement)
 
 
 def moment(text: str, arrangement: Arrangement) -> dt.datetime:
-    """Give the time that is some days from now on KMS's clock."""
+    """Return the time that is some days from now on KMS's clock."""
     days = _FROM_NOW.fullmatch(text)
     assert days, text
     return arrangement.now() + dt.timedelta(days=int(days[1]))

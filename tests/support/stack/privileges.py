@@ -56,7 +56,7 @@ class Privileges:
         return sorted(self.roles)
 
     def role_at(self, principal: str) -> str:
-        """Give the name in the template of the role whose session a principal's ARN names."""
+        """Return the name in the template of the role whose session a principal's ARN names."""
         physical = principal.split("/")[1].removesuffix(COPY)
         return next(role for role, name in self.roles.items() if name == physical)
 

@@ -30,7 +30,7 @@ WRITES = {
 
 
 def new_request(name: str, **fields: Any) -> dict[str, Any]:
-    """Give a request whose ID and alias no other test uses."""
+    """Return a request whose ID and alias no other test uses."""
     unique = f"{name}-{uuid.uuid4().hex[:8]}"
     return {"requestId": unique, "alias": f"alias/{unique}", **fields}
 

@@ -466,7 +466,7 @@ def _wait_for_retired(
 def _wait_for_findings(
     stack: Stack, request: dict[str, Any], *, sweeping: bool = False
 ) -> list[dict[str, Any]]:
-    """Give the findings about a request once there are some; with `sweeping`, look for them."""
+    """Return the findings about a request once there are some; with `sweeping`, look for them."""
 
     def found() -> list[dict[str, Any]] | None:
         if sweeping:

@@ -6,7 +6,7 @@ from botocore.exceptions import ReadTimeoutError
 
 from provisioner.aws.clients import client
 from provisioner.aws.event_bus import put_event
-from provisioner.errors import DependencyUnavailable, OutcomeNotPublished
+from provisioner.errors import DependencyUnavailable, EventNotPublished
 from tests.support.answering import answer, answer_on_the_wire, calls_of, lose_on_the_wire, refusal
 
 
@@ -35,7 +35,7 @@ def test_an_entry_that_is_refused_was_not_published() -> None:
     entry = {"ErrorCode": "ThrottlingException", "ErrorMessage": "Rate exceeded"}
     answer(client("events"), "PutEvents", {"FailedEntryCount": 1, "Entries": [entry]})
 
-    with pytest.raises(OutcomeNotPublished, match="ThrottlingException: Rate exceeded"):
+    with pytest.raises(EventNotPublished, match="ThrottlingException: Rate exceeded"):
         put()
 
 

@@ -39,7 +39,7 @@ from tests.support.answering import (
     answer,
     answer_on_the_wire,
     calls_of,
-    kms_in,
+    kms_for,
     lose_on_the_wire,
     refusal,
 )
@@ -242,7 +242,7 @@ def test_create_key_asks_for_the_whole_key_at_once(kind: tuple[str, str, str]) -
 def test_a_created_key_is_a_multi_region_primary() -> None:
     metadata = create(send_once_kms(REGION), description="Card data", tags={"team": "cards"})
 
-    ordinary = kms_in(REGION)
+    ordinary = kms_for(REGION)
     found = kms.describe_key(ordinary, metadata["Arn"])
     assert found["MultiRegionConfiguration"]["MultiRegionKeyType"] == "PRIMARY"
     assert found["KeyId"].startswith("mrk-")

@@ -107,7 +107,7 @@ def test_a_new_request_is_claimed(records: Records, clock: Clock) -> None:
         request=REQUEST,
         execution_arn=EXECUTION,
         attempt=0,
-        attempt_open=None,
+        open_attempt=None,
         attempt_sent_at=None,
         key_arn=None,
         key=None,
@@ -265,10 +265,10 @@ def test_an_attempt_is_open_until_its_answer_is_recorded(records: Records, clock
     closed = records.get("CHG1")
 
     assert announced
-    assert (announced.attempt, announced.attempt_open, announced.key_arn) == (1, "token", None)
+    assert (announced.attempt, announced.open_attempt, announced.key_arn) == (1, "token", None)
     assert announced.attempt_sent_at == clock.time
     assert closed
-    assert (closed.attempt, closed.attempt_open, closed.key_arn) == (1, None, key_arn())
+    assert (closed.attempt, closed.open_attempt, closed.key_arn) == (1, None, key_arn())
 
 
 def test_an_attempt_without_a_key_may_be_followed_by_the_next(records: Records) -> None:

@@ -355,7 +355,7 @@ def test_a_key_that_is_recorded_meanwhile_is_seen_by_the_correction(records: Rec
 
     record = claim_by(records, request_of(alias="alias/other")).record
 
-    assert (record.key_arn, record.attempt_open) == (key_arn(), None)
+    assert (record.key_arn, record.open_attempt) == (key_arn(), None)
     assert record.superseded == {
         "us-east-1": {"aliases": ["alias/cards"], "tags": [], "settings": []}
     }
@@ -368,7 +368,7 @@ def test_a_key_that_is_recorded_meanwhile_is_seen_by_the_correction(records: Rec
         {"execution_arn": OTHER_EXECUTION},
         {"revision": 2},
         {"attempt": 2},
-        {"attempt_open": "token"},
+        {"open_attempt": "token"},
         {"key_arn": None},
         {"key_arn": key_arn("eu-west-1")},
     ],
@@ -389,7 +389,7 @@ def test_an_attempt_that_was_not_seen_open_is_not_corrected(records: Records) ->
     records.announce_attempt("CHG1", EXECUTION, 1, "token")
     end(records)
     records.mark_published("CHG1", EXECUTION)
-    seen = replace(record_of(records), attempt_open=None)
+    seen = replace(record_of(records), open_attempt=None)
 
     assert not records.correct(CORRECTED, OTHER_EXECUTION, seen=seen, superseded={})
 
@@ -417,7 +417,7 @@ def test_an_attempt_stays_open_over_a_correction(records: Records) -> None:
 
     record = claim_by(records, request_of(alias="alias/other")).record
 
-    assert (record.attempt, record.attempt_open) == (1, "token")
+    assert (record.attempt, record.open_attempt) == (1, "token")
 
 
 def test_a_late_failure_of_the_earlier_content_does_not_count(records: Records) -> None:

@@ -10,7 +10,7 @@ from provisioner.creation.key_settings import ensure_settings
 from provisioner.domain.key_policy import policy_text
 from provisioner.domain.plan import KeyPlan, Names
 from provisioner.errors import AliasInUse, AliasNotVisible, KeyTagsNotInEffect, KmsAccessDenied
-from tests.support.answering import answer, calls_of, kms_in, refusal
+from tests.support.answering import answer, calls_of, kms_for, refusal
 from tests.support.samples import ADMIN, USER, plan_of, request_of
 
 pytestmark = pytest.mark.usefixtures("aws")
@@ -39,7 +39,7 @@ def make_key(**fields: Any) -> str:
 
 
 def rotating(kms: Any, period: int) -> None:
-    """Tell of this rotation, since moto knows of no period."""
+    """Let KMS answer with this rotation, since moto knows of no period."""
     answer(
         kms,
         "GetKeyRotationStatus",
@@ -52,7 +52,7 @@ def writes_of(calls: list[tuple[str, dict[str, Any]]]) -> list[str]:
 
 
 def test_a_fresh_key_gets_its_alias_and_rotation_and_nothing_is_read() -> None:
-    arn, kms = make_key(**WANTED), kms_in(REGION)
+    arn, kms = make_key(**WANTED), kms_for(REGION)
     calls = calls_of(kms)
 
     settle(kms, plan_of(**WANTED), arn, fresh=True)
@@ -64,7 +64,7 @@ def test_a_fresh_key_gets_its_alias_and_rotation_and_nothing_is_read() -> None:
 
 def test_a_key_without_alias_and_rotation_in_the_plan_gets_neither() -> None:
     region = "eu-west-1"
-    kms = kms_in(region)
+    kms = kms_for(region)
     calls = calls_of(kms)
     plan = plan_of(region, **WANTED, replicas=[{"region": region, "alias": None}])
 
@@ -74,7 +74,7 @@ def test_a_key_without_alias_and_rotation_in_the_plan_gets_neither() -> None:
 
 
 def test_an_older_key_that_is_as_planned_is_only_read() -> None:
-    arn, kms = make_key(**WANTED), kms_in(REGION)
+    arn, kms = make_key(**WANTED), kms_for(REGION)
     settle(kms, plan_of(**WANTED), arn, fresh=True)
     rotating(kms, 180)
     calls = calls_of(kms)
@@ -87,7 +87,7 @@ def test_an_older_key_that_is_as_planned_is_only_read() -> None:
 
 def test_an_older_key_is_brought_to_the_plan() -> None:
     older = {"description": "old", "tags": {"team": "old", "cost": "42"}}
-    arn, kms = make_key(**older), kms_in(REGION)
+    arn, kms = make_key(**older), kms_for(REGION)
     calls = calls_of(kms)
 
     settle(kms, plan_of(**WANTED), arn, fresh=False)
@@ -128,7 +128,7 @@ def test_an_older_key_is_brought_to_the_plan() -> None:
 def test_only_what_differs_is_written(
     change: dict[str, Any], operation: str, argument: tuple[str, Any]
 ) -> None:
-    arn, kms = make_key(**WANTED), kms_in(REGION)
+    arn, kms = make_key(**WANTED), kms_for(REGION)
     settle(kms, plan_of(**WANTED), arn, fresh=True)
     rotating(kms, 180)
     calls = calls_of(kms)
@@ -142,7 +142,7 @@ def test_only_what_differs_is_written(
 
 
 def test_a_policy_that_is_only_written_otherwise_is_left_alone() -> None:
-    arn, kms = make_key(**WANTED), kms_in(REGION)
+    arn, kms = make_key(**WANTED), kms_for(REGION)
     pretty = json.dumps(plan_of(**WANTED).policy, indent=2, sort_keys=True)
     kms.put_key_policy(KeyId=arn, PolicyName="default", Policy=pretty)
     calls = calls_of(kms)
@@ -153,7 +153,7 @@ def test_a_policy_that_is_only_written_otherwise_is_left_alone() -> None:
 
 
 def test_an_alias_of_another_key_stays_where_it_is() -> None:
-    other, arn, kms = make_key(), make_key(), kms_in(REGION)
+    other, arn, kms = make_key(), make_key(), kms_for(REGION)
     kms.create_alias(AliasName="alias/cards", TargetKeyId=other)
 
     with pytest.raises(AliasInUse, match=f"alias/cards in {REGION} points to {other}"):
@@ -163,7 +163,7 @@ def test_an_alias_of_another_key_stays_where_it_is() -> None:
 
 
 def test_an_alias_whose_call_was_sent_twice_is_the_keys_own() -> None:
-    arn, kms = make_key(), kms_in(REGION)
+    arn, kms = make_key(), kms_for(REGION)
     kms.create_alias(AliasName="alias/cards", TargetKeyId=arn)
     answer(kms, "DescribeKey", refusal("AccessDeniedException", "not authorized"))
 
@@ -176,7 +176,7 @@ def test_an_alias_whose_call_was_sent_twice_is_the_keys_own() -> None:
 
 @pytest.mark.parametrize("look", ["NotFoundException", "AccessDeniedException"])
 def test_an_alias_that_kms_does_not_show_yet_is_waited_for(look: str) -> None:
-    arn, kms = make_key(), kms_in(REGION)
+    arn, kms = make_key(), kms_for(REGION)
     answer(kms, "CreateAlias", refusal("AlreadyExistsException"))
     answer(kms, "DescribeKey", refusal(look))
 
@@ -185,7 +185,7 @@ def test_an_alias_that_kms_does_not_show_yet_is_waited_for(look: str) -> None:
 
 
 def test_an_alias_that_kms_shows_late_is_the_keys_own() -> None:
-    arn, kms = make_key(), kms_in(REGION)
+    arn, kms = make_key(), kms_for(REGION)
     kms.create_alias(AliasName="alias/cards", TargetKeyId=arn)
     answer(kms, "ListAliases", {"Aliases": []})
 
@@ -193,7 +193,7 @@ def test_an_alias_that_kms_shows_late_is_the_keys_own() -> None:
 
 
 def test_an_alias_of_a_key_that_keeps_others_out_is_in_use() -> None:
-    other, arn, kms = make_key(), make_key(), kms_in(REGION)
+    other, arn, kms = make_key(), make_key(), kms_for(REGION)
     kms.create_alias(AliasName="alias/cards", TargetKeyId=other.rsplit("/", 1)[1])
     answer(kms, "DescribeKey", refusal("AccessDeniedException", "no resource-based policy allows"))
 
@@ -206,7 +206,7 @@ EXPLICIT = "not authorized with an explicit deny in a service control policy"
 
 
 def denied_on_a_key_of(age: timedelta, reason: str) -> Any:
-    arn, kms = make_key(), kms_in(REGION)
+    arn, kms = make_key(), kms_for(REGION)
     answer(kms, "CreateAlias", refusal("AccessDeniedException", reason))
     made = {"Arn": arn, "CreationDate": datetime.now(UTC) - age}
     answer(kms, "DescribeKey", {"KeyMetadata": made})
@@ -234,7 +234,7 @@ def test_a_denial_that_time_does_not_change_is_reported_at_once(
 
 
 def test_a_denial_on_a_key_whose_age_is_denied_as_well_is_reported_at_once() -> None:
-    arn, kms = make_key(), kms_in(REGION)
+    arn, kms = make_key(), kms_for(REGION)
     for operation in ("CreateAlias", "DescribeKey"):
         answer(kms, operation, refusal("AccessDeniedException", IMPLICIT))
 
@@ -266,7 +266,7 @@ def tags_of(kms: Any, arn: str) -> dict[str, str]:
 
 
 def test_what_a_correction_leaves_out_is_taken_away_after_the_key_has_its_new_name() -> None:
-    kms = kms_in(REGION)
+    kms = kms_for(REGION)
     arn = make_earlier_key(kms)
     before, calls = tags_of(kms, arn), calls_of(kms)
 
@@ -284,7 +284,7 @@ def test_what_a_correction_leaves_out_is_taken_away_after_the_key_has_its_new_na
 
 
 def test_what_was_taken_away_before_is_not_taken_away_again() -> None:
-    kms = kms_in(REGION)
+    kms = kms_for(REGION)
     arn = make_earlier_key(kms)
     settle(kms, plan_of(**CORRECTED), arn, fresh=False, superseded=SUPERSEDED)
     calls = calls_of(kms)
@@ -306,7 +306,7 @@ def test_what_was_taken_away_before_is_not_taken_away_again() -> None:
 def test_only_what_an_earlier_content_asked_for_is_taken_away(
     superseded: Names | None, kept: set[str]
 ) -> None:
-    kms = kms_in(REGION)
+    kms = kms_for(REGION)
     arn = make_earlier_key(kms)
 
     settle(kms, plan_of(**CORRECTED), arn, fresh=False, superseded=superseded)
@@ -317,7 +317,7 @@ def test_only_what_an_earlier_content_asked_for_is_taken_away(
 
 
 def test_an_old_alias_that_points_to_another_key_stays_there() -> None:
-    kms = kms_in(REGION)
+    kms = kms_for(REGION)
     arn, other = make_earlier_key(kms), make_key()
     kms.update_alias(AliasName="alias/crads", TargetKeyId=other)
 
@@ -327,7 +327,7 @@ def test_an_old_alias_that_points_to_another_key_stays_there() -> None:
 
 
 def test_an_old_alias_stays_while_another_key_has_the_new_one() -> None:
-    kms = kms_in(REGION)
+    kms = kms_for(REGION)
     arn, other = make_earlier_key(kms), make_key()
     kms.create_alias(AliasName="alias/cards", TargetKeyId=other)
 
@@ -338,7 +338,7 @@ def test_an_old_alias_stays_while_another_key_has_the_new_one() -> None:
 
 
 def test_a_fresh_key_has_nothing_of_an_earlier_content() -> None:
-    kms = kms_in(REGION)
+    kms = kms_for(REGION)
     arn = make_key(**CORRECTED)
     calls = calls_of(kms)
 

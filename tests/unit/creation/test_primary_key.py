@@ -28,7 +28,7 @@ from tests.support.answering import (
     answer_on_the_wire,
     calls_of,
     forget_answers,
-    kms_in,
+    kms_for,
     lose_on_the_wire,
     on,
     refusal,
@@ -53,7 +53,7 @@ def ensure(records: Records, request: KeySetRequest = REQUEST) -> dict[str, Any]
         request,
         EXECUTION,
         records=records,
-        client=kms_in(REGION),
+        client=kms_for(REGION),
         send_once=send_once_kms,
         tagging=client("resourcegroupstaggingapi", REGION),
         settings=SETTINGS,
@@ -76,7 +76,7 @@ def test_a_key_is_created_once_and_recorded(claimed: Records) -> None:
     assert key["arn"] == f"arn:aws:kms:{REGION}:111122223333:key/{key['keyId']}"
     assert (key["region"], key["keyState"], key["fresh"]) == (REGION, "Enabled", True)
     record = record_of(claimed)
-    assert (record.key_arn, record.attempt, record.attempt_open) == (key["arn"], 1, None)
+    assert (record.key_arn, record.attempt, record.open_attempt) == (key["arn"], 1, None)
     tags = client("kms", REGION).list_resource_tags(KeyId=key["arn"])["Tags"]
     assert {"TagKey": "mrk:attempt", "TagValue": "1"} in tags
     assert {"TagKey": "mrk:request-id", "TagValue": "CHG1"} in tags
@@ -89,7 +89,7 @@ def test_the_attempt_is_written_down_before_it_is_sent(claimed: Records) -> None
 
     ensure(claimed)
 
-    ((attempt, token),) = [(record.attempt, record.attempt_open) for record in seen]
+    ((attempt, token),) = [(record.attempt, record.open_attempt) for record in seen]
     assert attempt == 1
     assert token
 
@@ -106,12 +106,12 @@ def test_a_recorded_key_is_found_and_none_is_created(claimed: Records) -> None:
 
 def test_a_recorded_key_on_its_way_out_comes_back(claimed: Records) -> None:
     arn = ensure(claimed)["arn"]
-    kms_in(REGION).schedule_key_deletion(KeyId=arn, PendingWindowInDays=7)
+    kms_for(REGION).schedule_key_deletion(KeyId=arn, PendingWindowInDays=7)
 
     key = ensure(claimed)
 
     assert (key["keyState"], key["fresh"]) == ("Enabled", False)
-    assert kms_in(REGION).describe_key(KeyId=arn)["KeyMetadata"]["KeyState"] == "Enabled"
+    assert kms_for(REGION).describe_key(KeyId=arn)["KeyMetadata"]["KeyState"] == "Enabled"
 
 
 @pytest.mark.parametrize("state", ["Enabled", "Disabled", "PendingImport"])
@@ -124,7 +124,7 @@ def test_a_request_whose_key_an_earlier_deployment_made_makes_no_second_one(
     with pytest.raises(KeyOfEarlierDeployment) as refusal:
         ensure(claimed)
 
-    assert [key["KeyArn"] for key in kms_in(REGION).list_keys()["Keys"]] == [earlier["Arn"]]
+    assert [key["KeyArn"] for key in kms_for(REGION).list_keys()["Keys"]] == [earlier["Arn"]]
     assert record_of(claimed).attempt == 0
     for part in (earlier["Arn"], "CHG1", "table requests", "ExistingRequestsTable"):
         assert part in str(refusal.value)
@@ -191,13 +191,13 @@ def test_an_alias_in_use_leaves_no_key_behind(claimed: Records) -> None:
 
 
 def test_an_alias_that_may_not_be_looked_up_is_left_to_create_alias(claimed: Records) -> None:
-    answer(kms_in(REGION), "DescribeKey", refusal("AccessDeniedException", "not authorized"))
+    answer(kms_for(REGION), "DescribeKey", refusal("AccessDeniedException", "not authorized"))
 
     assert ensure(claimed)["fresh"]
 
 
 def test_in_a_region_that_is_not_enabled_nothing_is_announced(claimed: Records) -> None:
-    answer(kms_in(REGION), "DescribeKey", refusal("UnrecognizedClientException", "invalid token"))
+    answer(kms_for(REGION), "DescribeKey", refusal("UnrecognizedClientException", "invalid token"))
     sent = calls_of(send_once_kms(REGION))
 
     with pytest.raises(RegionNotEnabled, match=f"KMS in {REGION}"):
@@ -237,7 +237,7 @@ def test_the_aliases_of_every_region_are_looked_up_side_by_side(claimed: Records
     def wait_for_the_others(**_: Any) -> None:
         everyone.wait()
 
-    clients = [kms_in(REGION), *map(send_once_kms, REPLICAS)]
+    clients = [kms_for(REGION), *map(send_once_kms, REPLICAS)]
     for one in clients:
         on(one, "before-call.kms.DescribeKey", wait_for_the_others)
 
@@ -304,7 +304,7 @@ def test_a_key_that_has_become_a_replica_is_left_alone(
     arn = ensure(claimed)["arn"]
     moved = multi_region("REPLICA")
     moved["MultiRegionConfiguration"]["PrimaryKey"] = {"Region": "us-west-2", "Arn": "its ARN"}
-    kms = kms_in(REGION)
+    kms = kms_for(REGION)
     metadata = {**kms.describe_key(KeyId=arn)["KeyMetadata"], **moved, "KeyState": state}
     answer(kms, "DescribeKey", {"KeyMetadata": metadata})
     calls = calls_of(kms)
@@ -330,7 +330,7 @@ def test_a_recorded_key_that_may_not_be_enabled_is_asked_for_its_tags(
     tag: str | None, kind: type[KmsError], claimed: Records
 ) -> None:
     arn = ensure(claimed)["arn"]
-    kms = kms_in(REGION)
+    kms = kms_for(REGION)
     made = {"Arn": arn, "KeyState": "Disabled", "Origin": "AWS_KMS"}
     made["CreationDate"] = datetime.now(UTC) - timedelta(days=1)
     answer(kms, "DescribeKey", {"KeyMetadata": made})
@@ -363,7 +363,7 @@ def test_after_an_attempt_that_made_no_key_the_next_one_may_follow(
     key = ensure(claimed)
 
     assert sent == ["CreateKey"]
-    assert (record.attempt, record.attempt_open, record.key_arn) == (1, None, None)
+    assert (record.attempt, record.open_attempt, record.key_arn) == (1, None, None)
     assert record_of(claimed).attempt == 2
     assert key["fresh"]
 
@@ -386,7 +386,7 @@ def test_an_attempt_without_an_answer_is_sent_once_and_stays_open(
     assert sent == ["CreateKey"]
     record = record_of(claimed)
     assert (record.attempt, record.key_arn) == (1, None)
-    assert record.attempt_open
+    assert record.open_attempt
 
 
 def test_an_attempt_without_an_answer_is_not_followed_by_another(claimed: Records) -> None:
@@ -400,7 +400,7 @@ def test_an_attempt_without_an_answer_is_not_followed_by_another(claimed: Record
 
 
 def test_an_attempt_that_another_execution_announced_is_not_doubled(claimed: Records) -> None:
-    kms = kms_in(REGION)
+    kms = kms_for(REGION)
 
     def meanwhile(**_: Any) -> None:
         claimed.announce_attempt("CHG1", EXECUTION, 1, "anothers")

@@ -12,7 +12,7 @@ from provisioner.errors import (
     KmsThrottled,
     PrimaryKeyUnconfirmed,
 )
-from tests.support.answering import answer, calls_of, kms_in, on, refusal
+from tests.support.answering import answer, calls_of, kms_for, on, refusal
 from tests.support.clock import Clock
 from tests.support.published import published_on
 from tests.support.samples import EXECUTION, SETTINGS, key_arn, request_of
@@ -28,7 +28,7 @@ Events = list[tuple[str, str, dict[str, Any]]]
 
 @pytest.fixture
 def attempted(records: Records, clock: Clock) -> Records:  # noqa: ARG001
-    """Give a table in which attempt 1 has no answer."""
+    """Return a table in which attempt 1 has no answer."""
     records.claim(REQUEST, EXECUTION)
     records.announce_attempt("CHG1", EXECUTION, 1, "token")
     return records
@@ -43,7 +43,7 @@ def reconcile(records: Records) -> bool:
     return reconcile_primary_key(
         REQUEST,
         records=records,
-        client=kms_in(HOME),
+        client=kms_for(HOME),
         tagging=client("resourcegroupstaggingapi", HOME),
         events=client("events"),
         settings=SETTINGS,
@@ -93,7 +93,7 @@ def test_the_key_of_the_attempt_is_adopted(attempted: Records, events: Events) -
     assert reconcile(attempted)
 
     record = record_of(attempted)
-    assert (record.key_arn, record.attempt, record.attempt_open) == (key["Arn"], 1, None)
+    assert (record.key_arn, record.attempt, record.open_attempt) == (key["Arn"], 1, None)
     assert (events, state_of(key)) == ([], "Enabled")
 
 
@@ -105,7 +105,7 @@ def test_until_the_quiet_period_is_over_a_key_may_still_become_visible(
     assert not reconcile(attempted)
 
     record = record_of(attempted)
-    assert (record.attempt, record.attempt_open, record.key_arn) == (1, "token", None)
+    assert (record.attempt, record.open_attempt, record.key_arn) == (1, "token", None)
 
 
 def test_after_the_quiet_period_the_attempt_made_no_key(attempted: Records, clock: Clock) -> None:
@@ -114,7 +114,7 @@ def test_after_the_quiet_period_the_attempt_made_no_key(attempted: Records, cloc
     assert reconcile(attempted)
 
     record = record_of(attempted)
-    assert (record.attempt, record.attempt_open, record.key_arn) == (1, None, None)
+    assert (record.attempt, record.open_attempt, record.key_arn) == (1, None, None)
     assert attempted.announce_attempt("CHG1", EXECUTION, 2, "next")
 
 
@@ -323,7 +323,7 @@ def test_without_an_answer_nothing_is_settled(attempted: Records, clock: Clock) 
     with pytest.raises(DependencyUnavailable):
         reconcile(attempted)
 
-    assert record_of(attempted).attempt_open == "token"
+    assert record_of(attempted).open_attempt == "token"
 
 
 def test_a_key_that_could_not_be_described_settles_nothing(
@@ -336,7 +336,7 @@ def test_a_key_that_could_not_be_described_settles_nothing(
     with pytest.raises(KmsThrottled):
         reconcile(attempted)
 
-    assert record_of(attempted).attempt_open == "token"
+    assert record_of(attempted).open_attempt == "token"
 
 
 def test_what_could_not_be_reported_is_reported_by_the_next_look(

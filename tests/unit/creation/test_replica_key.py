@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 
 from provisioner.aws.clients import client
-from provisioner.creation.replica_key import bring_back, ensure_replica_key
+from provisioner.aws.kms import describe_key
+from provisioner.creation.replica_key import ensure_replica_key, restore_key
 from provisioner.errors import (
     KeyStateConflict,
     KeyTagsNotInEffect,
@@ -14,7 +15,7 @@ from provisioner.errors import (
     KmsRequestRefused,
     PrimaryKeyMoved,
 )
-from tests.support.answering import answer, calls_of, kms_in, refusal
+from tests.support.answering import answer, calls_of, kms_for, refusal
 from tests.support.samples import KEY_ID, SETTINGS, key_arn, request_of
 
 REGION = "eu-west-1"
@@ -103,18 +104,18 @@ def test_a_key_of_imported_material_comes_back_as_kms_says_it_is(
     answer(kms, "EnableKey", {})
     calls = calls_of(kms)
 
-    assert bring_back(kms, key_arn(REGION))["KeyState"] == brought_back
+    assert restore_key(kms, describe_key(kms, key_arn(REGION)))["KeyState"] == brought_back
 
     assert [name for name, _ in calls if name != "DescribeKey"] == writes
 
 
 @pytest.mark.usefixtures("aws")
 def test_a_key_that_is_scheduled_for_deletion_is_enabled_again() -> None:
-    kms = kms_in(REGION)
+    kms = kms_for(REGION)
     arn = kms.create_key(MultiRegion=True)["KeyMetadata"]["Arn"]
     kms.schedule_key_deletion(KeyId=arn, PendingWindowInDays=7)
 
-    assert bring_back(kms, arn)["KeyState"] == "Enabled"
+    assert restore_key(kms, describe_key(kms, arn))["KeyState"] == "Enabled"
 
     found = kms.describe_key(KeyId=arn)["KeyMetadata"]
     assert found["KeyState"] == "Enabled"
@@ -128,7 +129,7 @@ def test_a_deletion_that_was_cancelled_although_the_answer_was_lost_is_cancelled
     answer(kms, "CancelKeyDeletion", refusal("KMSInvalidStateException", "not pending deletion"))
     answer(kms, "EnableKey", {})
 
-    assert bring_back(kms, key_arn(REGION))["KeyState"] == "Enabled"
+    assert restore_key(kms, describe_key(kms, key_arn(REGION)))["KeyState"] == "Enabled"
 
 
 def test_a_deletion_that_cannot_be_cancelled_says_so() -> None:
@@ -137,7 +138,7 @@ def test_a_deletion_that_cannot_be_cancelled_says_so() -> None:
     answer(kms, "CancelKeyDeletion", refusal("KMSInvalidStateException", "it is updating"))
 
     with pytest.raises(KeyStateConflict, match="CancelKeyDeletion: it is updating"):
-        bring_back(kms, key_arn(REGION))
+        restore_key(kms, describe_key(kms, key_arn(REGION)))
 
 
 @pytest.mark.parametrize(
@@ -185,4 +186,4 @@ def test_a_key_that_cannot_be_enabled_says_so() -> None:
     answer(kms, "EnableKey", refusal("KMSInvalidStateException", "It is pending import."))
 
     with pytest.raises(KeyStateConflict, match="EnableKey: It is pending import"):
-        bring_back(kms, key_arn(REGION))
+        restore_key(kms, describe_key(kms, key_arn(REGION)))

@@ -8,7 +8,7 @@ from provisioner.aws.clients import client
 from provisioner.creation.roll_back import roll_back
 from provisioner.domain.plan import KeySetRequest, RegionNames
 from provisioner.errors import KeyStateConflict, KeyTagsNotInEffect, KmsAccessDenied
-from tests.support.answering import answer, calls_of, kms_in, on, refusal
+from tests.support.answering import answer, calls_of, kms_for, on, refusal
 from tests.support.samples import SETTINGS, key_arn, request_of
 
 REPLICAS = ["eu-west-1", "us-west-2"]
@@ -62,7 +62,7 @@ def roll_back_of(
         request,
         arn,
         superseded=superseded or {},
-        client_in=partial(client, "kms"),
+        client_for=partial(client, "kms"),
         deletion_window_days=SETTINGS.deletion_window_days,
     )
 
@@ -232,7 +232,7 @@ def test_a_refusal_stops_it_and_says_where(journal: list[tuple[str, str]]) -> No
 
 @pytest.mark.usefixtures("aws")
 def test_a_primary_alone_is_scheduled_for_deletion_and_loses_its_alias() -> None:
-    kms = kms_in("us-east-1")
+    kms = kms_for("us-east-1")
     arn = kms.create_key(MultiRegion=True)["KeyMetadata"]["Arn"]
     kms.create_alias(AliasName="alias/cards", TargetKeyId=arn)
 

@@ -34,12 +34,12 @@ SOUND = document_of(alias="alias/payments/cards", tags=TAGS, ticket={"id": "CHG1
 
 
 def sound_of(**fields: Any) -> dict[str, Any]:
-    """Give a request that a strict stack takes, but for these fields."""
+    """Return a request that a strict stack takes, but for these fields."""
     return {**SOUND, **fields}
 
 
 def policy_of(*statements: dict[str, Any]) -> dict[str, Any]:
-    """Give a key policy that leaves the account in charge, with these statements more."""
+    """Return a key policy that leaves the account in charge, with these statements more."""
     allow = {"Effect": "Allow", "Action": "kms:*", "Resource": "*"}
     account = {"Principal": {"AWS": ROOT}}
     return {"document": {"Statement": [{**allow, **s} for s in (account, *statements)]}}

@@ -6,7 +6,7 @@ import pytest
 
 from provisioner.aws import kms
 from provisioner.errors import KeyPolicyRefused
-from tests.support.answering import answer, kms_in, refusal
+from tests.support.answering import answer, kms_for, refusal
 from tests.support.samples import ACCOUNT, ROOT, key_arn, plan_of
 
 REGION = "us-east-1"
@@ -24,7 +24,7 @@ def refused(message: str, principals: list[str]) -> str:
     ]
     document = {"Version": "2012-10-17", "Statement": statements}
     plan = plan_of(policy={"document": document})
-    client = kms_in(REGION)
+    client = kms_for(REGION)
     answer(client, "PutKeyPolicy", refusal("MalformedPolicyDocumentException", message))
     with pytest.raises(KeyPolicyRefused) as refused:
         kms.write_policy(client, key_arn(REGION), plan.policy)

@@ -30,7 +30,7 @@ NOTHING_RUNS: dict[str, Any] = {"executions": []}
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> dict[str, str | bytes]:
-    """Give a bucket in memory, with the file of the sample event."""
+    """Return a bucket in memory, with the file of the sample event."""
     held: dict[str, str | bytes] = {FILE: CONTENT}
 
     def read(_client: Any, bucket: str, key: str) -> bytes:

@@ -18,13 +18,13 @@ from create_replica_key import app as create_replica_key
 from import_key_material import app as import_key_material
 from provisioner.aws.clients import client
 from provisioner.aws.records import Record, Records, Status
-from provisioner.errors import DependencyUnavailable, OutcomeNotPublished
+from provisioner.errors import DependencyUnavailable, EventNotPublished
 from receive_key_material import app as receive_key_material
 from reconcile_primary_key import app as reconcile_primary_key
 from roll_back_key_set import app as roll_back_key_set
 from sweep import app as sweep
 from sweep_region import app as sweep_region
-from tests.support.answering import answer, calls_of, forget_answers, kms_in, refusal
+from tests.support.answering import answer, calls_of, forget_answers, kms_for, refusal
 from tests.support.clock import Clock
 from tests.support.emitted_metrics import metrics_in
 from tests.support.published import published_on
@@ -60,7 +60,7 @@ def metadata(region: str, state: str = "Enabled", **fields: Any) -> dict[str, An
 
 
 def logged(log: io.StringIO, request_id: str = "CHG0031337") -> list[Any]:
-    """Give the log's lines, which all carry the request's ID and none of its secrets."""
+    """Return the log's lines, which all carry the request's ID and none of its secrets."""
     text = log.getvalue()
     lines = [json.loads(line) for line in text.splitlines()]
     assert lines
@@ -174,7 +174,7 @@ def test_a_primary_key_is_created_with_everything_but_its_alias(
     found = client("kms", HOME).describe_key(KeyId=key["arn"])["KeyMetadata"]
     assert found["MultiRegionConfiguration"]["MultiRegionKeyType"] == "PRIMARY"
     assert found["Description"] == "Card data"
-    policy = json.loads(kms_in(HOME).get_key_policy(KeyId=key["arn"])["Policy"])
+    policy = json.loads(kms_for(HOME).get_key_policy(KeyId=key["arn"])["Policy"])
     assert len(policy["Statement"]) == 4
     assert logged(log)[-1]["arn"] == key["arn"]
 
@@ -183,7 +183,7 @@ def test_the_settings_of_an_older_replica_are_brought_to_its_own(
     context: Any, log: io.StringIO
 ) -> None:
     event = sample_event("apply-key-settings")
-    kms = kms_in("us-west-2")
+    kms = kms_for("us-west-2")
     arn = kms.create_key(MultiRegion=True, Description="Card data")["KeyMetadata"]["Arn"]
 
     answered = apply_key_settings.handler({**event, "key": {**event["key"], "arn": arn}}, context)
@@ -268,7 +268,7 @@ def test_a_replica_is_looked_at_once(state: str, context: Any, log: io.StringIO)
 
     answered = await_replica_key.handler(event, context)
 
-    assert answered == {"key": {**event["key"], "keyState": state}, "looks": 1}
+    assert answered == {"key": {**event["key"], "keyState": state}, "polls": 1}
     assert len(calls) == 1
     logged(log)
 
@@ -454,7 +454,7 @@ def test_a_refusal_that_is_not_told_comes_again(context: Any) -> None:
     refused = {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure"}]}
     answer(client("events"), "PutEvents", refused)
 
-    with pytest.raises(OutcomeNotPublished):
+    with pytest.raises(EventNotPublished):
         receive_key_material.handler(sample_event("receive-key-material"), context)
 
 
@@ -498,8 +498,8 @@ def test_a_key_is_looked_for_again_until_the_attempt_is_settled(
     clock.move(seconds=SETTINGS.quiet_period_seconds)
     late = reconcile_primary_key.handler({**event, **early}, context)
 
-    assert early == {"settled": False, "looks": 1}
-    assert late == {"settled": True, "looks": 2}
+    assert early == {"settled": False, "polls": 1}
+    assert late == {"settled": True, "polls": 2}
     assert [line["settled"] for line in logged(log) if "settled" in line] == [False, True]
 
 
@@ -510,7 +510,7 @@ def test_a_key_that_is_found_settles_the_attempt(context: Any, log: io.StringIO)
     answered = reconcile_primary_key.handler(sample_event("reconcile-primary-key"), context)
 
     record = records.get("CHG0031337")
-    assert answered == {"settled": True, "looks": 1}
+    assert answered == {"settled": True, "polls": 1}
     assert record
     assert record.key_arn == key["Arn"]
     logged(log)

@@ -974,4 +974,4 @@ def test_a_bus_that_refuses_makes_the_api_unavailable(call: Any) -> None:
 
     status, body = call(post({"requestId": "CHG1"}))
 
-    assert (status, body["errors"][0]["code"]) == (503, "OUTCOME_NOT_PUBLISHED")
+    assert (status, body["errors"][0]["code"]) == (503, "EVENT_NOT_PUBLISHED")

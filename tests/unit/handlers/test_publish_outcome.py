@@ -8,7 +8,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from provisioner.aws.clients import client
 from provisioner.aws.records import Records, Status
-from provisioner.errors import OutcomeNotPublished
+from provisioner.errors import EventNotPublished
 from provisioner.telemetry import metrics
 from publish_outcome import app
 from tests.support.answering import answer
@@ -174,7 +174,7 @@ def test_an_outcome_that_was_not_published_is_published_by_the_next_call(
     taken = {"FailedEntryCount": 0, "Entries": [{"EventId": "1"}]}
     answer(client("events"), "PutEvents", refusal, taken)
 
-    with pytest.raises(OutcomeNotPublished):
+    with pytest.raises(EventNotPublished):
         app.handler(created(), context)
     before = records.get("CHG0031403")
     detail = app.handler(created(), context)

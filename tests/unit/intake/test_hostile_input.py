@@ -51,7 +51,7 @@ def check_normalised(document: Any) -> None:
 
 
 def timed(body: str) -> tuple[float, Any, list[Any]]:
-    """Give the seconds of the processor that reading and checking take, and what comes of it."""
+    """Return the seconds of the processor that reading and checking take, and what comes of it."""
     started = time.process_time()
     problems = problems_of(document := parsed(body))
     return time.process_time() - started, document, problems

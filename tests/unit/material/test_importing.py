@@ -51,7 +51,7 @@ def answer_for(region: str) -> WrappedMaterial:
 
 
 def shown(state: str, valid_to: str | None = None) -> dict[str, Any]:
-    """Give DescribeKey's answer; `ValidTo` is absent where the material does not expire."""
+    """Return DescribeKey's answer; `ValidTo` is absent where the material does not expire."""
     expiry = {"ValidTo": datetime.fromisoformat(valid_to)} if valid_to else {}
     return {"KeyMetadata": {"KeyState": state, **expiry}}
 
@@ -63,7 +63,7 @@ PARAMETERS = {
 }
 
 
-def kms_in(
+def kms_for(
     region: str, *descriptions: dict[str, Any], **instead: dict[str, Any]
 ) -> list[tuple[str, dict[str, Any]]]:
     """Let a Region's KMS show its key like this, in turn, and take what it is given.
@@ -103,7 +103,7 @@ def names(calls: list[tuple[str, dict[str, Any]]]) -> list[str]:
 @pytest.mark.parametrize("region", EXPIRIES)
 @pytest.mark.parametrize("answered", [True, False])
 def test_a_key_that_has_its_material_is_left_alone(region: str, *, answered: bool) -> None:
-    calls = kms_in(region, shown("Enabled", EXPIRIES[region]))
+    calls = kms_for(region, shown("Enabled", EXPIRIES[region]))
 
     state = ensure(region, answer_for(region) if answered else None)
 
@@ -120,7 +120,7 @@ def test_a_key_that_has_its_material_is_left_alone(region: str, *, answered: boo
     ],
 )
 def test_a_key_that_somebody_took_out_of_use_gets_no_material(state: str, reason: str) -> None:
-    calls = kms_in(HOME, shown(state, OWN_VALID_TO))
+    calls = kms_for(HOME, shown(state, OWN_VALID_TO))
 
     answered = ensure(HOME, answer_for(HOME))
 
@@ -131,14 +131,14 @@ def test_a_key_that_somebody_took_out_of_use_gets_no_material(state: str, reason
 
 
 def test_a_disabled_key_that_has_its_material_is_ready() -> None:
-    kms_in(HOME, shown("Disabled", VALID_TO))
+    kms_for(HOME, shown("Disabled", VALID_TO))
 
     assert ensure(HOME)["blocked"] == []
 
 
 @pytest.mark.parametrize("region", EXPIRIES)
 def test_a_key_without_material_is_shown_with_what_wraps_it(region: str) -> None:
-    calls = kms_in(region, shown("PendingImport"))
+    calls = kms_for(region, shown("PendingImport"))
 
     state = ensure(region)
 
@@ -170,7 +170,7 @@ def test_a_key_without_material_is_shown_with_what_wraps_it(region: str) -> None
 @pytest.mark.parametrize("region", EXPIRIES)
 def test_an_answer_is_imported_with_its_regions_expiry_and_read_back(region: str) -> None:
     valid_to = EXPIRIES[region]
-    calls = kms_in(region, shown("PendingImport"), shown("Enabled", valid_to))
+    calls = kms_for(region, shown("PendingImport"), shown("Enabled", valid_to))
 
     state = ensure(region, answer_for(region))
 
@@ -192,7 +192,7 @@ def test_material_that_expires_when_another_regions_should_is_needed_once_more(
     region: str, other: str
 ) -> None:
     there = EXPIRIES[other]
-    calls = kms_in(region, shown("Enabled", there))
+    calls = kms_for(region, shown("Enabled", there))
 
     state = ensure(region)
 
@@ -202,7 +202,7 @@ def test_material_that_expires_when_another_regions_should_is_needed_once_more(
 
 
 def test_material_is_imported_again_under_a_later_expiry() -> None:
-    calls = kms_in(OWN, shown("Enabled", VALID_TO), shown("Enabled", OWN_VALID_TO))
+    calls = kms_for(OWN, shown("Enabled", VALID_TO), shown("Enabled", OWN_VALID_TO))
 
     state = ensure(OWN, answer_for(OWN))
 
@@ -219,7 +219,7 @@ def test_material_that_kms_does_not_take_is_told_and_asked_for_again(
     code: str, told_as: str, region: str, path: str
 ) -> None:
     refused = refusal(code, "Not this.")
-    calls = kms_in(region, shown("PendingImport"), ImportKeyMaterial=refused)
+    calls = kms_for(region, shown("PendingImport"), ImportKeyMaterial=refused)
 
     state = ensure(region, answer_for(region))
 
@@ -235,14 +235,16 @@ def test_material_that_kms_does_not_take_is_told_and_asked_for_again(
     "then", [shown("PendingImport"), shown("Enabled"), shown("Enabled", OWN_VALID_TO)]
 )
 def test_material_that_is_not_visible_yet_is_looked_for_again(then: dict[str, Any]) -> None:
-    kms_in(HOME, shown("PendingImport"), then)
+    kms_for(HOME, shown("PendingImport"), then)
 
     with pytest.raises(KeySetIncomplete, match=f"does not show the key material of {key_arn()}"):
         ensure(HOME, answer_for(HOME))
 
 
 def test_an_import_whose_answer_was_lost_is_not_made_twice() -> None:
-    calls = kms_in(HOME, shown("PendingImport"), shown("PendingImport"), shown("Enabled", VALID_TO))
+    calls = kms_for(
+        HOME, shown("PendingImport"), shown("PendingImport"), shown("Enabled", VALID_TO)
+    )
 
     with pytest.raises(KeySetIncomplete):
         ensure(HOME, answer_for(HOME))
@@ -264,7 +266,7 @@ def test_an_import_whose_answer_was_lost_is_not_made_twice() -> None:
 def test_what_is_not_about_the_material_ends_the_step(
     operation: str, code: str, error: type[Exception]
 ) -> None:
-    kms_in(HOME, **{"DescribeKey": shown("PendingImport"), operation: refusal(code)})
+    kms_for(HOME, **{"DescribeKey": shown("PendingImport"), operation: refusal(code)})
 
     with pytest.raises(error):
         ensure(HOME, answer_for(HOME))
@@ -272,7 +274,7 @@ def test_what_is_not_about_the_material_ends_the_step(
 
 def test_parameters_that_kms_does_not_give_end_the_step() -> None:
     throttled = refusal("ThrottlingException")
-    kms_in(HOME, shown("PendingImport"), GetParametersForImport=throttled)
+    kms_for(HOME, shown("PendingImport"), GetParametersForImport=throttled)
 
     with pytest.raises(KmsThrottled, match="GetParametersForImport"):
         ensure(HOME)
@@ -284,7 +286,7 @@ def test_a_key_of_kms_has_no_material_to_import() -> None:
 
 
 def test_a_request_that_does_not_say_how_material_comes_in_is_a_fault() -> None:
-    kms_in(HOME, shown("PendingImport"))
+    kms_for(HOME, shown("PendingImport"))
     unsaid: Any = {**imported_request_of(), "keyMaterial": None}
 
     with pytest.raises(RuntimeError, match="CHG1 does not say how material comes in"):

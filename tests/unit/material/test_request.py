@@ -6,7 +6,7 @@ from provisioner.aws.clients import client
 from provisioner.aws.records import Records, Status
 from provisioner.errors import (
     DependencyUnavailable,
-    OutcomeNotPublished,
+    EventNotPublished,
     Problem,
     RequestTakenOver,
 )
@@ -125,7 +125,7 @@ def test_a_question_that_is_not_kept_is_not_told(records: Records) -> None:
     [
         (
             {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure"}]},
-            OutcomeNotPublished,
+            EventNotPublished,
         ),
         (refusal("InternalException", status=500), DependencyUnavailable),
     ],

@@ -10,8 +10,8 @@ from provisioner.aws.clients import client
 from provisioner.aws.records import Record, Records, Status
 from provisioner.errors import (
     DependencyUnavailable,
+    EventNotPublished,
     KeyMaterialNotAwaited,
-    OutcomeNotPublished,
     Problem,
     RequestNotFound,
     RequestRejected,
@@ -41,7 +41,7 @@ NOBODY_WAITS = ("TaskDoesNotExist", "TaskTimedOut", "InvalidToken")
 
 @pytest.fixture
 def woken() -> list[dict[str, Any]]:
-    """Give a list that grows with every SendTaskSuccess, all of which are taken."""
+    """Return a list that grows with every SendTaskSuccess, all of which are taken."""
     return listen()
 
 
@@ -61,7 +61,7 @@ def take(records: Records, document: object) -> Record:
 
 
 def pairs_of(records: Records, document: object) -> set[tuple[str, str]]:
-    """Give path and code of every problem for which an answer is refused."""
+    """Return path and code of every problem for which an answer is refused."""
     with pytest.raises(RequestRejected) as caught:
         take(records, document)
     assert all(problem["message"].endswith(".") for problem in caught.value.problems)
@@ -420,5 +420,5 @@ def test_a_refusal_that_the_bus_does_not_take_is_not_told() -> None:
     refused = {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure"}]}
     answer(client("events"), "PutEvents", refused)
 
-    with pytest.raises(OutcomeNotPublished):
+    with pytest.raises(EventNotPublished):
         publish_refusal(answer_of(HOME), [PROBLEM], events=client("events"), bus="keys")

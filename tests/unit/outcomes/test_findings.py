@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from provisioner.aws.clients import client
-from provisioner.errors import KmsAccessDenied, KmsThrottled, OutcomeNotPublished
-from provisioner.outcomes.findings import Finding, Kind, report_surplus, retire_surplus, tell
-from tests.support.answering import answer, calls_of, kms_in, on, refusal
+from provisioner.errors import EventNotPublished, KmsAccessDenied, KmsThrottled
+from provisioner.outcomes.findings import Finding, Kind, report
+from provisioner.outcomes.surplus import report_and_retire_surplus_key, retire_surplus_key
+from tests.support.answering import answer, calls_of, kms_for, on, refusal
 from tests.support.published import published_on
 from tests.support.samples import KEY_ID, SETTINGS, key_arn
 from tests.support.tagged_keys import make_key, multi_region, show
@@ -17,9 +18,9 @@ pytestmark = pytest.mark.usefixtures("aws")
 FINDING = Finding(Kind.KEY_NOT_ENABLED, "CHG1", "us-east-1", key_arn(), "It is PendingImport.")
 
 
-def report(key: dict[str, Any]) -> None:
-    kms = kms_in("us-east-1")
-    report_surplus(
+def report_surplus(key: dict[str, Any]) -> None:
+    kms = kms_for("us-east-1")
+    report_and_retire_surplus_key(
         "CHG1",
         kms.describe_key(KeyId=key["Arn"])["KeyMetadata"],
         client=kms,
@@ -35,7 +36,7 @@ def state_of(key: dict[str, Any]) -> str:
 def test_a_finding_is_an_event_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
     events = published_on(client("events"))
 
-    tell(FINDING, events=client("events"), bus="keys")
+    report(FINDING, events=client("events"), bus="keys")
 
     assert events == [
         (
@@ -59,8 +60,8 @@ def test_a_finding_is_an_event_and_counted(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_findings_of_two_kinds_are_counted_apart(capsys: pytest.CaptureFixture[str]) -> None:
-    tell(FINDING, events=client("events"), bus="keys")
-    tell(replace(FINDING, kind=Kind.SURPLUS_KEY), events=client("events"), bus="keys")
+    report(FINDING, events=client("events"), bus="keys")
+    report(replace(FINDING, kind=Kind.SURPLUS_KEY), events=client("events"), bus="keys")
 
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["kind"] for line in lines] == ["KEY_NOT_ENABLED", "SURPLUS_KEY"]
@@ -70,8 +71,8 @@ def test_a_finding_that_the_bus_refuses_is_not_counted(capsys: pytest.CaptureFix
     refused = {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure"}]}
     answer(client("events"), "PutEvents", refused)
 
-    with pytest.raises(OutcomeNotPublished):
-        tell(FINDING, events=client("events"), bus="keys")
+    with pytest.raises(EventNotPublished):
+        report(FINDING, events=client("events"), bus="keys")
 
     assert "Findings" not in capsys.readouterr().out
 
@@ -88,7 +89,7 @@ def test_a_surplus_key_is_reported_and_then_scheduled_for_deletion() -> None:
     events = published_on(client("events"))
     calls = calls_of(client("kms", "us-east-1"))
 
-    report(key)
+    report_surplus(key)
 
     details = [detail for _, _, detail in events]
     assert [one["action"] for one in details] == ["REPORTED", "SCHEDULED_FOR_DELETION"]
@@ -110,7 +111,7 @@ def test_a_surplus_key_that_may_be_in_use_is_only_reported(used_by: str) -> None
         show(key, **multi_region("PRIMARY", key_arn("eu-west-1", KEY_ID)))
     events = published_on(client("events"))
 
-    report(key)
+    report_surplus(key)
 
     ((_, _, detail),) = events
     assert (detail["kind"], detail["action"]) == ("SURPLUS_KEY", "REPORTED")
@@ -123,7 +124,7 @@ def test_a_deletion_that_kms_refuses_is_not_reported_as_scheduled() -> None:
     events = published_on(client("events"))
 
     with pytest.raises(KmsAccessDenied):
-        report(key)
+        report_surplus(key)
 
     assert [detail["action"] for _, _, detail in events] == ["REPORTED"]
 
@@ -133,7 +134,7 @@ def test_a_deletion_that_kms_does_not_show_is_not_reported_as_scheduled() -> Non
     show(key, KeyState="Enabled")
     events = published_on(client("events"))
 
-    report(key)
+    report_surplus(key)
 
     assert [detail["action"] for _, _, detail in events] == ["REPORTED"]
 
@@ -143,8 +144,8 @@ def test_a_surplus_key_that_could_not_be_told_of_is_not_scheduled_for_deletion()
     refused = {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure"}]}
     answer(client("events"), "PutEvents", refused)
 
-    with pytest.raises(OutcomeNotPublished):
-        report(key)
+    with pytest.raises(EventNotPublished):
+        report_surplus(key)
 
     assert state_of(key) == "Enabled"
 
@@ -155,7 +156,7 @@ def test_a_key_of_which_kms_does_not_say_whether_it_is_used_is_left_alone() -> N
     answer(client("kms", "us-east-1"), "ListAliases", refusal("ThrottlingException"))
 
     with pytest.raises(KmsThrottled):
-        report(key)
+        report_surplus(key)
 
     assert events == []
     assert state_of(key) == "Enabled"
@@ -163,10 +164,10 @@ def test_a_key_of_which_kms_does_not_say_whether_it_is_used_is_left_alone() -> N
 
 def test_a_reported_key_that_got_an_alias_meanwhile_is_not_scheduled_for_deletion() -> None:
     key = make_key()
-    kms = kms_in("us-east-1")
+    kms = kms_for("us-east-1")
     kms.create_alias(AliasName="alias/x", TargetKeyId=key["KeyId"])
     events = published_on(client("events"))
 
-    retire_surplus("CHG1", key, client=kms, events=client("events"), settings=SETTINGS)
+    retire_surplus_key("CHG1", key, client=kms, events=client("events"), settings=SETTINGS)
 
     assert (events, state_of(key)) == ([], "Enabled")

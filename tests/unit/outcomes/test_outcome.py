@@ -7,7 +7,7 @@ from provisioner import errors
 from provisioner.aws.clients import client
 from provisioner.aws.records import Records, Status
 from provisioner.domain.plan import KeyFacts, content_hash
-from provisioner.errors import DependencyUnavailable, OutcomeNotPublished, Problem
+from provisioner.errors import DependencyUnavailable, EventNotPublished, Problem
 from provisioner.outcomes.failures import error_code
 from provisioner.outcomes.outcome import Outcome, publish_outcome, publish_refusal
 from provisioner.outcomes.refusal import given_back
@@ -154,7 +154,7 @@ def test_an_outcome_that_was_not_published_is_published_by_the_next_call(
     taken = {"FailedEntryCount": 0, "Entries": [{"EventId": "1"}]}
     answer(client("events"), "PutEvents", refused, taken)
 
-    with pytest.raises(OutcomeNotPublished):
+    with pytest.raises(EventNotPublished):
         publish(records, outcome_of())
     publish(records, outcome_of())
 
@@ -181,7 +181,7 @@ def test_an_outcome_that_the_bus_refused_is_not_published(records: Records) -> N
     refused = {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure"}]}
     answer(client("events"), "PutEvents", refused)
 
-    with pytest.raises(OutcomeNotPublished):
+    with pytest.raises(EventNotPublished):
         publish(records, failed("AliasInUse"))
 
     record = records.get("CHG1")
@@ -214,7 +214,7 @@ def test_every_failure_has_an_id_of_its_own(records: Records) -> None:
 
 
 def created_id(records: Records, **fields: Any) -> str:
-    """Give the ID under which a request of this content is created, in a table of its own."""
+    """Return the ID under which a request of this content is created, in a table of its own."""
     request = request_of(replicas=REQUEST["replicas"], **fields)
     client("dynamodb").delete_item(TableName="requests", Key={"requestId": {"S": "CHG1"}})
     return outcome_id(publish(records, outcome_of(request=request)))

@@ -127,7 +127,7 @@ def emitted(records: Records, context: Any, capsys: pytest.CaptureFixture[str]) 
     telemetry.count_new_key()
     for kind in Kind:
         finding = Finding(kind, "CHG1", "us-east-1", key_arn(), "A sentence.")
-        findings.tell(finding, events=client("events"), bus="keys")
+        findings.report(finding, events=client("events"), bus="keys")
     workers_started()
     sweeper(records).sweep([])
     region_sweeper(records).sweep("worker", begin=True)

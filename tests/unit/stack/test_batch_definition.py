@@ -27,7 +27,7 @@ RESOURCES = load_template()["Resources"]
 
 
 def machines(machine: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Give a state machine and all that are in its states."""
+    """Return a state machine and all that are in its states."""
     yield machine
     for state in machine["States"].values():
         for inner in [*state.get("Branches", []), *filter(None, [state.get("ItemProcessor")])]:

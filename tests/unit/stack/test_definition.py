@@ -121,7 +121,7 @@ def test_a_document_is_refused_by_what_no_task_ends_with() -> None:
 def test_a_function_that_the_bus_calls_ends_only_with_what_may_pass() -> None:
     assert errors_of_handler("receive_key_material") == {
         "DependencyUnavailable",
-        "OutcomeNotPublished",
+        "EventNotPublished",
     }
 
 

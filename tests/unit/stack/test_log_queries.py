@@ -46,7 +46,7 @@ FIELDS_OF_LAMBDA = {"record.status"}
 
 
 def names_in(query: str) -> tuple[set[str], set[str]]:
-    """Give the fields and the functions that a query uses; what it names itself is left out."""
+    """Return the fields and the functions that a query uses; what it names itself is left out."""
     # The sources come first, each a piped part of its own.
     bare = re.sub(r"""SOURCE '[^']*'|"[^"]*"|\b\d+\w*""", " ", query)
     functions = set(re.findall(r"(\w+)\(", bare))
@@ -81,7 +81,7 @@ def lines(records: Records, context: Any, log: io.StringIO) -> list[dict[str, An
 
 
 def fields_of_an_uncaught_error() -> set[str]:
-    """Give what the runtime writes about an error that a function ends with."""
+    """Return what the runtime writes about an error that a function ends with."""
     # `log_error` puts these two in front, where Lambda's log format is JSON.
     return {"timestamp", "level", *bootstrap.make_error("It failed.", "KmsThrottled", [], "1")}
 

@@ -37,13 +37,13 @@ def entries(part: str) -> list[str]:
 
 
 def anchors(text: str) -> set[str]:
-    """Give what links can point to, by GitHub's rule."""
+    """Return what links can point to, by GitHub's rule."""
     titles = [title for level in (1, 2, 3) for title in headings(text, level)]
     return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 def named_by_the_definition() -> set[str]:
-    """Give the names of errors that the state machine itself writes."""
+    """Return the names of errors that the state machine itself writes."""
     failures = re.findall(r"""['"]error['"]: ['"](\w+)['"]""", DEFINITION)
     codes = re.findall(r'"code": "(\w+)"', DEFINITION)
     ends = [

@@ -11,7 +11,7 @@ from provisioner.aws.clients import client
 from provisioner.aws.records import Record, Records, Status
 from provisioner.clock import instant_text
 from provisioner.domain.plan import KeySetRequest, own_tags
-from tests.support.answering import answer, kms_in, on, refusal
+from tests.support.answering import answer, kms_for, on, refusal
 from tests.support.clock import Clock
 from tests.support.published import published_on
 from tests.support.samples import EXECUTION, OTHER_EXECUTION, SETTINGS, key_arn, request_of
@@ -314,7 +314,7 @@ def test_the_replica_of_a_created_key_is_looked_at_in_its_own_region(
         "KeyState": "Enabled",
         **multi_region("REPLICA"),
     }
-    kms = kms_in("eu-west-1")
+    kms = kms_for("eu-west-1")
     answer(kms, "DescribeKey", {"KeyMetadata": of_replica}, refusal("NotFoundException"))
     clock.move(seconds=QUIET)
 

@@ -11,7 +11,7 @@ from provisioner.aws.sweep_table import Position
 from provisioner.clock import instant_text
 from provisioner.errors import DependencyUnavailable
 from provisioner.upkeep import sweep_region
-from tests.support.answering import answer, calls_of, forget_answers, kms_in, on, refusal
+from tests.support.answering import answer, calls_of, forget_answers, kms_for, on, refusal
 from tests.support.clock import Clock
 from tests.support.emitted_metrics import metrics_in
 from tests.support.published import published_on
@@ -43,7 +43,7 @@ def created(records: Records, clock: Clock, request_id: str = "CHG1") -> dict[st
     records.finish(request, execution_arn=EXECUTION, status=Status.CREATED, key=None, errors=[])
     records.mark_published(request_id, EXECUTION)
     if request_id == "CHG1":
-        kms_in(HOME).create_alias(AliasName="alias/cards", TargetKeyId=key["KeyId"])
+        kms_for(HOME).create_alias(AliasName="alias/cards", TargetKeyId=key["KeyId"])
     clock.move(seconds=QUIET)
     return key
 
@@ -383,7 +383,7 @@ def test_one_finding_about_a_key_does_not_hide_another(
 ) -> None:
     show(key, ValidTo=clock.time + timedelta(days=3))
     work(records)
-    kms_in(HOME).delete_alias(AliasName="alias/cards")
+    kms_for(HOME).delete_alias(AliasName="alias/cards")
     work(records)
     show(key, ValidTo=clock.time + timedelta(days=300))
     work(records)
@@ -477,7 +477,7 @@ def test_a_healthy_key_costs_one_call_of_kms_and_a_hundredth_of_the_others(
     for number in range(1, 4):
         created(records, clock, f"CHG{number}")
     records.get("CHG2")
-    kms_in(HOME)
+    kms_for(HOME)
     dynamodb, kms = calls_of(client("dynamodb")), calls_of(client("kms", HOME))
     answer(
         client("kms", HOME),
@@ -561,7 +561,7 @@ def changed_meanwhile(records: Records) -> Iterator[Callable[[str], None]]:
         records.finish(request, execution_arn=EXECUTION, status=Status.FAILED, key=None, errors=[])
 
     def left(arn: str) -> None:
-        kms_in(HOME).schedule_key_deletion(KeyId=arn, PendingWindowInDays=30)
+        kms_for(HOME).schedule_key_deletion(KeyId=arn, PendingWindowInDays=30)
 
     yield from (claimed, recorded, attempted, left)
 

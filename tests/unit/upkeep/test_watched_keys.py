@@ -13,7 +13,7 @@ from provisioner.aws.sweep_table import Position
 from provisioner.clock import instant_text
 from provisioner.domain.plan import KeySetRequest, own_tags
 from provisioner.upkeep import key_checks
-from tests.support.answering import answer, calls_of, kms_in, refusal
+from tests.support.answering import answer, calls_of, kms_for, refusal
 from tests.support.clock import Clock
 from tests.support.published import published_on
 from tests.support.samples import EXECUTION, OTHER_EXECUTION, SETTINGS, key_arn, request_of
@@ -73,7 +73,7 @@ def recorded(
     records.announce_attempt("CHG1", EXECUTION, 1, "token")
     records.close_attempt("CHG1", 1, key["Arn"])
     end(records, request, status)
-    kms_in(HOME).create_alias(AliasName="alias/cards", TargetKeyId=key["KeyId"])
+    kms_for(HOME).create_alias(AliasName="alias/cards", TargetKeyId=key["KeyId"])
     clock.move(seconds=QUIET)
     return request, key
 
@@ -163,7 +163,7 @@ def test_an_alias_of_a_created_key_is_watched_while_its_material_is_renewed(
 ) -> None:
     request, _ = imported(records, clock)
     renewal(records, clock, request, status)
-    kms_in(HOME).delete_alias(AliasName="alias/cards")
+    kms_for(HOME).delete_alias(AliasName="alias/cards")
 
     look(records)
 
@@ -246,7 +246,7 @@ def test_a_replica_that_a_failed_request_does_not_name_any_more_is_reported_too(
 
 
 def own(request_id: str) -> list[dict[str, str]]:
-    """Give our own tags as the tagging API does."""
+    """Return our own tags as the tagging API does."""
     tags = own_tags(request_id, SETTINGS)
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 
@@ -260,7 +260,7 @@ def list_in_far(*arns: str) -> None:
 
 def show_in_far(key: dict[str, Any], arn: str, **fields: Any) -> None:
     shown = {**key, "Arn": arn, "KeyState": "Enabled", **multi_region("REPLICA"), **fields}
-    answer(kms_in(FAR), "DescribeKey", {"KeyMetadata": shown})
+    answer(kms_for(FAR), "DescribeKey", {"KeyMetadata": shown})
 
 
 def test_a_created_key_that_is_gone_is_reported_once_and_stays_open(
@@ -268,7 +268,7 @@ def test_a_created_key_that_is_gone_is_reported_once_and_stays_open(
 ) -> None:
     _, key = recorded(records, clock, replicas=[{"region": FAR, "alias": None}])
     arn = key["Arn"].replace(HOME, FAR)
-    answer(kms_in(FAR), "DescribeKey", refusal("NotFoundException"))
+    answer(kms_for(FAR), "DescribeKey", refusal("NotFoundException"))
 
     for _ in range(3):
         look(records, FAR)
@@ -317,7 +317,7 @@ def test_a_key_that_waits_for_its_deletion_is_not_asked_to_be_tagged(
     records: Records, told: Findings, clock: Clock
 ) -> None:
     _, key = recorded(records, clock)
-    kms_in(HOME).untag_resource(KeyId=key["KeyId"], TagKeys=["mrk:request-id"])
+    kms_for(HOME).untag_resource(KeyId=key["KeyId"], TagKeys=["mrk:request-id"])
     show(key, KeyState="PendingDeletion")
 
     look(records)
