@@ -312,9 +312,14 @@ class WatchedSets(RuleBasedStateMachine):
             self.is_interrupted = False
         if any(key.updating_until > self.aws.time for key in self.aws.kms.keys.values()):
             self.aws.time += 60
+        statuses = self._statuses()
         self._sweep({})
         self._check_open()
         self._go_on()
+        if self._statuses() != statuses:
+            # What the sweep resumed has ended since, and some findings say what became of it.
+            self._sweep({})
+            self._go_on()
         before = len(self.aws.events)
         self._sweep({})
         again = [e.detail for e in self.aws.events[before:] if e.detail.get("action") == "REPORTED"]
@@ -332,6 +337,10 @@ class WatchedSets(RuleBasedStateMachine):
                 stepper.abandon()
 
     # How it is done
+
+    def _statuses(self) -> dict[str, Any]:
+        items = self.aws.dynamodb.tables["requests"].items()
+        return {request_id: item["status"] for request_id, item in items}
 
     def _allow_deletion(self, *, allowed: bool) -> None:
         os.environ["SWEEPER_MAY_DELETE"] = str(allowed).lower()
