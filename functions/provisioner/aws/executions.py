@@ -47,7 +47,7 @@ def execution_arn(state_machine_arn: str, name: str) -> str:
 
 
 def start(client: Any, state_machine_arn: str, execution_arn: str, request: KeySetRequest) -> None:
-    """Start the execution of that ARN; one that was started before is as good.
+    """Start the execution of that ARN; one that was started before stays.
 
     Raises
     ------

@@ -307,7 +307,7 @@ def create_alias(client: Any, alias: str, key_arn: str) -> bool:
 
 
 def delete_alias(client: Any, alias: str) -> None:
-    """Delete an alias; one that is gone already is as good.
+    """Delete an alias; one that is gone already is no error.
 
     Raises
     ------
@@ -394,7 +394,7 @@ def import_key_material(
 ) -> None:
     """Import wrapped key material into one Region's key.
 
-    Importing the same material again is as good, and sets when it expires.
+    Importing the same material again changes nothing but when it expires.
     https://docs.aws.amazon.com/kms/latest/APIReference/API_ImportKeyMaterial.html
 
     Parameters
