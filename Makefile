@@ -140,6 +140,15 @@ audit: | $(UV) ## Ask the vulnerability service of the Python package index abou
 			--requirement $$name.txt; \
 	done
 
+.PHONY: check
+check: $(ENVIRONMENT) ## Style, types and unit tests of one module or test, FILE, within seconds
+	ruff check "$(FILE)"
+	ruff format --check "$(FILE)"
+	mypy "$(FILE)"
+	@tests="$$(find tests/unit -name "test_$$(basename "$(FILE)" .py).py")"; \
+	if [[ "$(FILE)" == tests/* ]]; then tests="$(FILE)"; fi; \
+	[[ -z $$tests ]] || pytest --quiet --disable-socket --allow-unix-socket $$tests
+
 .PHONY: unit
 unit: $(READY) ## Unit tests, without network, with coverage of functions/
 	pytest tests/unit -n 2 --disable-socket --allow-unix-socket --cov
