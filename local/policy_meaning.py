@@ -21,4 +21,4 @@ def _form(value: Any) -> Any:
 
 
 def _sorted(values: list[Any]) -> list[Any]:
-    return sorted(values, key=json.dumps)
+    return sorted(values, key=lambda value: json.dumps(value, sort_keys=True))
