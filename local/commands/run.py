@@ -98,8 +98,8 @@ def run(described: dict[str, Any], event: Event, console: Console) -> int:
         created = detail["status"] == "CREATED"
         colour = "green" if created else "red"
         console.print(f"[bold {colour}]{detail['status']}[/] request {event.request_id}")
-        for error in detail.get("errors") or []:
-            console.print(f"  {error['path']}: {error['code']}: {error['message']}", markup=False)
+        for one in [*(detail.get("errors") or []), *(detail.get("warnings") or [])]:
+            console.print(f"  {one['path']}: {one['code']}: {one['message']}", markup=False)
         if detail.get("key"):
             _print_key_set(stack, detail["key"]["primary"], console)
         console.print(
