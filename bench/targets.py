@@ -48,7 +48,7 @@ def as_grid(targets: list[Target]) -> Grid:
 def _calls(table: Table) -> Iterator[Target]:
     for size in table.sizes():
         run = table.find(Workflow.name, size)
-        writes, most_reads = 2 + 2 * size, size + 3
+        writes, most_reads = 2 + 2 * size, 2 + 2 * size
         yield Target(
             f"{writes} KMS writes, N = {size}",
             f"{run.calls.writes}" if run else "",
