@@ -599,3 +599,15 @@ TestWatchedSetsThatMayBeDeleted = WatchedSetsThatMayBeDeleted.TestCase
 TestWatchedSetsThatMayBeDeleted.settings = hypothesis_settings(
     _SETTINGS, max_examples=max(1, EXAMPLES // 2)
 )
+
+
+def test_a_surplus_key_that_was_retired_is_no_finding_while_its_request_goes_on() -> None:
+    state = WatchedSetsThatMayBeDeleted()
+    state.first(order=["us-east-1", "eu-west-1", "us-west-2"], imported=True, days=0)
+    state.forge(region="us-east-1", which="CHG0")
+    state.delete_material(which=0)
+    for place in (0, 5):
+        state.sweep_halfway(fault=Fault.REFUSED, place=place)
+    state.send_again(fault=Fault.REFUSED, place=0, which=0)
+    state.sweep()
+    state.teardown()

@@ -175,13 +175,7 @@ class RegionSweeper:
         """Return how many keys could not be checked, and how many are of an earlier deployment."""
         self._seen |= keys.keys()
         known = self._records_of(keys)
-        at_rest = []
-        for arn, record in known.items():
-            if _is_left_alone(record, arn):
-                # Its request goes on, so it is not what a failed one left.
-                found.close(arn, Kind.UNFINISHED_KEY_SET)
-            else:
-                at_rest.append(arn)
+        at_rest = self._at_rest(known, found)
         failed = earlier = 0
         for arn, answer in self._describe(at_rest):
             record = known[arn]
@@ -199,6 +193,19 @@ class RegionSweeper:
                 logger.exception("could not look", subject=arn)
                 failed += 1
         return failed, earlier
+
+    def _at_rest(self, known: dict[str, Record | None], found: OpenFindings) -> list[str]:
+        """List the keys that no run works on, and surplus ones that were reported before."""
+        at_rest = []
+        # No run of the request changes these, so what became of them is seen meanwhile too.
+        surplus_before = {arn for arn in found.abouts() if not _is_of(known.get(arn), arn)}
+        for arn, record in known.items():
+            if _is_left_alone(record, arn) and arn not in surplus_before:
+                # Its request goes on, so it is not what a failed one left.
+                found.close(arn, Kind.UNFINISHED_KEY_SET)
+            else:
+                at_rest.append(arn)
+        return at_rest
 
     def _records_of(self, keys: dict[str, Tags]) -> dict[str, Record | None]:
         """Find each key's record: the one that names it, else the one that its tag names."""
