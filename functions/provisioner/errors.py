@@ -123,7 +123,7 @@ class RequestConflict(Conflict):
 
     next_step = (
         "GET /keys/{requestId} returns what exists. To create another key set, choose another "
-        "requestId."
+        "requestId, and aliases that no key has yet."
     )
 
 
@@ -146,7 +146,10 @@ class Immutable(Conflict):
     https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-overview.html
     """
 
-    next_step = "Send the request with these fields as before, or choose another requestId."
+    next_step = (
+        "Send the request with these fields as before, or choose another requestId, and aliases "
+        "that no key has yet."
+    )
 
 
 class RequestBeingFinished(ProvisionerError):
@@ -223,7 +226,8 @@ class KeyOfEarlierDeployment(ProvisionerError):
     field = "requestId"
     next_step = (
         "If an earlier deployment of the stack made it, deploy with its table of requests "
-        "(ExistingRequestsTable) and send the request again. Otherwise choose another requestId."
+        "(ExistingRequestsTable) and send the request again. Otherwise choose another requestId, "
+        "and aliases that no key has yet."
     )
 
 
@@ -363,7 +367,10 @@ class KmsKeyNotFound(KmsError):
     https://docs.aws.amazon.com/kms/latest/developerguide/accessing-kms.html#programming-eventual-consistency
     """
 
-    next_step = "If the key was deleted, send the request under a new requestId."
+    next_step = (
+        "Send the request again. If the key was deleted, send it under another requestId, with "
+        "aliases that no key has yet."
+    )
 
 
 class KmsLimitExceeded(KmsError):
