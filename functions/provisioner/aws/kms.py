@@ -248,12 +248,26 @@ def find_alias(client: Any, alias: str) -> str | None:
         KMS refused the call or did not answer.
     """
     try:
+        return read_alias(client, alias)
+    except KmsAccessDenied:
+        return _find_in_list(client, alias)
+
+
+def read_alias(client: Any, alias: str) -> str | None:
+    """Return the ARN of the key that an alias points to, or None where there is no such alias.
+
+    Raises
+    ------
+    KmsAccessDenied
+        The key keeps the caller out, or there is no key.
+    KmsError
+        KMS refused the call for another reason or did not answer.
+    """
+    try:
         with _named_errors(f"DescribeKey of {alias}", client):
             return str(client.describe_key(KeyId=alias)["KeyMetadata"]["Arn"])
     except KmsKeyNotFound:
         return None
-    except KmsAccessDenied:
-        return _find_in_list(client, alias)
 
 
 def _find_in_list(client: Any, alias: str) -> str | None:

@@ -17,11 +17,7 @@ def invoke(client: Any, function_name: str, payload: Any) -> Any:
     DependencyUnavailable
         Lambda refused the call, or the function failed.
     """
-    text = json_text.text(payload).encode()
-    try:
-        answer = client.invoke(FunctionName=function_name, Payload=text)
-    except (BotoCoreError, ClientError) as error:
-        raise DependencyUnavailable(f"Lambda did not run {function_name}: {error}.") from error
+    answer = _send(client, function_name, payload)
     if "FunctionError" in answer:
         raise DependencyUnavailable(f"{function_name} failed; its log says why.")
     return json.loads(answer["Payload"].read())
@@ -35,8 +31,13 @@ def start(client: Any, function_name: str, payload: Any) -> None:
     DependencyUnavailable
         Lambda refused the call.
     """
-    text = json_text.text(payload)
+    _send(client, function_name, payload, InvocationType="Event")
+
+
+def _send(client: Any, function_name: str, payload: Any, **how: str) -> dict[str, Any]:
+    text = json_text.text(payload).encode()
     try:
-        client.invoke(FunctionName=function_name, InvocationType="Event", Payload=text)
+        answer: dict[str, Any] = client.invoke(FunctionName=function_name, Payload=text, **how)
     except (BotoCoreError, ClientError) as error:
         raise DependencyUnavailable(f"Lambda did not run {function_name}: {error}.") from error
+    return answer

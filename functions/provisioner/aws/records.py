@@ -21,7 +21,7 @@ recognised, when it is this very update that has changed the item.
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -468,7 +468,7 @@ class Records:
         status: Status,
         key: dict[str, Any] | None,
         errors: list[Problem],
-        warnings: list[Problem] | None = None,
+        warnings: Sequence[Problem] = (),
     ) -> Record | None:
         """Record the outcome of an execution; None where another one holds the request.
 
@@ -500,7 +500,7 @@ class Records:
             ":status": status,
             ":key": json_text.text(key),
             ":errors": json_text.text(errors),
-            ":warnings": json_text.text(warnings or []),
+            ":warnings": json_text.text([*warnings]),
         }
         if status != Status.CREATED:
             same_revision = _revision_is(":revision", number=revision_of(request))

@@ -9,10 +9,9 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from provisioner.aws import kms
-from provisioner.domain.plan import KeyPlan, KeySetRequest
+from provisioner.domain.plan import KeyPlan, KeySetRequest, key_id_of
 from provisioner.errors import (
     KmsError,
-    KmsKeyNotFound,
     KmsUnavailable,
     Problem,
     RegionNotEnabled,
@@ -49,21 +48,13 @@ def kms_warnings(
     """
     pool = ThreadPoolExecutor(max_workers=len(plans))
     asked = [
-        (plan, pool.submit(_owner, clients[plan.region], plan.alias or request["alias"]))
+        (plan, pool.submit(kms.read_alias, clients[plan.region], plan.alias or request["alias"]))
         for plan in plans
     ]
     wait([answer for _, answer in asked], timeout=_SECONDS)
     pool.shutdown(wait=False, cancel_futures=True)
     warnings = (_warning(request, plan, answer, own_key) for plan, answer in asked)
     return [warning for warning in warnings if warning]
-
-
-def _owner(client: Any, alias: str) -> str | None:
-    """Return the ARN of the key that has the alias, or None where no key has it."""
-    try:
-        return str(kms.describe_key(client, alias)["Arn"])
-    except KmsKeyNotFound:
-        return None
 
 
 def _warning(
@@ -83,7 +74,7 @@ def _warning(
         return _not_checked(request, plan, error)
     except KmsError as error:
         return _not_checked(request, plan, error) if alias else None
-    if alias is None or owner is None or _key_id(owner) == _key_id(own_key or ""):
+    if alias is None or owner is None or (own_key and key_id_of(owner) == key_id_of(own_key)):
         return None
     text = (
         f"{alias} points to {owner}. An alias in use is never moved: choose another one, or delete "
@@ -104,7 +95,3 @@ def _not_checked(request: KeySetRequest, plan: KeyPlan, error: KmsError | Timeou
         f"whether `aws kms list-aliases --region {region}` lists it."
     )
     return new_problem(path_of("alias", region, request), NOT_CHECKED, text)
-
-
-def _key_id(arn: str) -> str:
-    return arn.rsplit("/", 1)[-1]

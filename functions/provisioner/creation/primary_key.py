@@ -33,7 +33,6 @@ from provisioner.errors import (
     KeyOfEarlierDeployment,
     KmsAccessDenied,
     KmsError,
-    KmsKeyNotFound,
     PrimaryKeyUnconfirmed,
     RegionNotEnabled,
     ReplicaRegionNotEnabled,
@@ -168,8 +167,8 @@ def _owner_of(client: Any, alias: str) -> str | None:
     This role may describe keys, and an alias that does not exist has none. CreateAlias decides.
     """
     try:
-        return str(kms.describe_key(client, alias)["Arn"])
-    except (KmsKeyNotFound, KmsAccessDenied):
+        return kms.read_alias(client, alias)
+    except KmsAccessDenied:
         return None
 
 

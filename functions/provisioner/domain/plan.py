@@ -192,7 +192,7 @@ def key_facts(
     if primary is None:
         return None
     return {
-        "keyId": primary["arn"].rsplit("/", 1)[1],
+        "keyId": key_id_of(primary["arn"]),
         "keySpec": request["keySpec"],
         "keyUsage": request["keyUsage"],
         "origin": request["origin"],
@@ -210,6 +210,11 @@ def is_request_id(text: object) -> TypeIs[str]:
 def region_of(key_arn: str) -> str:
     """Return the Region of a key."""
     return key_arn.split(":")[3]
+
+
+def key_id_of(key_arn: str) -> str:
+    """Return the ID of a key, which all keys of a multi-Region key set share."""
+    return key_arn.rsplit("/", 1)[1]
 
 
 def arn_in(region: str, key_arn: str) -> str:

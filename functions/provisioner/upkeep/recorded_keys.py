@@ -5,7 +5,7 @@ by each worker of the sweep.
 """
 
 from provisioner.aws.records import Records, Status
-from provisioner.domain.plan import arn_in, regions
+from provisioner.domain.plan import arn_in, key_id_of, regions
 
 
 class RecordedKeys:
@@ -27,7 +27,7 @@ class RecordedKeys:
             DynamoDB did not answer.
         """
         self._read()
-        return self._named.get(_key_id(key_arn))
+        return self._named.get(key_id_of(key_arn))
 
     def expected(self) -> set[str]:
         """Return the ARNs of the Region's keys whose key sets were created once, or failed.
@@ -47,12 +47,8 @@ class RecordedKeys:
             return
         for record in self._records.with_keys():
             arn, request = str(record.key_arn), record.request
-            self._named[_key_id(arn)] = record.request_id
+            self._named[key_id_of(arn)] = record.request_id
             is_watched = record.ever_created or record.status == Status.FAILED
             if is_watched and request and self._region in regions(request):
                 self._expected.add(arn_in(self._region, arn))
         self._is_read = True
-
-
-def _key_id(key_arn: str) -> str:
-    return key_arn.rsplit("/", 1)[1]

@@ -29,6 +29,7 @@ from provisioner.domain.plan import (
     REQUEST_ID_TAG,
     STACK_TAG,
     KeySetRequest,
+    key_id_of,
     plan_key,
     region_of,
     regions,
@@ -398,7 +399,7 @@ def _is_of(record: Record | None, arn: str) -> bool:
     return (
         record is not None
         and record.key_arn is not None
-        and record.key_arn.rsplit("/", 1)[1] == arn.rsplit("/", 1)[1]
+        and key_id_of(record.key_arn) == key_id_of(arn)
     )
 
 
