@@ -61,7 +61,7 @@ class Endpoint:
     def client(
         self, service: str, region: str | None = None, credentials: Credentials = ROOT_USER
     ) -> Any:
-        """Return a boto3 client, in the home Region and for the account's root unless told else."""
+        """Return a boto3 client, in the home Region and for the account's root by default."""
         return boto3.client(
             service,
             region_name=region or self.region,

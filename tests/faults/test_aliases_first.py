@@ -11,7 +11,6 @@ import pytest
 from tests.support.faults import workflow
 from tests.support.faults.aws import Aws, Call, Network
 from tests.support.faults.faults import Fault, go_wrong, kinds_at
-from tests.support.faults.kms import Key
 from tests.support.faults.scenario import Scenario, is_created, problems
 from tests.support.faults.wiring import QUIET_SECONDS
 
@@ -66,19 +65,7 @@ class Faster(Network):
 
     def carry(self, call: Call, effect: Callable[[], Any]) -> Any:
         if call.operation == "CreateKey":
-            region = self.place[0]
-            other = Key(
-                arn=f"arn:aws:kms:{region}:111122223333:key/other",
-                region=region,
-                created_at=0,
-                enabled_at=0,
-                facts={"type": "", "spec": "SYMMETRIC_DEFAULT", "usage": "", "origin": "AWS_KMS"},
-                description="",
-                policy="",
-                tags={"mrk:request-id": "another"},
-            )
-            self._kms.keys[other.arn] = other
-            self._kms.aliases[self.place], self._kms.named_at[self.place] = other.arn, 0
+            self._kms.take_alias(*self.place)
         return effect()
 
 

@@ -670,7 +670,7 @@ def test_a_finished_key_set_whose_outcome_is_not_published_is_published_and_not_
 
 
 def test_of_two_that_answer_for_different_regions_at_once_both_are_taken_in_the_end() -> None:
-    """The second one is told to wait for the next question, and its answer is good for that."""
+    """The second one is asked to wait for the next question, which takes the same answer."""
     late: list[dict[str, Any]] = []
 
     def answer_twice(aws: Aws, task: WaitingTask) -> None:

@@ -126,20 +126,9 @@ def test_a_request_is_finished_once_the_alias_of_another_key_is_deleted(
 ) -> None:
     scenario = Scenario()
     kms, place = scenario.aws.kms, (region, "alias/payments/cards")
-    other = Key(
-        arn=f"arn:aws:kms:{region}:111122223333:key/other",
-        region=region,
-        created_at=0,
-        enabled_at=0,
-        facts={"type": "REPLICA", "spec": "SYMMETRIC_DEFAULT", "usage": "", "origin": "AWS_KMS"},
-        description="",
-        policy="",
-        tags={},
-    )
-    if error == "AliasInUse":
-        kms.keys[other.arn] = other
-    kms.aliases[place], kms.named_at[place] = other.arn, 0
+    other = kms.take_alias(*place)
     if error == "AliasNotVisible":
+        del kms.keys[other.arn]
         kms.alias_seconds = 10**10
     scenario.deliver()
     failed_with(scenario, error)

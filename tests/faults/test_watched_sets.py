@@ -475,7 +475,7 @@ class WatchedSets(RuleBasedStateMachine):
         self._hear(None)
 
     def _hear(self, execution: Execution | None) -> None:
-        """Look at what was published, and at every key of a created set."""
+        """Check what was published, and every key of a created set."""
         self.watched.check(execution)
         for event in self.aws.events[self.heard :]:
             if event.detail_type == "Multi-Region Key Created":

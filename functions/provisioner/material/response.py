@@ -41,7 +41,7 @@ def take_answer(document: object, *, records: Records, step_functions: Any) -> R
         There is no such request.
     KeyMaterialNotAwaited
         The request does not wait for key material, or another answer to its question was faster;
-        what that leaves open is asked for again, and this answer is good for it.
+        what that leaves open is asked for again, and this answer can be sent then.
     DependencyUnavailable
         DynamoDB or Step Functions did not answer; giving the same answer again is safe.
     """

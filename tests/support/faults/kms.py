@@ -78,6 +78,22 @@ class Kms:
         """List the primary keys that ever existed."""
         return [key for key in self.keys.values() if key.facts["type"] == "PRIMARY"]
 
+    def take_alias(self, region: str, alias: str) -> Key:
+        """Let somebody else's key, which is made for that, have an alias."""
+        key = Key(
+            arn=f"arn:aws:kms:{region}:{ACCOUNT}:key/other",
+            region=region,
+            created_at=0,
+            enabled_at=0,
+            facts={"type": "", "spec": "SYMMETRIC_DEFAULT", "usage": "", "origin": "AWS_KMS"},
+            description="",
+            policy="",
+            tags={"mrk:request-id": "another"},
+        )
+        self.keys[key.arn] = key
+        self.aliases[region, alias], self.named_at[region, alias] = key.arn, 0
+        return key
+
     def replicas_of(self, primary: Key) -> list[Key]:
         """List the replica keys of a primary."""
         return [

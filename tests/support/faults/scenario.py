@@ -167,7 +167,7 @@ def imported(schedule: Schedule = (), **more: Any) -> Scenario:
 
 
 def renewed(schedule: Schedule = (), *, on_failure: str = "RETAIN", **more: Any) -> Scenario:
-    """Return the scenario of a renewal: the key set is there, and nothing was told of it yet."""
+    """Return the scenario of a renewal: the key set is there, and its event not yet published."""
     asked = {"onFailure": on_failure}
     created = imported(document={**IMPORTED, **asked})
     assert created.play().problems == []

@@ -556,8 +556,8 @@ def still_possible(keys: Keys) -> list[tuple[Attempt, str]]:
         "these roles only if somebody made them past our code."
     )
     reads_tags = (
-        "The tags of every multi-Region key can be read. A key that has lost our tag is not to be "
-        "told from others by a condition, and its tags are what says so."
+        "The tags of every multi-Region key can be read. No condition distinguishes a key that has "
+        "lost our tag from others; only its tags show that."
     )
     single_region = (
         "ReplicateKey asks for CreateKey, and what it shows of the replica is open; so this role "

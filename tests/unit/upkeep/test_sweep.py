@@ -27,13 +27,13 @@ Findings = list[tuple[str, str, dict[str, Any]]]
 
 
 @pytest.fixture
-def told(aws: None) -> Findings:  # noqa: ARG001
+def published(aws: None) -> Findings:  # noqa: ARG001
     return published_on(client("events"))
 
 
-def actions(told: Findings) -> list[tuple[str, str]]:
-    assert {detail_type for _, detail_type, _ in told} <= {"Multi-Region Key Finding"}
-    return [(detail["kind"], detail["action"]) for _, _, detail in told]
+def actions(published: Findings) -> list[tuple[str, str]]:
+    assert {detail_type for _, detail_type, _ in published} <= {"Multi-Region Key Finding"}
+    return [(detail["kind"], detail["action"]) for _, _, detail in published]
 
 
 def executions() -> list[dict[str, Any]]:
@@ -75,15 +75,15 @@ def state_of(key: dict[str, Any]) -> str:
     return str(client("kms", HOME).describe_key(KeyId=key["Arn"])["KeyMetadata"]["KeyState"])
 
 
-def test_nothing_is_nothing_to_tell(records: Records, told: Findings) -> None:
+def test_nothing_is_nothing_to_tell(records: Records, published: Findings) -> None:
     assert sweep(records) == {"requests": 0, "keys": 0, "failed": 0}
 
-    assert told == []
+    assert published == []
 
 
 @pytest.mark.parametrize("status", ["FAILED", "ABORTED", "TIMED_OUT", "SUCCEEDED"])
 def test_a_stuck_request_is_resumed_and_reported(
-    status: str, records: Records, told: Findings, clock: Clock
+    status: str, records: Records, published: Findings, clock: Clock
 ) -> None:
     claimed(records)
     clock.move(seconds=QUIET)
@@ -91,7 +91,7 @@ def test_a_stuck_request_is_resumed_and_reported(
 
     counts = sweep(records)
 
-    ((_, _, detail),) = told
+    ((_, _, detail),) = published
     (execution,) = executions()
     assert counts == {"requests": 1, "keys": 0, "failed": 0}
     assert (detail["kind"], detail["action"]) == ("REQUEST_STUCK", "RESUMED")
@@ -114,7 +114,7 @@ def test_a_resumed_request_is_sent_as_it_was(records: Records, clock: Clock) -> 
 
 @pytest.mark.parametrize("status", [Status.CREATED, Status.FAILED])
 def test_a_request_whose_outcome_nobody_was_told_is_resumed(
-    status: Status, records: Records, told: Findings, clock: Clock
+    status: Status, records: Records, published: Findings, clock: Clock
 ) -> None:
     claimed(records)
     records.finish(REQUEST, execution_arn=EXECUTION, status=status, key=None, errors=[])
@@ -123,11 +123,11 @@ def test_a_request_whose_outcome_nobody_was_told_is_resumed(
 
     sweep(records)
 
-    assert actions(told) == [("REQUEST_STUCK", "RESUMED")]
+    assert actions(published) == [("REQUEST_STUCK", "RESUMED")]
 
 
 def test_a_request_that_was_claimed_a_moment_ago_is_left_alone(
-    records: Records, told: Findings, clock: Clock
+    records: Records, published: Findings, clock: Clock
 ) -> None:
     claimed(records)
     clock.move(seconds=QUIET - 1)
@@ -135,11 +135,11 @@ def test_a_request_that_was_claimed_a_moment_ago_is_left_alone(
 
     counts = sweep(records)
 
-    assert (counts["requests"], told, executions()) == (1, [], [])
+    assert (counts["requests"], published, executions()) == (1, [], [])
 
 
 def test_a_request_that_still_runs_is_left_alone(
-    records: Records, told: Findings, clock: Clock
+    records: Records, published: Findings, clock: Clock
 ) -> None:
     claimed(records)
     clock.move(seconds=QUIET)
@@ -147,30 +147,30 @@ def test_a_request_that_still_runs_is_left_alone(
 
     sweep(records)
 
-    assert (told, executions()) == ([], [])
+    assert (published, executions()) == ([], [])
 
 
 def test_a_published_request_is_not_looked_at(
-    records: Records, told: Findings, clock: Clock
+    records: Records, published: Findings, clock: Clock
 ) -> None:
     claimed(records)
     end(records, Status.FAILED)
     clock.move(seconds=QUIET)
 
     assert sweep(records)["requests"] == 0
-    assert (told, executions()) == ([], [])
+    assert (published, executions()) == ([], [])
 
 
 @pytest.mark.parametrize("request_id", ["CHG7", None])
 def test_a_key_that_no_record_knows_is_reported(
-    request_id: str | None, records: Records, told: Findings, clock: Clock
+    request_id: str | None, records: Records, published: Findings, clock: Clock
 ) -> None:
     key = make_key(request_id=request_id)
     clock.move(seconds=QUIET)
 
     counts = sweep(records)
 
-    ((_, _, detail),) = told
+    ((_, _, detail),) = published
     assert counts == {"requests": 0, "keys": 1, "failed": 0}
     assert (detail["kind"], detail["action"]) == ("SURPLUS_KEY", "REPORTED")
     assert (detail["requestId"], detail["keyArn"]) == (request_id, key["Arn"])
@@ -178,7 +178,7 @@ def test_a_key_that_no_record_knows_is_reported(
 
 
 def test_a_second_key_of_a_request_is_reported_and_the_first_is_not(
-    records: Records, told: Findings, clock: Clock
+    records: Records, published: Findings, clock: Clock
 ) -> None:
     created(records)
     second = make_key()
@@ -186,12 +186,12 @@ def test_a_second_key_of_a_request_is_reported_and_the_first_is_not(
 
     sweep(records)
 
-    assert actions(told) == [("SURPLUS_KEY", "REPORTED")]
-    assert told[0][2]["keyArn"] == second["Arn"]
+    assert actions(published) == [("SURPLUS_KEY", "REPORTED")]
+    assert published[0][2]["keyArn"] == second["Arn"]
 
 
 def test_a_surplus_key_is_scheduled_for_deletion_where_the_sweeper_may(
-    records: Records, told: Findings, clock: Clock
+    records: Records, published: Findings, clock: Clock
 ) -> None:
     key = created(records)
     second = make_key()
@@ -199,7 +199,7 @@ def test_a_surplus_key_is_scheduled_for_deletion_where_the_sweeper_may(
 
     sweep(records, settings=MAY_DELETE)
 
-    assert actions(told) == [
+    assert actions(published) == [
         ("SURPLUS_KEY", "REPORTED"),
         ("SURPLUS_KEY", "SCHEDULED_FOR_DELETION"),
     ]
@@ -208,7 +208,7 @@ def test_a_surplus_key_is_scheduled_for_deletion_where_the_sweeper_may(
 
 @pytest.mark.parametrize("used_by", ["alias", "replica"])
 def test_a_surplus_key_that_may_be_in_use_is_never_scheduled_for_deletion(
-    used_by: str, records: Records, told: Findings, clock: Clock
+    used_by: str, records: Records, published: Findings, clock: Clock
 ) -> None:
     key = make_key()
     if used_by == "alias":
@@ -219,12 +219,12 @@ def test_a_surplus_key_that_may_be_in_use_is_never_scheduled_for_deletion(
 
     sweep(records, settings=MAY_DELETE)
 
-    assert actions(told) == [("SURPLUS_KEY", "REPORTED")]
+    assert actions(published) == [("SURPLUS_KEY", "REPORTED")]
     assert state_of(key) == "Enabled"
 
 
 def test_the_key_of_an_open_attempt_is_never_scheduled_for_deletion(
-    records: Records, told: Findings, clock: Clock
+    records: Records, published: Findings, clock: Clock
 ) -> None:
     claimed(records)
     records.announce_attempt("CHG1", EXECUTION, 1, "token")
@@ -234,12 +234,12 @@ def test_the_key_of_an_open_attempt_is_never_scheduled_for_deletion(
 
     sweep(records, settings=MAY_DELETE)
 
-    assert actions(told) == [("SURPLUS_KEY", "REPORTED")]
+    assert actions(published) == [("SURPLUS_KEY", "REPORTED")]
     assert state_of(key) == "Enabled"
 
 
 def test_the_keys_of_a_request_in_progress_are_left_alone(
-    records: Records, told: Findings, clock: Clock
+    records: Records, published: Findings, clock: Clock
 ) -> None:
     claimed(records)
     holder_is("RUNNING")
@@ -248,24 +248,24 @@ def test_the_keys_of_a_request_in_progress_are_left_alone(
 
     counts = sweep(records, settings=MAY_DELETE)
 
-    assert (counts["keys"], told) == (2, [])
+    assert (counts["keys"], published) == (2, [])
     assert [state_of(key) for key in keys] == ["Enabled", "Enabled"]
 
 
 @pytest.mark.parametrize("state", ["PendingDeletion", "PendingReplicaDeletion"])
 def test_a_surplus_key_on_its_way_out_is_left_alone(
-    state: str, records: Records, told: Findings, clock: Clock
+    state: str, records: Records, published: Findings, clock: Clock
 ) -> None:
     show(make_key(), KeyState=state)
     clock.move(seconds=QUIET)
 
     sweep(records)
 
-    assert told == []
+    assert published == []
 
 
 def test_a_key_that_was_made_a_moment_ago_is_left_alone(
-    records: Records, told: Findings, clock: Clock
+    records: Records, published: Findings, clock: Clock
 ) -> None:
     key = make_key()
     show(key, CreationDate=clock.time)
@@ -273,32 +273,34 @@ def test_a_key_that_was_made_a_moment_ago_is_left_alone(
 
     sweep(records, settings=MAY_DELETE)
 
-    assert told == []
+    assert published == []
     assert state_of(key) == "Enabled"
 
 
-def test_a_key_that_only_the_index_knows_is_no_finding(records: Records, told: Findings) -> None:
+def test_a_key_that_only_the_index_knows_is_no_finding(
+    records: Records, published: Findings
+) -> None:
     tags = [{"Key": "mrk:request-id", "Value": "CHG1"}]
     found = {"ResourceTagMappingList": [{"ResourceARN": key_arn(), "Tags": tags}]}
     answer(client("resourcegroupstaggingapi", HOME), "GetResources", found)
 
     assert sweep(records) == {"requests": 0, "keys": 1, "failed": 0}
-    assert told == []
+    assert published == []
 
 
 def test_a_created_key_with_its_alias_is_no_finding(
-    records: Records, told: Findings, clock: Clock
+    records: Records, published: Findings, clock: Clock
 ) -> None:
     created(records)
     clock.move(seconds=QUIET)
 
     sweep(records)
 
-    assert told == []
+    assert published == []
 
 
 def test_the_replica_of_a_created_key_is_looked_at_in_its_own_region(
-    records: Records, told: Findings, clock: Clock
+    records: Records, published: Findings, clock: Clock
 ) -> None:
     key = created(records)
     replica = make_key("eu-west-1")
@@ -320,13 +322,13 @@ def test_the_replica_of_a_created_key_is_looked_at_in_its_own_region(
 
     sweep(records, HOME, "eu-west-1")
 
-    ((_, _, detail),) = told
+    ((_, _, detail),) = published
     assert (detail["kind"], detail["region"]) == ("ALIAS_ELSEWHERE", "eu-west-1")
     assert detail["message"] == f"alias/cards in eu-west-1 points to no key, not to {arn}."
 
 
 def test_an_alias_that_points_elsewhere_is_reported(
-    records: Records, told: Findings, clock: Clock
+    records: Records, published: Findings, clock: Clock
 ) -> None:
     key = created(records)
     other = client("kms", HOME).create_key()["KeyMetadata"]
@@ -335,27 +337,29 @@ def test_an_alias_that_points_elsewhere_is_reported(
 
     sweep(records)
 
-    ((_, _, detail),) = told
+    ((_, _, detail),) = published
     assert (detail["kind"], detail["action"]) == ("ALIAS_ELSEWHERE", "REPORTED")
     assert (detail["requestId"], detail["keyArn"]) == ("CHG1", key["Arn"])
     assert f"points to {other['Arn']}, not to {key['Arn']}" in detail["message"]
 
 
-def test_an_alias_that_is_gone_is_reported(records: Records, told: Findings, clock: Clock) -> None:
+def test_an_alias_that_is_gone_is_reported(
+    records: Records, published: Findings, clock: Clock
+) -> None:
     created(records)
     client("kms", HOME).delete_alias(AliasName="alias/cards")
     clock.move(seconds=QUIET)
 
     sweep(records)
 
-    assert actions(told) == [("ALIAS_ELSEWHERE", "REPORTED")]
+    assert actions(published) == [("ALIAS_ELSEWHERE", "REPORTED")]
 
 
 @pytest.mark.parametrize(
     "state", ["Creating", "Updating", "PendingImport", "Unavailable", "PendingDeletion"]
 )
 def test_a_created_key_that_is_not_enabled_is_reported(
-    state: str, records: Records, told: Findings, clock: Clock
+    state: str, records: Records, published: Findings, clock: Clock
 ) -> None:
     key = created(records)
     show(key, KeyState=state)
@@ -363,14 +367,14 @@ def test_a_created_key_that_is_not_enabled_is_reported(
 
     sweep(records)
 
-    ((_, _, detail),) = told
+    ((_, _, detail),) = published
     assert (detail["kind"], detail["action"]) == ("KEY_NOT_ENABLED", "REPORTED")
     assert f"{key['Arn']} is {state}" in detail["message"]
 
 
 @pytest.mark.parametrize("days", [-1, 0, 1, 30])
 def test_key_material_that_expires_within_30_days_is_reported(
-    days: int, records: Records, told: Findings, clock: Clock
+    days: int, records: Records, published: Findings, clock: Clock
 ) -> None:
     key = created(records)
     clock.move(seconds=QUIET)
@@ -378,7 +382,7 @@ def test_key_material_that_expires_within_30_days_is_reported(
 
     sweep(records)
 
-    ((_, _, detail),) = told
+    ((_, _, detail),) = published
     assert (detail["kind"], detail["action"]) == ("MATERIAL_EXPIRES", "REPORTED")
     assert (detail["requestId"], detail["region"]) == ("CHG1", HOME)
     assert detail["keyArn"] == key["Arn"]
@@ -390,7 +394,7 @@ def test_key_material_that_expires_within_30_days_is_reported(
 
 @pytest.mark.parametrize("left", [timedelta(days=30, seconds=1), timedelta(days=31)])
 def test_key_material_that_expires_later_is_no_finding(
-    left: timedelta, records: Records, told: Findings, clock: Clock
+    left: timedelta, records: Records, published: Findings, clock: Clock
 ) -> None:
     key = created(records)
     clock.move(seconds=QUIET)
@@ -398,11 +402,11 @@ def test_key_material_that_expires_later_is_no_finding(
 
     sweep(records)
 
-    assert told == []
+    assert published == []
 
 
 def test_key_material_that_has_expired_leaves_a_key_that_is_not_enabled(
-    records: Records, told: Findings, clock: Clock
+    records: Records, published: Findings, clock: Clock
 ) -> None:
     key = created(records)
     show(key, KeyState="PendingImport")
@@ -410,11 +414,11 @@ def test_key_material_that_has_expired_leaves_a_key_that_is_not_enabled(
 
     sweep(records)
 
-    assert actions(told) == [("KEY_NOT_ENABLED", "REPORTED")]
+    assert actions(published) == [("KEY_NOT_ENABLED", "REPORTED")]
 
 
 def test_the_keys_of_a_request_that_waits_for_key_material_are_left_alone(
-    records: Records, told: Findings, clock: Clock
+    records: Records, published: Findings, clock: Clock
 ) -> None:
     waiting(records)
     holder_is("RUNNING")
@@ -425,12 +429,12 @@ def test_the_keys_of_a_request_that_waits_for_key_material_are_left_alone(
     counts = sweep(records, settings=MAY_DELETE)
 
     assert counts == {"requests": 1, "keys": 1, "failed": 0}
-    assert (told, executions()) == ([], [])
+    assert (published, executions()) == ([], [])
 
 
 @pytest.mark.parametrize("status", ["FAILED", "ABORTED", "TIMED_OUT"])
 def test_a_request_that_waits_and_has_no_execution_any_more_is_resumed(
-    status: str, records: Records, told: Findings, clock: Clock
+    status: str, records: Records, published: Findings, clock: Clock
 ) -> None:
     waiting(records)
     clock.move(seconds=QUIET)
@@ -438,12 +442,12 @@ def test_a_request_that_waits_and_has_no_execution_any_more_is_resumed(
 
     sweep(records)
 
-    assert actions(told) == [("REQUEST_STUCK", "RESUMED")]
+    assert actions(published) == [("REQUEST_STUCK", "RESUMED")]
     assert len(executions()) == 1
 
 
 def test_the_key_of_a_failed_request_needs_neither_alias_nor_state(
-    records: Records, told: Findings, clock: Clock
+    records: Records, published: Findings, clock: Clock
 ) -> None:
     key = make_key()
     show(key, KeyState="PendingImport")
@@ -455,12 +459,12 @@ def test_the_key_of_a_failed_request_needs_neither_alias_nor_state(
 
     sweep(records)
 
-    assert told == []
+    assert published == []
 
 
 def test_a_request_that_cannot_be_looked_at_is_counted_and_the_rest_goes_on(
     records: Records,
-    told: Findings,
+    published: Findings,
     clock: Clock,
     log: io.StringIO,
     capsys: pytest.CaptureFixture[str],
@@ -475,7 +479,7 @@ def test_a_request_that_cannot_be_looked_at_is_counted_and_the_rest_goes_on(
     counts = sweep(records)
 
     assert counts == {"requests": 2, "keys": 1, "failed": 1}
-    assert [detail["keyArn"] for _, _, detail in told] == [None, stray["Arn"]]
+    assert [detail["keyArn"] for _, _, detail in published] == [None, stray["Arn"]]
     (line,) = [
         line for line in map(json.loads, log.getvalue().splitlines()) if line["level"] == "ERROR"
     ]
@@ -485,7 +489,7 @@ def test_a_request_that_cannot_be_looked_at_is_counted_and_the_rest_goes_on(
 
 
 def test_a_key_that_cannot_be_looked_at_is_counted_and_the_rest_goes_on(
-    records: Records, told: Findings, clock: Clock, log: io.StringIO
+    records: Records, published: Findings, clock: Clock, log: io.StringIO
 ) -> None:
     stray = [make_key(request_id="CHG2"), make_key("eu-west-1", "CHG3")]
     clock.move(seconds=QUIET)
@@ -494,7 +498,7 @@ def test_a_key_that_cannot_be_looked_at_is_counted_and_the_rest_goes_on(
     counts = sweep(records, HOME, "eu-west-1")
 
     assert counts == {"requests": 0, "keys": 2, "failed": 1}
-    assert [detail["keyArn"] for _, _, detail in told] == [stray[1]["Arn"]]
+    assert [detail["keyArn"] for _, _, detail in published] == [stray[1]["Arn"]]
     assert stray[0]["Arn"] in log.getvalue()
 
 
@@ -511,7 +515,7 @@ def test_a_finding_that_cannot_be_told_is_counted(records: Records, clock: Clock
 
 
 def test_a_region_whose_keys_cannot_be_listed_is_counted_and_the_rest_goes_on(
-    records: Records, told: Findings, clock: Clock
+    records: Records, published: Findings, clock: Clock
 ) -> None:
     stray = make_key("eu-west-1", "CHG3")
     clock.move(seconds=QUIET)
@@ -521,12 +525,12 @@ def test_a_region_whose_keys_cannot_be_listed_is_counted_and_the_rest_goes_on(
     counts = sweep(records, HOME, "eu-west-1")
 
     assert counts == {"requests": 0, "keys": 1, "failed": 1}
-    assert [detail["keyArn"] for _, _, detail in told] == [stray["Arn"]]
+    assert [detail["keyArn"] for _, _, detail in published] == [stray["Arn"]]
 
 
 @pytest.mark.parametrize("fields", [{}, {"ValidTo": datetime(2026, 11, 24, tzinfo=UTC)}])
 def test_a_replica_that_the_request_does_not_name_is_somebody_elses(
-    fields: dict[str, Any], records: Records, told: Findings, clock: Clock
+    fields: dict[str, Any], records: Records, published: Findings, clock: Clock
 ) -> None:
     key = created(records)
     region = "eu-central-1"
@@ -541,11 +545,11 @@ def test_a_replica_that_the_request_does_not_name_is_somebody_elses(
     counts = sweep(records, region)
 
     assert counts == {"requests": 0, "keys": 1, "failed": 0}
-    assert told == []
+    assert published == []
 
 
 def test_a_single_region_key_with_our_tags_is_reported_like_any_other(
-    records: Records, told: Findings, clock: Clock
+    records: Records, published: Findings, clock: Clock
 ) -> None:
     tags = [
         {"TagKey": "mrk:stack", "TagValue": "mrk-provisioner"},
@@ -557,11 +561,11 @@ def test_a_single_region_key_with_our_tags_is_reported_like_any_other(
     counts = sweep(records)
 
     assert counts["failed"] == 0
-    assert [detail["keyArn"] for _, _, detail in told] == [stray]
+    assert [detail["keyArn"] for _, _, detail in published] == [stray]
 
 
 def test_what_is_swept_twice_is_resumed_once(
-    records: Records, told: Findings, clock: Clock
+    records: Records, published: Findings, clock: Clock
 ) -> None:
     claimed(records)
     clock.move(seconds=QUIET)
@@ -572,7 +576,7 @@ def test_what_is_swept_twice_is_resumed_once(
     clock.move(seconds=QUIET)
     sweep(records)
 
-    assert len(told) == 1
+    assert len(published) == 1
     assert len(executions()) == 1
 
 
@@ -704,7 +708,7 @@ def payload(content: str) -> dict[str, Any]:
 
 
 def test_a_stuck_request_that_is_not_valid_any_more_ends_with_its_key(
-    records: Records, told: Findings, clock: Clock
+    records: Records, published: Findings, clock: Clock
 ) -> None:
     request = now_invalid(records, clock)
     outcomes = published_outcomes(payload('{"status": "FAILED"}'))
@@ -719,12 +723,12 @@ def test_a_stuck_request_that_is_not_valid_any_more_ends_with_its_key(
     assert (failure["error"], failure["region"]) == ("RequestRejected", HOME)
     assert "keyMaterial.validTo: " in failure["message"]
     assert "The keys that exist are kept." in failure["message"]
-    assert (actions(told), executions()) == ([("REQUEST_STUCK", "ENDED")], [])
-    assert told[0][2]["keyArn"] == key_arn()
+    assert (actions(published), executions()) == ([("REQUEST_STUCK", "ENDED")], [])
+    assert published[0][2]["keyArn"] == key_arn()
 
 
 def test_a_guardrail_that_was_tightened_ends_a_stuck_request_without_a_key(
-    records: Records, told: Findings, clock: Clock
+    records: Records, published: Findings, clock: Clock
 ) -> None:
     claimed(records)
     clock.move(seconds=QUIET)
@@ -737,11 +741,11 @@ def test_a_guardrail_that_was_tightened_ends_a_stuck_request_without_a_key(
     assert outcome["primary"] is None
     assert "AliasPrefixes" in outcome["failures"][0]["message"]
     assert "No key is recorded." in outcome["failures"][0]["message"]
-    assert actions(told) == [("REQUEST_STUCK", "ENDED")]
+    assert actions(published) == [("REQUEST_STUCK", "ENDED")]
 
 
 def test_a_created_request_that_nobody_was_told_of_ends_as_created(
-    records: Records, told: Findings, clock: Clock
+    records: Records, published: Findings, clock: Clock
 ) -> None:
     request = now_invalid(records, clock)
     facts: Any = {"region": HOME, "arn": key_arn(), "alias": "alias/cards", "keyState": "Enabled"}
@@ -755,7 +759,7 @@ def test_a_created_request_that_nobody_was_told_of_ends_as_created(
     assert (outcome["status"], outcome["failures"]) == ("CREATED", [])
     assert (outcome["primary"], outcome["replicas"]) == (facts, [facts])
     assert outcome["keyMetadata"] == {"KeyId": "x"}
-    assert actions(told) == [("REQUEST_STUCK", "ENDED")]
+    assert actions(published) == [("REQUEST_STUCK", "ENDED")]
 
 
 @pytest.mark.parametrize(
@@ -766,22 +770,22 @@ def test_a_created_request_that_nobody_was_told_of_ends_as_created(
     ],
 )
 def test_an_outcome_that_was_not_published_is_left_to_the_next_sweep(
-    refused: dict[str, Any], records: Records, told: Findings, clock: Clock
+    refused: dict[str, Any], records: Records, published: Findings, clock: Clock
 ) -> None:
     now_invalid(records, clock)
     published_outcomes(refused)
 
     counts = sweeper(records).sweep([])
 
-    assert (counts["failed"], told) == (1, [])
+    assert (counts["failed"], published) == (1, [])
 
 
 def test_nothing_is_told_of_a_request_that_another_execution_has_taken_over(
-    records: Records, told: Findings, clock: Clock
+    records: Records, published: Findings, clock: Clock
 ) -> None:
     now_invalid(records, clock)
     published_outcomes(payload("null"))
 
     counts = sweeper(records).sweep([])
 
-    assert (counts["failed"], told) == (0, [])
+    assert (counts["failed"], published) == (0, [])

@@ -25,7 +25,7 @@ Findings = list[tuple[str, str, dict[str, Any]]]
 
 
 @pytest.fixture
-def told(aws: None) -> Findings:  # noqa: ARG001
+def published(aws: None) -> Findings:  # noqa: ARG001
     return published_on(client("events"))
 
 
@@ -54,8 +54,8 @@ def work(records: Records, *, begin: bool = True, **options: Any) -> Position:
     return position
 
 
-def kinds(told: Findings) -> list[str]:
-    return [detail["kind"] for _, _, detail in told]
+def kinds(published: Findings) -> list[str]:
+    return [detail["kind"] for _, _, detail in published]
 
 
 def pages_of(keys: list[dict[str, Any]], *expired: int) -> list[str]:
@@ -119,7 +119,7 @@ def times(number: int) -> Callable[[], bool]:
 
 
 def test_every_page_is_looked_at_and_the_position_is_written_down(
-    records: Records, told: Findings, clock: Clock
+    records: Records, published: Findings, clock: Clock
 ) -> None:
     keys = stray(3, clock)
     asked = pages_of(keys)
@@ -133,7 +133,7 @@ def test_every_page_is_looked_at_and_the_position_is_written_down(
     position = work(records)
 
     assert asked == ["", "1", "2"]
-    assert [detail["keyArn"] for _, _, detail in told] == [key["Arn"] for key in keys]
+    assert [detail["keyArn"] for _, _, detail in published] == [key["Arn"] for key in keys]
     # Taken, begun, three pages, released.
     assert [one.looked for one in saved] == [0, 0, 1, 2, 3, 3]
     assert [one.is_under_way for one in saved] == [False, True, True, True, False, False]
@@ -193,17 +193,17 @@ def keep_the_lease(params: dict[str, Any], **_: Any) -> dict[str, Any]:
 
 
 def test_a_region_that_was_looked_through_is_left_until_a_sweep_begins(
-    records: Records, told: Findings, clock: Clock
+    records: Records, published: Findings, clock: Clock
 ) -> None:
     work(records)
     stray(1, clock)
 
     left = work(records, begin=False)
-    kinds_before = kinds(told)
+    kinds_before = kinds(published)
     begun = work(records, begin=True)
 
     assert (left.keys, kinds_before) == (0, [])
-    assert (begun.keys, kinds(told)) == (1, ["SURPLUS_KEY"])
+    assert (begun.keys, kinds(published)) == (1, ["SURPLUS_KEY"])
 
 
 def test_a_region_is_one_workers_at_a_time(records: Records, clock: Clock) -> None:
@@ -233,7 +233,7 @@ def test_a_worker_that_lost_its_region_stops(records: Records, clock: Clock) -> 
 
 
 def test_a_token_that_has_expired_costs_no_second_look_at_a_key(
-    records: Records, told: Findings, clock: Clock
+    records: Records, published: Findings, clock: Clock
 ) -> None:
     keys = stray(4, clock)
     asked, seen = pages_of(keys, 3), looked_at()
@@ -242,7 +242,7 @@ def test_a_token_that_has_expired_costs_no_second_look_at_a_key(
 
     assert asked == ["", "1", "2", "3", "", "1", "2", "3"]
     assert seen == [key["Arn"] for key in keys]
-    assert len(told) == 4
+    assert len(published) == 4
     assert (position.looked, position.keys, position.is_under_way) == (4, 4, False)
 
 
@@ -291,7 +291,7 @@ def test_calls_keep_to_a_twentieth_of_kms_quotas(
 
 
 def test_aliases_are_listed_once_and_keep_to_a_twentieth_of_the_quota(
-    records: Records, told: Findings, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    records: Records, published: Findings, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = [created(records, clock, f"CHG{number}") for number in range(1, 4)]
     waits: list[float] = []
@@ -314,7 +314,7 @@ def test_aliases_are_listed_once_and_keep_to_a_twentieth_of_the_quota(
     assert sum(wait == pytest.approx(1 / 25) for wait in waits) == 6
     # The other two requests want the same alias; only they need a look of their own.
     assert [name for name, _ in calls].count("DescribeKey") == 3 + 2
-    assert kinds(told) == ["ALIAS_ELSEWHERE"] * 2
+    assert kinds(published) == ["ALIAS_ELSEWHERE"] * 2
 
 
 def test_pages_are_asked_for_once_a_second(
@@ -338,14 +338,14 @@ def test_a_pause_is_what_is_left_of_the_time_that_calls_may_take(
 
 
 def test_a_finding_is_published_once_and_counted_in_each_sweep(
-    key: dict[str, Any], records: Records, told: Findings, capsys: pytest.CaptureFixture[str]
+    key: dict[str, Any], records: Records, published: Findings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     show(key, KeyState="PendingImport")
 
     for _ in range(3):
         work(records)
 
-    assert kinds(told) == ["KEY_NOT_ENABLED"]
+    assert kinds(published) == ["KEY_NOT_ENABLED"]
     counted = [
         metric
         for line in capsys.readouterr().out.splitlines()
@@ -356,30 +356,30 @@ def test_a_finding_is_published_once_and_counted_in_each_sweep(
 
 
 def test_a_finding_that_has_changed_is_published_again(
-    key: dict[str, Any], records: Records, told: Findings
+    key: dict[str, Any], records: Records, published: Findings
 ) -> None:
     for state in ("PendingImport", "Unavailable", "Unavailable"):
         show(key, KeyState=state)
         work(records)
 
-    assert [detail["message"].split()[2] for _, _, detail in told] == [
+    assert [detail["message"].split()[2] for _, _, detail in published] == [
         "PendingImport,",
         "Unavailable,",
     ]
 
 
 def test_a_finding_that_comes_back_is_published_again(
-    key: dict[str, Any], records: Records, told: Findings
+    key: dict[str, Any], records: Records, published: Findings
 ) -> None:
     for state in ("PendingImport", "Enabled", "PendingImport"):
         show(key, KeyState=state)
         work(records)
 
-    assert kinds(told) == ["KEY_NOT_ENABLED"] * 2
+    assert kinds(published) == ["KEY_NOT_ENABLED"] * 2
 
 
 def test_one_finding_about_a_key_does_not_hide_another(
-    key: dict[str, Any], records: Records, told: Findings, clock: Clock
+    key: dict[str, Any], records: Records, published: Findings, clock: Clock
 ) -> None:
     show(key, ValidTo=clock.time + timedelta(days=3))
     work(records)
@@ -388,12 +388,12 @@ def test_one_finding_about_a_key_does_not_hide_another(
     show(key, ValidTo=clock.time + timedelta(days=300))
     work(records)
 
-    assert kinds(told) == ["MATERIAL_EXPIRES", "ALIAS_ELSEWHERE"]
+    assert kinds(published) == ["MATERIAL_EXPIRES", "ALIAS_ELSEWHERE"]
     assert [*sweep_table().open_findings(HOME)] == [f"{key['Arn']}#ALIAS_ELSEWHERE"]
 
 
 def test_an_open_finding_can_be_read_by_a_person(
-    key: dict[str, Any], records: Records, told: Findings, clock: Clock
+    key: dict[str, Any], records: Records, published: Findings, clock: Clock
 ) -> None:
     show(key, KeyState="Unavailable")
     work(records)
@@ -402,12 +402,12 @@ def test_an_open_finding_can_be_read_by_a_person(
 
     (item,) = [one for one in items if one["subject"]["S"] != "position"]
     assert item["place"]["S"] == HOME
-    assert told[0][2]["message"] in item["finding"]["S"]
+    assert published[0][2]["message"] in item["finding"]["S"]
     assert datetime.fromisoformat(item["publishedAt"]["S"]) == clock.time
 
 
 def test_a_finding_that_the_bus_refused_is_published_by_the_next_sweep(
-    key: dict[str, Any], records: Records, told: Findings
+    key: dict[str, Any], records: Records, published: Findings
 ) -> None:
     show(key, KeyState="Unavailable")
     refused = {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure"}]}
@@ -416,15 +416,15 @@ def test_a_finding_that_the_bus_refused_is_published_by_the_next_sweep(
     first = work(records)
     forget_answers()
     show(key, KeyState="Unavailable")
-    told = published_on(client("events"))
+    published = published_on(client("events"))
     second = work(records)
 
     assert (first.failed, second.failed) == (1, 0)
-    assert kinds(told) == ["KEY_NOT_ENABLED"]
+    assert kinds(published) == ["KEY_NOT_ENABLED"]
 
 
 def test_what_is_open_about_a_deleted_key_is_closed(
-    records: Records, told: Findings, clock: Clock
+    records: Records, published: Findings, clock: Clock
 ) -> None:
     (key,) = stray(1, clock)
     work(records)
@@ -435,11 +435,11 @@ def test_what_is_open_about_a_deleted_key_is_closed(
 
     assert [*before] == [f"{key['Arn']}#SURPLUS_KEY"]
     assert sweep_table().open_findings(HOME) == {}
-    assert len(told) == 1
+    assert len(published) == 1
 
 
 def test_a_deletion_is_reported_once_and_that_the_key_is_gone_once(
-    key: dict[str, Any], records: Records, told: Findings, clock: Clock
+    key: dict[str, Any], records: Records, published: Findings, clock: Clock
 ) -> None:
     date = clock.time + timedelta(days=7)
     show(key, KeyState="PendingDeletion", DeletionDate=date)
@@ -452,9 +452,9 @@ def test_a_deletion_is_reported_once_and_that_the_key_is_gone_once(
 
     assert [*before] == [f"{key['Arn']}#KEY_NOT_ENABLED"]
     assert [*sweep_table().open_findings(HOME)] == [f"{key['Arn']}#KEY_MISSING"]
-    assert kinds(told) == ["KEY_NOT_ENABLED", "KEY_MISSING"]
-    assert f"KMS deletes it at {instant_text(date)}." in told[0][2]["message"]
-    assert f"KMS does not know {key['Arn']} any more" in told[1][2]["message"]
+    assert kinds(published) == ["KEY_NOT_ENABLED", "KEY_MISSING"]
+    assert f"KMS deletes it at {instant_text(date)}." in published[0][2]["message"]
+    assert f"KMS does not know {key['Arn']} any more" in published[1][2]["message"]
 
 
 def test_what_is_open_about_a_key_that_cannot_be_looked_at_stays_open(
@@ -495,7 +495,7 @@ def test_a_healthy_key_costs_one_call_of_kms_and_a_hundredth_of_the_others(
 
 @pytest.mark.parametrize("may_delete", [True, False])
 def test_keys_older_than_the_table_are_one_finding_and_are_never_deleted(
-    may_delete: bool, records: Records, told: Findings, clock: Clock
+    may_delete: bool, records: Records, published: Findings, clock: Clock
 ) -> None:
     keys = stray(3, clock)
     settings = replace(SETTINGS, sweeper_may_delete=may_delete)
@@ -503,7 +503,7 @@ def test_keys_older_than_the_table_are_one_finding_and_are_never_deleted(
     for _ in range(2):
         position = work(records, settings=settings, table_made_at=clock.time)
 
-    ((_, _, detail),) = told
+    ((_, _, detail),) = published
     assert position.earlier == 3
     assert detail["kind"] == "KEYS_OF_AN_EARLIER_DEPLOYMENT"
     assert (detail["requestId"], detail["keyArn"], detail["region"]) == (None, None, HOME)
@@ -517,16 +517,16 @@ def test_keys_older_than_the_table_are_one_finding_and_are_never_deleted(
 
 
 def test_keys_of_an_earlier_deployment_are_no_finding_once_their_table_is_taken_over(
-    records: Records, told: Findings, clock: Clock
+    records: Records, published: Findings, clock: Clock
 ) -> None:
     created(records, clock)
     work(records, table_made_at=LONG_AGO)
 
-    assert told == []
+    assert published == []
 
 
 def test_a_key_whose_record_a_restored_table_lost_is_never_deleted(
-    records: Records, told: Findings, clock: Clock
+    records: Records, published: Findings, clock: Clock
 ) -> None:
     request = request_of()
     records.claim(request, EXECUTION)
@@ -537,7 +537,7 @@ def test_a_key_whose_record_a_restored_table_lost_is_never_deleted(
 
     work(records, settings=settings, table_made_at=clock.time)
 
-    assert kinds(told) == ["KEYS_OF_AN_EARLIER_DEPLOYMENT"]
+    assert kinds(published) == ["KEYS_OF_AN_EARLIER_DEPLOYMENT"]
     state = client("kms", HOME).describe_key(KeyId=key["Arn"])["KeyMetadata"]["KeyState"]
     assert state == "Enabled"
 
@@ -568,7 +568,7 @@ def changed_meanwhile(records: Records) -> Iterator[Callable[[str], None]]:
 
 @pytest.mark.parametrize("which", range(4))
 def test_a_key_is_deleted_only_if_what_is_read_right_before_still_allows_it(
-    which: int, records: Records, told: Findings, clock: Clock
+    which: int, records: Records, published: Findings, clock: Clock
 ) -> None:
     key = make_key()
     clock.move(seconds=QUIET)
@@ -588,7 +588,7 @@ def test_a_key_is_deleted_only_if_what_is_read_right_before_still_allows_it(
     work(records, settings=settings)
 
     assert done
-    assert told == []
+    assert published == []
     scheduled = [p for name, p in calls if name == "ScheduleKeyDeletion"]
     assert all(p["PendingWindowInDays"] == 30 for p in scheduled)
 

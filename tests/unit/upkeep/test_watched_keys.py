@@ -28,12 +28,12 @@ Findings = list[tuple[str, str, dict[str, Any]]]
 
 
 @pytest.fixture
-def told(aws: None) -> Findings:  # noqa: ARG001
+def published(aws: None) -> Findings:  # noqa: ARG001
     return published_on(client("events"))
 
 
-def kinds(told: Findings) -> list[str]:
-    return [detail["kind"] for _, _, detail in told]
+def kinds(published: Findings) -> list[str]:
+    return [detail["kind"] for _, _, detail in published]
 
 
 def look(records: Records, region: str = HOME, **options: Any) -> Position:
@@ -111,7 +111,7 @@ RENEWALS = [Status.IN_PROGRESS, Status.WAITING_FOR_MATERIAL, Status.FAILED]
 
 @pytest.mark.parametrize("status", RENEWALS)
 def test_material_that_expires_is_reported_while_its_renewal_is_not_done(
-    status: Status, records: Records, told: Findings, clock: Clock
+    status: Status, records: Records, published: Findings, clock: Clock
 ) -> None:
     request, key = imported(records, clock)
     renewal(records, clock, request, status)
@@ -119,7 +119,7 @@ def test_material_that_expires_is_reported_while_its_renewal_is_not_done(
 
     look(records)
 
-    ((_, _, detail),) = told
+    ((_, _, detail),) = published
     assert (detail["kind"], detail["keyArn"]) == ("MATERIAL_EXPIRES", key["Arn"])
     words = {
         Status.IN_PROGRESS: "Request CHG1 is in progress.",
@@ -132,7 +132,7 @@ def test_material_that_expires_is_reported_while_its_renewal_is_not_done(
 @pytest.mark.parametrize("status", [Status.CREATED, *RENEWALS])
 @pytest.mark.parametrize("shows_when", [True, False])
 def test_material_that_has_expired_is_reported_with_the_key_that_it_leaves(
-    shows_when: bool, status: Status, records: Records, told: Findings, clock: Clock
+    shows_when: bool, status: Status, records: Records, published: Findings, clock: Clock
 ) -> None:
     request, key = imported(records, clock)
     if status != Status.CREATED:
@@ -141,25 +141,25 @@ def test_material_that_has_expired_is_reported_with_the_key_that_it_leaves(
 
     look(records)
 
-    assert kinds(told) == ["KEY_NOT_ENABLED", "MATERIAL_EXPIRES"]
-    assert "Its key material has expired or was deleted." in told[0][2]["message"]
-    assert (f"expired at {instant_text(clock.time)}" in told[1][2]["message"]) == shows_when
+    assert kinds(published) == ["KEY_NOT_ENABLED", "MATERIAL_EXPIRES"]
+    assert "Its key material has expired or was deleted." in published[0][2]["message"]
+    assert (f"expired at {instant_text(clock.time)}" in published[1][2]["message"]) == shows_when
 
 
 def test_material_that_never_expires_and_is_gone_is_no_expiry(
-    records: Records, told: Findings, clock: Clock
+    records: Records, published: Findings, clock: Clock
 ) -> None:
     _, key = recorded(records, clock, origin="EXTERNAL", keyMaterial={})
     show(key, KeyState="PendingImport")
 
     look(records)
 
-    assert kinds(told) == ["KEY_NOT_ENABLED"]
+    assert kinds(published) == ["KEY_NOT_ENABLED"]
 
 
 @pytest.mark.parametrize("status", RENEWALS)
 def test_an_alias_of_a_created_key_is_watched_while_its_material_is_renewed(
-    status: Status, records: Records, told: Findings, clock: Clock
+    status: Status, records: Records, published: Findings, clock: Clock
 ) -> None:
     request, _ = imported(records, clock)
     renewal(records, clock, request, status)
@@ -167,11 +167,11 @@ def test_an_alias_of_a_created_key_is_watched_while_its_material_is_renewed(
 
     look(records)
 
-    assert kinds(told) == ["ALIAS_ELSEWHERE"]
+    assert kinds(published) == ["ALIAS_ELSEWHERE"]
 
 
 def test_another_key_with_the_tags_of_a_renewal_is_left_until_it_has_ended(
-    records: Records, told: Findings, clock: Clock
+    records: Records, published: Findings, clock: Clock
 ) -> None:
     request, _ = imported(records, clock)
     renewal(records, clock, request, Status.IN_PROGRESS)
@@ -180,11 +180,11 @@ def test_another_key_with_the_tags_of_a_renewal_is_left_until_it_has_ended(
 
     look(records, settings=MAY_DELETE)
 
-    assert told == []
+    assert published == []
 
 
 def test_the_date_of_a_deletion_that_waits_for_replicas_is_not_known(
-    records: Records, told: Findings, clock: Clock
+    records: Records, published: Findings, clock: Clock
 ) -> None:
     _, key = recorded(records, clock)
     show(key, KeyState="PendingReplicaDeletion")
@@ -192,26 +192,26 @@ def test_the_date_of_a_deletion_that_waits_for_replicas_is_not_known(
     for _ in range(3):
         look(records)
 
-    ((_, _, detail),) = told
+    ((_, _, detail),) = published
     assert detail["kind"] == "KEY_NOT_ENABLED"
     assert "KMS deletes it after its replicas." in detail["message"]
 
 
 def test_a_key_of_a_failed_request_is_reported_once_after_time_to_correct_it(
-    records: Records, told: Findings, clock: Clock
+    records: Records, published: Findings, clock: Clock
 ) -> None:
     _, key = recorded(records, clock, Status.FAILED)
     left = key_checks.CORRECTION_TIME.total_seconds() - QUIET
     clock.move(seconds=left - 1)
     look(records)
-    before = list(told)
+    before = list(published)
     clock.move(seconds=1)
 
     for _ in range(3):
         look(records, settings=MAY_DELETE)
 
     assert before == []
-    ((_, _, detail),) = told
+    ((_, _, detail),) = published
     assert (detail["kind"], detail["action"]) == ("UNFINISHED_KEY_SET", "REPORTED")
     assert (detail["requestId"], detail["keyArn"]) == ("CHG1", key["Arn"])
     assert f"{key['Arn']} is Enabled" in detail["message"]
@@ -219,7 +219,7 @@ def test_a_key_of_a_failed_request_is_reported_once_after_time_to_correct_it(
 
 @pytest.mark.parametrize("state", ["PendingDeletion", "PendingReplicaDeletion"])
 def test_a_key_of_a_failed_request_that_was_rolled_back_is_no_finding(
-    state: str, records: Records, told: Findings, clock: Clock
+    state: str, records: Records, published: Findings, clock: Clock
 ) -> None:
     _, key = recorded(records, clock, Status.FAILED)
     show(key, KeyState=state)
@@ -227,11 +227,11 @@ def test_a_key_of_a_failed_request_that_was_rolled_back_is_no_finding(
 
     look(records)
 
-    assert told == []
+    assert published == []
 
 
 def test_a_replica_that_a_failed_request_does_not_name_any_more_is_reported_too(
-    records: Records, told: Findings, clock: Clock
+    records: Records, published: Findings, clock: Clock
 ) -> None:
     _, key = recorded(records, clock, Status.FAILED)
     arn = key["Arn"].replace(HOME, FAR)
@@ -242,7 +242,7 @@ def test_a_replica_that_a_failed_request_does_not_name_any_more_is_reported_too(
     position = look(records, FAR)
 
     assert position.failed == 0
-    assert [(d["kind"], d["region"]) for _, _, d in told] == [("UNFINISHED_KEY_SET", FAR)]
+    assert [(d["kind"], d["region"]) for _, _, d in published] == [("UNFINISHED_KEY_SET", FAR)]
 
 
 def own(request_id: str) -> list[dict[str, str]]:
@@ -264,7 +264,7 @@ def show_in_far(key: dict[str, Any], arn: str, **fields: Any) -> None:
 
 
 def test_a_created_key_that_is_gone_is_reported_once_and_stays_open(
-    records: Records, told: Findings, clock: Clock
+    records: Records, published: Findings, clock: Clock
 ) -> None:
     _, key = recorded(records, clock, replicas=[{"region": FAR, "alias": None}])
     arn = key["Arn"].replace(HOME, FAR)
@@ -273,7 +273,7 @@ def test_a_created_key_that_is_gone_is_reported_once_and_stays_open(
     for _ in range(3):
         look(records, FAR)
 
-    ((_, _, detail),) = told
+    ((_, _, detail),) = published
     assert (detail["kind"], detail["requestId"], detail["region"]) == ("KEY_MISSING", "CHG1", FAR)
     assert detail["keyArn"] == arn
     assert [*sweep_table().open_findings(FAR)] == [f"{arn}#KEY_MISSING"]
@@ -281,7 +281,7 @@ def test_a_created_key_that_is_gone_is_reported_once_and_stays_open(
 
 @pytest.mark.parametrize("status", [Status.CREATED, *RENEWALS])
 def test_a_primary_key_without_replicas_that_is_gone_is_reported_whatever_its_request_does(
-    status: Status, records: Records, told: Findings, clock: Clock
+    status: Status, records: Records, published: Findings, clock: Clock
 ) -> None:
     request, key = imported(records, clock)
     if status != Status.CREATED:
@@ -291,12 +291,12 @@ def test_a_primary_key_without_replicas_that_is_gone_is_reported_whatever_its_re
 
     look(records)
 
-    assert [(d["kind"], d["keyArn"]) for _, _, d in told] == [("KEY_MISSING", key["Arn"])]
+    assert [(d["kind"], d["keyArn"]) for _, _, d in published] == [("KEY_MISSING", key["Arn"])]
 
 
 @pytest.mark.parametrize(("status", "region"), [(Status.FAILED, HOME), (Status.CREATED, FAR)])
 def test_a_key_that_was_never_created_or_asked_for_and_is_gone_is_no_finding(
-    status: Status, region: str, records: Records, told: Findings, clock: Clock
+    status: Status, region: str, records: Records, published: Findings, clock: Clock
 ) -> None:
     _, key = recorded(records, clock, status)
     tags = own_tags("CHG1", SETTINGS)
@@ -310,11 +310,11 @@ def test_a_key_that_was_never_created_or_asked_for_and_is_gone_is_no_finding(
 
     look(records, region)
 
-    assert told == []
+    assert published == []
 
 
 def test_a_key_that_waits_for_its_deletion_is_not_asked_to_be_tagged(
-    records: Records, told: Findings, clock: Clock
+    records: Records, published: Findings, clock: Clock
 ) -> None:
     _, key = recorded(records, clock)
     kms_for(HOME).untag_resource(KeyId=key["KeyId"], TagKeys=["mrk:request-id"])
@@ -322,11 +322,11 @@ def test_a_key_that_waits_for_its_deletion_is_not_asked_to_be_tagged(
 
     look(records)
 
-    assert kinds(told) == ["KEY_NOT_ENABLED"]
+    assert kinds(published) == ["KEY_NOT_ENABLED"]
 
 
 def test_a_key_that_cannot_be_described_is_not_called_gone(
-    records: Records, told: Findings, clock: Clock
+    records: Records, published: Findings, clock: Clock
 ) -> None:
     recorded(records, clock)
     answer(client(TAGGING, HOME), "GetResources", {"ResourceTagMappingList": []})
@@ -334,11 +334,11 @@ def test_a_key_that_cannot_be_described_is_not_called_gone(
 
     position = look(records)
 
-    assert (position.failed, told) == (1, [])
+    assert (position.failed, published) == (1, [])
 
 
 def test_a_replica_made_by_hand_without_tags_is_reported_with_how_to_put_them_back(
-    records: Records, told: Findings, clock: Clock
+    records: Records, published: Findings, clock: Clock
 ) -> None:
     _, key = recorded(records, clock, replicas=[{"region": FAR, "alias": None}])
     arn = key["Arn"].replace(HOME, FAR)
@@ -348,7 +348,7 @@ def test_a_replica_made_by_hand_without_tags_is_reported_with_how_to_put_them_ba
     for _ in range(3):
         look(records, FAR)
 
-    ((_, _, detail),) = told
+    ((_, _, detail),) = published
     assert (detail["kind"], detail["requestId"]) == ("TAGS_MISSING", "CHG1")
     assert detail["keyArn"] == arn
     assert (
@@ -360,7 +360,7 @@ def test_a_replica_made_by_hand_without_tags_is_reported_with_how_to_put_them_ba
 @pytest.mark.parametrize("says", [None, "CHG7", "CHG2"])
 @pytest.mark.parametrize("status", [Status.CREATED, Status.FAILED])
 def test_a_recorded_key_is_never_surplus_whatever_its_tag_says(
-    status: Status, says: str | None, records: Records, told: Findings, clock: Clock
+    status: Status, says: str | None, records: Records, published: Findings, clock: Clock
 ) -> None:
     """CHG7 is nobody, CHG2 is a request that failed without a key."""
     other = request_of(requestId="CHG2")
@@ -378,15 +378,15 @@ def test_a_recorded_key_is_never_surplus_whatever_its_tag_says(
         look(records, settings=MAY_DELETE)
 
     expected = ["TAGS_MISSING"] + ["ALIAS_ELSEWHERE"] * (status == Status.CREATED)
-    assert kinds(told) == expected
-    assert told[0][2]["requestId"] == "CHG1"
-    assert "TagKey=mrk:request-id,TagValue=CHG1" in told[0][2]["message"]
+    assert kinds(published) == expected
+    assert published[0][2]["requestId"] == "CHG1"
+    assert "TagKey=mrk:request-id,TagValue=CHG1" in published[0][2]["message"]
     state = client("kms", HOME).describe_key(KeyId=key["Arn"])["KeyMetadata"]["KeyState"]
     assert state == "Enabled"
 
 
 def test_tags_that_are_back_close_the_finding(
-    records: Records, told: Findings, clock: Clock
+    records: Records, published: Findings, clock: Clock
 ) -> None:
     _, key = recorded(records, clock)
     client("kms", HOME).untag_resource(KeyId=key["KeyId"], TagKeys=["mrk:stack"])
@@ -395,13 +395,13 @@ def test_tags_that_are_back_close_the_finding(
     client("kms", HOME).tag_resource(KeyId=key["KeyId"], Tags=[tag])
     look(records)
 
-    assert kinds(told) == ["TAGS_MISSING"]
+    assert kinds(published) == ["TAGS_MISSING"]
     assert sweep_table().open_findings(HOME) == {}
 
 
 @pytest.mark.parametrize("status", [Status.CREATED, Status.FAILED])
 def test_a_primary_key_that_was_made_a_replica_by_hand_is_reported_once(
-    status: Status, records: Records, told: Findings, clock: Clock
+    status: Status, records: Records, published: Findings, clock: Clock
 ) -> None:
     _, key = recorded(records, clock, status, replicas=[{"region": FAR}])
     promoted = key["Arn"].replace(HOME, FAR)
@@ -415,13 +415,13 @@ def test_a_primary_key_that_was_made_a_replica_by_hand_is_reported_once(
     for _ in range(3):
         look(records, settings=MAY_DELETE)
 
-    ((_, _, detail),) = told
+    ((_, _, detail),) = published
     assert (detail["kind"], detail["keyArn"]) == ("PRIMARY_ELSEWHERE", key["Arn"])
     assert f"somebody made {promoted} the primary key" in detail["message"]
 
 
 def test_a_replica_of_a_promoted_set_is_looked_at_as_before(
-    records: Records, told: Findings, clock: Clock
+    records: Records, published: Findings, clock: Clock
 ) -> None:
     _, key = recorded(records, clock, replicas=[{"region": FAR, "alias": None}])
     arn = key["Arn"].replace(HOME, FAR)
@@ -431,11 +431,11 @@ def test_a_replica_of_a_promoted_set_is_looked_at_as_before(
 
     look(records, FAR, settings=MAY_DELETE)
 
-    assert told == []
+    assert published == []
 
 
 def test_healthy_keys_cost_no_call_beside_their_own_description(
-    records: Records, told: Findings, clock: Clock
+    records: Records, published: Findings, clock: Clock
 ) -> None:
     recorded(records, clock)
     described, asked = calls_of(client("kms", HOME)), calls_of(client(TAGGING, HOME))
@@ -443,14 +443,14 @@ def test_healthy_keys_cost_no_call_beside_their_own_description(
 
     look(records)
 
-    assert told == []
+    assert published == []
     assert [name for name, _ in described] == ["DescribeKey", "ListAliases"]
     assert [name for name, _ in asked] == ["GetResources"]
     assert [name for name, _ in dynamodb].count("Scan") == 1
 
 
 def test_what_an_earlier_worker_saw_is_asked_of_the_tags_a_hundred_at_once(
-    records: Records, told: Findings, clock: Clock
+    records: Records, published: Findings, clock: Clock
 ) -> None:
     """A worker that comes after the last page knows of no key whether it was listed."""
     _, key = recorded(records, clock)
@@ -476,11 +476,11 @@ def test_what_an_earlier_worker_saw_is_asked_of_the_tags_a_hundred_at_once(
     assert (second.is_under_way, second.failed) == (False, 0)
     assert [len(p.get("ResourceARNList", [])) for _, p in asked] == [0, 100, 51]
     assert [name for name, _ in described].count("DescribeKey") == 1
-    assert told == []
+    assert published == []
 
 
 def test_a_replica_that_is_not_asked_for_may_go(
-    records: Records, clock: Clock, told: Findings
+    records: Records, clock: Clock, published: Findings
 ) -> None:
     """The outcome names it and says how to schedule its deletion."""
     _, key = recorded(records, clock)
@@ -492,4 +492,4 @@ def test_a_replica_that_is_not_asked_for_may_go(
 
     assert position.failed == 0
 
-    assert told == []
+    assert published == []
