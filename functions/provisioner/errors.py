@@ -19,7 +19,7 @@ ProvisionerError
 ├── KeySetIncomplete         KMS does not show the key set that was built
 ├── KeyMaterialNotAwaited    the request does not wait for key material
 ├── KeyMaterialNotProvided   nobody provided the key material before the deadline
-├── EventNotPublished      EventBridge did not take the outcome event
+├── EventNotPublished        EventBridge did not take the outcome event
 ├── BatchUnreadable          the file of a batch is not usable as a whole
 ├── AnotherBatchRuns         a batch that was started earlier has not ended
 ├── DependencyUnavailable    another AWS service than KMS failed
@@ -48,6 +48,9 @@ from typing import ClassVar, TypedDict
 
 _MAX_PATH = 256
 _MAX_MESSAGE = 1_000
+
+# The aliases of a key set stay with it, also where it was never finished.
+_UNDER_ANOTHER_ID = "choose another requestId and aliases that no key has yet"
 
 
 class Problem(TypedDict):
@@ -122,8 +125,8 @@ class RequestConflict(Conflict):
     """The requestId is taken with other content, which stays."""
 
     next_step = (
-        "GET /keys/{requestId} returns what exists. To create another key set, choose another "
-        "requestId, and aliases that no key has yet."
+        "GET /keys/{requestId} returns what exists. To create another key set, "
+        f"{_UNDER_ANOTHER_ID}."
     )
 
 
@@ -146,10 +149,7 @@ class Immutable(Conflict):
     https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-overview.html
     """
 
-    next_step = (
-        "Send the request with these fields as before, or choose another requestId, and aliases "
-        "that no key has yet."
-    )
+    next_step = f"Send the request with these fields as before, or {_UNDER_ANOTHER_ID}."
 
 
 class RequestBeingFinished(ProvisionerError):
@@ -214,9 +214,8 @@ class AliasNotVisible(ProvisionerError):
 
     field = "alias"
     next_step = (
-        "Send the request again. If that does not help, another key has the alias: find it with "
-        "ListAliases, then delete it there, or send the request with another alias under the same "
-        "requestId."
+        "Send the request again. If that does not help, another key has the alias: delete it "
+        "there, or send the request with another alias under the same requestId."
     )
 
 
@@ -226,8 +225,8 @@ class KeyOfEarlierDeployment(ProvisionerError):
     field = "requestId"
     next_step = (
         "If an earlier deployment of the stack made it, deploy with its table of requests "
-        "(ExistingRequestsTable) and send the request again. Otherwise choose another requestId, "
-        "and aliases that no key has yet."
+        "(ExistingRequestsTable) and send the request again. Otherwise "
+        f"{_UNDER_ANOTHER_ID}."
     )
 
 
@@ -268,7 +267,7 @@ class EventNotPublished(ProvisionerError):
 
     next_step = (
         "Check the event bus and its quotas. The sweep publishes the outcome within two hours; "
-        "redriving the execution publishes it at once."
+        "redriving the execution (aws stepfunctions redrive-execution) publishes it at once."
     )
 
 
@@ -281,7 +280,7 @@ class BatchUnreadable(ProvisionerError):
 class AnotherBatchRuns(ProvisionerError):
     """Batches share the quotas of KMS, so one at a time is worked on, the oldest first."""
 
-    next_step = "This batch waits for it. Stop that one's execution if it is not wanted."
+    next_step = "This batch waits for it. Stop that one if it is not wanted."
 
 
 class DependencyUnavailable(ProvisionerError):
@@ -348,8 +347,9 @@ class RegionNotEnabled(KmsError):
     """
 
     next_step = (
-        "The Region is most likely not enabled for this account: enable it (Account, AWS Regions) "
-        "or remove it from the request, then send the request again under the same requestId."
+        "The Region is most likely not enabled for this account: enable it (aws account "
+        "enable-region) or remove it from the request, then send the request again under the same "
+        "requestId."
     )
 
 
@@ -368,8 +368,8 @@ class KmsKeyNotFound(KmsError):
     """
 
     next_step = (
-        "Send the request again. If the key was deleted, send it under another requestId, with "
-        "aliases that no key has yet."
+        "Send the request again: KMS may have shown the key late. If the key was deleted, "
+        f"{_UNDER_ANOTHER_ID}."
     )
 
 

@@ -35,7 +35,10 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> Batch:
     started_at = datetime.fromisoformat(event["startedAt"])
     machine = os.environ["BATCH_STATE_MACHINE_ARN"]
     if older := executions.older_running(client("stepfunctions"), machine, arn, started_at):
-        raise AnotherBatchRuns(f"{older} was started before and has not ended.")
+        raise AnotherBatchRuns(
+            f"{older} was started before and has not ended. To stop it: aws stepfunctions "
+            f"stop-execution --execution-arn {older}."
+        )
     bucket, folder = os.environ["BATCHES_BUCKET"], f"batches/{name}"
     lines = read_lines(file, objects.read(client("s3"), bucket, file))
     plan = plan_batch(

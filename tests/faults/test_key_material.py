@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from provisioner.errors import KeyMaterialNotProvided
 from tests.support.faults.aws import Aws, Event, Holder, WaitingTask, nobody
 from tests.support.faults.faults import Fault
 from tests.support.faults.holder import (
@@ -119,6 +120,7 @@ def test_after_the_deadline_the_request_can_be_sent_again(on_failure: str) -> No
     assert bool(aws.kms.aliases) == is_retained
     [failed] = told(aws, "Creation Failed")
     assert failed.detail["key"]["primary"]["keyState"] == state_in(aws, PRIMARY)
+    assert KeyMaterialNotProvided.next_step in failed.detail["errors"][0]["message"]
     assert asked_for(aws, REQUEST_ID) == []
 
     asked_before = len(questions(aws))

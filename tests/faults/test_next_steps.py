@@ -1,30 +1,18 @@
 """Errors that a user meets: each is provoked, and what its message says to do ends well."""
 
-import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from provisioner import errors
-from tests.support.faults.aws import Aws, Call, Network
+from tests.support.faults.aws import Call, Network
 from tests.support.faults.errors import refusal
 from tests.support.faults.kms import Key
+from tests.support.faults.next_steps import Refusing, failed_with, failures, run_what_is_named
 from tests.support.faults.scenario import REQUEST, Scenario, is_created, problems
 from tests.support.faults.wiring import QUIET_SECONDS
 from tests.support.walks import walks
-
-
-class Refusing(Network):
-    """Answers one operation with an error, until its cause is corrected."""
-
-    def __init__(self, operation: str, code: str, status: int = 400) -> None:
-        self._operation, self._code, self._status = operation, code, status
-
-    def carry(self, call: Call, effect: Callable[[], Any]) -> Any:
-        if call.operation == self._operation:
-            raise refusal(self._code, call.operation, status=self._status)
-        return effect()
 
 
 class NotEnabled(Network):
@@ -61,23 +49,6 @@ REFUSALS: dict[str, list[tuple[str, str, int]]] = {
     "KeyStateConflict": [("CreateAlias", "KMSInvalidStateException", 400)],
     "DependencyUnavailable": [("GetResources", "InternalServiceException", 500)],
 }
-
-
-def failures(aws: Aws) -> list[dict[str, Any]]:
-    """List the errors of every outcome that says the request failed."""
-    return [
-        error
-        for event in aws.events
-        if event.detail_type == "Multi-Region Key Creation Failed"
-        for error in event.detail["errors"]
-    ]
-
-
-def failed_with(scenario: Scenario, error: str) -> None:
-    found = failures(scenario.aws)
-    code = "".join(f"_{c}" if c.isupper() else c.upper() for c in error).lstrip("_")
-    assert {one["code"] for one in found} == {code}
-    assert all(getattr(errors, error).next_step in one["message"] for one in found)
 
 
 def ends_well(scenario: Scenario) -> None:
@@ -126,9 +97,8 @@ def test_a_request_is_finished_once_the_alias_of_another_key_is_deleted(
 ) -> None:
     scenario = Scenario()
     kms, place = scenario.aws.kms, (region, "alias/payments/cards")
-    other = kms.take_alias(*place)
+    kms.take_alias(*place)
     if error == "AliasNotVisible":
-        del kms.keys[other.arn]
         kms.alias_seconds = 10**10
     scenario.deliver()
     failed_with(scenario, error)
@@ -147,32 +117,6 @@ def stopped_at(operation: str, code: str, **more: Any) -> tuple[Scenario, Key]:
     scenario.aws.network = orderly
     scenario.aws.events.clear()
     return scenario, scenario.aws.kms.primaries()[0]
-
-
-def run_what_is_named(scenario: Scenario) -> None:
-    """Run every command that the newest failure names, as whoever administers the keys."""
-    [message] = {one["message"] for one in failures(scenario.aws)}
-    commands = re.findall(r"aws kms ([a-z-]+) ([^;]*?)(?=[;.] )", message)
-    assert commands
-    for command, given in commands:
-        options = dict(re.findall(r"--([a-z-]+) (\S+)", given))
-        key_id = options["key-id"].rsplit("/", 1)[-1]
-        arn = f"arn:aws:kms:{options['region']}:111122223333:key/{key_id}"
-        key = scenario.aws.kms.keys[arn]
-        match command:
-            case "cancel-key-deletion":
-                assert key.leaving
-                key.leaving, key.disabled = False, True
-            case "enable-key":
-                key.disabled = False
-            case "update-primary-region":
-                scenario.aws.kms.promote(key_id, options["primary-region"])
-            case "tag-resource":
-                assert not key.leaving
-                name, value = re.findall(r"=([^,]+)", options["tags"])
-                key.tags[name] = value
-            case _:
-                raise AssertionError(command)
 
 
 @pytest.mark.parametrize("asked", ["RETAIN", "ROLL_BACK"])

@@ -8,10 +8,12 @@ import pytest
 
 from provisioner import errors
 from tests.support.faults.api import ask, post
-from tests.support.faults.aws import Aws, Call, Network, WaitingTask
+from tests.support.faults.aws import Aws, Call, Network
 from tests.support.faults.corrections import with_an_open_attempt
-from tests.support.faults.holder import answer_promptly
+from tests.support.faults.holder import answer, asked_for, give
+from tests.support.faults.next_steps import ended_with, last
 from tests.support.faults.scenario import (
+    IMPORTED,
     REQUEST,
     REQUEST_ID,
     Scenario,
@@ -19,6 +21,7 @@ from tests.support.faults.scenario import (
     is_created,
     problems,
 )
+from tests.support.faults.stepping import SteppedAws, Stepper
 from tests.support.faults.wiring import QUIET_SECONDS
 from tests.support.walks import walks
 
@@ -28,22 +31,6 @@ ANOTHER: dict[str, Any] = {
     "alias": "alias/other",
     "replicas": REQUEST["replicas"][:1],
 }
-
-
-def last(aws: Aws) -> dict[str, Any]:
-    """Return the newest outcome."""
-    return next(event.detail for event in reversed(aws.events) if "status" in event.detail)
-
-
-def ended_with(scenario: Scenario, error: str, status: str = "FAILED") -> dict[str, Any]:
-    """Check that the newest outcome names an error with its next step, and return it."""
-    outcome = last(scenario.aws)
-    kind = getattr(errors, error)
-    code = "".join(f"_{c}" if c.isupper() else c.upper() for c in kind.reported_as or error)
-    assert outcome["status"] == status
-    assert {one["code"] for one in outcome["errors"]} == {code.lstrip("_")}
-    assert all(kind.next_step in one["message"] for one in outcome["errors"])
-    return outcome
 
 
 def send(scenario: Scenario, **changes: Any) -> None:
@@ -65,8 +52,10 @@ def create_another(scenario: Scenario) -> None:
 def test_a_refused_request_is_taken_once_its_fields_are_corrected() -> None:
     scenario = Scenario(document={**REQUEST, "keySpec": "DES", "alias": "alias/no blanks"})
     scenario.deliver()
-    listed = {error["path"] for error in last(scenario.aws)["errors"]}
-    assert (last(scenario.aws)["status"], listed) == ("REJECTED", {"keySpec", "alias"})
+    status, body = post(scenario.aws, scenario.document)
+    assert (last(scenario.aws)["status"], status) == ("REJECTED", 400)
+    for refused in (last(scenario.aws), body):
+        assert {error["path"] for error in refused["errors"]} == {"keySpec", "alias"}
     assert scenario.aws.kms.keys == {}
 
     send(scenario, keySpec="SYMMETRIC_DEFAULT", alias=REQUEST["alias"])
@@ -193,17 +182,51 @@ def test_an_id_that_was_misspelt_is_found_once_it_is_right() -> None:
 
 @walks("RequestTakenOver")
 def test_an_execution_that_lost_its_request_leaves_it_to_the_other_one() -> None:
-    def give_way(_aws: Aws, task: WaitingTask) -> None:
-        task.execution.status = "ABORTED"
-        scenario.aws.holder = answer_promptly
-        scenario.deliver()
-        task.execution.status = "RUNNING"  # as after a redrive
+    aws = SteppedAws()
+    scenario = imported(aws=aws)
+    aws.network = aws
+    first, other = Stepper("first", scenario.deliver), Stepper("other", scenario.deliver)
+    try:
+        run_to_its_question(aws, first)
+        stopped = next(iter(aws.executions.values()))
+        stopped.status = "ABORTED"
+        run_to_its_question(aws, other)
+        stopped.status = "RUNNING"  # as after a redrive
 
-    scenario = imported(holder=give_way)
-    scenario.deliver()
+        while not first.is_done:
+            first.step()
+        assert not is_created(aws)
 
-    assert is_created(scenario.aws)
-    assert [e.detail["status"] for e in scenario.aws.events if "status" in e.detail] == ["CREATED"]
+        while not other.is_done:
+            answer_what_is_asked(aws)
+            aws.time = max(aws.time, other.wakes_at or 0)
+            other.step()
+    finally:
+        first.abandon()
+        other.abandon()
+    assert is_created(aws)
+    assert problems(aws, IMPORTED) == []
+    assert [e.detail["status"] for e in aws.events if "status" in e.detail] == ["CREATED"]
+
+
+def run_to_its_question(aws: SteppedAws, stepper: Stepper) -> None:
+    """Let an execution get to where it waits for key material."""
+    asked = len(aws.tasks)
+    while len(aws.tasks) == asked or stepper.wakes_at is None:
+        aws.time = max(aws.time, stepper.wakes_at or 0)
+        stepper.step()
+
+
+def answer_what_is_asked(aws: SteppedAws) -> None:
+    """Send the key material that the request's status asks for, if any."""
+    materials = asked_for(aws, REQUEST_ID)
+
+    def send_it() -> None:
+        assert not materials or give(aws, answer(REQUEST_ID, materials))
+
+    holder = Stepper("holder", send_it)
+    while not holder.is_done:
+        holder.step()
 
 
 @walks("Cancelled", "NotUnderWay")

@@ -82,9 +82,14 @@ _NO_USABLE_ANSWER = (*_NEVER_SENT, HTTPClientError, SSLError, ResponseParserErro
 
 @contextmanager
 def _named_errors(
-    operation: str, client: Any, own: dict[str, type[KmsError]] | None = None
+    operation: str,
+    client: Any,
+    key_arn: str | None = None,
+    own: dict[str, type[KmsError]] | None = None,
 ) -> Iterator[None]:
     """Raise our errors for botocore's; `own` are those that only this operation gives.
+
+    The message names the key, which KMS itself does for some errors only.
 
     Raises
     ------
@@ -101,8 +106,9 @@ def _named_errors(
         kind = (_ERRORS | (own or {})).get(answer["Code"], KmsRequestRefused)
         if error.response["ResponseMetadata"]["HTTPStatusCode"] >= HTTPStatus.INTERNAL_SERVER_ERROR:
             kind = KmsUnavailable
-        reason = answer.get("Message") or answer["Code"]
-        raise kind(f"KMS in {region} refused {operation}: {reason.rstrip('.')}.") from error
+        reason = (answer.get("Message") or answer["Code"]).rstrip(".")
+        key = f" The key is {key_arn}." if key_arn and key_arn not in reason else ""
+        raise kind(f"KMS in {region} refused {operation}: {reason}.{key}") from error
     except (*_NO_USABLE_ANSWER, KeyError) as error:  # botocore takes any body of a 200 for JSON
         raise KmsUnavailable(f"KMS in {region} did not answer {operation}: {error}.") from error
 
@@ -186,7 +192,7 @@ def replicate_key(client: Any, primary_arn: str, plan: KeyPlan) -> Metadata | No
         KMS refused the call or did not answer.
     """
     operation = f"ReplicateKey to {plan.region}"
-    with _named_principals(plan.policy), _named_errors(operation, client):
+    with _named_principals(plan.policy), _named_errors(operation, client, primary_arn):
         try:
             answer = client.replicate_key(
                 KeyId=primary_arn,
@@ -210,7 +216,7 @@ def describe_key(client: Any, key_id: str) -> Metadata:
     KmsError
         KMS refused the call or did not answer.
     """
-    with _named_errors("DescribeKey", client):
+    with _named_errors("DescribeKey", client, key_id if key_id.startswith("arn:") else None):
         return dict(client.describe_key(KeyId=key_id)["KeyMetadata"])
 
 
@@ -299,7 +305,7 @@ def read_aliases(client: Any, key_arn: str) -> list[str]:
     KmsError
         KMS refused the call or did not answer.
     """
-    with _named_errors("ListAliases", client):
+    with _named_errors("ListAliases", client, key_arn):
         pages = client.get_paginator("list_aliases").paginate(KeyId=key_arn)
         return [entry["AliasName"] for page in pages for entry in page["Aliases"]]
 
@@ -312,7 +318,7 @@ def create_alias(client: Any, alias: str, key_arn: str) -> bool:
     KmsError
         KMS refused the call or did not answer.
     """
-    with _named_errors(f"CreateAlias {alias}", client):
+    with _named_errors(f"CreateAlias {alias}", client, key_arn):
         try:
             client.create_alias(AliasName=alias, TargetKeyId=key_arn)
         except client.exceptions.AlreadyExistsException:
@@ -343,7 +349,7 @@ def read_tags(client: Any, key_arn: str) -> dict[str, str]:
     KmsError
         KMS refused the call or did not answer.
     """
-    with _named_errors("ListResourceTags", client):
+    with _named_errors("ListResourceTags", client, key_arn):
         pages = client.get_paginator("list_resource_tags").paginate(KeyId=key_arn)
         return {tag["TagKey"]: tag["TagValue"] for page in pages for tag in page["Tags"]}
 
@@ -356,7 +362,7 @@ def read_policy(client: Any, key_arn: str) -> str:
     KmsError
         KMS refused the call or did not answer.
     """
-    with _named_errors("GetKeyPolicy", client):
+    with _named_errors("GetKeyPolicy", client, key_arn):
         return str(client.get_key_policy(KeyId=key_arn)["Policy"])
 
 
@@ -368,7 +374,7 @@ def read_rotation_period(client: Any, key_arn: str) -> int | None:
     KmsError
         KMS refused the call or did not answer.
     """
-    with _named_errors("GetKeyRotationStatus", client):
+    with _named_errors("GetKeyRotationStatus", client, key_arn):
         status = client.get_key_rotation_status(KeyId=key_arn)
         return status.get("RotationPeriodInDays", 365) if status["KeyRotationEnabled"] else None
 
@@ -392,7 +398,7 @@ def get_import_parameters(
     KmsError
         KMS refused the call or did not answer.
     """
-    with _named_errors("GetParametersForImport", client):
+    with _named_errors("GetParametersForImport", client, key_arn):
         answer = client.get_parameters_for_import(
             KeyId=key_arn, WrappingAlgorithm=algorithm, WrappingKeySpec=wrapping_key_spec
         )
@@ -427,7 +433,7 @@ def import_key_material(
     if valid_to:
         instant = datetime.fromisoformat(valid_to)
         expiry = {"ExpirationModel": "KEY_MATERIAL_EXPIRES", "ValidTo": instant}
-    with _named_errors("ImportKeyMaterial", client, _IMPORT_ERRORS):
+    with _named_errors("ImportKeyMaterial", client, key_arn, _IMPORT_ERRORS):
         client.import_key_material(
             KeyId=key_arn, ImportToken=token, EncryptedKeyMaterial=encrypted, **expiry
         )
@@ -448,7 +454,7 @@ def write(client: Any, operation: str, **arguments: Any) -> None:
     KmsError
         KMS refused the call or did not answer.
     """
-    with _named_errors(operation, client):
+    with _named_errors(operation, client, arguments.get("KeyId")):
         getattr(client, xform_name(operation))(**arguments)
 
 

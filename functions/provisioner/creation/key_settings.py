@@ -87,7 +87,8 @@ def _ensure_alias(client: Any, alias: str, key_arn: str) -> None:
     owner = kms.find_alias(client, alias)
     if owner is None:
         raise AliasNotVisible(
-            f"{alias} in {region_of(key_arn)} exists, and KMS does not show which key has it."
+            f"{alias} in {region_of(key_arn)} exists, and KMS does not show which key has it. To "
+            f"see whose it is: aws kms list-aliases --region {region_of(key_arn)}."
         )
     if owner != key_arn:
         raise AliasInUse(f"{alias} in {region_of(key_arn)} points to {owner}.")

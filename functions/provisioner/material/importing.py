@@ -122,13 +122,16 @@ def _is_ready(facts: KeyFacts, expiry: Expiry) -> bool:
 def _blocked(facts: KeyFacts, expiry: Expiry) -> Failure | None:
     """Say why a key takes no material without a change that nobody asked for, if it is so."""
     arn, state = facts["arn"], facts["keyState"]
+    where = f"--key-id {arn} --region {facts['region']}"
+    commands = f"aws kms enable-key {where}"
     if state in PENDING_DELETION_STATES:
         reason = "and such a key takes no key material"
+        commands = f"aws kms cancel-key-deletion {where}; once it is Disabled, {commands}"
     elif state == "Disabled" and not _is_ready(facts, expiry):
         reason = "and an import of key material would enable it"
     else:
         return None
-    conflict = KeyStateConflict(f"{arn} is {state}, {reason}.")
+    conflict = KeyStateConflict(f"{arn} is {state}, {reason}. To bring it back: {commands}.")
     return {
         "step": "ImportKeyMaterial",
         "region": facts["region"],

@@ -7,7 +7,7 @@ goes wrong on the way; this one delivers everything.
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, Protocol
 
@@ -49,6 +49,8 @@ class Execution:
     document: Any
     started_at: float
     status: str = "RUNNING"
+    go_on: Callable[[], Any] = field(default=lambda: None, repr=False)
+    """Enters the state once more in which the execution failed, as a redrive does."""
 
 
 @dataclass

@@ -156,8 +156,28 @@ def run(aws: Aws, execution: Execution, definition: dict[str, Any] | None = None
     """Run an execution to its end, and set its status."""
     context = {"Execution": {"Id": execution.arn, "StartTime": _instant(execution.started_at)}}
     machine = _Machine(aws, execution, context, {})
+    states = definition or load_definition()
+    _run_to_end(machine, execution, states, _with_nulls(execution.document))
+    execution.go_on = lambda: _run_to_end(
+        machine, execution, {**states, "StartAt": machine.state}, machine.data
+    )
+
+
+def redrive(execution: Execution) -> None:
+    """Run a failed execution again from the state in which it failed, with its variables.
+
+    https://docs.aws.amazon.com/step-functions/latest/dg/redrive-executions.html
+    """
+    assert execution.status == "FAILED"
+    execution.status = "RUNNING"
+    execution.go_on()
+
+
+def _run_to_end(
+    machine: "_Machine", execution: Execution, definition: dict[str, Any], data: Any
+) -> None:
     try:
-        machine.run(definition or load_definition(), _with_nulls(execution.document))
+        machine.run(definition, data)
         status = "SUCCEEDED"
     except StateFailed:
         status = "FAILED"
@@ -177,11 +197,15 @@ class _Machine:
         self._execution = execution
         self._context = context
         self._variables = variables
+        self.state: str | None = None
+        self.data: Any = None
+        """The state that it is in, and that state's input."""
 
     def run(self, definition: dict[str, Any], data: Any) -> Any:
         name: str | None = definition["StartAt"]
         while name:
             state = definition["States"][name]
+            self.state, self.data = name, data
             self._aws.transitions += 1
             entered = {"Name": name, "EnteredTime": _instant(self._aws.time)}
             self._context = {**self._context, "State": entered}

@@ -33,8 +33,8 @@ def refused(message: str, principals: list[str]) -> str:
 
 def test_the_first_principals_and_their_number_are_named_where_kms_names_none() -> None:
     assert refused(INVALID, ROLES) == (
-        f"KMS in {REGION} refused PutKeyPolicy: {INVALID} KMS looks up 302 principal(s) of this "
-        f"policy, {', '.join(ROLES[:5])} among them."
+        f"KMS in {REGION} refused PutKeyPolicy: {INVALID} The key is {key_arn(REGION)}. KMS looks "
+        f"up 302 principal(s) of this policy, {', '.join(ROLES[:5])} among them."
     )
 
 
@@ -46,7 +46,9 @@ def test_the_first_principals_and_their_number_are_named_where_kms_names_none() 
     ],
 )
 def test_what_kms_says_of_a_principal_or_of_a_lockout_stands_alone(message: str) -> None:
-    assert refused(message, ROLES) == f"KMS in {REGION} refused PutKeyPolicy: {message}"
+    assert refused(message, ROLES) == (
+        f"KMS in {REGION} refused PutKeyPolicy: {message} The key is {key_arn(REGION)}."
+    )
 
 
 def test_a_policy_that_names_the_account_alone_is_counted() -> None:
