@@ -92,9 +92,10 @@ sam: $(READY) ## Run the SAM CLI with ARGS
 	@$(SAM) $(ARGS)
 
 # The deployed workflow waits for the emulator a third of its time; the other parts run in it, one
-# after the other. A make that can keeps the lines of each part together.
+# after the other. What all of them need is there before, so that make begins with the workflow. A
+# make that can keeps the lines of each part together.
 .PHONY: test
-test: ## Everything CI runs
+test: $(READY) ## Everything CI runs
 	@$(MAKE) --no-print-directory --jobs 2 \
 		$(if $(filter output-sync,$(.FEATURES)),--output-sync=target) \
 		workflow lint checks unit faults
