@@ -101,11 +101,19 @@ test: $(READY) ## Everything CI runs
 		workflow lint checks unit faults
 
 .PHONY: lint
-lint: $(READY) check-lock ## Style, types, pinned versions, the template
+lint: $(READY) check-lock check-definition ## Style, types, pinned versions, definitions, the template
 	ruff check
 	ruff format --check
 	mypy functions local tests tools checks bench mrk
 	$(SAM) validate --lint --region $(REGION) --template-file template.yaml
+
+.PHONY: definition
+definition: $(ENVIRONMENT) ## Render the state machines' definitions from their sources
+	@python -m checks.definition --write
+
+.PHONY: check-definition
+check-definition: $(ENVIRONMENT) ## Fail if a definition is not what its source renders to
+	@python -m checks.definition
 
 .PHONY: checks
 checks: check-template check-policies check-reference check-calls check-security check-secrets ## The checks that follow
