@@ -36,6 +36,7 @@ from ministack.core.router import extract_region
 
 from local.emulator import (
     authorization,
+    branches,
     bus_policies,
     dead_letters,
     distributed_maps,
@@ -272,6 +273,7 @@ def main() -> None:
     parser.add_argument("--hosts", nargs="+", default=["127.0.0.1"])
     arguments = parser.parse_args()
     authorization.install()
+    branches.install()
     bus_policies.install()
     cloudformation_names.install()
     distributed_maps.install()
