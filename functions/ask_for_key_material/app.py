@@ -6,7 +6,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from provisioner.aws.clients import client, prepare
 from provisioner.aws.records import Records
-from provisioner.material.request import ask_for_material
+from provisioner.domain.plan import key_facts
+from provisioner.material.request import Need, Question, ask_for_material
 from provisioner.settings import settings
 from provisioner.telemetry import logger
 
@@ -15,8 +16,13 @@ prepare("dynamodb", "events")
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], _context: LambdaContext) -> None:
-    """Take `{question, taskToken}`; answer nothing."""
-    question = event["question"]
+    """Take `{taskToken, question, kind, primary, replicas}`; return nothing.
+
+    The question is asked with what exists of the key set.
+    """
+    need: Need = event["question"]
+    key = key_facts(event["kind"], event["primary"], event["replicas"])
+    question: Question = {**need, "key": key}
     logger.append_keys(request_id=question["requestId"])
     ask_for_material(
         question,

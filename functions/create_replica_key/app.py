@@ -6,6 +6,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from provisioner.aws.clients import client, prepare
 from provisioner.creation.replica_key import ensure_replica_key
+from provisioner.domain.plan import MadeKey
 from provisioner.settings import settings
 from provisioner.telemetry import count_new_key, logger
 
@@ -13,11 +14,11 @@ prepare("kms")
 
 
 @logger.inject_lambda_context(clear_state=True)
-def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
-    """Take `{request, region, primaryKeyArn}`; answer `{region, arn, keyState, fresh}`."""
+def handler(event: dict[str, Any], _context: LambdaContext) -> MadeKey:
+    """Take `{request, region, primaryKeyArn}`; return `{key, fresh}`."""
     request, region = event["request"], event["region"]
     logger.append_keys(request_id=request["requestId"])
-    key = ensure_replica_key(
+    made = ensure_replica_key(
         request,
         region,
         event["primaryKeyArn"],
@@ -25,7 +26,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
         replica_client=client("kms", region),
         settings=settings(),
     )
-    if key["fresh"]:
+    if made["fresh"]:
         count_new_key()
-    logger.info("replica key is there", **key)
-    return key
+    logger.info("replica key is there", **made["key"], fresh=made["fresh"])
+    return made

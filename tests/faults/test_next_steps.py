@@ -124,7 +124,6 @@ def stopped_at(operation: str, code: str, **more: Any) -> tuple[Scenario, Key]:
 def test_a_request_is_finished_once_its_primary_key_is_moved_back(asked: str) -> None:
     scenario, primary = stopped_at("CreateAlias", "LimitExceededException")
     scenario.document = {**scenario.document, "onFailure": asked}
-    scenario.aws.kms.replicate(primary, "eu-west-1")
     scenario.aws.time += 3_600
     scenario.aws.kms.promote(primary.key_id, "eu-west-1")
     scenario.deliver()
@@ -136,7 +135,7 @@ def test_a_request_is_finished_once_its_primary_key_is_moved_back(asked: str) ->
     assert primary.arn in message
     assert "the primary key of its key set is in eu-west-1" in message
     if asked == "ROLL_BACK":
-        # Both keys wait for their deletion now, and the next message says how to end that.
+        # All keys wait for their deletion now, and the next message says how to end that.
         assert all(key.leaving for key in scenario.aws.kms.keys.values())
         scenario.aws.events.clear()
         scenario.deliver()

@@ -476,12 +476,12 @@ def threshold(alarm: str) -> float:
 
 def test_a_step_that_kms_throttles_again_and_again_counts_for_its_alarm(stack: Stack) -> None:
     before = {name: summed(stack, name) for name in ("StepErrorsAlarm", "FunctionErrorsAlarm")}
-    event = json.loads(Path("events/await-replica-key.json").read_text())
+    event = json.loads(Path("events/apply-key-settings.json").read_text())
     stack.put_faults(Fault("DescribeKey", "throttle", times=1_000))
 
     for _ in range(int(threshold("StepErrorsAlarm"))):
         answer = stack.client("lambda").invoke(
-            FunctionName=stack.functions()["AwaitReplicaKeyFunction"], Payload=json.dumps(event)
+            FunctionName=stack.functions()["ApplyKeySettingsFunction"], Payload=json.dumps(event)
         )
         assert json.loads(answer["Payload"].read())["errorType"] == "KmsThrottled"
 

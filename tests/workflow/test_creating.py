@@ -203,9 +203,10 @@ def test_the_history_names_the_states_of_each_replica(stack: Stack) -> None:
     ]
     for state in (
         ("TaskStateEntered", "CreateReplicaKey"),
-        ("ChoiceStateEntered", "IsReplicaKeyCreating"),
         ("WaitStateEntered", "WaitForReplicaKey"),
-        ("PassStateEntered", "ReplicaKeyReady"),
+        ("TaskStateEntered", "ApplyReplicaKeySettings"),
     ):
         assert entered.count(state) == 2
+    assert entered.count(("ParallelStateEntered", "SetUpKeys")) == 1
+    assert entered.count(("TaskStateEntered", "ApplyPrimaryKeySettings")) == 1
     assert entered.count(("MapStateEntered", "CreateReplicaKeys")) == 1

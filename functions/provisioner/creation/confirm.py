@@ -5,21 +5,42 @@ from typing import Any
 
 from provisioner.aws import kms
 from provisioner.domain.key_states import PENDING_DELETION_STATES
-from provisioner.domain.plan import region_of
-from provisioner.errors import KeySetIncomplete, PrimaryKeyMoved
+from provisioner.domain.plan import KeyFacts, region_of, unread_key
+from provisioner.errors import KeySetIncomplete, PrimaryKeyMoved, ReplicaKeyNotEnabled
+
+_READY = ("Enabled", "PendingImport")
+"""States of a replica key that is made: one of origin EXTERNAL waits for its key material then."""
 
 
-def read_key_state(client: Any, key_arn: str) -> str:
-    """Read the state of one key, such as `Creating` or `Enabled`.
+def read_ready_replica(client: Any, key_arn: str) -> kms.Metadata:
+    """Read the KeyMetadata of a replica key that is made.
 
     https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html
 
     Raises
     ------
+    ReplicaKeyNotEnabled
+        It is still being made: read it again later.
     KmsError
         KMS refused the call or did not answer.
     """
-    return str(kms.describe_key(client, key_arn)["KeyState"])
+    metadata = kms.describe_key(client, key_arn)
+    if metadata["KeyState"] not in _READY:
+        raise ReplicaKeyNotEnabled(
+            f"The replica key in {region_of(key_arn)} is still {metadata['KeyState']}, and the "
+            "workflow waits 30 minutes for it."
+        )
+    return metadata
+
+
+def facts_of(metadata: kms.Metadata) -> KeyFacts:
+    """Return what KMS's KeyMetadata says of a key; whether it has its alias is not in it."""
+    return {**unread_key(metadata["Arn"]), "keyState": metadata["KeyState"]}
+
+
+def as_json(metadata: kms.Metadata) -> dict[str, Any]:
+    """Return KMS's KeyMetadata as plain JSON; times are ISO 8601 texts."""
+    return dict(json.loads(json.dumps(metadata, default=lambda time: time.isoformat())))
 
 
 def confirm_key_set(client: Any, primary_arn: str, replica_regions: list[str]) -> dict[str, Any]:
@@ -59,8 +80,7 @@ def read_metadata(client: Any, key_arn: str) -> dict[str, Any]:
     KmsError
         KMS refused the call or did not answer.
     """
-    metadata = kms.describe_key(client, key_arn)
-    return dict(json.loads(json.dumps(metadata, default=lambda time: time.isoformat())))
+    return as_json(kms.describe_key(client, key_arn))
 
 
 def refuse_moved_primary(metadata: kms.Metadata) -> None:

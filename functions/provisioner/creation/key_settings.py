@@ -10,7 +10,13 @@ from provisioner.errors import AliasInUse, AliasNotVisible
 
 
 def ensure_settings(
-    client: Any, plan: KeyPlan, key_arn: str, *, fresh: bool, superseded: Names | None
+    client: Any,
+    plan: KeyPlan,
+    key_arn: str,
+    *,
+    fresh: bool,
+    superseded: Names | None,
+    metadata: kms.Metadata | None = None,
 ) -> None:
     """Bring a key to the settings of its Region.
 
@@ -26,6 +32,8 @@ def ensure_settings(
         KMS client of the key's own Region.
     superseded
         What earlier contents asked for on this key and this one does not, if anything.
+    metadata
+        KMS's KeyMetadata of the key, where it has just been read.
 
     Raises
     ------
@@ -43,7 +51,7 @@ def ensure_settings(
         may_be_new(client, key_arn),
     ):
         if not fresh:
-            _ensure_description(client, plan, key_arn)
+            _ensure_description(client, plan, metadata or kms.describe_key(client, key_arn))
             _ensure_tags(client, plan, key_arn, superseded)
             _ensure_policy(client, plan, key_arn)
         if plan.rotation:
@@ -54,9 +62,10 @@ def ensure_settings(
             _take_away(client, superseded, key_arn)
 
 
-def _ensure_description(client: Any, plan: KeyPlan, key_arn: str) -> None:
-    if kms.describe_key(client, key_arn).get("Description", "") != plan.description:
-        kms.write(client, "UpdateKeyDescription", KeyId=key_arn, Description=plan.description)
+def _ensure_description(client: Any, plan: KeyPlan, metadata: kms.Metadata) -> None:
+    if metadata.get("Description", "") != plan.description:
+        arn = metadata["Arn"]
+        kms.write(client, "UpdateKeyDescription", KeyId=arn, Description=plan.description)
 
 
 def _ensure_tags(client: Any, plan: KeyPlan, key_arn: str, superseded: Names | None) -> None:

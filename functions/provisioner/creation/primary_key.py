@@ -17,16 +17,16 @@ from provisioner.aws.clients import CALLS_AT_ONCE
 from provisioner.aws.new_keys import may_lack_our_tag
 from provisioner.aws.records import Record, Records, refuse_if_cancelled
 from provisioner.aws.tagging import find_tags
-from provisioner.creation.confirm import refuse_moved_primary
+from provisioner.creation.confirm import as_json, facts_of, refuse_moved_primary
 from provisioner.creation.replica_key import restore_key
 from provisioner.creation.tagged_primary_keys import find_primary_keys
 from provisioner.domain.plan import (
     ATTEMPT_TAG,
     KeySetRequest,
+    MadePrimaryKey,
     names_by_region,
     own_tags,
     plan_key,
-    region_of,
 )
 from provisioner.errors import (
     AliasInUse,
@@ -49,7 +49,7 @@ def ensure_primary_key(
     send_once: Callable[[str], Any],
     tagging: Any,
     settings: Settings,
-) -> dict[str, Any]:
+) -> MadePrimaryKey:
     """Find the request's primary key by its record, or create it.
 
     Parameters
@@ -63,8 +63,8 @@ def ensure_primary_key(
 
     Returns
     -------
-    dict
-        `keyId`, `arn`, `region`, `keyState`, and `fresh`: whether this call created it.
+    MadePrimaryKey
+        The key, and what CreateKey answered where this call created it.
 
     Raises
     ------
@@ -92,7 +92,8 @@ def ensure_primary_key(
         raise _unconfirmed(record, "has no recorded answer")
     refuse_if_cancelled(record)
     if record.key_arn:
-        return _key(_recorded_key(client, tagging, record.key_arn, settings), fresh=False)
+        metadata = _recorded_key(client, tagging, record.key_arn, settings)
+        return {"key": facts_of(metadata), "fresh": False, "keyMetadata": None}
     if not record.attempt:
         _refuse_second_key(request, records, client, tagging, settings)
     # Before the key, so that a name that is taken leaves no key behind.
@@ -111,7 +112,7 @@ def ensure_primary_key(
         records.close_attempt(request["requestId"], attempt, None)
         raise
     records.close_attempt(request["requestId"], attempt, metadata["Arn"])
-    return _key(metadata, fresh=True)
+    return {"key": facts_of(metadata), "fresh": True, "keyMetadata": as_json(metadata)}
 
 
 def _recorded_key(client: Any, tagging: Any, key_arn: str, settings: Settings) -> kms.Metadata:
@@ -194,13 +195,3 @@ def _unconfirmed(record: Record, why: str) -> PrimaryKeyUnconfirmed:
     return PrimaryKeyUnconfirmed(
         f"CreateKey attempt {record.attempt} of request {record.request_id} {why}."
     )
-
-
-def _key(metadata: kms.Metadata, *, fresh: bool) -> dict[str, Any]:
-    return {
-        "keyId": metadata["KeyId"],
-        "arn": metadata["Arn"],
-        "region": region_of(metadata["Arn"]),
-        "keyState": metadata["KeyState"],
-        "fresh": fresh,
-    }

@@ -5,10 +5,10 @@ from typing import Any
 from provisioner.aws import kms
 from provisioner.aws.deletion import cancel_deletion
 from provisioner.aws.new_keys import may_be_new
-from provisioner.creation.confirm import refuse_moved_primary
+from provisioner.creation.confirm import facts_of, refuse_moved_primary
 from provisioner.domain.key_specs import Origin
 from provisioner.domain.key_states import PENDING_DELETION_STATES
-from provisioner.domain.plan import KeySetRequest, arn_in, plan_key
+from provisioner.domain.plan import KeySetRequest, MadeKey, arn_in, plan_key
 from provisioner.errors import KmsRequestRefused
 from provisioner.settings import Settings
 
@@ -21,7 +21,7 @@ def ensure_replica_key(
     primary_client: Any,
     replica_client: Any,
     settings: Settings,
-) -> dict[str, Any]:
+) -> MadeKey:
     """Replicate the primary key to a Region, or find the replica that is there.
 
     ReplicateKey never makes two replicas in one Region, so it is safe to send again.
@@ -29,8 +29,8 @@ def ensure_replica_key(
 
     Returns
     -------
-    dict
-        `arn`, `region`, `keyState`, and `fresh`: whether this call created it.
+    MadeKey
+        The key, and whether this call created it.
 
     Raises
     ------
@@ -50,12 +50,7 @@ def ensure_replica_key(
     if metadata is None:
         existing = kms.describe_key(replica_client, arn_in(region, primary_arn))
         metadata = restore_key(replica_client, existing)
-    return {
-        "region": region,
-        "arn": metadata["Arn"],
-        "keyState": metadata["KeyState"],
-        "fresh": fresh,
-    }
+    return {"key": facts_of(metadata), "fresh": fresh}
 
 
 def restore_key(client: Any, metadata: kms.Metadata) -> kms.Metadata:

@@ -65,6 +65,14 @@ class ReplicaRequest(TypedDict):
     keyMaterial: NotRequired[Expiry | None]
 
 
+class KeyKind(TypedDict):
+    """What a key keeps for ever."""
+
+    keySpec: str
+    keyUsage: str
+    origin: str
+
+
 class KeySetRequest(TypedDict):
     """A valid request with its defaults filled in; see "The request" in README.md."""
 
@@ -97,6 +105,19 @@ class KeyFacts(TypedDict):
     alias: str | None
     keyState: str | None
     validTo: NotRequired[str | None]
+
+
+class MadeKey(TypedDict):
+    """A key as a step hands it on; `fresh` says whether this execution made it."""
+
+    key: KeyFacts
+    fresh: bool
+
+
+class MadePrimaryKey(MadeKey):
+    """The primary key; `keyMetadata` is what CreateKey answered, as plain JSON, or None."""
+
+    keyMetadata: dict[str, Any] | None
 
 
 ROTATION = "rotation"
@@ -177,7 +198,7 @@ def plan_policy(
 
 
 def key_facts(
-    request: KeySetRequest,
+    kind: KeyKind,
     primary: KeyFacts | None,
     replicas: list[KeyFacts],
     metadata: dict[str, Any] | None = None,
@@ -186,6 +207,8 @@ def key_facts(
 
     Parameters
     ----------
+    kind
+        The request, or as much of it.
     metadata
         KMS's KeyMetadata of the primary, once the key set is finished.
     """
@@ -193,9 +216,9 @@ def key_facts(
         return None
     return {
         "keyId": key_id_of(primary["arn"]),
-        "keySpec": request["keySpec"],
-        "keyUsage": request["keyUsage"],
-        "origin": request["origin"],
+        "keySpec": kind["keySpec"],
+        "keyUsage": kind["keyUsage"],
+        "origin": kind["origin"],
         "primary": primary,
         "replicas": replicas,
         "keyMetadata": metadata,

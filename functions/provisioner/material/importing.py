@@ -14,7 +14,7 @@ from provisioner.clock import instant_text
 from provisioner.domain.key_states import PENDING_DELETION_STATES
 from provisioner.domain.plan import Expiry, KeyFacts, KeySetRequest, plan_key
 from provisioner.errors import KeyMaterialRefused, KeySetIncomplete, KeyStateConflict, Problem
-from provisioner.outcomes.failures import Failure, problem_of
+from provisioner.outcomes.failures import Failure, failure_of, refusal_problem
 from provisioner.settings import Settings
 
 
@@ -91,7 +91,7 @@ def ensure_key_material(
             try:
                 _import(client, facts["arn"], answer, expiry)
             except KeyMaterialRefused as refusal:
-                problems.append(_problem(refusal, facts["region"], request))
+                problems.append(refusal_problem(refusal, facts["region"], request))
             else:
                 facts = _facts(client, key)
                 if not _is_ready(facts, expiry):
@@ -132,12 +132,8 @@ def _blocked(facts: KeyFacts, expiry: Expiry) -> Failure | None:
     else:
         return None
     conflict = KeyStateConflict(f"{arn} is {state}, {reason}. To bring it back: {commands}.")
-    return {
-        "step": "ImportKeyMaterial",
-        "region": facts["region"],
-        "error": type(conflict).__name__,
-        "message": str(conflict),
-    }
+    name = type(conflict).__name__
+    return failure_of("ImportKeyMaterial", facts["region"], name, str(conflict))
 
 
 def _import(client: Any, key_arn: str, answer: WrappedMaterial, expiry: Expiry) -> None:
@@ -147,18 +143,6 @@ def _import(client: Any, key_arn: str, answer: WrappedMaterial, expiry: Expiry) 
         base64.b64decode(answer["importToken"]),
         base64.b64decode(answer["encryptedKeyMaterial"]),
         expiry["validTo"],
-    )
-
-
-def _problem(refusal: KeyMaterialRefused, region: str, request: KeySetRequest) -> Problem:
-    return problem_of(
-        {
-            "step": "ImportKeyMaterial",
-            "region": region,
-            "error": type(refusal).__name__,
-            "message": str(refusal),
-        },
-        request,
     )
 
 

@@ -10,8 +10,8 @@ from provisioner.material.importing import Material
 DETAIL_TYPE = "Multi-Region Key Material Required"
 
 
-class Question(TypedDict):
-    """What is asked, as the event says it. `errors` say why KMS did not take an earlier answer.
+class Need(TypedDict):
+    """What is needed. `errors` say why KMS did not take an earlier answer.
 
     `deadline` is when the request fails unless the key material has come.
     """
@@ -19,10 +19,15 @@ class Question(TypedDict):
     requestId: str
     executionArn: str
     ticket: dict[str, Any] | None
-    key: dict[str, Any] | None
     materials: list[Material]
     errors: list[Problem]
     deadline: str
+
+
+class Question(Need):
+    """What is asked, as the event says it; `key` is the key set as far as it exists."""
+
+    key: dict[str, Any] | None
 
 
 def ask_for_material(

@@ -9,7 +9,7 @@ sent and what is wrong with it, however often and by whichever way that is sent.
 import json
 import uuid
 from datetime import datetime
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from aws_lambda_powertools.metrics import MetricUnit
 
@@ -56,6 +56,19 @@ class Outcome(TypedDict):
     failures: list[Failure]
 
 
+class Refusal(TypedDict):
+    """A request that is refused, and why; `request` may be anything that was sent.
+
+    One that came as a dead letter has the `letter`'s ID, and no execution.
+    """
+
+    status: str
+    request: Any
+    executionArn: str | None
+    letter: NotRequired[str]
+    problems: list[Problem]
+
+
 def publish_outcome(
     outcome: Outcome, *, records: Records, events: Any, bus: str
 ) -> dict[str, Any] | None:
@@ -75,7 +88,9 @@ def publish_outcome(
     request = outcome["request"]
     status = Status(outcome["status"])
     key = key_facts(request, outcome["primary"], outcome["replicas"], outcome["keyMetadata"])
-    problems = [problem_of(failure, request) for failure in outcome["failures"]]
+    problems = [
+        problem_of(failure, request, outcome["executionArn"]) for failure in outcome["failures"]
+    ]
     warnings = _replicas_not_asked_for(request, outcome["keyMetadata"])
     record = records.finish(
         request,

@@ -25,6 +25,7 @@ from provisioner.errors import (
 )
 from provisioner.intake.request import parse_request
 from provisioner.outcomes import findings
+from provisioner.outcomes.failures import failure_of
 from provisioner.outcomes.findings import Action, Finding, Kind
 from provisioner.outcomes.outcome import Outcome
 from provisioner.settings import Settings
@@ -200,12 +201,7 @@ def _last_outcome(record: Record, request: KeySetRequest, reasons: str) -> Outco
     if record.cancelled_at:
         # No other outcome is taken of it, and it would wait for one for ever.
         error, text = "Cancelled", f"{Cancelled(record.request_id)} {reasons} {kept}"
-    failure: Any = {
-        "step": "ValidateRequest",
-        "region": request["primaryRegion"],
-        "error": error,
-        "message": text,
-    }
+    failure = failure_of("ValidateRequest", request["primaryRegion"], error, text)
     return {
         "status": Status.CREATED if record.status == Status.CREATED else Status.FAILED,
         "request": request,

@@ -10,7 +10,6 @@ import pytest
 
 from apply_key_settings import app as apply_key_settings
 from ask_for_key_material import app as ask_for_key_material
-from await_replica_key import app as await_replica_key
 from claim_request import app as claim_request
 from confirm_key_set import app as confirm_key_set
 from create_primary_key import app as create_primary_key
@@ -18,7 +17,7 @@ from create_replica_key import app as create_replica_key
 from import_key_material import app as import_key_material
 from provisioner.aws.clients import client
 from provisioner.aws.records import Record, Records, Status
-from provisioner.errors import DependencyUnavailable, EventNotPublished
+from provisioner.errors import DependencyUnavailable, EventNotPublished, ReplicaKeyNotEnabled
 from receive_key_material import app as receive_key_material
 from reconcile_primary_key import app as reconcile_primary_key
 from roll_back_key_set import app as roll_back_key_set
@@ -168,9 +167,13 @@ def test_a_primary_key_is_created_with_everything_but_its_alias(
     event = sample_event("create-primary-key")
     claim(event, context)
 
-    key = create_primary_key.handler(event, context)
+    made = create_primary_key.handler(event, context)
 
-    assert (key["region"], key["keyState"], key["fresh"]) == (HOME, "Enabled", True)
+    key = made["key"]
+    assert (key["region"], key["keyState"], made["fresh"]) == (HOME, "Enabled", True)
+    assert made["keyMetadata"]
+    assert made["keyMetadata"]["Arn"] == key["arn"]
+    assert json.loads(json.dumps(made["keyMetadata"])) == made["keyMetadata"]
     found = client("kms", HOME).describe_key(KeyId=key["arn"])["KeyMetadata"]
     assert found["MultiRegionConfiguration"]["MultiRegionKeyType"] == "PRIMARY"
     assert found["Description"] == "Card data"
@@ -188,7 +191,8 @@ def test_the_settings_of_an_older_replica_are_brought_to_its_own(
 
     answered = apply_key_settings.handler({**event, "key": {**event["key"], "arn": arn}}, context)
 
-    assert answered == {**event["key"], "arn": arn, "alias": "alias/payments/cards-us"}
+    key = {**event["key"], "arn": arn, "alias": "alias/payments/cards-us"}
+    assert answered == {"key": key, "fresh": False}
     found = kms.describe_key(KeyId="alias/payments/cards-us")["KeyMetadata"]
     assert (found["Arn"], found["Description"]) == (arn, "")
     tags = {t["TagKey"]: t["TagValue"] for t in kms.list_resource_tags(KeyId=arn)["Tags"]}
@@ -210,14 +214,11 @@ def test_a_replica_is_asked_for_in_the_primarys_region(context: Any, log: io.Str
     )
     calls = calls_of(client("kms", HOME))
 
-    key = create_replica_key.handler(sample_event("create-replica-key"), context)
+    made = create_replica_key.handler(sample_event("create-replica-key"), context)
 
-    assert key == {
-        "region": "us-west-2",
-        "arn": key_arn("us-west-2"),
-        "keyState": "Creating",
-        "fresh": True,
-    }
+    arn = key_arn("us-west-2")
+    key = {"region": "us-west-2", "arn": arn, "alias": None, "keyState": "Creating"}
+    assert made == {"key": key, "fresh": True}
     ((_, parameters),) = calls
     assert (parameters["KeyId"], parameters["ReplicaRegion"]) == (key_arn(), "us-west-2")
     assert parameters["Description"] == ""
@@ -259,18 +260,50 @@ def test_a_replica_is_counted_when_it_is_made_and_not_when_it_is_found(
     assert new_keys(capsys.readouterr().out) == 0
 
 
-@pytest.mark.parametrize("state", ["Creating", "Enabled"])
-def test_a_replica_is_looked_at_once(state: str, context: Any, log: io.StringIO) -> None:
-    event = sample_event("await-replica-key")
-    replica = client("kms", "us-west-2")
+def new_replica(state: str) -> tuple[dict[str, Any], list[tuple[str, dict[str, Any]]]]:
+    """Let KMS show a replica key in a state; return the event of its settings, and the calls."""
+    sample, replica = sample_event("apply-key-settings"), client("kms", "us-west-2")
     answer(replica, "DescribeKey", metadata("us-west-2", state))
-    calls = calls_of(replica)
+    answer(replica, "CreateAlias", {})
+    event = {**sample, "key": {**sample["key"], "keyState": "Creating"}, "fresh": True}
+    return event, calls_of(replica)
 
-    answered = await_replica_key.handler(event, context)
 
-    assert answered == {"key": {**event["key"], "keyState": state}, "polls": 1}
-    assert len(calls) == 1
+@pytest.mark.parametrize("state", ["Enabled", "PendingImport"])
+def test_a_replica_that_is_made_gets_its_alias_after_one_look(
+    state: str, context: Any, log: io.StringIO
+) -> None:
+    event, calls = new_replica(state)
+
+    answered = apply_key_settings.handler(event, context)
+
+    key = {**event["key"], "alias": "alias/payments/cards-us", "keyState": state}
+    assert answered == {"key": key, "fresh": True}
+    assert [name for name, _ in calls] == ["DescribeKey", "CreateAlias"]
     logged(log)
+
+
+@pytest.mark.parametrize("state", ["Creating", "Disabled"])
+def test_a_replica_that_is_not_made_yet_is_called_for_again(state: str, context: Any) -> None:
+    event, calls = new_replica(state)
+
+    with pytest.raises(ReplicaKeyNotEnabled, match=f"in us-west-2 is still {state}"):
+        apply_key_settings.handler(event, context)
+
+    assert [name for name, _ in calls] == ["DescribeKey"]
+
+
+def test_a_fresh_primary_gets_its_settings_and_is_not_read(context: Any) -> None:
+    sample, kms = sample_event("apply-key-settings"), client("kms", HOME)
+    key = {"region": HOME, "arn": key_arn(), "alias": None, "keyState": "Enabled"}
+    answer(kms, "CreateAlias", {})
+    answer(kms, "EnableKeyRotation", {})
+    calls = calls_of(kms)
+
+    answered = apply_key_settings.handler({**sample, "key": key, "fresh": True}, context)
+
+    assert answered == {"key": {**key, "alias": "alias/payments/cards"}, "fresh": True}
+    assert [name for name, _ in calls] == ["EnableKeyRotation", "CreateAlias"]
 
 
 def test_a_key_set_is_confirmed_with_its_metadata(context: Any, log: io.StringIO) -> None:
@@ -374,7 +407,11 @@ def test_key_material_is_asked_for(context: Any, log: io.StringIO) -> None:
     records = ask(context)
 
     ((_, detail_type, detail),) = events
-    assert (detail_type, detail) == ("Multi-Region Key Material Required", QUESTION["question"])
+    id_ = QUESTION["primary"]["arn"].rsplit("/", 1)[1]
+    exists = {"keyId": id_, "primary": QUESTION["primary"], "replicas": QUESTION["replicas"]}
+    key = {**QUESTION["kind"], **exists, "keyMetadata": None}
+    assert detail_type == "Multi-Region Key Material Required"
+    assert detail == {**QUESTION["question"], "key": key}
     record = imported_record(records)
     assert (record.status, record.task_token) == (
         Status.WAITING_FOR_MATERIAL,
@@ -575,7 +612,7 @@ def test_an_error_leaves_the_step_under_its_own_name(context: Any) -> None:
     answer(client("kms", "us-west-2"), "DescribeKey", refusal("NotFoundException", "Not there."))
 
     with pytest.raises(Exception, match="Not there") as caught:
-        await_replica_key.handler(sample_event("await-replica-key"), context)
+        apply_key_settings.handler(sample_event("apply-key-settings"), context)
 
     assert type(caught.value).__name__ == "KmsKeyNotFound"
 

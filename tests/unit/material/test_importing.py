@@ -127,7 +127,7 @@ def test_a_key_that_somebody_took_out_of_use_gets_no_material(state: str, reason
     assert names(calls) == ["DescribeKey"]
     (blocked,) = answered["blocked"]
     assert (blocked["region"], blocked["error"]) == (HOME, "KeyStateConflict")
-    assert f"{key_arn(HOME)} is {state}, {reason}." in blocked["message"]
+    assert f"{key_arn(HOME)} is {state}, {reason}." in blocked["cause"]
 
 
 def test_a_disabled_key_that_has_its_material_is_ready() -> None:
