@@ -51,6 +51,9 @@ REFUSALS: dict[str, list[tuple[str, str, int]]] = {
 }
 
 
+REPLICAS = len(REQUEST["replicas"])
+
+
 def ends_well(scenario: Scenario) -> None:
     """Send the same request again, as the message says, and see it created with all it asks."""
     scenario.deliver()
@@ -105,6 +108,25 @@ def test_a_request_is_finished_once_the_alias_of_another_key_is_deleted(
 
     kms.alias_seconds = 0
     del kms.aliases[place]
+
+    ends_well(scenario)
+
+
+@walks("ReplicaKeyNotEnabled")
+def test_a_replica_that_is_made_for_longer_than_half_an_hour_is_awaited_again() -> None:
+    usual = Scenario().play().aws.transitions
+    scenario = Scenario()
+    scenario.aws.kms.creating_seconds = 3_600
+    began = scenario.aws.time
+    scenario.deliver()
+    failed_with(scenario, "ReplicaKeyNotEnabled")
+    assert len(failures(scenario.aws)) == REPLICAS
+    assert all("is still Creating" in one["message"] for one in failures(scenario.aws))
+    assert scenario.aws.time - began > 1_800
+    # One for each attempt after the first, and what a failure enters more than a success.
+    assert scenario.aws.transitions - usual == 36 * REPLICAS + 1
+
+    scenario.aws.time += 3_600
 
     ends_well(scenario)
 

@@ -451,9 +451,9 @@ def summed(stack: Stack, alarm: str) -> float:
     cloudwatch, functions = stack.client("cloudwatch"), stack.functions()
     total = 0.0
     for query in load_template()["Resources"][alarm]["Properties"]["Metrics"]:
-        if "MetricStat" not in query:
+        metric = query.get("MetricStat", {}).get("Metric", {})
+        if metric.get("Namespace") != "AWS/Lambda":
             continue
-        metric = query["MetricStat"]["Metric"]
         dimensions = [
             {"Name": d["Name"], "Value": functions[d["Value"]["Ref"]]} for d in metric["Dimensions"]
         ]

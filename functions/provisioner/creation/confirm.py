@@ -7,6 +7,7 @@ from provisioner.aws import kms
 from provisioner.domain.key_states import PENDING_DELETION_STATES
 from provisioner.domain.plan import KeyFacts, region_of, unread_key
 from provisioner.errors import KeySetIncomplete, PrimaryKeyMoved, ReplicaKeyNotEnabled
+from provisioner.telemetry import take_expected_error_off
 
 _READY = ("Enabled", "PendingImport")
 """States of a replica key that is made: one of origin EXTERNAL waits for its key material then."""
@@ -26,6 +27,7 @@ def read_ready_replica(client: Any, key_arn: str) -> kms.Metadata:
     """
     metadata = kms.describe_key(client, key_arn)
     if metadata["KeyState"] not in _READY:
+        take_expected_error_off()
         raise ReplicaKeyNotEnabled(
             f"The replica key in {region_of(key_arn)} is still {metadata['KeyState']}, and the "
             "workflow waits 30 minutes for it."

@@ -226,10 +226,10 @@ def test_a_replica_is_asked_for_in_the_primarys_region(context: Any, log: io.Str
     logged(log)
 
 
-def new_keys(text: str) -> float:
-    """Add up the keys that are counted in what the functions print."""
-    counted = metrics_in(text.splitlines())
-    return sum(sum(values) for metric, values in counted.items() if metric.name == "NewKeys")
+def counted(name: str, text: str) -> float:
+    """Add up a metric in what the functions print."""
+    found = metrics_in(text.splitlines())
+    return sum(sum(values) for metric, values in found.items() if metric.name == name)
 
 
 def test_a_primary_key_is_counted_when_it_is_made_and_not_when_it_is_found(
@@ -239,9 +239,9 @@ def test_a_primary_key_is_counted_when_it_is_made_and_not_when_it_is_found(
     claim(event, context)
 
     assert create_primary_key.handler(event, context)["fresh"] is True
-    assert new_keys(capsys.readouterr().out) == 1
+    assert counted("NewKeys", capsys.readouterr().out) == 1
     assert create_primary_key.handler(event, context)["fresh"] is False
-    assert new_keys(capsys.readouterr().out) == 0
+    assert counted("NewKeys", capsys.readouterr().out) == 0
 
 
 def test_a_replica_is_counted_when_it_is_made_and_not_when_it_is_found(
@@ -251,13 +251,13 @@ def test_a_replica_is_counted_when_it_is_made_and_not_when_it_is_found(
     made = {"ReplicaKeyMetadata": metadata("us-west-2", "Creating")["KeyMetadata"]}
     answer(primary, "ReplicateKey", made)
     create_replica_key.handler(event, context)
-    assert new_keys(capsys.readouterr().out) == 1
+    assert counted("NewKeys", capsys.readouterr().out) == 1
     forget_answers()
 
     answer(primary, "ReplicateKey", refusal("AlreadyExistsException"))
     answer(client("kms", "us-west-2"), "DescribeKey", metadata("us-west-2"))
     assert create_replica_key.handler(event, context)["fresh"] is False
-    assert new_keys(capsys.readouterr().out) == 0
+    assert counted("NewKeys", capsys.readouterr().out) == 0
 
 
 def new_replica(state: str) -> tuple[dict[str, Any], list[tuple[str, dict[str, Any]]]]:
@@ -284,13 +284,17 @@ def test_a_replica_that_is_made_gets_its_alias_after_one_look(
 
 
 @pytest.mark.parametrize("state", ["Creating", "Disabled"])
-def test_a_replica_that_is_not_made_yet_is_called_for_again(state: str, context: Any) -> None:
+def test_a_replica_that_is_not_made_yet_is_called_for_again(
+    state: str, context: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     event, calls = new_replica(state)
 
     with pytest.raises(ReplicaKeyNotEnabled, match=f"in us-west-2 is still {state}"):
         apply_key_settings.handler(event, context)
 
     assert [name for name, _ in calls] == ["DescribeKey"]
+    # Lambda counts an error, and this takes it off again.
+    assert counted("ExpectedErrors", capsys.readouterr().out) == -1
 
 
 def test_a_fresh_primary_gets_its_settings_and_is_not_read(context: Any) -> None:

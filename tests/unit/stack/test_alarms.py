@@ -125,6 +125,7 @@ def emitted(records: Records, context: Any, capsys: pytest.CaptureFixture[str]) 
     publish_outcome.handler(created, context)
     publish_outcome.handler({**refused, "status": "REJECTED", "problems": []}, context)
     telemetry.count_new_key()
+    telemetry.take_expected_error_off()
     for kind in Kind:
         finding = Finding(kind, "CHG1", "us-east-1", key_arn(), "A sentence.")
         findings.report(finding, events=client("events"), bus="keys")

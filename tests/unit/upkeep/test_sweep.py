@@ -721,8 +721,8 @@ def test_a_stuck_request_that_is_not_valid_any_more_ends_with_its_key(
     assert outcome["primary"]["arn"] == key_arn()
     (failure,) = outcome["failures"]
     assert (failure["error"], failure["region"]) == ("RequestRejected", HOME)
-    assert "keyMaterial.validTo: " in failure["message"]
-    assert "The keys that exist are kept." in failure["message"]
+    assert "keyMaterial.validTo: " in failure["cause"]
+    assert "The keys that exist are kept." in failure["cause"]
     assert (actions(published), executions()) == ([("REQUEST_STUCK", "ENDED")], [])
     assert published[0][2]["keyArn"] == key_arn()
 
@@ -739,8 +739,8 @@ def test_a_guardrail_that_was_tightened_ends_a_stuck_request_without_a_key(
 
     (outcome,) = outcomes
     assert outcome["primary"] is None
-    assert "AliasPrefixes" in outcome["failures"][0]["message"]
-    assert "No key is recorded." in outcome["failures"][0]["message"]
+    assert "AliasPrefixes" in outcome["failures"][0]["cause"]
+    assert "No key is recorded." in outcome["failures"][0]["cause"]
     assert actions(published) == [("REQUEST_STUCK", "ENDED")]
 
 
