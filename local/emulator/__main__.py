@@ -45,6 +45,7 @@ from local.emulator import (
     map_items,
     permissions,
     regions,
+    runtime_api,
     service_roles,
     sizes,
     state_sizes,
@@ -279,6 +280,7 @@ def main() -> None:
     distributed_maps.install()
     kms_service.install()
     lambda_turns.install()
+    runtime_api.install()
     service_roles.install()
     dead_letters.install()
     tagging_pages.install()
