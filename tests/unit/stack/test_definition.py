@@ -277,6 +277,30 @@ def test_a_question_waits_until_the_deadline_and_less_than_its_parameters_are_go
     assert expression.evaluate({}) == seconds
 
 
+@pytest.mark.parametrize(
+    ("fresh", "origin", "regions"),
+    [
+        (True, "AWS_KMS", ["eu-west-1"]),
+        # Its policy and its tag decide whether it may be replicated, so they come first.
+        (False, "AWS_KMS", []),
+        # A key that has no material yet is not replicated.
+        (True, "EXTERNAL", []),
+        (False, "EXTERNAL", []),
+    ],
+)
+def test_replicas_are_made_beside_the_settings_of_a_new_key_alone(
+    fresh: bool,
+    origin: str,
+    regions: list[str],
+) -> None:
+    text = STATES["CreatePrimaryKey"]["Assign"]["toReplicate"]
+    expression = Jsonata(text.removeprefix("{%").removesuffix("%}"))
+    expression.assign("states", {"result": {"Payload": {"fresh": fresh}}})
+    expression.assign("request", {"origin": origin, "replicas": [{"region": "eu-west-1"}]})
+
+    assert [one["region"] for one in expression.evaluate({})] == regions
+
+
 # At least so many seconds pass before a task ends with one of these.
 FLOORS = {
     # https://docs.aws.amazon.com/kms/latest/developerguide/abac.html: "up to five minutes"
