@@ -124,11 +124,11 @@ class Stack:
         try:
             answer = self.session.client("events").put_events(Entries=[entry])
         except ClientError as error:
-            _raise_refused_event(error.response["Error"], "the whole call")
+            refusal = error.response["Error"]
+            _raise_refused_event(refusal["Code"], refusal["Message"], "the whole call")
         if answer["FailedEntryCount"]:
             failed = answer["Entries"][0]
-            refusal = {"Code": failed["ErrorCode"], "Message": failed["ErrorMessage"]}
-            _raise_refused_event(refusal, "the entry alone")
+            _raise_refused_event(failed["ErrorCode"], failed["ErrorMessage"], "the entry alone")
 
     def _try(self, method: str, path: str, body: Any) -> Reply | str:
         """Send one signed call; return its reply, or why another try makes sense."""
@@ -191,8 +191,7 @@ def _outputs(session: Any, name: str) -> dict[str, str]:
     return {output["OutputKey"]: output["OutputValue"] for output in outputs}
 
 
-def _raise_refused_event(error: dict[str, str], what: str) -> NoReturn:
-    code = error["Code"]
+def _raise_refused_event(code: str, message: str, what: str) -> NoReturn:
     if "Denied" in code or "NotAuthorized" in code:
         raise EventRefused(code, f"{what} with {code}")
-    raise MrkError(f"EventBridge did not take the event: {code}, {error['Message']}")
+    raise MrkError(f"EventBridge did not take the event: {code}, {message}")

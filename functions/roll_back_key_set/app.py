@@ -1,6 +1,5 @@
 """Undo a key set that could not be completed, where the request asks for that."""
 
-from functools import partial
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -22,7 +21,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
         request,
         event["primaryKeyArn"],
         superseded=event["superseded"],
-        client_for=partial(client, "kms"),
+        client_for=lambda region: client("kms", region),
         deletion_window_days=settings().deletion_window_days,
     )
     logger.info("key set is rolled back", primary=keys["primary"]["arn"])

@@ -147,10 +147,14 @@ def _outcome(step: Callable[[Records], Any], records: Records) -> Any:
         return repr(error)
 
 
+def _client(aws: Aws) -> Any:
+    return aws.dynamodb
+
+
 def test_a_history_is_the_same_as_on_moto(moto_client: Any) -> None:
     aws = Aws()
     wiring.use(aws)
-    ours, theirs = Records(aws.dynamodb, "requests"), Records(moto_client, "requests")
+    ours, theirs = Records(_client(aws), "requests"), Records(moto_client, "requests")
 
     for number, step in enumerate(_steps(aws)):
         assert _outcome(step, ours) == _outcome(step, theirs), number
@@ -159,7 +163,7 @@ def test_a_history_is_the_same_as_on_moto(moto_client: Any) -> None:
 def test_the_history_meets_both_a_record_that_is_held_and_a_place_that_is_taken() -> None:
     aws = Aws()
     wiring.use(aws)
-    records = Records(aws.dynamodb, "requests")
+    records = Records(_client(aws), "requests")
 
     outcomes = [repr(_outcome(step, records)) for step in _steps(aws)]
 

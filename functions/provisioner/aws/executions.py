@@ -1,15 +1,15 @@
 """Adapter of Step Functions: start executions of this stack, answer them, ask which run."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from provisioner import json_text
+from provisioner.aws.client_types import SFNClient
 from provisioner.domain.plan import KeySetRequest
 from provisioner.errors import DependencyUnavailable, ProvisionerError
 
@@ -46,7 +46,9 @@ def execution_arn(state_machine_arn: str, name: str) -> str:
     return f"{state_machine_arn.replace(':stateMachine:', ':execution:')}:{name}"
 
 
-def start(client: Any, state_machine_arn: str, execution_arn: str, request: KeySetRequest) -> None:
+def start(
+    client: SFNClient, state_machine_arn: str, execution_arn: str, request: KeySetRequest
+) -> None:
     """Start the execution of that ARN; one that was started before stays.
 
     Raises
@@ -66,7 +68,7 @@ def start(client: Any, state_machine_arn: str, execution_arn: str, request: KeyS
 
 
 def older_running(
-    client: Any, state_machine_arn: str, execution_arn: str, started_at: datetime
+    client: SFNClient, state_machine_arn: str, execution_arn: str, started_at: datetime
 ) -> str | None:
     """Find a running execution of a state machine that was started before this one.
 
@@ -94,7 +96,7 @@ def older_running(
     return oldest[1] if oldest and oldest < (started_at, execution_arn) else None
 
 
-def answer_task(client: Any, task_token: str, output: dict[str, Any]) -> bool:
+def answer_task(client: SFNClient, task_token: str, output: Mapping[str, object]) -> bool:
     """Hand its output to a task that waits for an answer; False where it does not wait any more.
 
     https://docs.aws.amazon.com/step-functions/latest/apireference/API_SendTaskSuccess.html
@@ -113,7 +115,7 @@ def answer_task(client: Any, task_token: str, output: dict[str, Any]) -> bool:
     return True
 
 
-def fail_task(client: Any, task_token: str, error: ProvisionerError) -> bool:
+def fail_task(client: SFNClient, task_token: str, error: ProvisionerError) -> bool:
     """End a task that waits for an answer with an error; False where it does not wait any more.
 
     https://docs.aws.amazon.com/step-functions/latest/apireference/API_SendTaskFailure.html
@@ -134,7 +136,7 @@ def fail_task(client: Any, task_token: str, error: ProvisionerError) -> bool:
     return True
 
 
-def progress(client: Any, execution_arn: str) -> Progress:
+def progress(client: SFNClient, execution_arn: str) -> Progress:
     """Return whether that execution was started, runs, or has ended.
 
     Raises

@@ -21,17 +21,18 @@ recognised, when it is this very update that has changed the item.
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from itertools import batched
-from typing import Any, cast
+from typing import Any, TypedDict, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from provisioner import json_text
+from provisioner.aws.client_types import AttributeValue, DynamoDBClient, KeysToRead
 from provisioner.clock import now
 from provisioner.domain.plan import KeySetRequest, RegionNames, content_hash, revision_of
 from provisioner.errors import (
@@ -47,6 +48,8 @@ from provisioner.errors import (
 UNFINISHED_INDEX = "unfinished-by-shard"
 SHARDS = 16
 _IDS_PER_CALL = 100
+type _Value = str | int | None
+type _Values = dict[str, _Value]
 _PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 0)
 """Seconds before the keys that DynamoDB left out for their number are asked for again."""
 
@@ -144,16 +147,22 @@ def _named_errors(operation: str) -> Iterator[None]:
         code, reason = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
         if code == "ConditionalCheckFailedException":
             item = error.response.get("Item")
-            raise _ConditionFailed(_record(item) if item else None) from error
+            raise _ConditionFailed(_record(item) if isinstance(item, dict) else None) from error
         raise DependencyUnavailable(f"DynamoDB refused {operation}: {code} {reason}.") from error
     except BotoCoreError as error:
         raise DependencyUnavailable(f"DynamoDB did not answer {operation}: {error}.") from error
 
 
+class _Names(TypedDict, total=False):
+    """What DynamoDB takes only where the update uses it."""
+
+    ExpressionAttributeNames: dict[str, str]
+
+
 class Records:
     """The requests table. Every method raises `DependencyUnavailable` where DynamoDB fails."""
 
-    def __init__(self, client: Any, table: str) -> None:
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
         self._client = client
         self._table = table
 
@@ -161,8 +170,7 @@ class Records:
         """Read when the table was made, or restored from a backup."""
         with _named_errors("DescribeTable"):
             table = self._client.describe_table(TableName=self._table)["Table"]
-        made_at: datetime = table["CreationDateTime"]
-        return made_at
+        return table["CreationDateTime"]
 
     def get(self, request_id: str) -> Record | None:
         """Read a request's record, consistently."""
@@ -180,7 +188,7 @@ class Records:
         Unless they are read consistently, what was written in the last second may be missing.
         """
         for some in batched(request_ids, _IDS_PER_CALL, strict=False):
-            left: dict[str, Any] = {
+            left: Mapping[str, KeysToRead] = {
                 self._table: {
                     "Keys": [{"requestId": {"S": name}} for name in some],
                     "ConsistentRead": consistently,
@@ -248,7 +256,7 @@ class Records:
             "(#status IN (:running, :waiting) OR attribute_not_exists(publishedAt))) OR "
             "(#status = :renewable AND attribute_exists(publishedAt))))"
         )
-        values = {
+        values: _Values = {
             **_holding(request, execution_arn),
             ":running": Status.IN_PROGRESS,
             ":before": revision - 1,
@@ -292,7 +300,7 @@ class Records:
             "attribute_not_exists(createdAt) AND contentHash = :seen AND executionArn = :holder "
             f"AND {_revision_is(':was', number=seen.revision)} AND attempt = :attempt"
         )
-        values = {
+        values: _Values = {
             **_holding(request, execution_arn),
             ":running": Status.IN_PROGRESS,
             ":failed": Status.FAILED,
@@ -336,7 +344,7 @@ class Records:
             "AND attribute_not_exists(keyArn) AND attribute_not_exists(cancelledAt)"
         )
         update = "SET attempt = :next, attemptOpen = :token, attemptSentAt = :now"
-        values = {
+        values: _Values = {
             ":me": execution_arn,
             ":last": attempt - 1,
             ":next": attempt,
@@ -363,7 +371,7 @@ class Records:
         """
         condition = "attempt = :attempt AND attribute_not_exists(keyArn)"
         update = "REMOVE attemptOpen"
-        values: dict[str, Any] = {":attempt": attempt}
+        values: _Values = {":attempt": attempt}
         if key_arn:
             condition = "attempt = :attempt AND (attribute_not_exists(keyArn) OR keyArn = :arn)"
             update = "SET keyArn = :arn REMOVE attemptOpen"
@@ -408,7 +416,7 @@ class Records:
             "SET #status = :waiting, #key = :key, materials = :materials, errors = :errors, "
             "taskToken = :token, deadline = :deadline REMOVE answerHash"
         )
-        values = {
+        values: _Values = {
             ":waiting": Status.WAITING_FOR_MATERIAL,
             ":key": json_text.text(key),
             ":materials": json_text.text(materials),
@@ -436,7 +444,7 @@ class Records:
             The request has ended otherwise.
         """
         update = "SET cancelledAt = if_not_exists(cancelledAt, :now)"
-        values = {
+        values: _Values = {
             ":now": now().isoformat(),
             ":running": Status.IN_PROGRESS,
             ":waiting": Status.WAITING_FOR_MATERIAL,
@@ -457,7 +465,11 @@ class Records:
             "SET #status = :running, answerHash = :hash "
             "REMOVE materials, errors, taskToken, deadline"
         )
-        values = {":running": Status.IN_PROGRESS, ":hash": answer_hash, ":token": task_token}
+        values: _Values = {
+            ":running": Status.IN_PROGRESS,
+            ":hash": answer_hash,
+            ":token": task_token,
+        }
         self._update_if(request_id, "taskToken = :token", update, values)
 
     def finish(
@@ -495,7 +507,7 @@ class Records:
         update += " REMOVE publishedAt, materials, taskToken, deadline"
         if status == Status.CREATED:
             update += ", superseded"
-        values = {
+        values: _Values = {
             **_holding(request, execution_arn),
             ":status": status,
             ":key": json_text.text(key),
@@ -522,7 +534,7 @@ class Records:
             "SET publishedAt = :now, nextRun = if_not_exists(run, :zero) + :one "
             "REMOVE unfinished, cancelledAt"
         )
-        values = {
+        values: _Values = {
             ":me": execution_arn,
             ":zero": 0,
             ":one": 1,
@@ -551,7 +563,7 @@ class Records:
             "SET #status = :rejected, executionArn = :me, ticket = :ticket, errors = :errors, "
             "attempt = :zero"
         )
-        values = {
+        values: _Values = {
             ":rejected": Status.REJECTED,
             ":me": execution_arn,
             ":ticket": json_text.text(ticket),
@@ -589,9 +601,7 @@ class Records:
             read = {record.request_id: record for record in self.get_many(some)}
             yield from (read[name] for name in some if name in read and not read[name].published)
 
-    def _update_if(
-        self, request_id: str, condition: str, update: str, values: dict[str, Any]
-    ) -> bool:
+    def _update_if(self, request_id: str, condition: str, update: str, values: _Values) -> bool:
         try:
             self._update(request_id, condition, update, values)
         except _ConditionFailed:
@@ -604,7 +614,7 @@ class Records:
         execution_arn: str,
         condition: str,
         update: str,
-        values: dict[str, Any],
+        values: _Values,
     ) -> Record | None:
         try:
             return self._update(request_id, condition, update, values)
@@ -612,15 +622,15 @@ class Records:
             _refuse_if_cancelled(failed.record, execution_arn)
             return None
 
-    def _update(
-        self, request_id: str, condition: str, update: str, values: dict[str, Any]
-    ) -> Record:
+    def _update(self, request_id: str, condition: str, update: str, values: _Values) -> Record:
         written = "SET updatedAt = :updated"
         rest = update.removeprefix("SET ")
         update = f"{written} {rest}" if rest == update else f"{written}, {rest}"
         values = {**values, ":updated": now().isoformat()}
         names = {"#status": "status", "#key": "key", "#request": "request"}
         text = f"{condition} {update}"
+        used = {alias: name for alias, name in names.items() if alias in text}
+        those_used: _Names = {"ExpressionAttributeNames": used} if used else {}
         with _named_errors("UpdateItem"):
             answer = self._client.update_item(
                 TableName=self._table,
@@ -630,11 +640,7 @@ class Records:
                 ExpressionAttributeValues={name: _attribute(v) for name, v in values.items()},
                 ReturnValues="ALL_NEW",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                **(
-                    {"ExpressionAttributeNames": used}
-                    if (used := {alias: name for alias, name in names.items() if alias in text})
-                    else {}
-                ),
+                **those_used,
             )
         return _record(answer["Attributes"])
 
@@ -649,7 +655,7 @@ _FORGOTTEN = "errors, warnings, publishedAt, materials, taskToken, answerHash, d
 """What of an earlier run does not count in the one that claims the request."""
 
 
-def _holding(request: KeySetRequest, execution_arn: str) -> dict[str, Any]:
+def _holding(request: KeySetRequest, execution_arn: str) -> _Values:
     return {
         ":hash": content_hash(request),
         ":request": json_text.text(request),
@@ -686,13 +692,13 @@ def _shard(request_id: str) -> str:
     return str(hashlib.sha256(request_id.encode()).digest()[0] % SHARDS)
 
 
-def _attribute(value: str | int | None) -> dict[str, Any]:
+def _attribute(value: _Value) -> AttributeValue:
     if value is None:
         return {"NULL": True}
     return {"N": str(value)} if isinstance(value, int) else {"S": value}
 
 
-def _record(item: dict[str, dict[str, Any]]) -> Record:
+def _record(item: Mapping[str, AttributeValue]) -> Record:
     def text(name: str) -> str | None:
         return item.get(name, {}).get("S")
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from provisioner.aws import kms
+from provisioner.aws.client_types import KMSClient
 from provisioner.aws.records import UNDER_WAY, Record
 from provisioner.clock import instant_text
 from provisioner.domain.key_specs import Origin
@@ -19,7 +20,7 @@ from provisioner.errors import KmsError
 from provisioner.telemetry import logger
 
 
-def known_key(record: Record, kms_for: Callable[[str], Any]) -> dict[str, Any] | None:
+def known_key(record: Record, kms_for: Callable[[str], KMSClient]) -> dict[str, Any] | None:
     """Return the key set as far as it exists, or None where no key is known.
 
     A published outcome says it. Of a request that is under way, or that failed without knowing its

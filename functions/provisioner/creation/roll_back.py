@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from provisioner.aws import kms
+from provisioner.aws.client_types import KMSClient
 from provisioner.aws.deletion import schedule_deletion
 from provisioner.aws.new_keys import may_be_new
 from provisioner.creation.key_settings import free_aliases
@@ -16,7 +17,7 @@ def roll_back(
     primary_arn: str,
     *,
     superseded: RegionNames,
-    client_for: Callable[[str], Any],
+    client_for: Callable[[str], KMSClient],
     deletion_window_days: int,
 ) -> dict[str, Any]:
     """Delete the aliases of a key set and schedule its keys for deletion, replicas first.
@@ -67,7 +68,7 @@ def roll_back(
     return {"primary": removed.pop(primary_region), "replicas": [*removed.values()]}
 
 
-def _schedule_deletion(client: Any, key_arn: str, days: int) -> str:
+def _schedule_deletion(client: KMSClient, key_arn: str, days: int) -> str:
     state = str(kms.describe_key(client, key_arn)["KeyState"])
     if state in PENDING_DELETION_STATES:
         return state

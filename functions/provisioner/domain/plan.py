@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from typing import Any, NotRequired, TypedDict, TypeIs
 
 from provisioner.domain import key_policy
-from provisioner.domain.key_specs import Origin
+from provisioner.domain.key_specs import (
+    KeySpec,
+    KeyUsageName,
+    Origin,
+    OriginName,
+    WrappingAlgorithmName,
+    WrappingKeySpec,
+)
 from provisioner.settings import Settings
 
 REQUEST_ID_PATTERN = "[A-Za-z0-9_-]{1,80}"
@@ -49,8 +56,8 @@ class Expiry(TypedDict):
 class KeyMaterial(Expiry):
     """How imported key material comes in; the deadline counts from each time it is asked for."""
 
-    wrappingAlgorithm: str
-    wrappingKeySpec: str
+    wrappingAlgorithm: WrappingAlgorithmName
+    wrappingKeySpec: WrappingKeySpec
     deadlineInDays: int
 
 
@@ -70,9 +77,9 @@ class KeySetRequest(TypedDict):
 
     requestId: str
     primaryRegion: str
-    keySpec: str
-    keyUsage: str
-    origin: str
+    keySpec: KeySpec
+    keyUsage: KeyUsageName
+    origin: OriginName
     alias: str
     description: str
     tags: dict[str, str]

@@ -6,9 +6,10 @@ https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-import.h
 """
 
 import base64
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from provisioner.aws import kms
+from provisioner.aws.client_types import KMSClient
 from provisioner.aws.new_keys import may_be_new
 from provisioner.clock import instant_text
 from provisioner.domain.key_states import PENDING_DELETION_STATES
@@ -58,7 +59,7 @@ def ensure_key_material(
     key: KeyFacts,
     answer: WrappedMaterial | None,
     *,
-    client: Any,
+    client: KMSClient,
     settings: Settings,
 ) -> MaterialState:
     """Import what was answered for a Region; where the key still has none, ask KMS how to.
@@ -102,7 +103,7 @@ def ensure_key_material(
     return {"key": facts, "materials": materials, "problems": problems, "blocked": []}
 
 
-def _facts(client: Any, key: KeyFacts) -> KeyFacts:
+def _facts(client: KMSClient, key: KeyFacts) -> KeyFacts:
     metadata = kms.describe_key(client, key["arn"])
     valid_to = metadata.get("ValidTo")
     return {
@@ -140,7 +141,7 @@ def _blocked(facts: KeyFacts, expiry: Expiry) -> Failure | None:
     }
 
 
-def _import(client: Any, key_arn: str, answer: WrappedMaterial, expiry: Expiry) -> None:
+def _import(client: KMSClient, key_arn: str, answer: WrappedMaterial, expiry: Expiry) -> None:
     kms.import_key_material(
         client,
         key_arn,
@@ -162,7 +163,7 @@ def _problem(refusal: KeyMaterialRefused, region: str, request: KeySetRequest) -
     )
 
 
-def _material(client: Any, request: KeySetRequest, facts: KeyFacts) -> Material:
+def _material(client: KMSClient, request: KeySetRequest, facts: KeyFacts) -> Material:
     wanted = request["keyMaterial"]
     if wanted is None:
         raise RuntimeError(f"Request {request['requestId']} does not say how material comes in.")

@@ -3,6 +3,7 @@
 from typing import Any, TypedDict
 
 from provisioner.aws import event_bus
+from provisioner.aws.client_types import EventBridgeClient
 from provisioner.aws.records import Records
 from provisioner.errors import Problem, RequestTakenOver
 from provisioner.material.importing import Material
@@ -26,7 +27,7 @@ class Question(TypedDict):
 
 
 def ask_for_material(
-    question: Question, task_token: str, *, records: Records, events: Any, bus: str
+    question: Question, task_token: str, *, records: Records, events: EventBridgeClient, bus: str
 ) -> None:
     """Ask for the key material of some Regions; `task_token` takes the answer.
 

@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 from provisioner.aws import event_bus, executions
+from provisioner.aws.client_types import EventBridgeClient, SFNClient
 from provisioner.aws.records import UNDER_WAY, Record, Records, Status
 from provisioner.domain import plan
 from provisioner.errors import (
@@ -23,7 +24,7 @@ from provisioner.intake.material_response import parse_answer
 REFUSAL_DETAIL_TYPE = "Multi-Region Key Material Refused"
 
 
-def take_answer(document: object, *, records: Records, step_functions: Any) -> Record:
+def take_answer(document: object, *, records: Records, step_functions: SFNClient) -> Record:
     """Check an answer and wake the execution that waits for it.
 
     An answer that was taken already is taken again without effect, until the next question.
@@ -68,7 +69,9 @@ def take_answer(document: object, *, records: Records, step_functions: Any) -> R
     raise KeyMaterialNotAwaited(text)
 
 
-def publish_refusal(document: object, problems: list[Problem], *, events: Any, bus: str) -> None:
+def publish_refusal(
+    document: object, problems: list[Problem], *, events: EventBridgeClient, bus: str
+) -> None:
     """Publish that an answer which came from the bus was refused.
 
     Raises

@@ -10,6 +10,7 @@ from typing import Any
 from aws_lambda_powertools.metrics import MetricUnit
 
 from provisioner.aws import event_bus
+from provisioner.aws.client_types import EventBridgeClient
 from provisioner.telemetry import logger, metrics
 
 DETAIL_TYPE = "Multi-Region Key Finding"
@@ -63,7 +64,7 @@ def detail_of(finding: Finding) -> dict[str, Any]:
     }
 
 
-def publish(finding: Finding, *, events: Any, bus: str) -> None:
+def publish(finding: Finding, *, events: EventBridgeClient, bus: str) -> None:
     """Publish a finding.
 
     Raises
@@ -82,7 +83,7 @@ def count(kind: Kind, number: int = 1) -> None:
     metrics.flush_metrics()  # Clears the dimension too, which no other metric has.
 
 
-def report(finding: Finding, *, events: Any, bus: str) -> None:
+def report(finding: Finding, *, events: EventBridgeClient, bus: str) -> None:
     """Publish a finding and count it.
 
     Raises

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from provisioner.aws import executions, lambda_, sqs
+from provisioner.aws.client_types import LambdaClient, SFNClient, SQSClient
 from provisioner.aws.records import Status
 from provisioner.errors import DependencyUnavailable, Problem
 from provisioner.outcomes.refusal import given_back
@@ -24,7 +25,7 @@ class Redriven:
     left: list[str]
 
 
-def redrive(client: Any, queue_url: str, deliver: Callable[[str, Any], bool]) -> Redriven:
+def redrive(client: SQSClient, queue_url: str, deliver: Callable[[str, Any], bool]) -> Redriven:
     """Deliver every message of a queue again.
 
     Parameters
@@ -55,7 +56,7 @@ def redrive(client: Any, queue_url: str, deliver: Callable[[str, Any], bool]) ->
 
 
 def deliver_request(
-    step_functions: Any, state_machine_arn: str, message_id: str, document: Any
+    step_functions: SFNClient, state_machine_arn: str, message_id: str, document: Any
 ) -> None:
     """Start the workflow; once for each message, however often it is delivered.
 
@@ -68,7 +69,7 @@ def deliver_request(
     executions.start(step_functions, state_machine_arn, arn, document)
 
 
-def deliver_answer(functions: Any, function_name: str, document: Any) -> None:
+def deliver_answer(functions: LambdaClient, function_name: str, document: Any) -> None:
     """Hand an answer with key material to the function that takes those.
 
     Raises
@@ -80,7 +81,7 @@ def deliver_answer(functions: Any, function_name: str, document: Any) -> None:
 
 
 def refuse_request(
-    functions: Any, function_name: str, message_id: str, document: Any, problem: Problem
+    functions: LambdaClient, function_name: str, message_id: str, document: Any, problem: Problem
 ) -> None:
     """Let the function that publishes outcomes refuse a request; once for each message.
 

@@ -13,6 +13,7 @@ from typing import Any
 from aws_lambda_powertools.metrics import MetricUnit
 
 from provisioner.aws import executions, lambda_
+from provisioner.aws.client_types import EventBridgeClient, LambdaClient, SFNClient
 from provisioner.aws.executions import Progress
 from provisioner.aws.records import Record, Records, Status
 from provisioner.aws.sweep_table import Position, SweepTable
@@ -43,9 +44,9 @@ class Sweeper:
 
     records: Records
     table: SweepTable
-    step_functions: Any
-    events: Any
-    functions: Any
+    step_functions: SFNClient
+    events: EventBridgeClient
+    functions: LambdaClient
     worker: str
     publisher: str
     settings: Settings

@@ -286,7 +286,8 @@ class Attempt:
 
 
 def _new_session() -> boto3.Session:
-    return boto3.Session(*ROOT_CREDENTIALS.values())
+    key_id, secret, *_ = ROOT_CREDENTIALS.values()
+    return boto3.Session(key_id, secret)
 
 
 @dataclass
@@ -351,7 +352,8 @@ class Attempts:
         signing.access_key, signing.secret_key = wanted.access_key, wanted.secret_key
         signing.token = wanted.token
         if (service, region) not in self._clients:
-            self._clients[service, region] = self._session.client(
+            new_client: Callable[..., Any] = self._session.client
+            self._clients[service, region] = new_client(
                 service, region_name=region, endpoint_url=self.stack.url
             )
         return self._clients[service, region]

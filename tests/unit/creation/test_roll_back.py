@@ -1,5 +1,4 @@
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 import pytest
@@ -62,7 +61,7 @@ def roll_back_of(
         request,
         arn,
         superseded=superseded or {},
-        client_for=partial(client, "kms"),
+        client_for=lambda region: client("kms", region),
         deletion_window_days=SETTINGS.deletion_window_days,
     )
 

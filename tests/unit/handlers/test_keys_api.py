@@ -57,7 +57,7 @@ def provide(body: object, request_id: str = "CHG1") -> dict[str, Any]:
     return {**event, "path": f"/keys/{request_id}/material", "body": text}
 
 
-def started() -> list[dict[str, Any]]:
+def started() -> list[Any]:
     found = client("stepfunctions").list_executions(
         stateMachineArn="arn:aws:states:us-east-1:111122223333:stateMachine:provision-key"
     )

@@ -152,7 +152,8 @@ def test_the_record_and_the_event_of_the_largest_request_that_failed_everywhere_
     records.claim(request, EXECUTION)
     records.finish(request, execution_arn=EXECUTION, status=Status.FAILED, key=key, errors=errors)
 
-    (item,) = client("dynamodb").scan(TableName="requests")["Items"]
+    items: list[Any] = client("dynamodb").scan(TableName="requests")["Items"]
+    (item,) = items
 
     kept = sum(
         len(name.encode()) + len(next(iter(value.values())).encode())
@@ -196,6 +197,7 @@ def test_what_is_sent_is_utf_8_and_compact(records: Records) -> None:
 
     (_, started), (_, answered) = sent[0]
     (_, put), *_ = sent[1]
+    item: dict[str, Any]
     (item,) = client("dynamodb").scan(TableName="requests")["Items"]
     assert '"description":"鍵",' in started["input"]
     assert started["input"] == item["request"]["S"]

@@ -128,8 +128,9 @@ def test_a_stack_that_does_not_exist_is_named_with_its_region(
 ) -> None:
     class NoStack:
         def describe_stacks(self, **_: str) -> None:
-            error = {"Code": "ValidationError", "Message": "Stack with id s does not exist"}
-            raise ClientError({"Error": error}, "DescribeStacks")
+            text = "Stack with id s does not exist"
+            error: Any = {"Error": {"Code": "ValidationError", "Message": text}}
+            raise ClientError(error, "DescribeStacks")
 
     monkeypatch.setattr("boto3.Session.client", lambda *_: NoStack())
 

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -156,7 +157,8 @@ def commands() -> list[tuple[str, str, frozenset[str]]]:
 
 @cache
 def service_model(service: str) -> Any:
-    return boto3.client(service, region_name="us-east-1").meta.service_model
+    new_client: Callable[..., Any] = boto3.client
+    return new_client(service, region_name="us-east-1").meta.service_model
 
 
 @pytest.mark.parametrize(("service", "operation", "options"), commands())

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from provisioner.aws.client_types import KeyTag
 from provisioner.aws.clients import client
 from provisioner.aws.records import Record, Records, Status
 from provisioner.clock import instant_text
@@ -36,7 +37,7 @@ def actions(published: Findings) -> list[tuple[str, str]]:
     return [(detail["kind"], detail["action"]) for _, _, detail in published]
 
 
-def executions() -> list[dict[str, Any]]:
+def executions() -> list[Any]:
     machine = SETTINGS.state_machine_arn
     return list(client("stepfunctions").list_executions(stateMachineArn=machine)["executions"])
 
@@ -551,7 +552,7 @@ def test_a_replica_that_the_request_does_not_name_is_somebody_elses(
 def test_a_single_region_key_with_our_tags_is_reported_like_any_other(
     records: Records, published: Findings, clock: Clock
 ) -> None:
-    tags = [
+    tags: list[KeyTag] = [
         {"TagKey": "mrk:stack", "TagValue": "mrk-provisioner"},
         {"TagKey": "mrk:request-id", "TagValue": "CHG9"},
     ]
