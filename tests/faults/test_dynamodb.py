@@ -53,9 +53,11 @@ def _steps(aws: Aws) -> list[Callable[[Records], Any]]:
     """Return a history of one request in which every condition holds once and fails once."""
     request, other = _request(aws), _request(aws, "something else")
 
+    key: Any = {"keyId": "k"}
+
     def finish(status: Status, execution: str) -> Callable[[Records], Any]:
         return lambda records: records.finish(
-            request, execution_arn=execution, status=status, key={"keyId": "k"}, errors=[]
+            request, execution_arn=execution, status=status, key=key, errors=[]
         )
 
     def close(attempt: int, arn: str | None) -> Callable[[Records], Any]:

@@ -10,7 +10,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from provisioner import json_text
 from provisioner.aws.client_types import SFNClient
-from provisioner.domain.plan import KeySetRequest
 from provisioner.errors import DependencyUnavailable, ProvisionerError
 
 
@@ -46,9 +45,7 @@ def execution_arn(state_machine_arn: str, name: str) -> str:
     return f"{state_machine_arn.replace(':stateMachine:', ':execution:')}:{name}"
 
 
-def start(
-    client: SFNClient, state_machine_arn: str, execution_arn: str, request: KeySetRequest
-) -> None:
+def start(client: SFNClient, state_machine_arn: str, execution_arn: str, request: object) -> None:
     """Start the execution of that ARN; one that was started before stays.
 
     Raises

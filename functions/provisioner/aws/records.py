@@ -27,14 +27,21 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from itertools import batched
-from typing import Any, TypedDict, cast
+from typing import TypedDict, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from provisioner import json_text
 from provisioner.aws.client_types import AttributeValue, DynamoDBClient, KeysToRead
 from provisioner.clock import now
-from provisioner.domain.plan import KeySetRequest, RegionNames, content_hash, revision_of
+from provisioner.domain.material import Material
+from provisioner.domain.plan import (
+    KeySetFacts,
+    KeySetRequest,
+    RegionNames,
+    content_hash,
+    revision_of,
+)
 from provisioner.errors import (
     Cancelled,
     DependencyUnavailable,
@@ -44,6 +51,7 @@ from provisioner.errors import (
     RequestNotFound,
     RevisionSkipped,
 )
+from provisioner.json_text import JsonObject
 
 UNFINISHED_INDEX = "unfinished-by-shard"
 SHARDS = 16
@@ -91,12 +99,12 @@ class Record:
     open_attempt: str | None
     attempt_sent_at: datetime | None
     key_arn: str | None
-    key: dict[str, Any] | None
+    key: KeySetFacts | None
     errors: list[Problem]
-    ticket: dict[str, Any] | None
+    ticket: JsonObject | None
     published_at: datetime | None
     claimed_at: datetime | None
-    materials: list[dict[str, Any]]
+    materials: list[Material]
     task_token: str | None
     answer_hash: str | None
     ever_created: bool
@@ -390,8 +398,8 @@ class Records:
         execution_arn: str,
         task_token: str,
         *,
-        key: dict[str, Any] | None,
-        materials: list[Any],
+        key: KeySetFacts | None,
+        materials: list[Material],
         errors: list[Problem],
         deadline: str | None = None,
     ) -> bool:
@@ -478,7 +486,7 @@ class Records:
         *,
         execution_arn: str,
         status: Status,
-        key: dict[str, Any] | None,
+        key: KeySetFacts | None,
         errors: list[Problem],
         warnings: Sequence[Problem] = (),
     ) -> Record | None:
@@ -549,7 +557,7 @@ class Records:
         self,
         request_id: str,
         execution_arn: str | None,
-        ticket: dict[str, Any] | None,
+        ticket: JsonObject | None,
         errors: list[Problem],
     ) -> Record | None:
         """Keep a refusal for whoever asks; it neither claims the requestId nor hides a record.

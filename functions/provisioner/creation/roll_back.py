@@ -1,7 +1,7 @@
 """Schedules for deletion what a request created, and frees the aliases it took."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypedDict
 
 from provisioner.aws import kms
 from provisioner.aws.client_types import KMSClient
@@ -12,6 +12,13 @@ from provisioner.domain.key_states import PENDING_DELETION_STATES
 from provisioner.domain.plan import KeyFacts, KeySetRequest, RegionNames, names_by_region
 
 
+class RolledBack(TypedDict):
+    """A key set after its rollback; the primary is the recorded key, whatever its role."""
+
+    primary: KeyFacts
+    replicas: list[KeyFacts]
+
+
 def roll_back(
     request: KeySetRequest,
     primary_arn: str,
@@ -19,7 +26,7 @@ def roll_back(
     superseded: RegionNames,
     client_for: Callable[[str], KMSClient],
     deletion_window_days: int,
-) -> dict[str, Any]:
+) -> RolledBack:
     """Delete the aliases of a key set and schedule its keys for deletion, replicas first.
 
     KMS's own list of the set's keys counts, since a replica may exist whose creation was never
@@ -38,9 +45,8 @@ def roll_back(
 
     Returns
     -------
-    dict
-        `primary`, which is the recorded key whatever its role, and `replicas`; each key with its
-        region, arn, keyState, and alias None.
+    RolledBack
+        Each key with its state afterwards, and no alias.
 
     Raises
     ------

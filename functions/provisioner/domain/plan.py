@@ -8,6 +8,7 @@ module resolves the rest.
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NotRequired, TypedDict, TypeIs
 
@@ -20,6 +21,7 @@ from provisioner.domain.key_specs import (
     WrappingAlgorithmName,
     WrappingKeySpec,
 )
+from provisioner.json_text import JsonObject
 from provisioner.settings import Settings
 
 REQUEST_ID_PATTERN = "[A-Za-z0-9_-]{1,80}"
@@ -37,7 +39,7 @@ class PolicyRequest(TypedDict):
 
     administrators: NotRequired[list[str]]
     users: NotRequired[list[str]]
-    document: NotRequired[dict[str, Any]]
+    document: NotRequired[key_policy.Policy]
 
 
 class Rotation(TypedDict):
@@ -89,7 +91,7 @@ class KeySetRequest(TypedDict):
     replicas: list[ReplicaRequest]
     onFailure: str
     revision: NotRequired[int]
-    ticket: dict[str, Any] | None
+    ticket: JsonObject | None
 
 
 class KeyFacts(TypedDict):
@@ -104,6 +106,21 @@ class KeyFacts(TypedDict):
     alias: str | None
     keyState: str | None
     validTo: NotRequired[str | None]
+
+
+class KeySetFacts(TypedDict):
+    """A key set as far as it exists, as events and statuses show it.
+
+    `keyMetadata` is KMS's KeyMetadata of the primary as plain JSON, once the key set is finished.
+    """
+
+    keyId: str
+    keySpec: str
+    keyUsage: str
+    origin: str
+    primary: KeyFacts
+    replicas: list[KeyFacts]
+    keyMetadata: JsonObject | None
 
 
 ROTATION = "rotation"
@@ -123,7 +140,7 @@ class KeyPlan:
     alias: str | None
     description: str
     tags: dict[str, str]
-    policy: dict[str, Any]
+    policy: key_policy.Policy
     rotation: Rotation | None
     expiry: Expiry | None
     """Of imported key material; None for a key of origin AWS_KMS."""
@@ -166,7 +183,7 @@ def own_tags(request_id: str, settings: Settings) -> dict[str, str]:
 
 def plan_policy(
     request: KeySetRequest, policy: PolicyRequest | None, settings: Settings
-) -> dict[str, Any]:
+) -> key_policy.Policy:
     """Turn what the request says of a key policy into the policy document itself."""
     if policy is None:
         return key_policy.default_policy(settings.partition, settings.account_id)
@@ -187,8 +204,8 @@ def key_facts(
     request: KeySetRequest,
     primary: KeyFacts | None,
     replicas: list[KeyFacts],
-    metadata: dict[str, Any] | None = None,
-) -> dict[str, Any] | None:
+    metadata: JsonObject | None = None,
+) -> KeySetFacts | None:
     """Say what exists of a key set, as events and statuses do; None where there is no key yet.
 
     Parameters
@@ -297,7 +314,7 @@ def material_terms(request: KeySetRequest) -> list[Expiry | None]:
     return [_expiry(request, chosen) for chosen in (shared, *own)]
 
 
-def _with_doubles(value: Any) -> Any:
+def _with_doubles(value: object) -> object:
     if isinstance(value, dict):
         return {name: _with_doubles(one) for name, one in value.items()}
     if isinstance(value, list):
@@ -315,5 +332,5 @@ def _replicas_by_region(request: KeySetRequest) -> list[ReplicaRequest]:
     return sorted(request["replicas"], key=lambda replica: replica["region"])
 
 
-def _without(names: tuple[str, ...], holder: Any) -> dict[str, Any]:
+def _without(names: tuple[str, ...], holder: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in holder.items() if name not in names}

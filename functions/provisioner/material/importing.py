@@ -13,31 +13,11 @@ from provisioner.aws.client_types import KMSClient
 from provisioner.aws.new_keys import may_be_new
 from provisioner.clock import instant_text
 from provisioner.domain.key_states import PENDING_DELETION_STATES
+from provisioner.domain.material import Material, WrappedMaterial
 from provisioner.domain.plan import Expiry, KeyFacts, KeySetRequest, plan_key
 from provisioner.errors import KeyMaterialRefused, KeySetIncomplete, KeyStateConflict, Problem
 from provisioner.outcomes.failures import Failure, problem_of
 from provisioner.settings import Settings
-
-
-class Material(TypedDict):
-    """What a person needs to wrap the key material for one Region; texts, base64 as named."""
-
-    region: str
-    keyArn: str
-    keySpec: str
-    wrappingAlgorithm: str
-    wrappingKeySpec: str
-    publicKey: str
-    importToken: str
-    validUntil: str
-
-
-class WrappedMaterial(TypedDict):
-    """The answer for one Region: key material that only KMS can unwrap, in base64."""
-
-    region: str
-    importToken: str
-    encryptedKeyMaterial: str
 
 
 class MaterialState(TypedDict):

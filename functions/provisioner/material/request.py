@@ -1,12 +1,14 @@
 """Asks for key material: keeps the question in the record and publishes it."""
 
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from provisioner.aws import event_bus
 from provisioner.aws.client_types import EventBridgeClient
 from provisioner.aws.records import Records
+from provisioner.domain.material import Material
+from provisioner.domain.plan import KeySetFacts
 from provisioner.errors import Problem, RequestTakenOver
-from provisioner.material.importing import Material
+from provisioner.json_text import JsonObject
 
 DETAIL_TYPE = "Multi-Region Key Material Required"
 
@@ -19,8 +21,8 @@ class Question(TypedDict):
 
     requestId: str
     executionArn: str
-    ticket: dict[str, Any] | None
-    key: dict[str, Any] | None
+    ticket: JsonObject | None
+    key: KeySetFacts | None
     materials: list[Material]
     errors: list[Problem]
     deadline: str
@@ -54,4 +56,4 @@ def ask_for_material(
         deadline=question["deadline"],
     ):
         raise RequestTakenOver(f"{execution_arn} does not hold request {request_id} any more.")
-    event_bus.put_event(events, bus, DETAIL_TYPE, dict(question))
+    event_bus.put_event(events, bus, DETAIL_TYPE, question)

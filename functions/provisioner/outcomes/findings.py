@@ -5,7 +5,6 @@ A finding is an event of its own on the stack's bus, and a metric with its kind 
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from aws_lambda_powertools.metrics import MetricUnit
 
@@ -52,7 +51,7 @@ class Finding:
     action: Action = Action.REPORTED
 
 
-def detail_of(finding: Finding) -> dict[str, Any]:
+def detail_of(finding: Finding) -> dict[str, str | None]:
     """Write a finding as its event has it."""
     return {
         "kind": finding.kind,

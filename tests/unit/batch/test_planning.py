@@ -44,7 +44,8 @@ def plan(records: Records, *lines: Line, batch: str = BATCH) -> Plan:
 
 def create(records: Records, request: KeySetRequest, *, published: bool = True) -> None:
     records.claim(request, EXECUTION)
-    records.finish(request, execution_arn=EXECUTION, status=Status.CREATED, key={}, errors=[])
+    key: Any = {}
+    records.finish(request, execution_arn=EXECUTION, status=Status.CREATED, key=key, errors=[])
     if published:
         records.mark_published(request["requestId"], EXECUTION)
 

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from provisioner.aws.clients import client
-from provisioner.creation.roll_back import roll_back
+from provisioner.creation.roll_back import RolledBack, roll_back
 from provisioner.domain.plan import KeySetRequest, RegionNames
 from provisioner.errors import KeyStateConflict, KeyTagsNotInEffect, KmsAccessDenied
 from tests.support.answering import answer, calls_of, kms_for, on, refusal
@@ -49,14 +49,14 @@ def metadata(region: str, state: str = "Enabled") -> dict[str, Any]:
     }
 
 
-def undo(superseded: RegionNames | None = None, **changes: Any) -> dict[str, Any]:
+def undo(superseded: RegionNames | None = None, **changes: Any) -> RolledBack:
     request: Any = {**REQUEST, **changes}
     return roll_back_of(request, key_arn(), superseded)
 
 
 def roll_back_of(
     request: KeySetRequest, arn: str, superseded: RegionNames | None = None
-) -> dict[str, Any]:
+) -> RolledBack:
     return roll_back(
         request,
         arn,

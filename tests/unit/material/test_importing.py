@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from provisioner.aws.clients import client
+from provisioner.domain.material import WrappedMaterial
 from provisioner.domain.plan import KeyFacts, KeySetRequest
 from provisioner.errors import (
     KeySetIncomplete,
@@ -12,7 +13,7 @@ from provisioner.errors import (
     KmsRequestRefused,
     KmsThrottled,
 )
-from provisioner.material.importing import MaterialState, WrappedMaterial, ensure_key_material
+from provisioner.material.importing import MaterialState, ensure_key_material
 from tests.support.answering import answer, calls_of, refusal
 from tests.support.samples import (
     SETTINGS,

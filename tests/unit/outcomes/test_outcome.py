@@ -536,7 +536,7 @@ def test_a_refusal_gives_back_a_sound_revision(
 def test_a_refusal_shows_the_key_that_its_request_id_has_and_changes_nothing(
     status: Status, records: Records
 ) -> None:
-    key = {"keyId": "mrk-1"}
+    key: Any = {"keyId": "mrk-1"}
     records.claim(REQUEST, OTHER_EXECUTION)
     records.finish(REQUEST, execution_arn=OTHER_EXECUTION, status=status, key=key, errors=[])
     before = records.get("CHG1")

@@ -12,8 +12,8 @@ import pytest
 from jsonata.jsonata import Jsonata
 
 from provisioner.aws import new_keys
+from provisioner.domain.material import Material
 from provisioner.errors import Conflict, KeyMaterialRefused
-from provisioner.material.importing import Material
 from provisioner.material.request import Question
 from provisioner.outcomes.outcome import Outcome
 from tests.support.event_fields import fields_read_by

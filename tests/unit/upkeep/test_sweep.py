@@ -58,7 +58,10 @@ def end(records: Records, status: Status, request: KeySetRequest = REQUEST) -> N
 
 def waiting(records: Records) -> None:
     claimed(records)
-    assert records.await_material("CHG1", EXECUTION, "task", key=None, materials=[{}], errors=[])
+    materials: list[Any] = [{}]
+    assert records.await_material(
+        "CHG1", EXECUTION, "task", key=None, materials=materials, errors=[]
+    )
 
 
 def created(records: Records, key: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -750,7 +753,7 @@ def test_a_created_request_that_nobody_was_told_of_ends_as_created(
 ) -> None:
     request = now_invalid(records, clock)
     facts: Any = {"region": HOME, "arn": key_arn(), "alias": "alias/cards", "keyState": "Enabled"}
-    key = {"primary": facts, "replicas": [facts], "keyMetadata": {"KeyId": "x"}}
+    key: Any = {"primary": facts, "replicas": [facts], "keyMetadata": {"KeyId": "x"}}
     records.finish(request, execution_arn=EXECUTION, status=Status.CREATED, key=key, errors=[])
     outcomes = published_outcomes(payload("{}"))
 

@@ -100,8 +100,9 @@ def renewal(records: Records, clock: Clock, request: KeySetRequest, status: Stat
     claimed, _ = records.claim(later, OTHER_EXECUTION, renewing=True)
     assert claimed
     if status == Status.WAITING_FOR_MATERIAL:
+        materials: list[Any] = [{}]
         assert records.await_material(
-            "CHG1", OTHER_EXECUTION, "task", key=None, materials=[{}], errors=[]
+            "CHG1", OTHER_EXECUTION, "task", key=None, materials=materials, errors=[]
         )
     if status == Status.FAILED:
         end(records, later, Status.FAILED, OTHER_EXECUTION)
