@@ -2,7 +2,7 @@
 
 import os
 from datetime import datetime
-from typing import Any
+from typing import TypedDict
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
@@ -26,9 +26,17 @@ _MAX_KEY_BYTES = 1024
 prepare("dynamodb", "s3", "stepfunctions")
 
 
+class Payload(TypedDict):
+    """What the state machine hands over; `given` is what it was started with, ISO 8601 the time."""
+
+    given: object
+    executionArn: str
+    startedAt: str
+
+
 @logger.inject_lambda_context(clear_state=True)
-def handler(event: dict[str, Any], _context: LambdaContext) -> Batch:
-    """Take `{given: {file}, executionArn, startedAt}`; answer the planned batch."""
+def handler(event: Payload, _context: LambdaContext) -> Batch:
+    """Return the planned batch of the file that is named in `given`."""
     arn, name = event["executionArn"], event["executionArn"].rsplit(":", 1)[1]
     logger.append_keys(batch=name)
     file = _file(event["given"])

@@ -77,13 +77,15 @@ def test_a_batch_is_planned(
     [None, {}, {"file": 1}, {"file": ""}, {"file": " "}, {"file": [FILE]}, FILE, {"key": FILE}],
 )
 def test_a_batch_without_a_file_says_how_it_is_started(given: Any, context: Any) -> None:
+    event: Any = {**READ, "given": given}
     with pytest.raises(BatchUnreadable, match=r'is started with \{"file"'):
-        read_batch.handler({**READ, "given": given}, context)
+        read_batch.handler(event, context)
 
 
 def test_a_name_that_no_object_can_have_is_refused(context: Any) -> None:
+    event: Any = {**READ, "given": {"file": "é" * 513}}
     with pytest.raises(BatchUnreadable, match="more than 1024 bytes"):
-        read_batch.handler({**READ, "given": {"file": "é" * 513}}, context)
+        read_batch.handler(event, context)
 
 
 @walks("AnotherBatchRuns")
@@ -162,7 +164,8 @@ def test_results_are_written_in_the_end(
     request = request_of(alias="alias/a")
     arn = write_lines(bucket, context)
     records.claim(request, arn)
-    records.finish(request, execution_arn=arn, status=Status.CREATED, key={}, errors=[])
+    key: Any = {}
+    records.finish(request, execution_arn=arn, status=Status.CREATED, key=key, errors=[])
     records.mark_published("CHG1", arn)
 
     answered = report_batch.handler(REPORT, context)

@@ -115,7 +115,9 @@ def test_a_bad_request_is_answered_with_its_problems(
     codes = [problem["code"] for problem in answered["problems"]]
     assert json.loads(line)["codes"] == codes
     given = document.get("requestId") if isinstance(document, dict) else None
-    assert (answered["refused"]["requestId"], answered["refused"]["ticket"]) == (given, None)
+    refused = answered["refused"]
+    assert refused
+    assert (refused["requestId"], refused["ticket"]) == (given, None)
 
 
 def test_a_new_request_is_claimed(context: Any, log: io.StringIO) -> None:
@@ -152,9 +154,8 @@ def test_a_claim_that_does_not_fit_is_answered_with_its_problems(
     event = sample_event("claim-request")
     claim(event, context)
 
-    answered = claim_request.handler(
-        {**event, "request": {**event["request"], "description": "other"}}, context
-    )
+    other: Any = {**event, "request": {**event["request"], "description": "other"}}
+    answered = claim_request.handler(other, context)
 
     assert (answered["decision"], answered["primary"]) == ("REFUSED", None)
     [problem] = answered["problems"]
@@ -347,9 +348,10 @@ def test_a_region_that_nobody_answered_for_is_asked_for(context: Any) -> None:
     kms = client("kms", "us-west-2")
     answer(kms, "DescribeKey", metadata("us-west-2", "PendingImport"))
     answer(kms, "GetParametersForImport", refusal("ThrottlingException"))
+    unanswered: Any = {**IMPORTED, "answer": None}
 
     with pytest.raises(Exception, match="GetParametersForImport") as caught:
-        import_key_material.handler({**IMPORTED, "answer": None}, context)
+        import_key_material.handler(unanswered, context)
 
     assert type(caught.value).__name__ == "KmsThrottled"
 
@@ -496,7 +498,8 @@ def test_a_key_is_looked_for_again_until_the_attempt_is_settled(
 
     early = reconcile_primary_key.handler(event, context)
     clock.move(seconds=SETTINGS.quiet_period_seconds)
-    late = reconcile_primary_key.handler({**event, **early}, context)
+    again: Any = {**event, **early}
+    late = reconcile_primary_key.handler(again, context)
 
     assert early == {"settled": False, "polls": 1}
     assert late == {"settled": True, "polls": 2}
