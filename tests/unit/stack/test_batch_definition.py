@@ -16,7 +16,7 @@ from provisioner.batch.lines import PlannedLine
 from provisioner.batch.report import Batch, report_batch
 from provisioner.clock import instant_text
 from tests.support.clock import Clock
-from tests.support.event_fields import fields_read_by
+from tests.support.event_fields import fields_declared_by, fields_read_by
 from tests.support.raised_errors import errors_of_handler
 from tests.support.retriers import LAMBDA_ERRORS_TO_RETRY, TOO_MANY, least_seconds
 from tests.support.template import load_template
@@ -84,6 +84,7 @@ def test_a_payload_is_what_its_function_reads(name: str) -> None:
     sample = json.loads(Path(f"events/{STEPS[name].replace('_', '-')}.json").read_text())
 
     assert STATES[name]["Arguments"]["Payload"].keys() == read == sample.keys()
+    assert fields_declared_by(STEPS[name]) == read
 
 
 def test_what_is_handed_on_is_a_planned_batch() -> None:

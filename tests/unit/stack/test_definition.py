@@ -16,7 +16,7 @@ from provisioner.domain.material import Material
 from provisioner.errors import Conflict, KeyMaterialRefused
 from provisioner.material.request import Question
 from provisioner.outcomes.outcome import Outcome
-from tests.support.event_fields import fields_read_by
+from tests.support.event_fields import fields_declared_by, fields_read_by
 from tests.support.raised_errors import (
     IDEMPOTENCY_ERRORS,
     errors_of,
@@ -317,6 +317,7 @@ def test_a_payload_is_what_its_function_reads(name: str) -> None:
         read = set(Outcome.__annotations__)
 
     assert task["Arguments"]["Payload"].keys() == read
+    assert fields_declared_by(step_of(task)) in (read, None)
 
 
 @pytest.mark.parametrize("name", TASKS_OF_ONE_PAYLOAD)
