@@ -11,6 +11,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from provisioner.aws.clients import client, prepare
 from provisioner.aws.records import Records, Status
+from provisioner.json_text import Json
 from provisioner.outcomes.outcome import publish_outcome, publish_refusal
 from provisioner.settings import settings
 from provisioner.telemetry import logger
@@ -39,7 +40,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any] | N
 
 
 @idempotent_function(data_keyword_argument="outcome", persistence_store=_store, config=_once)
-def _publish(*, outcome: Any) -> dict[str, Any] | None:
+def _publish(*, outcome: Json) -> dict[str, Any] | None:
     adapters: dict[str, Any] = {
         "records": Records(client("dynamodb"), settings().requests_table),
         "events": client("events"),

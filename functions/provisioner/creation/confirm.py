@@ -1,15 +1,17 @@
 """Reads key sets back from KMS."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from provisioner.aws import kms
+from provisioner.aws.client_types import KMSClient
 from provisioner.domain.key_states import PENDING_DELETION_STATES
 from provisioner.domain.plan import region_of
 from provisioner.errors import KeySetIncomplete, PrimaryKeyMoved
 
 
-def read_key_state(client: Any, key_arn: str) -> str:
+def read_key_state(client: KMSClient, key_arn: str) -> str:
     """Read the state of one key, such as `Creating` or `Enabled`.
 
     https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html
@@ -22,7 +24,9 @@ def read_key_state(client: Any, key_arn: str) -> str:
     return str(kms.describe_key(client, key_arn)["KeyState"])
 
 
-def confirm_key_set(client: Any, primary_arn: str, replica_regions: list[str]) -> dict[str, Any]:
+def confirm_key_set(
+    client: KMSClient, primary_arn: str, replica_regions: list[str]
+) -> dict[str, Any]:
     """Read the primary key and check that it is Enabled and knows every replica.
 
     Returns
@@ -51,7 +55,7 @@ def confirm_key_set(client: Any, primary_arn: str, replica_regions: list[str]) -
     return metadata
 
 
-def read_metadata(client: Any, key_arn: str) -> dict[str, Any]:
+def read_metadata(client: KMSClient, key_arn: str) -> dict[str, Any]:
     """Read KMS's KeyMetadata of a key as plain JSON; times are ISO 8601 texts.
 
     Raises
@@ -63,7 +67,7 @@ def read_metadata(client: Any, key_arn: str) -> dict[str, Any]:
     return dict(json.loads(json.dumps(metadata, default=lambda time: time.isoformat())))
 
 
-def refuse_moved_primary(metadata: kms.Metadata) -> None:
+def refuse_moved_primary(metadata: Mapping[str, Any]) -> None:
     """Refuse to work with a key as the primary key once KMS has it as a replica key.
 
     The message has the commands that make it the primary key again. KMS changes roles only between

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from provisioner.aws import kms
+from provisioner.aws.client_types import KMSClient, TaggingClient
 from provisioner.aws.clients import CALLS_AT_ONCE
 from provisioner.aws.new_keys import may_lack_our_tag
 from provisioner.aws.records import Record, Records, refuse_if_cancelled
@@ -45,9 +46,9 @@ def ensure_primary_key(
     execution_arn: str,
     *,
     records: Records,
-    client: Any,
-    send_once: Callable[[str], Any],
-    tagging: Any,
+    client: KMSClient,
+    send_once: Callable[[str], KMSClient],
+    tagging: TaggingClient,
     settings: Settings,
 ) -> dict[str, Any]:
     """Find the request's primary key by its record, or create it.
@@ -114,7 +115,9 @@ def ensure_primary_key(
     return _key(metadata, fresh=True)
 
 
-def _recorded_key(client: Any, tagging: Any, key_arn: str, settings: Settings) -> kms.Metadata:
+def _recorded_key(
+    client: KMSClient, tagging: TaggingClient, key_arn: str, settings: Settings
+) -> kms.Metadata:
     metadata = kms.describe_key(client, key_arn)
     refuse_moved_primary(metadata)
     with may_lack_our_tag(
@@ -124,7 +127,7 @@ def _recorded_key(client: Any, tagging: Any, key_arn: str, settings: Settings) -
 
 
 def _refuse_taken_aliases(
-    request: KeySetRequest, client: Any, send_once: Callable[[str], Any]
+    request: KeySetRequest, client: KMSClient, send_once: Callable[[str], KMSClient]
 ) -> None:
     """Refuse aliases that other keys have, and Regions of replicas that are not enabled.
 
@@ -161,7 +164,7 @@ def _refuse_taken_aliases(
         raise ReplicaRegionNotEnabled(" ".join(closed))
 
 
-def _owner_of(client: Any, alias: str) -> str | None:
+def _owner_of(client: KMSClient, alias: str) -> str | None:
     """Return the ARN of the key that has an alias, or None where KMS does not show one.
 
     This role may describe keys, and an alias that does not exist has none. CreateAlias decides.
@@ -173,7 +176,11 @@ def _owner_of(client: Any, alias: str) -> str | None:
 
 
 def _refuse_second_key(
-    request: KeySetRequest, records: Records, client: Any, tagging: Any, settings: Settings
+    request: KeySetRequest,
+    records: Records,
+    client: KMSClient,
+    tagging: TaggingClient,
+    settings: Settings,
 ) -> None:
     """Refuse to make a key where one with the request's tags is there that no record knows.
 

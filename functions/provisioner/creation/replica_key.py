@@ -3,6 +3,7 @@
 from typing import Any
 
 from provisioner.aws import kms
+from provisioner.aws.client_types import KMSClient
 from provisioner.aws.deletion import cancel_deletion
 from provisioner.aws.new_keys import may_be_new
 from provisioner.creation.confirm import refuse_moved_primary
@@ -18,8 +19,8 @@ def ensure_replica_key(
     region: str,
     primary_arn: str,
     *,
-    primary_client: Any,
-    replica_client: Any,
+    primary_client: KMSClient,
+    replica_client: KMSClient,
     settings: Settings,
 ) -> dict[str, Any]:
     """Replicate the primary key to a Region, or find the replica that is there.
@@ -58,7 +59,7 @@ def ensure_replica_key(
     }
 
 
-def restore_key(client: Any, metadata: kms.Metadata) -> kms.Metadata:
+def restore_key(client: KMSClient, metadata: kms.Metadata) -> kms.Metadata:
     """Cancel a key's deletion and enable it where that is needed; return what it is then.
 
     A deleted replica would block its Region for at least seven days.

@@ -14,6 +14,7 @@ from typing import Any, TypedDict
 from aws_lambda_powertools.metrics import MetricUnit
 
 from provisioner.aws import event_bus
+from provisioner.aws.client_types import EventBridgeClient
 from provisioner.aws.records import Record, Records, Status
 from provisioner.clock import now
 from provisioner.domain.key_specs import Origin
@@ -57,7 +58,7 @@ class Outcome(TypedDict):
 
 
 def publish_outcome(
-    outcome: Outcome, *, records: Records, events: Any, bus: str
+    outcome: Outcome, *, records: Records, events: EventBridgeClient, bus: str
 ) -> dict[str, Any] | None:
     """Record how a request ended, publish it, and count it.
 
@@ -111,7 +112,7 @@ def publish_refusal(
     execution_arn: str | None,
     *,
     records: Records,
-    events: Any,
+    events: EventBridgeClient,
     bus: str,
     status: Status = Status.REJECTED,
     digest: str | None = None,
@@ -185,7 +186,12 @@ def _replicas_not_asked_for(
 
 
 def _publish_unclaimed(
-    outcome: Outcome, problems: list[Problem], *, records: Records, events: Any, bus: str
+    outcome: Outcome,
+    problems: list[Problem],
+    *,
+    records: Records,
+    events: EventBridgeClient,
+    bus: str,
 ) -> dict[str, Any] | None:
     """Publish the failure of a request that could not be claimed, where nobody else answers for it.
 
