@@ -309,6 +309,14 @@ def test_a_key_that_cannot_be_removed_keeps_no_other_from_it_and_is_named(
     assert tried == [first, second]
 
 
+@pytest.mark.usefixtures("credentials")
+def test_an_event_is_sent_only_where_the_stack_is_named() -> None:
+    stack = Stack.find(mrk_stack.new_session(None, HOME), name=None, api_url=API)
+
+    with pytest.raises(MrkError, match=rf"{API} is not known.*--stack"):
+        stack.send_event({"requestId": "CHG1"})
+
+
 @pytest.mark.usefixtures("api")
 def test_nothing_left_is_no_failure() -> None:
     result = verify("--clean-up")
