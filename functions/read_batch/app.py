@@ -15,6 +15,7 @@ from provisioner.batch.lines import lines_text
 from provisioner.batch.pace import Pace, parse_quotas
 from provisioner.batch.planning import plan_batch
 from provisioner.batch.report import Batch
+from provisioner.batch.turns import divide
 from provisioner.clock import instant_text
 from provisioner.errors import AnotherBatchRuns, BatchUnreadable
 from provisioner.settings import settings
@@ -48,9 +49,11 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> Batch:
         records=Records(client("dynamodb"), settings().requests_table),
         settings=settings(),
     )
-    items = "".join(json_text.text(item) + "\n" for item in plan.items)
+    items, turns = divide(plan.items, f"{folder}/items.jsonl", arn)
     objects.write(client("s3"), bucket, f"{folder}/lines.jsonl", lines_text(plan.lines))
     objects.write(client("s3"), bucket, f"{folder}/items.jsonl", items)
+    turns_text = "".join(json_text.text(turn) + "\n" for turn in turns)
+    objects.write(client("s3"), bucket, f"{folder}/turns.jsonl", turns_text)
     logger.info("batch is planned", lines=len(plan.lines), to_start=len(plan.items))
     return {
         "name": name,

@@ -54,13 +54,20 @@ def start(client: Any, state_machine_arn: str, execution_arn: str, request: KeyS
     DependencyUnavailable
         Step Functions did not take it.
     """
+    start_named(client, state_machine_arn, execution_arn.rsplit(":", 1)[1], json_text.text(request))
+
+
+def start_named(client: Any, state_machine_arn: str, name: str, document: str) -> None:
+    """Start the execution of that name with a JSON text; one that was started before stays.
+
+    Raises
+    ------
+    DependencyUnavailable
+        Step Functions did not take it.
+    """
     with _named_errors("StartExecution"):
         try:
-            client.start_execution(
-                stateMachineArn=state_machine_arn,
-                name=execution_arn.rsplit(":", 1)[1],
-                input=json_text.text(request),
-            )
+            client.start_execution(stateMachineArn=state_machine_arn, name=name, input=document)
         except client.exceptions.ExecutionAlreadyExists:
             return
 

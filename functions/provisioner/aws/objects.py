@@ -32,6 +32,22 @@ def read(client: Any, bucket: str, key: str) -> bytes:
     return content
 
 
+def read_part(client: Any, bucket: str, key: str, first: int, last: int) -> bytes:
+    """Read the bytes of an object from `first` to `last`, this one included.
+
+    Raises
+    ------
+    DependencyUnavailable
+        S3 did not return them.
+    """
+    try:
+        answer = client.get_object(Bucket=bucket, Key=key, Range=f"bytes={first}-{last}")
+        content: bytes = answer["Body"].read()
+    except (BotoCoreError, ClientError) as error:
+        raise DependencyUnavailable(f"S3 did not return a part of {key}: {error}.") from error
+    return content
+
+
 def write(client: Any, bucket: str, key: str, content: str) -> None:
     """Write an object, or overwrite it.
 

@@ -35,7 +35,11 @@ def machines(machine: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 STATES = {name: state for m in machines(DEFINITION) for name, state in m["States"].items()}
-STEPS = {"ReadBatch": "read_batch", "ReportBatch": "report_batch"}
+STEPS = {
+    "ReadBatch": "read_batch",
+    "StartRequests": "start_requests",
+    "ReportBatch": "report_batch",
+}
 
 
 def named(rules: list[dict[str, Any]]) -> set[str]:
@@ -49,6 +53,7 @@ def test_a_step_handles_exactly_the_errors_that_its_function_raises() -> None:
     assert named(read["Retry"] + read["Catch"]) == errors_of_handler("read_batch")
     assert named(run["Catch"]) == errors_of_handler("report_batch")
     assert named(STATES["ReportBatch"]["Retry"]) == {"DependencyUnavailable"}
+    assert named(STATES["StartRequests"]["Retry"]) == errors_of_handler("start_requests")
 
 
 @pytest.mark.parametrize("name", STEPS)
@@ -66,8 +71,8 @@ def test_whatever_ends_a_batch_is_told(name: str) -> None:
     assert (last["ErrorEquals"], last["Next"]) == (["States.ALL"], "BatchFailed")
 
 
-def test_a_request_that_cannot_be_started_leaves_the_others_alone() -> None:
-    assert STATES["StartRequests"]["ToleratedFailurePercentage"] == 100
+def test_a_turn_that_cannot_be_taken_leaves_the_others_alone() -> None:
+    assert STATES["TakeTurns"]["ToleratedFailurePercentage"] == 100
 
 
 @pytest.mark.parametrize("name", STEPS)

@@ -102,7 +102,7 @@ def test_a_task_handles_exactly_the_errors_that_its_function_raises(name: str) -
 
 
 def test_every_error_is_raised_by_a_step_or_told_by_who_knows_of_it() -> None:
-    steps = {*map(step_of, TASKS.values()), "read_batch", "report_batch"}
+    steps = {*map(step_of, TASKS.values()), "read_batch", "report_batch", "start_requests"}
     raised = set().union(*map(errors_of_handler, steps))
 
     told_elsewhere = REFUSALS_OF_A_DOCUMENT | REFUSALS_OF_MATERIAL
