@@ -174,7 +174,7 @@ bench: $(READY) ## Measure key sets beside Terraform and scripts; renew the page
 	exit $$status
 
 .PHONY: bench-batch
-bench-batch: $(READY) ## Send 1,000 requests under KMS's quotas, and stop a batch half-way; renew the page
+bench-batch: $(READY) ## Send files of requests under KMS's quotas, and stop one half-way; renew the page (half an hour)
 	@python -m bench.batches $(ARGS)
 
 .PHONY: bench-sweep
