@@ -39,6 +39,7 @@ from local.emulator import (
     bus_policies,
     dead_letters,
     distributed_maps,
+    event_chain,
     faults,
     lambda_turns,
     map_items,
@@ -281,6 +282,7 @@ def main() -> None:
     dead_letters.install()
     tagging_pages.install()
     task_callbacks.install()
+    event_chain.install()
     sizes.install()
     state_sizes.install()
     map_items.install()
