@@ -208,13 +208,16 @@ clean: ## Stop the local stack and remove what was built
 	rm -rf .local .venv .aws-sam .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 $(ENVIRONMENT): requirements-dev.txt .python-version | $(UV)
-	$(UV) venv --quiet --clear .venv
-	$(UV) pip sync --quiet --python .venv requirements-dev.txt
+	@echo "Installing the Python packages into .venv" >&2
+	@$(UV) venv --quiet --clear .venv
+	@$(UV) pip sync --quiet --python .venv requirements-dev.txt
 	@touch $@
 
 # The SAM CLI's pins clash with the emulator's, so it has an environment of its own. Installed, so
 # that running it needs no network.
 $(SAM): Makefile | $(UV)
+	@echo "Installing the SAM CLI into .local/tools" >&2
+	@rm -f $@
 	@UV_TOOL_DIR="$$PWD/.local/tools" UV_TOOL_BIN_DIR="$$PWD/$(@D)" $(UV) tool install --quiet \
 		--force --python 3.13 aws-sam-cli==$(SAM_VERSION)
 	@touch $@

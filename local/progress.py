@@ -190,7 +190,8 @@ class _Appended:
 class _InPlace:
     """Changes the lines where they stand; those that leave the screen at its top stay as they are.
 
-    A line that runs shows a spinner and its seconds.
+    A line that runs shows a spinner and its seconds. A thread of its own draws them: an interrupt
+    from the keyboard, which ends what the main thread does, leaves no line half drawn.
     """
 
     def __init__(self, console: Console, clock: Callable[[], float]) -> None:
@@ -201,13 +202,14 @@ class _InPlace:
         """How many lines were printed for good."""
         plain = console.options.ascii_only
         self._done, self._failed = ("+", "x") if plain else ("✓", "✗")
-        self._spinner = Spinner("line" if plain else "dots")
+        self._spinner: Spinner | None = Spinner("line" if plain else "dots")
         self._live = Live(self, console=console, auto_refresh=True, refresh_per_second=10)
 
     def start(self) -> None:
         self._live.start()
 
     def stop(self) -> None:
+        self._spinner = None
         self._live.stop()
 
     def show(self, lines: Sequence[Line]) -> None:
@@ -217,22 +219,22 @@ class _InPlace:
             leaving = self._row(lines[self._gone])
             self._gone += 1
             self._console.print(leaving, no_wrap=True, overflow="ellipsis", soft_wrap=False)
-        self._live.refresh()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield from (self._row(line) for line in self._lines[self._gone :])
 
     def _row(self, line: Line) -> Text:
-        if line.since is not None:
-            frame = self._spinner.render(self._console.get_time())
-            mark = frame if isinstance(frame, Text) else Text(str(frame))
-            mark.stylize("cyan")
-        elif line.failed:
-            mark = Text(self._failed, style="bold red")
-        else:
-            mark = Text(self._done, style="green")
-        row = Text.assemble(mark, " ", line.columns(self._clock()))
+        row = Text.assemble(self._mark(line), " ", line.columns(self._clock()))
         row.no_wrap, row.overflow = True, "ellipsis"
         if line.failed:
             row.stylize("red", 1)
         return row
+
+    def _mark(self, line: Line) -> Text:
+        if line.since is None:
+            shown = (self._failed, "bold red") if line.failed else (self._done, "green")
+            return Text(*shown)
+        if self._spinner is None:
+            return Text("-", style="cyan")
+        frame = self._spinner.render(self._console.get_time())
+        return Text(str(frame), style="cyan")
