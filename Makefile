@@ -152,7 +152,7 @@ check: $(ENVIRONMENT) ## Style, types and unit tests of one module or test, FILE
 
 .PHONY: unit
 unit: $(READY) ## Unit tests, without network, with coverage of functions/
-	pytest tests/unit -n 2 --disable-socket --allow-unix-socket --cov
+	pytest tests/unit -n 2 --dist worksteal --disable-socket --allow-unix-socket --cov
 
 .PHONY: faults
 faults: $(READY) ## Every fault and every pair of faults at every call, in process

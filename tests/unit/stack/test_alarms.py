@@ -116,8 +116,20 @@ def drawn() -> list[Metric]:
 
 
 @pytest.fixture
-def emitted(records: Records, context: Any, capsys: pytest.CaptureFixture[str]) -> set[Metric]:
-    """Let the functions count everything that they can count."""
+def emitted(request: pytest.FixtureRequest) -> set[Metric]:
+    """Return what the functions count when they count everything that they can, once for all."""
+    if not _EMITTED:
+        names = ("records", "context", "capsys")
+        _EMITTED.update(_count_everything(*map(request.getfixturevalue, names)))
+    return {*_EMITTED}
+
+
+_EMITTED: set[Metric] = set()
+
+
+def _count_everything(
+    records: Records, context: Any, capsys: pytest.CaptureFixture[str]
+) -> set[Metric]:
     failed = sample_event("publish-outcome")
     refused = {name: failed[name] for name in ("request", "executionArn")}
     publish_outcome.handler(failed, context)
