@@ -13,8 +13,8 @@ from typing import Any
 import boto3
 import hypothesis
 import pytest
-from botocore.client import BaseClient
 from moto import mock_aws
+from moto.core.botocore_stubber import BotocoreStubber
 
 from provisioner.aws import clients
 from provisioner.aws.records import Records
@@ -110,7 +110,7 @@ def _untraced(work: Callable[..., Any]) -> Callable[..., Any]:
 @pytest.fixture(scope="session", autouse=True)
 def _moto_is_not_traced() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(BaseClient, "_make_api_call", _untraced(BaseClient._make_api_call))
+        patch.setattr(BotocoreStubber, "__call__", _untraced(BotocoreStubber.__call__))
         yield
 
 
