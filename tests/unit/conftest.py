@@ -83,8 +83,6 @@ def _nothing_outlives_its_test() -> Iterator[None]:
 def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
     monkeypatch.setattr("provisioner.upkeep.sweep_region.sleep", lambda _: None)
-    # moto waits as long as is asked for, in this process.
-    monkeypatch.setattr("moto.sqs.models.Queue.wait_for_messages", lambda _self, _timeout: None)
 
 
 @cache
