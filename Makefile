@@ -101,11 +101,19 @@ test: $(READY) ## Everything CI runs
 		workflow lint checks unit faults
 
 .PHONY: lint
-lint: $(READY) check-lock ## Style, types, pinned versions, the template
+lint: $(READY) check-lock check-definition ## Style, types, pinned versions, definitions, the template
 	ruff check
 	ruff format --check
 	mypy functions local tests tools checks bench mrk
 	$(SAM) validate --lint --region $(REGION) --template-file template.yaml
+
+.PHONY: definition
+definition: $(ENVIRONMENT) ## Render the state machines' definitions from their sources
+	@python -m checks.definition --write
+
+.PHONY: check-definition
+check-definition: $(ENVIRONMENT) ## Fail if a definition is not what its source renders to
+	@python -m checks.definition
 
 .PHONY: checks
 checks: check-template check-policies check-reference check-calls check-security check-secrets ## The checks that follow
@@ -152,7 +160,7 @@ check: $(ENVIRONMENT) ## Style, types and unit tests of one module or test, FILE
 
 .PHONY: unit
 unit: $(READY) ## Unit tests, without network, with coverage of functions/
-	pytest tests/unit -n 2 --disable-socket --allow-unix-socket --cov
+	pytest tests/unit -n 2 --dist worksteal --disable-socket --allow-unix-socket --cov
 
 .PHONY: faults
 faults: $(READY) ## Every fault and every pair of faults at every call, in process
@@ -174,7 +182,7 @@ bench: $(READY) ## Measure key sets beside Terraform and scripts; renew the page
 	exit $$status
 
 .PHONY: bench-batch
-bench-batch: $(READY) ## Send 1,000 requests under KMS's quotas, and stop a batch half-way; renew the page
+bench-batch: $(READY) ## Send files of requests under KMS's quotas, and stop one half-way; renew the page (half an hour)
 	@python -m bench.batches $(ARGS)
 
 .PHONY: bench-sweep
@@ -208,13 +216,16 @@ clean: ## Stop the local stack and remove what was built
 	rm -rf .local .venv .aws-sam .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 $(ENVIRONMENT): requirements-dev.txt .python-version | $(UV)
-	$(UV) venv --quiet --clear .venv
-	$(UV) pip sync --quiet --python .venv requirements-dev.txt
+	@echo "Installing the Python packages into .venv" >&2
+	@$(UV) venv --quiet --clear .venv
+	@$(UV) pip sync --quiet --python .venv requirements-dev.txt
 	@touch $@
 
 # The SAM CLI's pins clash with the emulator's, so it has an environment of its own. Installed, so
 # that running it needs no network.
 $(SAM): Makefile | $(UV)
+	@echo "Installing the SAM CLI into .local/tools" >&2
+	@rm -f $@
 	@UV_TOOL_DIR="$$PWD/.local/tools" UV_TOOL_BIN_DIR="$$PWD/$(@D)" $(UV) tool install --quiet \
 		--force --python 3.13 aws-sam-cli==$(SAM_VERSION)
 	@touch $@

@@ -13,11 +13,14 @@ FOLDER = STATE / "bench"
 
 
 @contextmanager
-def new_account() -> Iterator[Stack]:
-    """Return the stack in an emulator of its own, in which the workflow waits as long as in AWS."""
+def new_account(**environment: str) -> Iterator[Stack]:
+    """Return the stack in an emulator of its own, in which the workflow waits as long as in AWS.
+
+    The emulator has these settings beside.
+    """
     # After a failure its folder stays: its log tells more.
     with (
-        server.temporary("bench", {"SFN_WAIT_SCALE": "1"}) as emulator,
+        server.temporary("bench", {"SFN_WAIT_SCALE": "1", **environment}) as emulator,
         Stack.listening(deploy(emulator)) as stack,
     ):
         yield stack

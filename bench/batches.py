@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain, cycle
 from typing import Any
 
 from rich.console import Console
@@ -27,10 +28,12 @@ from local.settings import ROOT
 from local.stack.stack import Stack
 
 PAGE = ROOT / "docs" / "scale.md"
-_REPLICA_REGION = "eu-west-1"
-# By the quotas: 5 CreateKey a second in the replica's Region, of which each key set takes 2.
-_ALLOWED_A_SECOND = 2.5
-_LEAST_SHARE = 0.8
+# Requests under way keep as many functions busy, and more must not wait for one another here.
+_LAMBDA_TURNS = "8"
+# KMS's quota of CreateKey, ReplicateKey and CreateAlias each, in each Region.
+_CALLS_A_SECOND = 5
+_LEAST_SHARE = 0.9
+_MOST_THROTTLED = 0.01
 _KMS: KmsChanges = {"latency_seconds": 0.06, "creating_seconds": 5.0, "quotas": {}}
 _TIMEOUT = 7200
 _BAD_LINES = (
@@ -38,6 +41,43 @@ _BAD_LINES = (
     "[]",
     '{"alias": "alias/no-id"}',
     '{"requestId": "bad", "a": 1}',
+)
+
+
+Kind = tuple[str, ...]
+"""The Regions of a key set, the primary's first."""
+
+_H, _A, _B, _C = REGION, "eu-west-1", "us-west-2", "ap-south-1"
+_MIXED: tuple[Kind, ...] = (
+    (_H,),
+    (_H, _A),
+    (_A, _H),
+    (_H, _B, _C),
+    (_H, _C),
+    (_A,),
+    (_H, _A, _B, _C),
+    (_A, _H, _B, _C),
+    (_H, _B),
+    (_A, _C, _B),
+)
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of requests whose pace is measured."""
+
+    title: str
+    share: float
+    """How many lines it has, of the number that was asked for: what is slow has fewer of them."""
+    kinds: tuple[Kind, ...]
+    """Of its requests, in turns."""
+
+
+_FILES = (
+    File("no replica", 2, ((_H,),)),
+    File("one replica", 1, ((_H, _A),)),
+    File("three replicas", 0.6, ((_H, _A, _B, _C),)),
+    File("mixed", 1.6, _MIXED),
 )
 
 
@@ -55,71 +95,151 @@ class Outcome:
 def main() -> int:
     """Run both batches; give the exit code."""
     parser = argparse.ArgumentParser(prog="python -m bench.batches", description=__doc__)
-    parser.add_argument("--requests", type=int, default=1_000, help="lines of the paced batch")
+    parser.add_argument(
+        "--requests", type=int, default=1_000, help="lines of the paced file with one replica"
+    )
     parser.add_argument("--stopped", type=int, default=200, help="lines of the stopped batch")
     parser.add_argument("--bad", type=int, default=20, help="how many of those are bad")
+    parser.add_argument("--file", choices=[file.title for file in _FILES], help="this one alone")
     options = parser.parse_args()
+    files = [file for file in _FILES if options.file in (None, file.title)]
     console = Console(highlight=False, width=120)
     try:
-        with new_account() as stack, stack.changed_kms_settings(**_KMS):
-            paced, paced_targets = _paced(stack, options.requests)
+        with new_account(LAMBDA_TURNS=_LAMBDA_TURNS) as stack, stack.changed_kms_settings(**_KMS):
+            runs = [_paced(stack, file, int(options.requests * file.share)) for file in files]
             stopped, stopped_targets = _stopped(stack, options.stopped, options.bad)
     except (BenchError, LocalStackError) as error:
         print(error, file=sys.stderr)
         return 1
-    targets = [*paced_targets, *stopped_targets]
-    shown = [paced, stopped, as_grid(targets)]
+    targets = [*chain.from_iterable(run.targets() for run in runs), *stopped_targets]
+    shown = [_as_grid(runs), stopped, as_grid(targets)]
     for grid in shown:
         grids.show(grid, console)
-    if options.requests == parser.get_default("requests"):
+    if options.requests == parser.get_default("requests") and not options.file:
         page.renew(f"`make bench-batch`, {datetime.now(UTC):%Y-%m-%d}.", shown, PAGE)
     return int(any(not target.reached for target in targets))
 
 
-def _paced(stack: Stack, count: int) -> tuple[Grid, list[Target]]:
+@dataclass(frozen=True)
+class Run:
+    """What became of a file, and what KMS was asked for."""
+
+    title: str
+    requests: list[dict[str, Any]]
+    outcome: Outcome
+    minutes: float
+    """From its start to its result file."""
+    needed_seconds: float
+    """What its fullest quota needs for it."""
+    share: float
+    """Of what that quota allows, from the first replica to the last, or the first primary key."""
+    calls: int
+    """Of KMS, those that were throttled included."""
+    throttled: Counter[str]
+    """By their operation."""
+
+    @property
+    def throttled_share(self) -> float:
+        """Of all calls of KMS, those that were throttled."""
+        return self.throttled.total() / self.calls
+
+    def targets(self) -> list[Target]:
+        """Return what it must reach."""
+        created = self.outcome.statuses["CREATED"]
+        failed = self.outcome.throttled_requests
+        return [
+            Target(
+                f"{self.title}: every request created, and none failed by throttling",
+                f"{created:,} and {failed}",
+                _all_once(self.outcome, self.requests) and not failed,
+            ),
+            Target(
+                f"{self.title}: at least {_LEAST_SHARE:.0%} of what its fullest quota allows",
+                f"{self.share:.1%}",
+                self.share >= _LEAST_SHARE,
+            ),
+            Target(
+                f"{self.title}: at most {_MOST_THROTTLED:.0%} of all calls throttled",
+                f"{self.throttled_share:.2%}",
+                self.throttled_share <= _MOST_THROTTLED,
+            ),
+        ]
+
+
+def _paced(stack: Stack, file: File, count: int) -> Run:
     """Let a batch of good requests run through under the quotas."""
-    requests = _requests("paced", count)
+    requests = _requests(file.title.replace(" ", "-"), count, file.kinds)
     calls_before, began = len(stack.kms_calls()), time.monotonic()
     execution = batch.start(stack, "keys.jsonl", _as_lines(requests))
     outcome = _finish(stack, execution, requests)
-    seconds = time.monotonic() - began
+    minutes = (time.monotonic() - began) / 60
     calls = stack.kms_calls(since=calls_before)
-    made = [c["time"] for c in calls if c["operation"] == "ReplicateKey" and not c["error"]]
-    rate = (len(made) - 1) / (max(made) - min(made))
     throttled = Counter(c["operation"] for c in calls if c["error"] == "ThrottlingException")
-    share = rate / _ALLOWED_A_SECOND
-    rows = (
-        ("lines, each with one replica", f"{count:,}"),
-        ("created", f"{outcome.statuses['CREATED']:,}"),
-        ("minutes from start to result file", f"{seconds / 60:.1f}"),
-        ("key sets a second, first replica to last", f"{rate:.2f}"),
-        ("of what the quotas allow", f"{share:.0%}"),
-        ("calls of KMS", f"{len(calls):,}"),
-        *((f"throttled: {name}", f"{number:,}") for name, number in sorted(throttled.items())),
-        ("throttled of all calls", f"{throttled.total() / len(calls):.1%}"),
-        ("requests that failed by throttling", f"{outcome.throttled_requests}"),
+    needed = _needed_seconds(requests)
+    share = _share_of_quota(needed, calls)
+    return Run(file.title, requests, outcome, minutes, needed, share, len(calls), throttled)
+
+
+def _needed_seconds(requests: list[dict[str, Any]]) -> float:
+    """Return how long the fullest quota needs for these requests."""
+    needed: Counter[tuple[str, str]] = Counter()
+    for request in requests:
+        needed += _needs(request)
+    return max(needed.values()) / _CALLS_A_SECOND
+
+
+def _share_of_quota(seconds: float, calls: list[dict[str, Any]]) -> float:
+    """Compare how long the fullest quota needs for the calls with how long they took."""
+    made: dict[str, list[float]] = {"CreateKey": [], "ReplicateKey": []}
+    for call in calls:
+        if call["operation"] in made and not call["error"]:
+            made[call["operation"]].append(call["time"])
+    times = made["ReplicateKey"] or made["CreateKey"]
+    # Between n calls are n - 1 times between two calls.
+    return seconds * (1 - 1 / len(times)) / (max(times) - min(times))
+
+
+def _needs(request: dict[str, Any]) -> Counter[tuple[str, str]]:
+    """Count what a request takes of each quota, by Region and operation."""
+    primary, replicas = request["primaryRegion"], request["replicas"]
+    needed: Counter[tuple[str, str]] = Counter()
+    needed[primary, "ReplicateKey"] += len(replicas)
+    for region, keys in [(primary, 1), *((replica["region"], 2) for replica in replicas)]:
+        needed[region, "CreateKey"] += keys
+        needed[region, "CreateAlias"] += 1
+    return needed
+
+
+def _as_grid(runs: list[Run]) -> Grid:
+    head: tuple[str, ...] = (
+        "file",
+        "lines",
+        "created",
+        "minutes",
+        "key sets a second",
+        "of its fullest quota",
     )
-    targets = [
-        Target(
-            "every request created", str(outcome.statuses["CREATED"]), _all_once(outcome, requests)
-        ),
-        Target(
-            "no request failed by throttling",
-            str(outcome.throttled_requests),
-            outcome.throttled_requests == 0,
-        ),
-        Target(
-            f"at least {_LEAST_SHARE:.0%} of the rate that the quotas allow",
-            f"{share:.0%}",
-            share >= _LEAST_SHARE,
-        ),
-    ]
-    return Grid("A batch under KMS's default quotas", ("what", "found"), rows), targets
+    head += ("calls of KMS", "throttled", "of all calls")
+    rows = tuple(
+        (
+            run.title,
+            f"{len(run.requests):,}",
+            f"{run.outcome.statuses['CREATED']:,}",
+            f"{run.minutes:.1f}",
+            f"{len(run.requests) / run.needed_seconds * run.share:.2f}",
+            f"{run.share:.1%}",
+            f"{run.calls:,}",
+            ", ".join(f"{number} {name}" for name, number in sorted(run.throttled.items())) or "0",
+            f"{run.throttled_share:.2%}",
+        )
+        for run in runs
+    )
+    return Grid("Files under KMS's default quotas", head, rows)
 
 
 def _stopped(stack: Stack, count: int, bad: int) -> tuple[Grid, list[Target]]:
     """Stop a batch half-way, and send its file again."""
-    requests = _requests("stopped", count - bad)
+    requests = _requests("stopped", count - bad, ((_H, _A),))
     content = _as_lines(requests, *(_BAD_LINES[n % len(_BAD_LINES)] for n in range(bad)))
     ids = {request["requestId"] for request in requests}
     first = batch.start(stack, "keys.jsonl", content)
@@ -153,14 +273,15 @@ def _stopped(stack: Stack, count: int, bad: int) -> tuple[Grid, list[Target]]:
     return Grid("A batch that is stopped half-way and sent again", ("what", "found"), rows), targets
 
 
-def _requests(name: str, count: int) -> list[dict[str, Any]]:
+def _requests(name: str, count: int, kinds: tuple[Kind, ...]) -> list[dict[str, Any]]:
     return [
         {
             "requestId": f"{name}-{number}",
             "alias": f"alias/{name}/{number}",
-            "replicas": [{"region": _REPLICA_REGION}],
+            "primaryRegion": primary,
+            "replicas": [{"region": region} for region in others],
         }
-        for number in range(count)
+        for number, (primary, *others) in zip(range(count), cycle(kinds), strict=False)
     ]
 
 
@@ -194,16 +315,18 @@ def _finish(stack: Stack, execution: str, requests: list[dict[str, Any]]) -> Out
 
 
 def _keys_of(stack: Stack, requests: list[dict[str, Any]]) -> Counter[str]:
-    """Count the keys of each request that KMS has, by their tag."""
-    wanted = {request["requestId"] for request in requests}
-    tagging = stack.client("resourcegroupstaggingapi", REGION)
+    """Count the keys that KMS has of each request in its primary's Region, by their tag."""
+    wanted = {(request["primaryRegion"], request["requestId"]) for request in requests}
     counts: Counter[str] = Counter()
     filters = [{"Key": "mrk:request-id"}]
-    for found in tagging.get_paginator("get_resources").paginate(TagFilters=filters):
-        for key in found["ResourceTagMappingList"]:
-            tags = {tag["Key"]: tag["Value"] for tag in key["Tags"]}
-            counts.update({tags["mrk:request-id"]} & wanted)
-    return counts
+    for region in {region for region, _ in wanted}:
+        tagging = stack.client("resourcegroupstaggingapi", region)
+        for found in tagging.get_paginator("get_resources").paginate(TagFilters=filters):
+            for key in found["ResourceTagMappingList"]:
+                tags = {tag["Key"]: tag["Value"] for tag in key["Tags"]}
+                ours = tags["mrk:request-id"]
+                counts[ours] += (region, ours) in wanted
+    return +counts
 
 
 def _all_once(outcome: Outcome, requests: list[dict[str, Any]]) -> bool:

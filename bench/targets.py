@@ -13,7 +13,7 @@ from bench.measure import Table
 _SIZE = 3
 _FROM, _TO = 1, 10
 _MOST_OF_TERRAFORM = 1 / 4
-_MOST_OF_FLOOR = 1.5
+_MOST_OF_FLOOR = 1.12
 _MOST_GROWTH = 1.5
 
 
@@ -48,7 +48,7 @@ def as_grid(targets: list[Target]) -> Grid:
 def _calls(table: Table) -> Iterator[Target]:
     for size in table.sizes():
         run = table.find(Workflow.name, size)
-        writes, most_reads = 2 + 2 * size, 2 + 2 * size
+        writes, most_reads = 2 + 2 * size, 2 + 2 * size if size else 1
         yield Target(
             f"{writes} KMS writes, N = {size}",
             f"{run.calls.writes}" if run else "",
@@ -58,6 +58,15 @@ def _calls(table: Table) -> Iterator[Target]:
             f"at most {most_reads} KMS reads, N = {size}",
             f"{run.calls.reads}" if run else "",
             run.calls.reads <= most_reads if run else None,
+        )
+        transitions, most_transitions = (
+            run.use.transitions if run and run.use else None,
+            11 + 4 * size,
+        )
+        yield Target(
+            f"at most {most_transitions} state transitions, N = {size}",
+            f"{transitions}" if transitions else "",
+            transitions <= most_transitions if transitions else None,
         )
 
 

@@ -58,6 +58,10 @@ UNSEEN = "call of what is not known to be a client"
 GRANT = "action is not granted"
 EXCESS = "granted action has no call"
 
+# How botocore's paginator is told of pages; the call itself has no such parameter.
+# https://docs.aws.amazon.com/boto3/latest/guide/paginators.html
+PAGES = "PaginationConfig"
+
 # Prefixes and actions that are named otherwise than the service signs and the operation.
 PREFIXES = {"resourcegroupstaggingapi": "tag"}
 ACTIONS = {("lambda", "Invoke"): "lambda:InvokeFunction"}
@@ -149,7 +153,10 @@ class Calls:
         self.made.add((service, name))
         self._log.append((service, name))
         called = model(service).operation_model(name)
-        parameters = Mapping(given.keywords, given.closed)
+        keywords = given.keywords
+        if operation.paginated:
+            keywords = tuple(one for one in keywords if one[0] != PAGES)
+        parameters = Mapping(keywords, given.closed)
         self._hold(parameters, called.input_shape, f"{name}", where)
         return _answer(service, name, called.output_shape)
 

@@ -34,6 +34,9 @@ EXCEPTIONS = {
     ("WatchItems", "RESOURCE_MISMATCH", "states:DescribeExecution"): (
         "It takes a standard execution or an express one; an item's are standard."
     ),
+    ("SeeWhetherTheBatchRuns", "RESOURCE_MISMATCH", "states:DescribeExecution"): (
+        "It takes a standard execution or an express one; ours are standard."
+    ),
     ("FindOtherBatches", "RESOURCE_MISMATCH", "states:ListExecutions"): (
         "It lists what a state machine or what a Map Run executes; we ask for a state machine."
     ),

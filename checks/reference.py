@@ -91,6 +91,7 @@ EXCEPTIONS: dict[Finding, str] = {
             "ClaimRequestFunctionRole",
             "KeysApiFunctionRole",
             "ProvisionBatchRole",
+            "StartRequestsFunctionRole",
             "SweepFunctionRole",
         )
     },

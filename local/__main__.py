@@ -24,6 +24,13 @@ _CONSOLE = Console(highlight=False, soft_wrap=True)
 _INTERRUPTED = 130
 """What a shell returns for a command that was interrupted from the keyboard."""
 
+_AGAIN = {
+    "up": "go on with the deployment",
+    "run": "follow the request to its end",
+    "batch": "follow what is left of the file",
+}
+"""What a command does when it is run again after an interrupt."""
+
 
 def main() -> int:
     """Run a command; give the exit code."""
@@ -61,8 +68,20 @@ def main() -> int:
         print(f"The local stack was stopped meanwhile: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("Interrupted. What was sent goes on while the local stack is up.", file=sys.stderr)
+        print(_interrupted(arguments.command), file=sys.stderr)
         return _INTERRUPTED
+
+
+def _interrupted(command: str) -> str:
+    """Say what goes on although the command was interrupted, and how the person goes on."""
+    again = _AGAIN.get(command)
+    return " ".join(
+        [
+            "Interrupted. What was sent goes on while the local stack is up.",
+            *([f"To {again}, run the same command again."] if again else []),
+            "To stop the stack: make down",
+        ]
+    )
 
 
 def _run(arguments: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ import boto3
 import httpx
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from mrk.errors import MrkError
@@ -44,7 +45,7 @@ class Reply:
 class Stack:
     """A stack that is deployed in the session's Region."""
 
-    session: Any
+    session: boto3.Session
     http: httpx.Client
     region: str
     api_url: str
@@ -52,7 +53,7 @@ class Stack:
     """None where the stack was found by its API's address alone."""
 
     @classmethod
-    def find(cls, session: Any, *, name: str | None, api_url: str | None) -> Self:
+    def find(cls, session: boto3.Session, *, name: str | None, api_url: str | None) -> Self:
         """Find a stack by its name, or by the address of its API.
 
         Parameters
@@ -67,11 +68,7 @@ class Stack:
         MrkError
             There are no credentials, no such stack, or it is another one's.
         """
-        if session.get_credentials() is None:
-            raise MrkError(
-                "There are no AWS credentials. Name a profile with --profile, or set "
-                "AWS_PROFILE or AWS_ACCESS_KEY_ID as for the AWS CLI."
-            )
+        _credentials(session)
         outputs = _outputs(session, name) if name else {}
         if name and "ApiUrl" not in outputs:
             raise MrkError(f"Stack {name} in {session.region_name} has no output ApiUrl.")
@@ -83,7 +80,7 @@ class Stack:
             event_bus=outputs.get("EventBusName"),
         )
 
-    def call(self, method: str, path: str, body: Any = None) -> Reply:
+    def call(self, method: str, path: str, body: object = None) -> Reply:
         """Call the API, again while it is busy or does not answer.
 
         That is safe for a POST too: a request is known by its ID.
@@ -113,24 +110,33 @@ class Stack:
         EventRefused
             IAM or the bus does not let this caller send it.
         MrkError
-            EventBridge did not take it.
+            EventBridge did not take it, or the stack's bus is not known.
         """
-        entry = {
-            "EventBusName": self.event_bus,
-            "Source": SOURCE,
-            "DetailType": REQUESTED,
-            "Detail": json.dumps(document, ensure_ascii=False, separators=(",", ":")),
-        }
+        if self.event_bus is None:
+            raise MrkError(
+                f"The event bus of the stack at {self.api_url} is not known, so no event was sent. "
+                "Name the stack with --stack."
+            )
+        detail = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
         try:
-            answer = self.session.client("events").put_events(Entries=[entry])
+            answer = self.session.client("events").put_events(
+                Entries=[
+                    {
+                        "EventBusName": self.event_bus,
+                        "Source": SOURCE,
+                        "DetailType": REQUESTED,
+                        "Detail": detail,
+                    }
+                ]
+            )
         except ClientError as error:
-            _raise_refused_event(error.response["Error"], "the whole call")
+            refusal = error.response["Error"]
+            _raise_refused_event(refusal["Code"], refusal["Message"], "the whole call")
         if answer["FailedEntryCount"]:
             failed = answer["Entries"][0]
-            refusal = {"Code": failed["ErrorCode"], "Message": failed["ErrorMessage"]}
-            _raise_refused_event(refusal, "the entry alone")
+            _raise_refused_event(failed["ErrorCode"], failed["ErrorMessage"], "the entry alone")
 
-    def _try(self, method: str, path: str, body: Any) -> Reply | str:
+    def _try(self, method: str, path: str, body: object) -> Reply | str:
         """Send one signed call; return its reply, or why another try makes sense."""
         content = b"" if body is None else json.dumps(body).encode()
         request = httpx.Request(method, f"{self.api_url}{path}", content=content)
@@ -163,7 +169,7 @@ class Stack:
             data=request.content,
             headers={"Host": request.headers["Host"]},
         )
-        credentials = self.session.get_credentials().get_frozen_credentials()
+        credentials = _credentials(self.session).get_frozen_credentials()
         SigV4Auth(credentials, "execute-api", self.region).add_auth(signed)
         request.headers.update(dict(signed.headers))
 
@@ -173,12 +179,22 @@ def new_http() -> httpx.Client:
     return httpx.Client(timeout=httpx.Timeout(_ANSWER_TIMEOUT, connect=_CONNECT_TIMEOUT))
 
 
-def new_session(profile: str | None, region: str | None) -> Any:
+def new_session(profile: str | None, region: str | None) -> boto3.Session:
     """Make a session as the AWS CLI has it for the same options."""
     return boto3.Session(profile_name=profile, region_name=region)
 
 
-def _outputs(session: Any, name: str) -> dict[str, str]:
+def _credentials(session: boto3.Session) -> Credentials:
+    credentials = session.get_credentials()
+    if credentials is None:
+        raise MrkError(
+            "There are no AWS credentials. Name a profile with --profile, or set "
+            "AWS_PROFILE or AWS_ACCESS_KEY_ID as for the AWS CLI."
+        )
+    return credentials
+
+
+def _outputs(session: boto3.Session, name: str) -> dict[str, str]:
     try:
         answer = session.client("cloudformation").describe_stacks(StackName=name)
     except ClientError as error:
@@ -191,8 +207,7 @@ def _outputs(session: Any, name: str) -> dict[str, str]:
     return {output["OutputKey"]: output["OutputValue"] for output in outputs}
 
 
-def _raise_refused_event(error: dict[str, str], what: str) -> NoReturn:
-    code = error["Code"]
+def _raise_refused_event(code: str, message: str, what: str) -> NoReturn:
     if "Denied" in code or "NotAuthorized" in code:
         raise EventRefused(code, f"{what} with {code}")
-    raise MrkError(f"EventBridge did not take the event: {code}, {error['Message']}")
+    raise MrkError(f"EventBridge did not take the event: {code}, {message}")

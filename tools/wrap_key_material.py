@@ -180,7 +180,7 @@ def _wrapped(importable: bytes, region: _Region) -> bytes:
 # The document.
 
 
-def _materials(detail: Any) -> list[Any]:
+def _materials(detail: object) -> list[Any]:
     if not isinstance(detail, dict):
         raise MaterialRefused(["The event's detail is not a JSON object."])
     materials = detail.get("materials") or []
@@ -192,9 +192,9 @@ def _materials(detail: Any) -> list[Any]:
     return materials
 
 
-def _label(entry: Any, index: int) -> str:
-    named = isinstance(entry, dict) and _is_region(entry.get("region"))
-    return str(entry["region"]) if named else f"materials[{index}]"
+def _label(entry: object, index: int) -> str:
+    region = entry.get("region") if isinstance(entry, dict) else None
+    return str(region) if _is_region(region) else f"materials[{index}]"
 
 
 def _in_china(materials: list[Any]) -> bool:
@@ -213,7 +213,7 @@ def _key_spec(materials: list[Any], key_spec: str | None) -> str:
     return specs[0]
 
 
-def _region(entry: Any, label: str, key_spec: str | None, now: datetime) -> _Region:
+def _region(entry: object, label: str, key_spec: str | None, now: datetime) -> _Region:
     if not isinstance(entry, dict):
         raise MaterialRefused([f"{label}: it is not a JSON object."])
     public_key = _public_key(entry)
@@ -380,18 +380,18 @@ def _decoded_texts(material: bytes) -> Iterator[tuple[str, str, bytes]]:
             continue
 
 
-def _is_text(value: Any) -> TypeGuard[str]:
+def _is_text(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and value != ""
 
 
-def _is_region(value: Any) -> bool:
+def _is_region(value: object) -> bool:
     return (
         isinstance(value, str)
         and re.fullmatch("[a-z]{2,8}(-[a-z0-9]{1,12}){2,3}", value) is not None
     )
 
 
-def _told(value: Any) -> str:
+def _told(value: object) -> str:
     # Only names are repeated: what stands where a name belongs might be anything.
     if value in (None, ""):
         return "missing"
@@ -399,10 +399,10 @@ def _told(value: Any) -> str:
     return str(value) if named else "unreadable"
 
 
-def _from_base64(value: Any) -> bytes | None:
+def _from_base64(value: object) -> bytes | None:
     try:
-        return base64.b64decode(value, validate=True)
-    except (TypeError, ValueError):
+        return base64.b64decode(value, validate=True) if isinstance(value, str) else None
+    except ValueError:
         return None
 
 

@@ -1,13 +1,15 @@
 """Second step: make this execution the only one that works on the request."""
 
-from typing import Any
+from typing import TypedDict
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from provisioner.aws.clients import client, prepare
 from provisioner.aws.records import Records
 from provisioner.creation.claim import Decision, claim, known_keys
-from provisioner.errors import Conflict
+from provisioner.domain.plan import KeyFacts, KeySetRequest, RegionNames
+from provisioner.errors import Conflict, Problem
+from provisioner.json_text import JsonObject
 from provisioner.outcomes.failures import conflict_problems
 from provisioner.settings import settings
 from provisioner.telemetry import logger
@@ -15,9 +17,16 @@ from provisioner.telemetry import logger
 prepare("dynamodb", "stepfunctions")
 
 
-@logger.inject_lambda_context(clear_state=True)
-def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
-    """Take `{request, executionArn, materialMissing}`; answer the decision and what it is about.
+class Payload(TypedDict):
+    """What the state machine hands over."""
+
+    request: KeySetRequest
+    executionArn: str
+    materialMissing: bool
+
+
+class Claimed(TypedDict):
+    """What the execution has to do, and what is known of the key set.
 
     `primary` is the key that an earlier run recorded, its state and alias not read yet, or null.
     `everCreated` says that the key set was finished once: then it is never rolled back, and
@@ -25,6 +34,19 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
     `superseded` is what earlier contents of the request asked for and this one does not, by Region.
     `problems` says why the request is refused, where it does not fit what is known of its ID.
     """
+
+    decision: Decision
+    primary: KeyFacts | None
+    replicas: list[KeyFacts]
+    keyMetadata: JsonObject | None
+    everCreated: bool
+    superseded: RegionNames
+    problems: list[Problem]
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: Payload, _context: LambdaContext) -> Claimed:
+    """Claim the request for the execution and return what that leaves to do."""
     request, execution_arn = event["request"], event["executionArn"]
     logger.append_keys(request_id=request["requestId"])
     records = Records(client("dynamodb"), settings().requests_table)

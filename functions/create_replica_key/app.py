@@ -1,23 +1,32 @@
 """Replicate the primary key to one Region, or find the replica that is there."""
 
-from typing import Any
+from typing import TypedDict
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from provisioner.aws.clients import client, prepare
 from provisioner.creation.replica_key import ensure_replica_key
+from provisioner.domain.plan import KeySetRequest, MadeKey
 from provisioner.settings import settings
 from provisioner.telemetry import count_new_key, logger
 
 prepare("kms")
 
 
+class Payload(TypedDict):
+    """What the state machine hands over; `region` is where the replica key is wanted."""
+
+    request: KeySetRequest
+    region: str
+    primaryKeyArn: str
+
+
 @logger.inject_lambda_context(clear_state=True)
-def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
-    """Take `{request, region, primaryKeyArn}`; answer `{region, arn, keyState, fresh}`."""
+def handler(event: Payload, _context: LambdaContext) -> MadeKey:
+    """Return the replica key, and whether this call created it."""
     request, region = event["request"], event["region"]
     logger.append_keys(request_id=request["requestId"])
-    key = ensure_replica_key(
+    made = ensure_replica_key(
         request,
         region,
         event["primaryKeyArn"],
@@ -25,7 +34,7 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
         replica_client=client("kms", region),
         settings=settings(),
     )
-    if key["fresh"]:
+    if made["fresh"]:
         count_new_key()
-    logger.info("replica key is there", **key)
-    return key
+    logger.info("replica key is there", **made["key"], fresh=made["fresh"])
+    return made

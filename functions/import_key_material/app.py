@@ -1,10 +1,12 @@
 """Import the key material of one Region, or find out what is needed to wrap it."""
 
-from typing import Any
+from typing import TypedDict
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from provisioner.aws.clients import client, prepare
+from provisioner.domain.material import WrappedMaterial
+from provisioner.domain.plan import KeyFacts, KeySetRequest
 from provisioner.material.importing import MaterialState, ensure_key_material
 from provisioner.settings import settings
 from provisioner.telemetry import logger
@@ -12,9 +14,17 @@ from provisioner.telemetry import logger
 prepare("kms")
 
 
+class Payload(TypedDict):
+    """What the state machine hands over; `answer` is that for the key's Region, or null."""
+
+    request: KeySetRequest
+    key: KeyFacts
+    answer: WrappedMaterial | None
+
+
 @logger.inject_lambda_context(clear_state=True)
-def handler(event: dict[str, Any], _context: LambdaContext) -> MaterialState:
-    """Take `{request, key, answer}`, the answer for the key's Region or null; answer its state."""
+def handler(event: Payload, _context: LambdaContext) -> MaterialState:
+    """Import what was answered, and return where the key stands."""
     request, key = event["request"], event["key"]
     logger.append_keys(request_id=request["requestId"])
     state = ensure_key_material(

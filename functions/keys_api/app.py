@@ -2,9 +2,9 @@
 
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import TypedDict
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response, content_types
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
@@ -44,6 +44,7 @@ from provisioner.errors import (
     new_problem,
 )
 from provisioner.intake.request import RequestFields, parse_request, policy_warnings
+from provisioner.json_text import JsonObject
 from provisioner.material.response import take_answer
 from provisioner.outcomes.failures import conflict_problems, error_code
 from provisioner.outcomes.outcome import publish_refusal
@@ -63,7 +64,7 @@ _store = DynamoDBPersistenceLayer(
 
 
 @logger.inject_lambda_context(clear_state=True)
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+def handler(event: JsonObject, context: LambdaContext) -> JsonObject:
     """Answer one request of API Gateway's Lambda proxy integration."""
     _start_once.register_lambda_context(context)
     return app.resolve(event, context)
@@ -123,7 +124,7 @@ def get_key_set(request_id: str) -> Response[str]:
     record = _records.get(request_id) if is_request_id(request_id) else None
     if record is None:
         raise RequestNotFound(f"There is no request {request_id}.")
-    status: dict[str, Any] = {
+    status: JsonObject = {
         "requestId": record.request_id,
         "revision": record.revision,
         "status": record.status,
@@ -258,7 +259,7 @@ def _accept_or_announce(request: KeySetRequest) -> Response[str]:
         raise
 
 
-def _plan(request: KeySetRequest) -> dict[str, Any]:
+def _plan(request: KeySetRequest) -> dict[str, object]:
     record = check_claim(_records, client("stepfunctions"), request)
     plans = [plan_key(request, region, settings()) for region in regions(request)]
     clients = {region: impatient_kms(region) for region in regions(request)}
@@ -295,8 +296,15 @@ def _accepted(
     return {"requestId": request_id, "executionArn": execution_arn, "status": status}
 
 
+class Start(TypedDict):
+    """An execution that is to begin."""
+
+    executionArn: str
+    request: KeySetRequest
+
+
 @idempotent_function(data_keyword_argument="start", persistence_store=_store, config=_start_once)
-def _start(*, start: dict[str, Any]) -> None:
+def _start(*, start: Start) -> None:
     executions.start(
         client("stepfunctions"),
         settings().state_machine_arn,
@@ -305,5 +313,5 @@ def _start(*, start: dict[str, Any]) -> None:
     )
 
 
-def _answer(status: int, body: dict[str, Any]) -> Response[str]:
+def _answer(status: int, body: Mapping[str, object]) -> Response[str]:
     return Response(status, content_types.APPLICATION_JSON, json_text.text(body))

@@ -14,6 +14,11 @@ def instant_text(instant: datetime) -> str:
     return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def precise_text(instant: datetime) -> str:
+    """Write an instant as ISO 8601, in UTC and milliseconds."""
+    return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def sleep(seconds: float) -> None:
     """Let time pass."""
     time.sleep(seconds)

@@ -17,6 +17,7 @@ ProvisionerError
 ├── KeyOfEarlierDeployment   a key of this request is there that no record knows
 ├── PrimaryKeyMoved          another key of the set has become its primary key
 ├── KeySetIncomplete         KMS does not show the key set that was built
+├── ReplicaKeyNotEnabled     the replica key is still being made
 ├── KeyMaterialNotAwaited    the request does not wait for key material
 ├── KeyMaterialNotProvided   nobody provided the key material before the deadline
 ├── EventNotPublished        EventBridge did not take the outcome event
@@ -247,6 +248,15 @@ class KeySetIncomplete(ProvisionerError):
     """KMS does not show the key set that the earlier steps built."""
 
     next_step = "Send the request again: it completes what is missing."
+
+
+class ReplicaKeyNotEnabled(ProvisionerError):
+    """The replica key is there and cannot be used yet: most often it is still Creating.
+
+    https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html
+    """
+
+    next_step = "Send the request again: it goes on waiting."
 
 
 class KeyMaterialNotAwaited(ProvisionerError):

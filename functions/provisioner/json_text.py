@@ -18,6 +18,10 @@ from typing import Any
 
 from provisioner.errors import Problem, new_problem
 
+type Json = Any
+"""A value of which only whoever checks or sends it knows the type."""
+type JsonObject = dict[str, Json]
+
 MAX_DEPTH = 100
 """Far more levels than a request has use for, and far fewer than any reader of it can take."""
 _BYTE_ORDER_MARK = "\ufeff"
@@ -28,7 +32,7 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[^\s"{}\[\]:,]+', re.DOTALL)
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-def text(value: Any) -> str:
+def text(value: object) -> str:
     """Write a value as it is sent.
 
     Raises
@@ -39,7 +43,7 @@ def text(value: Any) -> str:
     return _ENCODER.encode(value)
 
 
-def size(value: Any) -> int:
+def size(value: object) -> int:
     """Count the bytes that a value has as it is sent.
 
     Raises
@@ -74,11 +78,11 @@ class _NotANumber(Exception):
     """A number that JSON does not have, or that nothing can hold."""
 
 
-class _Repeating(list[tuple[str, Any]]):
+class _Repeating(list[tuple[str, object]]):
     """The fields of an object in which a name stands twice."""
 
 
-def parse(data: bytes | str, *, path: str = "", first_line: int = 1) -> Any:
+def parse(data: bytes | str, *, path: str = "", first_line: int = 1) -> object:
     """Read a JSON text; a byte order mark before it does no harm.
 
     Parameters
@@ -148,7 +152,7 @@ def _integer(text: str) -> int:
     return int(text)
 
 
-def _fields(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Repeating:
+def _fields(pairs: list[tuple[str, object]]) -> dict[str, object] | _Repeating:
     document = dict(pairs)
     return document if len(document) == len(pairs) else _Repeating(pairs)
 
@@ -158,17 +162,18 @@ _DECODER = json.JSONDecoder(
 )
 
 
-def _has_repetitions(value: Any) -> bool:
-    """Whether a name stands twice in any object of a value.
+def _has_repetitions(values: list[object]) -> bool:
+    """Whether a name stands twice in any object of some values.
 
     Raises
     ------
     RecursionError
-        The value has more than `MAX_DEPTH` levels.
+        One has more than `MAX_DEPTH` levels.
     """
-    found, level = False, [value]
+    level: list[JsonObject | list[Json]] = [values]
+    found = False
     for _ in range(MAX_DEPTH + 1):
-        inside: list[Any] = []
+        inside: list[object] = []
         for outer in level:
             if isinstance(outer, dict):
                 inside.extend(outer.values())
@@ -183,14 +188,14 @@ def _has_repetitions(value: Any) -> bool:
     raise RecursionError
 
 
-def _pairs(value: Any) -> list[tuple[str, Any]]:
+def _pairs(value: object) -> list[tuple[str, object]]:
     """List the fields of an object, and nothing for what is no object."""
     if isinstance(value, dict):
         return list(value.items())
     return value if isinstance(value, _Repeating) else []
 
 
-def _repeated_names(value: Any, path: str) -> Iterator[Problem]:
+def _repeated_names(value: object, path: str) -> Iterator[Problem]:
     if isinstance(value, list) and not isinstance(value, _Repeating):
         for index, inner in enumerate(value):
             yield from _repeated_names(inner, f"{path}[{index}]")
@@ -206,7 +211,7 @@ def _repeated_names(value: Any, path: str) -> Iterator[Problem]:
         yield from _repeated_names(inner, _joined(path, name))
 
 
-def _plain_fields(value: Any) -> dict[str, str]:
+def _plain_fields(value: object) -> dict[str, str]:
     times = Counter(name for name, _ in _pairs(value))
     return {
         name: inner for name, inner in _pairs(value) if isinstance(inner, str) and times[name] == 1

@@ -1,7 +1,5 @@
 """Last step: record what became of the request and publish it, once for each outcome."""
 
-from typing import Any
-
 from aws_lambda_powertools.utilities.idempotency import (
     DynamoDBPersistenceLayer,
     IdempotencyConfig,
@@ -11,7 +9,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from provisioner.aws.clients import client, prepare
 from provisioner.aws.records import Records, Status
-from provisioner.outcomes.outcome import publish_outcome, publish_refusal
+from provisioner.json_text import Json, JsonObject
+from provisioner.outcomes.outcome import Outcome, Refusal, publish_outcome, publish_refusal
 from provisioner.settings import settings
 from provisioner.telemetry import logger
 
@@ -29,30 +28,40 @@ _store = DynamoDBPersistenceLayer(
 
 
 @logger.inject_lambda_context(clear_state=True)
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any] | None:
-    """Take an `Outcome`, or a refusal with its `problems`; answer the event's detail."""
+def handler(event: Json, context: LambdaContext) -> JsonObject | None:
+    """Take an `Outcome` or a `Refusal`; return the event's detail."""
     _once.register_lambda_context(context)
     request = event["request"]
     logger.append_keys(request_id=request.get("requestId") if isinstance(request, dict) else None)
-    detail: dict[str, Any] | None = _publish(outcome=event)
+    detail: JsonObject | None
+    if "problems" in event:
+        detail = _publish_refusal(refusal=event)
+    else:
+        detail = _publish_outcome(outcome=event)
     return detail
 
 
 @idempotent_function(data_keyword_argument="outcome", persistence_store=_store, config=_once)
-def _publish(*, outcome: Any) -> dict[str, Any] | None:
-    adapters: dict[str, Any] = {
-        "records": Records(client("dynamodb"), settings().requests_table),
-        "events": client("events"),
-        "bus": settings().event_bus,
-    }
-    if "problems" in outcome:
-        request = outcome["request"]
-        return publish_refusal(
-            request,
-            outcome["problems"],
-            outcome["executionArn"],
-            status=Status(outcome["status"]),
-            digest=request.get("digest") if isinstance(request, dict) else None,
-            **adapters,
-        )
-    return publish_outcome(outcome, **adapters)
+def _publish_outcome(*, outcome: Outcome) -> JsonObject | None:
+    return publish_outcome(
+        outcome, records=_records(), events=client("events"), bus=settings().event_bus
+    )
+
+
+@idempotent_function(data_keyword_argument="refusal", persistence_store=_store, config=_once)
+def _publish_refusal(*, refusal: Refusal) -> JsonObject:
+    request = refusal["request"]
+    return publish_refusal(
+        request,
+        refusal["problems"],
+        refusal["executionArn"],
+        status=Status(refusal["status"]),
+        digest=request.get("digest") if isinstance(request, dict) else None,
+        records=_records(),
+        events=client("events"),
+        bus=settings().event_bus,
+    )
+
+
+def _records() -> Records:
+    return Records(client("dynamodb"), settings().requests_table)

@@ -2,7 +2,7 @@
 
 import os
 from datetime import datetime
-from typing import Any
+from typing import TypedDict
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
@@ -15,6 +15,7 @@ from provisioner.batch.lines import lines_text
 from provisioner.batch.pace import Pace, parse_quotas
 from provisioner.batch.planning import plan_batch
 from provisioner.batch.report import Batch
+from provisioner.batch.turns import divide
 from provisioner.clock import instant_text
 from provisioner.errors import AnotherBatchRuns, BatchUnreadable
 from provisioner.settings import settings
@@ -26,9 +27,17 @@ _MAX_KEY_BYTES = 1024
 prepare("dynamodb", "s3", "stepfunctions")
 
 
+class Payload(TypedDict):
+    """What the state machine hands over; `given` is what it was started with, ISO 8601 the time."""
+
+    given: object
+    executionArn: str
+    startedAt: str
+
+
 @logger.inject_lambda_context(clear_state=True)
-def handler(event: dict[str, Any], _context: LambdaContext) -> Batch:
-    """Take `{given: {file}, executionArn, startedAt}`; answer the planned batch."""
+def handler(event: Payload, _context: LambdaContext) -> Batch:
+    """Return the planned batch of the file that is named in `given`."""
     arn, name = event["executionArn"], event["executionArn"].rsplit(":", 1)[1]
     logger.append_keys(batch=name)
     file = _file(event["given"])
@@ -48,9 +57,11 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> Batch:
         records=Records(client("dynamodb"), settings().requests_table),
         settings=settings(),
     )
-    items = "".join(json_text.text(item) + "\n" for item in plan.items)
+    items, turns = divide(plan.items, f"{folder}/items.jsonl", arn)
     objects.write(client("s3"), bucket, f"{folder}/lines.jsonl", lines_text(plan.lines))
     objects.write(client("s3"), bucket, f"{folder}/items.jsonl", items)
+    turns_text = "".join(json_text.text(turn) + "\n" for turn in turns)
+    objects.write(client("s3"), bucket, f"{folder}/turns.jsonl", turns_text)
     logger.info("batch is planned", lines=len(plan.lines), to_start=len(plan.items))
     return {
         "name": name,

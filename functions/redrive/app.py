@@ -5,7 +5,7 @@ that is larger than Step Functions takes is answered without a person.
 """
 
 import os
-from typing import Any
+from typing import TypedDict
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
@@ -14,21 +14,35 @@ from provisioner.intake.documents import unreadable
 from provisioner.intake.request import MAX_REQUEST_BYTES
 from provisioner.settings import settings
 from provisioner.telemetry import logger
-from provisioner.upkeep.dead_letters import deliver_answer, deliver_request, redrive, refuse_request
+from provisioner.upkeep.dead_letters import (
+    Redriven,
+    deliver_answer,
+    deliver_request,
+    redrive,
+    refuse_request,
+)
 
 prepare("lambda", "sqs", "stepfunctions")
 
 
+class Counts(TypedDict):
+    """How many requests and answers were taken, and the IDs of the messages that are left."""
+
+    requests: int
+    answers: int
+    left: list[str]
+
+
 @logger.inject_lambda_context(clear_state=True)
-def handler(event: Any, _context: LambdaContext) -> dict[str, Any]:
-    """Take anything; answer how many `requests` and `answers` were taken, and which are `left`.
+def handler(event: object, _context: LambdaContext) -> Counts:
+    """Deliver what is in the queues again.
 
     With `{"refuseOnly": true}` only requests that cannot be read as such are taken, by refusing
     them.
     """
     refuse_only = isinstance(event, dict) and event.get("refuseOnly") is True
 
-    def to_workflow(message_id: str, document: Any) -> bool:
+    def to_workflow(message_id: str, document: object) -> bool:
         if problem := unreadable(document, "request", MAX_REQUEST_BYTES):
             function_name = os.environ["PUBLISH_OUTCOME_FUNCTION"]
             refuse_request(client("lambda"), function_name, message_id, document, problem)
@@ -39,14 +53,18 @@ def handler(event: Any, _context: LambdaContext) -> dict[str, Any]:
         deliver_request(client("stepfunctions"), machine, message_id, document)
         return True
 
-    def to_function(_message_id: str, document: Any) -> bool:
+    def to_function(_message_id: str, document: object) -> bool:
         deliver_answer(client("lambda"), os.environ["RECEIVE_KEY_MATERIAL_FUNCTION"], document)
         return True
 
     requests = redrive(client("sqs"), os.environ["UNDELIVERED_REQUESTS"], to_workflow)
-    counts = {"requests": requests.taken, "answers": 0, "left": requests.left}
+    answers = Redriven(0, [])
     if not refuse_only:
         answers = redrive(client("sqs"), os.environ["UNDELIVERED_ANSWERS"], to_function)
-        counts |= {"answers": answers.taken, "left": requests.left + answers.left}
+    counts: Counts = {
+        "requests": requests.taken,
+        "answers": answers.taken,
+        "left": requests.left + answers.left,
+    }
     logger.info("redriven", counts=counts)
     return counts

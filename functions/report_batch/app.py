@@ -1,7 +1,7 @@
 """Look how far a batch is, write that down, and in the end write the result of every line."""
 
 import os
-from typing import Any
+from typing import TypedDict
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
@@ -10,16 +10,30 @@ from provisioner.aws import objects
 from provisioner.aws.clients import client, prepare
 from provisioner.aws.records import Records
 from provisioner.batch.lines import parse_lines
-from provisioner.batch.report import report_batch, results_text
+from provisioner.batch.report import Batch, report_batch, results_text
 from provisioner.settings import settings
 from provisioner.telemetry import logger
 
 prepare("dynamodb", "s3")
 
 
+class Payload(TypedDict):
+    """What the state machine hands over."""
+
+    batch: Batch
+
+
+class Reported(TypedDict):
+    """Where the batch stands; `waitSeconds` is how long until it is worth looking again."""
+
+    settled: bool
+    waitSeconds: int
+    progress: dict[str, object]
+
+
 @logger.inject_lambda_context(clear_state=True)
-def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
-    """Take `{batch}`; answer `{settled, waitSeconds, progress}`.
+def handler(event: Payload, _context: LambdaContext) -> Reported:
+    """Write down how far the batch is, and return it.
 
     In the bucket, `progress.json` holds the progress, and once all is settled `results.jsonl` or
     `results.csv` a line for each line of the file.
@@ -33,11 +47,12 @@ def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
         records=Records(client("dynamodb"), settings().requests_table),
         state_machine_arn=settings().state_machine_arn,
     )
-    progress: dict[str, Any] = {**report.progress, "results": None}
+    results = None
     if report.settled:
         name, content = results_text(batch, report.results)
-        progress["results"] = f"{batch['folder']}/{name}"
-        objects.write(s3, bucket, progress["results"], content)
+        results = f"{batch['folder']}/{name}"
+        objects.write(s3, bucket, results, content)
+    progress = {**report.progress, "results": results}
     objects.write(s3, bucket, f"{batch['folder']}/progress.json", json_text.text(progress))
     logger.info("batch was looked at", progress=progress)
     return {

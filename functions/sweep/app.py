@@ -1,7 +1,7 @@
 """Resume stuck requests, and start a worker in each Region, on a schedule."""
 
 import os
-from typing import Any
+from typing import TypedDict
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
@@ -16,12 +16,15 @@ from provisioner.upkeep.sweep import Sweeper
 prepare("dynamodb", "ec2", "events", "lambda", "stepfunctions")
 
 
-@logger.inject_lambda_context(clear_state=True)
-def handler(event: dict[str, Any], _context: LambdaContext) -> dict[str, Any]:
-    """Take anything, or `{leftOver: true}` to go on only where a worker left something over.
+class Payload(TypedDict, total=False):
+    """What a schedule hands over: go on only where a worker left something over, or a sweep."""
 
-    Answer how many requests were looked at and in how many Regions a worker was started.
-    """
+    leftOver: bool
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: Payload, _context: LambdaContext) -> dict[str, int]:
+    """Return how many requests were looked at and in how many Regions a worker was started."""
     sweeper = Sweeper(
         records=Records(client("dynamodb"), settings().requests_table),
         table=SweepTable(client("dynamodb"), os.environ["SWEEP_TABLE"]),

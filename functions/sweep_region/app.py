@@ -4,13 +4,14 @@ import os
 import uuid
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import TypedDict
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from provisioner.aws.clients import client, prepare
 from provisioner.aws.records import Records
 from provisioner.aws.sweep_table import SweepTable
+from provisioner.json_text import JsonObject
 from provisioner.settings import settings
 from provisioner.telemetry import logger
 from provisioner.upkeep.recorded_keys import RecordedKeys
@@ -22,9 +23,17 @@ _LAST_MILLISECONDS = 60_000
 prepare("dynamodb", "events", "kms", "resourcegroupstaggingapi")
 
 
+class Payload(TypedDict):
+    """What the sweep hands over; `tableMadeAt` is ISO 8601."""
+
+    region: str
+    tableMadeAt: str
+    begin: bool
+
+
 @logger.inject_lambda_context(clear_state=True)
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any] | None:
-    """Take `{region, tableMadeAt, begin}`; answer how far the Region is."""
+def handler(event: Payload, context: LambdaContext) -> JsonObject | None:
+    """Return how far the Region is, as `Position` has it; null where another worker is at it."""
     region = event["region"]
     records = Records(client("dynamodb"), settings().requests_table)
     sweeper = RegionSweeper(

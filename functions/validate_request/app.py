@@ -1,22 +1,32 @@
 """First step: check the request as a whole and fill in its defaults."""
 
-from typing import Any
+from typing import TypedDict
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from provisioner.errors import RequestRejected
+from provisioner.domain.plan import KeySetRequest
+from provisioner.errors import Problem, RequestRejected
 from provisioner.intake.request import parse_request
-from provisioner.outcomes.refusal import given_back
+from provisioner.outcomes.refusal import GivenBack, given_back
 from provisioner.settings import settings
 from provisioner.telemetry import logger
 
 
-@logger.inject_lambda_context(clear_state=True)
-def handler(event: Any, _context: LambdaContext) -> dict[str, Any]:
-    """Answer `{request, problems, refused}`: the normalised request, or null and every problem.
+class Validated(TypedDict):
+    """The normalised request, or null and every problem.
 
     `refused` is what the refusal gives back of a request; the whole of it may be too large for
     that. It is null where the request is valid.
+    """
+
+    request: KeySetRequest | None
+    problems: list[Problem]
+    refused: GivenBack | None
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: object, _context: LambdaContext) -> Validated:
+    """Check the request.
 
     A refusal is this step's answer, not its failure: Step Functions cuts an error's text at 32 KB,
     and a refusal lists every problem.

@@ -6,10 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from local.errors import LocalStackError
 from local.polling import wait_for
+from local.progress import is_in_place
 from local.stack.stack import Stack
 
 _TIMEOUT = 24 * 3600
@@ -33,25 +41,7 @@ def batch(stack: Stack, file: Path, console: Console) -> int:
     except OSError as error:
         raise LocalStackError(f"FILE={file} cannot be read: {error.strerror}.") from error
     execution = start(stack, file.name, content)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=console) as shown:
-        task = shown.add_task("reading", total=None)
-
-        def ended() -> dict[str, Any] | None:
-            described = stack.describe_execution(execution)
-            progress = read_progress(stack, execution)
-            if progress:
-                counts = ", ".join(f"{progress[n]} {n}" for n in ("refused", "failed", "waiting"))
-                end = f", expected end {progress['expectedEnd']}" if progress["waiting"] else ""
-                shown.update(
-                    task,
-                    description=f"{progress['done']} done, {counts}{end}",
-                    total=progress["lines"],
-                    completed=progress["lines"] - progress["waiting"],
-                )
-            return described if described["status"] != "RUNNING" else None
-
-        described = wait_for(ended, f"batch {execution}", timeout=_TIMEOUT, interval=0.5)
+    described = _follow(stack, execution, console)
     if described["status"] != "SUCCEEDED":
         raise LocalStackError(f"The batch {described['status']}: {described.get('cause')}")
     progress = json.loads(described["output"])
@@ -60,8 +50,36 @@ def batch(stack: Stack, file: Path, console: Console) -> int:
     return 0 if progress["done"] == progress["lines"] else 1
 
 
+def _follow(stack: Stack, execution: str, console: Console) -> dict[str, Any]:
+    """Show how far a batch is until it ends; return the answer of DescribeExecution."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    in_place = is_in_place(console)
+    with Progress(*columns, TimeElapsedColumn(), console=console, disable=not in_place) as shown:
+        task = shown.add_task(said := "Reading the file", total=None)
+
+        def ended() -> dict[str, Any] | None:
+            nonlocal said
+            described = stack.describe_execution(execution)
+            progress = read_progress(stack, execution)
+            if progress and said != (said := progress_text(progress)):
+                done = progress["lines"] - progress["waiting"]
+                shown.update(task, description=said, total=progress["lines"], completed=done)
+                if not in_place:
+                    console.print(said, markup=False)
+            return described if described["status"] != "RUNNING" else None
+
+        return wait_for(ended, f"batch {execution}", timeout=_TIMEOUT, interval=0.5)
+
+
+def progress_text(progress: dict[str, Any]) -> str:
+    """Write in words how far a batch is, from its `progress.json`."""
+    counts = ", ".join(f"{progress[name]} {name}" for name in ("refused", "failed", "waiting"))
+    end = f", expected end {progress['expectedEnd']}" if progress["waiting"] else ""
+    return f"{progress['done']} of {progress['lines']} done, {counts}{end}"
+
+
 def start(stack: Stack, name: str, content: bytes) -> str:
-    """Put a file into the bucket and start a batch with it; give the execution's ARN."""
+    """Put a file into the bucket and start a batch with it; return the execution's ARN."""
     key = f"requests/{uuid.uuid4()}/{name}"
     bucket = stack.outputs["BatchesBucketName"]
     stack.client("s3").put_object(Bucket=bucket, Key=key, Body=content)

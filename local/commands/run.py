@@ -11,16 +11,18 @@ from urllib.parse import quote
 
 from rich.console import Console
 
+from local.commands.execution_steps import Steps
 from local.errors import LocalStackError
 from local.polling import wait_for
+from local.progress import Progress
 from local.stack.endpoint import is_read
 from local.stack.stack import REQUESTED, Stack
 
 _START_TIMEOUT = 30
 _RUN_TIMEOUT = 1800
 _OUTCOME_TIMEOUT = 15
-_QUESTION = "AskForKeyMaterial"
-_UNDER_WAY = ("IN_PROGRESS", "WAITING_FOR_MATERIAL")
+_WAITS_FOR_MATERIAL = "WAITING_FOR_MATERIAL"
+_UNDER_WAY = ("IN_PROGRESS", _WAITS_FOR_MATERIAL)
 
 
 @dataclass(frozen=True)
@@ -84,14 +86,8 @@ def run(described: dict[str, Any], event: Event, console: Console) -> int:
     with Stack.listening(described) as stack:
         calls_before = len(stack.kms_calls())
         began = time.monotonic()
-        execution = _send(stack, event)
-        _follow(stack, execution, event, console)
-        detail = _outcome(stack, event, execution)
-        while detail is None:
-            execution = _holder(stack, event, execution)
-            console.print(f"  another execution works on the request: {execution}", markup=False)
-            _follow(stack, execution, event, console)
-            detail = _outcome(stack, event, execution)
+        with Progress(console) as progress:
+            execution, detail = _follow_to_outcome(stack, event, progress)
         seconds = time.monotonic() - began
         calls = _calls_of(event, detail, stack.kms_calls(since=calls_before))
         reads = sum(is_read(call) for call in calls)
@@ -109,6 +105,22 @@ def run(described: dict[str, Any], event: Event, console: Console) -> int:
     return 0 if created else 1
 
 
+def _follow_to_outcome(
+    stack: Stack, event: Event, progress: Progress
+) -> tuple[str, dict[str, Any]]:
+    """Send the event; return the execution that ended with the request's outcome, and that."""
+    with progress.step("Send the request"):
+        execution = _send(stack, event)
+    while True:
+        _follow(stack, execution, event, progress)
+        with progress.step("Receive the outcome"):
+            detail = _outcome(stack, event, execution)
+        if detail is not None:
+            return execution, detail
+        execution = _holder(stack, event, execution)
+        progress.say(f"Another execution works on the request: {execution}")
+
+
 def _send(stack: Stack, event: Event) -> str:
     """Send the event; return the ARN of its execution."""
     before = stack.executions(event.request_id)
@@ -120,26 +132,31 @@ def _send(stack: Stack, event: Event) -> str:
     return wait_for(started, "an execution to start", timeout=_START_TIMEOUT)
 
 
-def _follow(stack: Stack, execution: str, event: Event, console: Console) -> None:
-    """Print each state that an execution enters, until it ends."""
-    printed = 0
+def _follow(stack: Stack, execution: str, event: Event, progress: Progress) -> None:
+    """Show each step of an execution, until it ends."""
+    show = progress.below()
+    asked = False
 
     def ended() -> bool | None:
-        nonlocal printed
-        # Asked before the history is read, so that nothing comes after what is printed last.
+        nonlocal asked
+        # Asked before the history is read, so that nothing comes after what is shown last.
         running = stack.is_running(execution)
-        history = stack.history(execution)
-        for entered in history[printed:]:
-            if state := entered.get("stateEnteredEventDetails"):
-                console.print(f"  {state['name']}", markup=False)
-                if state["name"] == _QUESTION:
-                    hint = f"make provide REQUEST={event.request_id} MATERIAL=<file>"
-                    console.print(f"    waits for key material: {hint}", markup=False)
-        printed = len(history)
+        steps = Steps(stack.history(execution))
+        show(steps.lines)
+        if not steps.waits_for_answer:
+            asked = False
+        elif not asked and _waits_for_material(stack, event):
+            asked = True
+            hint = f"make provide REQUEST={event.request_id} MATERIAL=<file>"
+            progress.say(f"The request waits for key material: {hint}")
         return None if running else True
 
-    with console.status("Working"):
-        wait_for(ended, f"execution {execution} to end", timeout=_RUN_TIMEOUT, interval=0.2)
+    wait_for(ended, f"execution {execution} to end", timeout=_RUN_TIMEOUT, interval=0.2)
+
+
+def _waits_for_material(stack: Stack, event: Event) -> bool:
+    record = _record(stack, event)
+    return bool(record and record["status"] == _WAITS_FOR_MATERIAL)
 
 
 def _outcome(stack: Stack, event: Event, execution: str) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from local.commands.invoke import write_environment
 from local.errors import LocalStackError
+from local.progress import Progress, ShowStep
 from local.settings import HOST, PACE, ROOT_CREDENTIALS, STATE
 from local.stack import server
 from local.stack.build import locked
@@ -39,25 +40,32 @@ def up(console: Console) -> dict[str, Any]:
     """
     port, region = _port(), _region()
     STATE.mkdir(exist_ok=True)
-    # Several commands may be started at once, and the first of them starts the emulator.
-    with locked(STATE / "up.lock"):
-        emulator = server.running(STATE)
-        if emulator:
-            _refuse_other_settings(emulator, port, region)
-        else:
-            with console.status("Starting the emulator"):
-                hosts = [HOST, *server.docker_bridge()]
-                pace = {name: os.environ.get(name, value) for name, value in PACE.items()}
-                emulator = server.start(port, region, STATE, pace, hosts)
-        with console.status("Building and deploying the template"):
-            described = deploy(emulator)
-            write_environment(described)
-            _write_shell_environment(described)
+    with Progress(console) as progress:
+        emulator, described = _start_and_deploy(port, region, progress.step)
     console.print(
         f"The local stack is up at {emulator.endpoint_url}; see .local/stack.json. "
         "For aws and curl: source .local/env.sh"
     )
     return described
+
+
+def _start_and_deploy(
+    port: int, region: str, step: ShowStep
+) -> tuple[server.Server, dict[str, Any]]:
+    # Several commands may be started at once, and the first of them starts the emulator.
+    with locked(STATE / "up.lock", step):
+        emulator = server.running(STATE)
+        if emulator:
+            _refuse_other_settings(emulator, port, region)
+        else:
+            hosts = [HOST, *server.docker_bridge()]
+            pace = {name: os.environ.get(name, value) for name, value in PACE.items()}
+            with step("Start the emulator"):
+                emulator = server.start(port, region, STATE, pace, hosts)
+        described = deploy(emulator, step=step)
+        write_environment(described)
+        _write_shell_environment(described)
+    return emulator, described
 
 
 def _write_shell_environment(described: dict[str, Any]) -> None:

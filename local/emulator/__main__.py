@@ -36,14 +36,17 @@ from ministack.core.router import extract_region
 
 from local.emulator import (
     authorization,
+    branches,
     bus_policies,
     dead_letters,
     distributed_maps,
+    event_chain,
     faults,
     lambda_turns,
     map_items,
     permissions,
     regions,
+    runtime_api,
     service_roles,
     sizes,
     state_sizes,
@@ -272,15 +275,18 @@ def main() -> None:
     parser.add_argument("--hosts", nargs="+", default=["127.0.0.1"])
     arguments = parser.parse_args()
     authorization.install()
+    branches.install()
     bus_policies.install()
     cloudformation_names.install()
     distributed_maps.install()
     kms_service.install()
     lambda_turns.install()
+    runtime_api.install()
     service_roles.install()
     dead_letters.install()
     tagging_pages.install()
     task_callbacks.install()
+    event_chain.install()
     sizes.install()
     state_sizes.install()
     map_items.install()

@@ -2,6 +2,7 @@
 
 Lambda starts an environment for every invocation that finds none free. Here that is a process which
 takes a core for about a second to start, so that a burst would make every one of them time out.
+`LAMBDA_TURNS` sets how many have theirs at a time.
 
 With a limit, invocations beyond it are refused instead, as an account's are that has used up its
 concurrent executions. `PUT /_local/lambda-limit` sets it, `DELETE` removes it.
@@ -14,7 +15,7 @@ from typing import Any
 
 from ministack.services import lambda_svc
 
-_AT_A_TIME = max(4, 2 * (os.cpu_count() or 1))
+_AT_A_TIME = int(os.environ.get("LAMBDA_TURNS", max(4, 2 * (os.cpu_count() or 1))))
 
 _turns = threading.BoundedSemaphore(_AT_A_TIME)
 _acquire_slot = lambda_svc._acquire_execution_slot

@@ -19,6 +19,8 @@ _HANDLERS = {
     "Task": "_execute_task",
     "Choice": "_execute_choice",
     "Wait": "_execute_wait",
+    "Map": "_execute_map",
+    "Parallel": "_execute_parallel",
 }
 
 _is_inside: ContextVar[bool] = ContextVar("is_inside", default=False)

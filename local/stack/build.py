@@ -10,13 +10,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from local.errors import LocalStackError
+from local.progress import ShowStep
 from local.settings import ROOT, STATE
 from local.stack.bytecode import compile_functions
 
@@ -47,8 +48,13 @@ exec {python} -m awslambdaric "$_HANDLER"
 """
 
 
-def built_template() -> tuple[Path, str]:
+def built_template(step: ShowStep = nullcontext) -> tuple[Path, str]:
     """Build what changed since the last build.
+
+    Parameters
+    ----------
+    step
+        Shows what is being done.
 
     Returns
     -------
@@ -62,10 +68,11 @@ def built_template() -> tuple[Path, str]:
     """
     STATE.mkdir(exist_ok=True)
     # The tests and `make up` may build at the same time.
-    with locked(STATE / "build.lock"):
+    with locked(STATE / "build.lock", step):
         fingerprint = _fingerprint()
         if not _FINGERPRINT.exists() or _FINGERPRINT.read_text() != fingerprint:
-            _build()
+            with step("Build the functions"):
+                _build()
             _FINGERPRINT.write_text(fingerprint)
     return _BUILT_TEMPLATE, fingerprint
 
@@ -209,8 +216,12 @@ def _fingerprint() -> str:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, step: ShowStep = nullcontext) -> Iterator[None]:
     """Let one process at a time run the block."""
     with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with step("Wait for another command"):
+                fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -2,9 +2,11 @@
 
 import json
 import re
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from local.progress import ShowStep
 from local.settings import ACCOUNT_ID, PARAMETERS, ROOT, STACK_NAME, aws_environment
 from local.stack.build import built_template, run_sam
 from local.stack.endpoint import Endpoint
@@ -17,7 +19,10 @@ _ROLE = re.compile(
 
 
 def deploy(
-    server: Server, parameters: dict[str, str] = PARAMETERS, stack_name: str = STACK_NAME
+    server: Server,
+    parameters: dict[str, str] = PARAMETERS,
+    stack_name: str = STACK_NAME,
+    step: ShowStep = nullcontext,
 ) -> dict[str, Any]:
     """Build and deploy the stack, unless this very stack is there already.
 
@@ -29,6 +34,8 @@ def deploy(
         Values for the template's parameters.
     stack_name
         What the stack is called.
+    step
+        Shows what is being done.
 
     Returns
     -------
@@ -40,7 +47,7 @@ def deploy(
     LocalStackError
         The build or the deployment failed.
     """
-    template, fingerprint = built_template()
+    template, fingerprint = built_template(step)
     deployed = server.folder / "deployed.json"
     wanted = {
         "process": server.process.pid,
@@ -54,7 +61,8 @@ def deploy(
     stack = server.folder / "stack.json"
     if not (stack.exists() and deployed.exists() and _read(deployed) == wanted):
         stack.unlink(missing_ok=True)
-        _deploy(server, template, parameters, stack_name)
+        with step("Deploy the stack"):
+            _deploy(server, template, parameters, stack_name)
         described = {
             "endpointUrl": server.endpoint_url,
             "region": server.region,

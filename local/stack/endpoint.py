@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any, Unpack
@@ -62,7 +62,9 @@ class Endpoint:
         self, service: str, region: str | None = None, credentials: Credentials = ROOT_USER
     ) -> Any:
         """Return a boto3 client, in the home Region and for the account's root by default."""
-        return boto3.client(
+        # Of services, too, of which no types are installed.
+        new_client: Callable[..., Any] = boto3.client
+        return new_client(
             service,
             region_name=region or self.region,
             endpoint_url=self.url,

@@ -90,6 +90,8 @@ def start(
             command,
             cwd=ROOT,
             env=settings,
+            # It outlives the terminal that it was started from.
+            stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             # An interrupt from the keyboard is for the caller, who stops the emulator in order.

@@ -249,6 +249,7 @@ _NOT_ASKED = {
     "query-authorised-on-index": "A sweep runs by the hour; its alarms say that it failed.",
     "put-events-mixed-entries": "It takes a forged event.",
     "runtime-botocore": "The stack does not say which SDK it runs on.",
+    "kms-quotas-are-buckets": "Throttling takes the whole quota of the account.",
     "tagging-api-order": "A proof makes too few keys for a second page.",
     "tagging-api-rate": "It takes calls from a quota that others may need.",
     "tagging-api-old-keys": "It takes hours.",

@@ -53,9 +53,11 @@ def _steps(aws: Aws) -> list[Callable[[Records], Any]]:
     """Return a history of one request in which every condition holds once and fails once."""
     request, other = _request(aws), _request(aws, "something else")
 
+    key: Any = {"keyId": "k"}
+
     def finish(status: Status, execution: str) -> Callable[[Records], Any]:
         return lambda records: records.finish(
-            request, execution_arn=execution, status=status, key={"keyId": "k"}, errors=[]
+            request, execution_arn=execution, status=status, key=key, errors=[]
         )
 
     def close(attempt: int, arn: str | None) -> Callable[[Records], Any]:
@@ -147,10 +149,14 @@ def _outcome(step: Callable[[Records], Any], records: Records) -> Any:
         return repr(error)
 
 
+def _client(aws: Aws) -> Any:
+    return aws.dynamodb
+
+
 def test_a_history_is_the_same_as_on_moto(moto_client: Any) -> None:
     aws = Aws()
     wiring.use(aws)
-    ours, theirs = Records(aws.dynamodb, "requests"), Records(moto_client, "requests")
+    ours, theirs = Records(_client(aws), "requests"), Records(moto_client, "requests")
 
     for number, step in enumerate(_steps(aws)):
         assert _outcome(step, ours) == _outcome(step, theirs), number
@@ -159,7 +165,7 @@ def test_a_history_is_the_same_as_on_moto(moto_client: Any) -> None:
 def test_the_history_meets_both_a_record_that_is_held_and_a_place_that_is_taken() -> None:
     aws = Aws()
     wiring.use(aws)
-    records = Records(aws.dynamodb, "requests")
+    records = Records(_client(aws), "requests")
 
     outcomes = [repr(_outcome(step, records)) for step in _steps(aws)]
 

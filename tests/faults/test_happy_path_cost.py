@@ -33,8 +33,20 @@ def test_kms_is_called_as_little_as_a_key_set_needs() -> None:
 def test_the_workflow_makes_no_more_transitions_than_a_key_set_needs() -> None:
     transitions = Scenario().play().aws.transitions
 
-    # Seven up to the Map, seven for each replica, and six from the Map to the end.
-    assert transitions == 13 + 7 * REPLICAS
+    # Six up to both branches, two in them, three for each replica, and three to the end. Step
+    # Functions charges for the start as well.
+    assert transitions == 11 + 3 * REPLICAS
+
+
+def test_a_key_that_is_alone_is_not_read_back() -> None:
+    scenario = Scenario(document={**REQUEST, "replicas": []})
+    scenario.deliver()
+
+    kms = [c.operation for c in scenario.network.sent if c.service == "kms"]
+    assert kms == ["DescribeKey", "CreateKey", "CreateAlias"]
+    assert scenario.aws.transitions == 10
+    key = scenario.aws.events[-1].detail["key"]
+    assert key["keyMetadata"]["Arn"] == key["primary"]["arn"]
 
 
 def test_dynamodb_is_called_eight_times() -> None:

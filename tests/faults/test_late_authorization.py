@@ -85,7 +85,7 @@ def test_a_key_set_whose_tags_do_not_count_yet_is_rolled_back_all_the_same() -> 
 
 
 def test_a_denial_on_a_new_key_is_reported_as_such_when_its_tags_must_count() -> None:
-    scenario = Denying("CreateAlias", Aws())
+    scenario = Denying("CreateAlias", Aws(), document={**REQUEST, "replicas": []})
 
     assert FIVE_MINUTES < scenario.seconds_to_fail() < 2 * FIVE_MINUTES
     [error] = scenario.aws.events[-1].detail["errors"]

@@ -51,6 +51,9 @@ REFUSALS: dict[str, list[tuple[str, str, int]]] = {
 }
 
 
+REPLICAS = len(REQUEST["replicas"])
+
+
 def ends_well(scenario: Scenario) -> None:
     """Send the same request again, as the message says, and see it created with all it asks."""
     scenario.deliver()
@@ -109,6 +112,25 @@ def test_a_request_is_finished_once_the_alias_of_another_key_is_deleted(
     ends_well(scenario)
 
 
+@walks("ReplicaKeyNotEnabled")
+def test_a_replica_that_is_made_for_longer_than_half_an_hour_is_awaited_again() -> None:
+    usual = Scenario().play().aws.transitions
+    scenario = Scenario()
+    scenario.aws.kms.creating_seconds = 3_600
+    began = scenario.aws.time
+    scenario.deliver()
+    failed_with(scenario, "ReplicaKeyNotEnabled")
+    assert len(failures(scenario.aws)) == REPLICAS
+    assert all("is still Creating" in one["message"] for one in failures(scenario.aws))
+    assert scenario.aws.time - began > 1_800
+    # One for each attempt after the first, and what a failure enters more than a success.
+    assert scenario.aws.transitions - usual == 36 * REPLICAS + 1
+
+    scenario.aws.time += 3_600
+
+    ends_well(scenario)
+
+
 def stopped_at(operation: str, code: str, **more: Any) -> tuple[Scenario, Key]:
     """Return a request that failed at a call after it had made its primary key, and that key."""
     scenario = Scenario(document={**REQUEST, **more})
@@ -124,7 +146,6 @@ def stopped_at(operation: str, code: str, **more: Any) -> tuple[Scenario, Key]:
 def test_a_request_is_finished_once_its_primary_key_is_moved_back(asked: str) -> None:
     scenario, primary = stopped_at("CreateAlias", "LimitExceededException")
     scenario.document = {**scenario.document, "onFailure": asked}
-    scenario.aws.kms.replicate(primary, "eu-west-1")
     scenario.aws.time += 3_600
     scenario.aws.kms.promote(primary.key_id, "eu-west-1")
     scenario.deliver()
@@ -136,7 +157,7 @@ def test_a_request_is_finished_once_its_primary_key_is_moved_back(asked: str) ->
     assert primary.arn in message
     assert "the primary key of its key set is in eu-west-1" in message
     if asked == "ROLL_BACK":
-        # Both keys wait for their deletion now, and the next message says how to end that.
+        # All keys wait for their deletion now, and the next message says how to end that.
         assert all(key.leaving for key in scenario.aws.kms.keys.values())
         scenario.aws.events.clear()
         scenario.deliver()

@@ -27,7 +27,7 @@ def forget_answers() -> None:
 
 def forget_clients() -> None:
     """Let the next client be a new one."""
-    clients.client.cache_clear()
+    clients.patient_client.cache_clear()
     clients.impatient_kms.cache_clear()
     clients.send_once_kms.cache_clear()
 
@@ -124,5 +124,5 @@ class _Raw(io.BytesIO):
 
 def _response(status: int, body: Any) -> AWSResponse:
     text = body if isinstance(body, str) else json.dumps(body)
-    headers = {"Content-Type": "application/x-amz-json-1.1"}
+    headers: Any = {"Content-Type": "application/x-amz-json-1.1"}
     return AWSResponse("https://aws.invalid/", status, headers, _Raw(text.encode()))

@@ -82,7 +82,7 @@ def create(kms: LocalKms, asked: Asked) -> str:
     for region, own in asked.replicas:
         new = {"Policy": json.dumps(own) if own else policy, "Tags": TAGS}
         kms.call("CreateReplicaKey", HOME, "ReplicateKey", KeyId=key, ReplicaRegion=region, **new)
-        kms.call("AwaitReplicaKey", region, "DescribeKey", KeyId=key)
+        kms.call("ApplyKeySettings", region, "DescribeKey", KeyId=key)
         kms.call(
             "ApplyKeySettings", region, "CreateAlias", AliasName="alias/cards", TargetKeyId=key
         )

@@ -8,6 +8,7 @@ USERS = (
     "aws.sweep_table",
     "batch.planning",
     "batch.report",
+    "batch.turns",
     "creation.reconcile",
     "intake.request",
     "outcomes.outcome",

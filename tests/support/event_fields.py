@@ -14,3 +14,17 @@ def fields_read_by(step: str) -> set[object]:
         and ast.unparse(node.value) == "event"
         and isinstance(node.slice, ast.Constant)
     }
+
+
+def fields_declared_by(step: str) -> set[str] | None:
+    """Name the fields of the `Payload` of `<step>/app.py`; None where it declares none."""
+    code = ast.parse(Path(f"functions/{step}/app.py").read_text())
+    payloads = [
+        node for node in code.body if isinstance(node, ast.ClassDef) and node.name == "Payload"
+    ]
+    return {
+        ast.unparse(field.target)
+        for payload in payloads
+        for field in payload.body
+        if isinstance(field, ast.AnnAssign)
+    } or None

@@ -6,7 +6,6 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from functools import cache
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -14,20 +13,21 @@ from ministack.core import iam_actions, iam_evaluator
 from ministack.core.responses import request_scope
 from ministack.services import iam, kms, sts
 
-from checks.template import expanded, statements
+from checks.template import statements
 from local.emulator.checks import Check, Request
 from local.emulator.kms import authorization as kms_authorization
 from local.emulator.kms import principals as kms_principals
 from local.emulator.kms import service as kms_service
 from local.emulator.kms.access import denial
 from local.emulator.kms.settings import KmsSettings
+from tests.support.template import expanded_template
 
 SESSION = "function"
 """What the session of every role is called."""
 
 _CREATED = "2026-01-01T00:00:00Z"
-# Parsing a role's policies takes longer than all the rest of a call.
-_policies_of_role = cache(iam_evaluator._gather_role_policies)
+# Finding the principal takes longer than all the rest of a call, and roles stay as they are.
+_principal_of = cache(iam_evaluator.resolve_principal)
 _emulator_condition_key = iam_evaluator._resolve_condition_key
 
 
@@ -58,7 +58,7 @@ class LocalKms:
         self._account = account
         self._condition_keys: dict[str, str | None] = {}
         policies: dict[str, dict[str, Any]] = {}
-        for place, one in enumerate(statements(expanded(Path("template.yaml")))):
+        for place, one in enumerate(statements(expanded_template())):
             policies.setdefault(one["role"], {})[str(place)] = one["policy"]
         with request_scope(account, "us-east-1"):
             for function, (name, id_) in roles.items():
@@ -104,7 +104,7 @@ class LocalKms:
         kms.reset()
         with (
             patch.object(iam_evaluator, "_resolve_condition_key", self._condition_key),
-            patch.object(iam_evaluator, "_gather_role_policies", _policies_of_role),
+            patch.object(iam_evaluator, "resolve_principal", _principal_of),
             patch("local.emulator.kms.settings._current", KmsSettings(creating_seconds=0)),
             patch("local.emulator.permissions._asked", []),
             # Importing material would take a new key pair for each key.

@@ -58,9 +58,9 @@ def region_sweeper(
     )
 
 
-def workers_started() -> list[dict[str, Any]]:
+def workers_started() -> list[Any]:
     """Let Lambda take every call; give a list that grows with what each worker is to do."""
-    started: list[dict[str, Any]] = []
+    started: list[Any] = []
 
     def take(params: dict[str, Any], **_: Any) -> None:
         started.append(json.loads(params["Payload"]))

@@ -37,12 +37,13 @@ def answer_of(*regions: str, **fields: Any) -> dict[str, Any]:
 def wait(records: Records, *regions: str, token: str = TOKEN) -> Record:
     """Let the request wait for the key material of these Regions; give its record."""
     records.claim(REQUEST, EXECUTION)
-    materials = [material_for(region) for region in regions or (HOME,)]
+    key: Any = {"keyId": "mrk-1"}
+    materials: list[Any] = [material_for(region) for region in regions or (HOME,)]
     assert records.await_material(
         "CHG1",
         EXECUTION,
         token,
-        key={"keyId": "mrk-1"},
+        key=key,
         materials=materials,
         errors=[],
         deadline=DEADLINE,

@@ -6,17 +6,33 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path("functions/provisioner")
+FUNCTIONS = Path("functions")
+PACKAGE = FUNCTIONS / "provisioner"
 CAPABILITIES = ("creation", "material", "batch", "upkeep")
 FLOORS = ("domain", "aws", "intake", "outcomes")
 """From the ground up; the capabilities stand on top of all of them."""
-OWN = {"botocore": "aws", "boto3": "aws", "pydantic": "intake", "pydantic_core": "intake"}
-"""Which room alone may use a library."""
+OWN = {"botocore": "aws", "boto3": "aws", "types_boto3": "aws", "pydantic": "intake"}
+"""Which room alone may use a library, and those whose names begin so: `pydantic_core`."""
 
 
 def imported_by(source: str) -> Iterator[str]:
     """Name the modules that a module imports, `from a import b` as both a and a.b."""
-    for node in ast.walk(ast.parse(source)):
+    yield from _imported(ast.parse(source))
+
+
+def loaded_by(source: str) -> Iterator[str]:
+    """Name the modules that Python imports with a module, and not only a type checker."""
+    yield from _imported(_AtWork().visit(ast.parse(source)))
+
+
+class _AtWork(ast.NodeTransformer):
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        is_for_types = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        return node.orelse if is_for_types else self.generic_visit(node)
+
+
+def _imported(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -36,7 +52,7 @@ def faults_of(room: str, source: str) -> list[str]:
     found = []
     for name in imported_by(source):
         top, _, rest = name.partition(".")
-        if OWN.get(top, room) != room:
+        if any(f"{top}_".startswith(f"{library}_") and room != of for library, of in OWN.items()):
             found.append(f"{room} uses {top}")
         if top == "provisioner" and floor_of(rest.split(".")[0]) > floor_of(room):
             found.append(f"{room} uses {rest}")
@@ -71,10 +87,31 @@ def test_a_package_is_empty_since_what_it_imports_is_cold_start() -> None:
         ("aws", "from provisioner.intake.request import parse_request"),
         ("intake", "from botocore.exceptions import ClientError"),
         ("outcomes", "from provisioner.creation.claim import claim"),
+        ("intake", "from pydantic_core import ErrorDetails; import botocore.model"),
+        ("creation", "if TYPE_CHECKING:\n    from types_boto3_kms import KMSClient"),
     ],
 )
 def test_the_test_sees_what_goes_the_wrong_way(room: str, source: str) -> None:
     assert faults_of(room, source)
+
+
+def test_the_types_of_the_clients_are_for_a_type_checker_alone() -> None:
+    """Whoever needs one imports its name from `aws/client_types.py`, in any room above `aws`."""
+    importing = {
+        path
+        for path in FUNCTIONS.rglob("*.py")
+        if any(map(_is_types, imported_by(path.read_text())))
+    }
+    loading = [path for path in importing if any(map(_is_types, loaded_by(path.read_text())))]
+
+    assert importing == {PACKAGE / "aws/client_types.py"}
+    assert loading == []
+    assert any(map(_is_types, loaded_by("import types_boto3_kms.type_defs")))
+    assert not faults_of("creation", "from provisioner.aws.client_types import KMSClient")
+
+
+def _is_types(name: str) -> bool:
+    return name.startswith("types_boto3")
 
 
 def test_no_test_imports_a_test() -> None:

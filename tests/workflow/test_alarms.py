@@ -451,9 +451,9 @@ def summed(stack: Stack, alarm: str) -> float:
     cloudwatch, functions = stack.client("cloudwatch"), stack.functions()
     total = 0.0
     for query in load_template()["Resources"][alarm]["Properties"]["Metrics"]:
-        if "MetricStat" not in query:
+        metric = query.get("MetricStat", {}).get("Metric", {})
+        if metric.get("Namespace") != "AWS/Lambda":
             continue
-        metric = query["MetricStat"]["Metric"]
         dimensions = [
             {"Name": d["Name"], "Value": functions[d["Value"]["Ref"]]} for d in metric["Dimensions"]
         ]
@@ -476,12 +476,12 @@ def threshold(alarm: str) -> float:
 
 def test_a_step_that_kms_throttles_again_and_again_counts_for_its_alarm(stack: Stack) -> None:
     before = {name: summed(stack, name) for name in ("StepErrorsAlarm", "FunctionErrorsAlarm")}
-    event = json.loads(Path("events/await-replica-key.json").read_text())
+    event = json.loads(Path("events/apply-key-settings.json").read_text())
     stack.put_faults(Fault("DescribeKey", "throttle", times=1_000))
 
     for _ in range(int(threshold("StepErrorsAlarm"))):
         answer = stack.client("lambda").invoke(
-            FunctionName=stack.functions()["AwaitReplicaKeyFunction"], Payload=json.dumps(event)
+            FunctionName=stack.functions()["ApplyKeySettingsFunction"], Payload=json.dumps(event)
         )
         assert json.loads(answer["Payload"].read())["errorType"] == "KmsThrottled"
 

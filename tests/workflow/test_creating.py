@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from local.commands.execution_steps import Steps
 from local.stack.stack import Stack
 from tests.support.key_kinds import KEY_KINDS
 from tests.support.stack.material_holder import new_material, provide
@@ -203,9 +204,35 @@ def test_the_history_names_the_states_of_each_replica(stack: Stack) -> None:
     ]
     for state in (
         ("TaskStateEntered", "CreateReplicaKey"),
-        ("ChoiceStateEntered", "IsReplicaKeyCreating"),
         ("WaitStateEntered", "WaitForReplicaKey"),
-        ("PassStateEntered", "ReplicaKeyReady"),
+        ("TaskStateEntered", "ApplyReplicaKeySettings"),
     ):
         assert entered.count(state) == 2
+    assert entered.count(("ParallelStateEntered", "SetUpKeys")) == 1
+    assert entered.count(("TaskStateEntered", "ApplyPrimaryKeySettings")) == 1
     assert entered.count(("MapStateEntered", "CreateReplicaKeys")) == 1
+
+
+def test_each_event_of_the_history_leads_back_to_its_own_state(stack: Stack) -> None:
+    request = new_request("chain", replicas=[{"region": "eu-west-1"}, {"region": "us-west-2"}])
+
+    stack.send(request)
+    outcome = stack.wait_for_outcome(request["requestId"])
+    stack.wait_for_execution(outcome["detail"]["executionArn"])
+
+    history = stack.history(outcome["detail"]["executionArn"])
+    events = {event["id"]: event for event in history}
+    exits = [event for event in history if event["type"] == "TaskStateExited"]
+    for event in exits:
+        entered = event
+        while "stateEnteredEventDetails" not in entered:
+            entered = events[entered["previousEventId"]]
+        left = event["stateExitedEventDetails"]["name"]
+        assert entered["stateEnteredEventDetails"]["name"] == left
+    lines = Steps(history).lines
+    of_replicas = [
+        [line.text for line in lines if line.region == region]
+        for region in ("eu-west-1", "us-west-2")
+    ]
+    assert of_replicas[0] == of_replicas[1] != []
+    assert all(line.times == 1 and line.since is None and not line.failed for line in lines)

@@ -207,12 +207,12 @@ def test_iam_denies_what_must_not_work(
 
 
 def test_iam_allows_what_lies_within_the_edges(
-    attempts: Attempts, privileges: Privileges, stack: Stack, keys: Keys
+    attempts: Attempts, privileges: Privileges, keys: Keys
 ) -> None:
     """The attempts are denied for the one thing that they change."""
     denied = [
         str(attempt)
-        for attempt in within_the_edges(privileges, stack, keys)
+        for attempt in within_the_edges(privileges, keys)
         if attempts.is_denied(attempt)
     ]
 

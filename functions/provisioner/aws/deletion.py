@@ -5,14 +5,13 @@ so a refusal says something only together with the key's state.
 https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html
 """
 
-from typing import Any
-
 from provisioner.aws import kms
+from provisioner.aws.client_types import KMSClient
 from provisioner.domain.key_states import PENDING_DELETION_STATES
 from provisioner.errors import KeyStateConflict
 
 
-def schedule_deletion(client: Any, key_arn: str, days: int) -> None:
+def schedule_deletion(client: KMSClient, key_arn: str, days: int) -> None:
     """Make sure that a key waits for its deletion.
 
     Raises
@@ -27,7 +26,7 @@ def schedule_deletion(client: Any, key_arn: str, days: int) -> None:
             raise
 
 
-def cancel_deletion(client: Any, key_arn: str) -> None:
+def cancel_deletion(client: KMSClient, key_arn: str) -> None:
     """Make sure that a key does not wait for its deletion.
 
     Raises
@@ -42,5 +41,5 @@ def cancel_deletion(client: Any, key_arn: str) -> None:
             raise
 
 
-def _is_leaving(client: Any, key_arn: str) -> bool:
+def _is_leaving(client: KMSClient, key_arn: str) -> bool:
     return kms.describe_key(client, key_arn)["KeyState"] in PENDING_DELETION_STATES

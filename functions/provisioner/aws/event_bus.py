@@ -1,16 +1,19 @@
 """Adapter of EventBridge: put one event on the stack's bus, and make sure that it was taken."""
 
-from typing import Any
+from collections.abc import Mapping
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from provisioner import json_text
+from provisioner.aws.client_types import EventBridgeClient, EventEntry
 from provisioner.errors import DependencyUnavailable, EventNotPublished
 
 SOURCE = "mrk.provisioner"
 
 
-def put_event(client: Any, bus: str, detail_type: str, detail: dict[str, Any]) -> None:
+def put_event(
+    client: EventBridgeClient, bus: str, detail_type: str, detail: Mapping[str, object]
+) -> None:
     """Publish one event.
 
     Raises
@@ -21,7 +24,7 @@ def put_event(client: Any, bus: str, detail_type: str, detail: dict[str, Any]) -
     DependencyUnavailable
         EventBridge refused the call or did not answer.
     """
-    entry = {
+    entry: EventEntry = {
         "Source": SOURCE,
         "DetailType": detail_type,
         "Detail": json_text.text(detail),

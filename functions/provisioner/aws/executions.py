@@ -1,16 +1,15 @@
 """Adapter of Step Functions: start executions of this stack, answer them, ask which run."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from provisioner import json_text
-from provisioner.domain.plan import KeySetRequest
+from provisioner.aws.client_types import SFNClient
 from provisioner.errors import DependencyUnavailable, ProvisionerError
 
 
@@ -46,8 +45,19 @@ def execution_arn(state_machine_arn: str, name: str) -> str:
     return f"{state_machine_arn.replace(':stateMachine:', ':execution:')}:{name}"
 
 
-def start(client: Any, state_machine_arn: str, execution_arn: str, request: KeySetRequest) -> None:
+def start(client: SFNClient, state_machine_arn: str, execution_arn: str, request: object) -> None:
     """Start the execution of that ARN; one that was started before stays.
+
+    Raises
+    ------
+    DependencyUnavailable
+        Step Functions did not take it.
+    """
+    start_named(client, state_machine_arn, execution_arn.rsplit(":", 1)[1], json_text.text(request))
+
+
+def start_named(client: SFNClient, state_machine_arn: str, name: str, document: str) -> None:
+    """Start the execution of that name with a JSON text; one that was started before stays.
 
     Raises
     ------
@@ -56,17 +66,13 @@ def start(client: Any, state_machine_arn: str, execution_arn: str, request: KeyS
     """
     with _named_errors("StartExecution"):
         try:
-            client.start_execution(
-                stateMachineArn=state_machine_arn,
-                name=execution_arn.rsplit(":", 1)[1],
-                input=json_text.text(request),
-            )
+            client.start_execution(stateMachineArn=state_machine_arn, name=name, input=document)
         except client.exceptions.ExecutionAlreadyExists:
             return
 
 
 def older_running(
-    client: Any, state_machine_arn: str, execution_arn: str, started_at: datetime
+    client: SFNClient, state_machine_arn: str, execution_arn: str, started_at: datetime
 ) -> str | None:
     """Find a running execution of a state machine that was started before this one.
 
@@ -94,7 +100,7 @@ def older_running(
     return oldest[1] if oldest and oldest < (started_at, execution_arn) else None
 
 
-def answer_task(client: Any, task_token: str, output: dict[str, Any]) -> bool:
+def answer_task(client: SFNClient, task_token: str, output: Mapping[str, object]) -> bool:
     """Hand its output to a task that waits for an answer; False where it does not wait any more.
 
     https://docs.aws.amazon.com/step-functions/latest/apireference/API_SendTaskSuccess.html
@@ -113,7 +119,7 @@ def answer_task(client: Any, task_token: str, output: dict[str, Any]) -> bool:
     return True
 
 
-def fail_task(client: Any, task_token: str, error: ProvisionerError) -> bool:
+def fail_task(client: SFNClient, task_token: str, error: ProvisionerError) -> bool:
     """End a task that waits for an answer with an error; False where it does not wait any more.
 
     https://docs.aws.amazon.com/step-functions/latest/apireference/API_SendTaskFailure.html
@@ -134,7 +140,7 @@ def fail_task(client: Any, task_token: str, error: ProvisionerError) -> bool:
     return True
 
 
-def progress(client: Any, execution_arn: str) -> Progress:
+def progress(client: SFNClient, execution_arn: str) -> Progress:
     """Return whether that execution was started, runs, or has ended.
 
     Raises

@@ -23,8 +23,10 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
+from provisioner.aws.client_types import KeyMetadata, KeyTag, KMSClient
 from provisioner.clock import instant_text
 from provisioner.domain.key_policy import Policy, policy_text, principals_looked_up
+from provisioner.domain.key_specs import WrappingAlgorithmName, WrappingKeySpec
 from provisioner.domain.plan import KeyPlan, KeySetRequest
 from provisioner.errors import (
     ImportTokenExpired,
@@ -44,7 +46,7 @@ from provisioner.errors import (
     RegionNotEnabled,
 )
 
-Metadata = dict[str, Any]
+type Metadata = KeyMetadata
 
 _ALIASES_PER_PAGE = 100
 
@@ -83,7 +85,7 @@ _NO_USABLE_ANSWER = (*_NEVER_SENT, HTTPClientError, SSLError, ResponseParserErro
 @contextmanager
 def _named_errors(
     operation: str,
-    client: Any,
+    client: KMSClient,
     key_arn: str | None = None,
     own: dict[str, type[KmsError]] | None = None,
 ) -> Iterator[None]:
@@ -137,7 +139,7 @@ _PRINCIPALS_NAMED = 5
 
 
 def create_primary_key(
-    client: Any, request: KeySetRequest, plan: KeyPlan, tags: dict[str, str]
+    client: KMSClient, request: KeySetRequest, plan: KeyPlan, tags: dict[str, str]
 ) -> Metadata:
     """Create the multi-Region primary key, with its policy, description and tags from the start.
 
@@ -169,7 +171,7 @@ def create_primary_key(
                 Policy=policy_text(plan.policy),
                 Tags=_tag_list(tags),
             )
-            return dict(answer["KeyMetadata"])
+            return answer["KeyMetadata"]
     except KmsUnavailable as error:
         if isinstance(error.__cause__, _NEVER_SENT):
             raise
@@ -178,7 +180,7 @@ def create_primary_key(
         ) from error
 
 
-def replicate_key(client: Any, primary_arn: str, plan: KeyPlan) -> Metadata | None:
+def replicate_key(client: KMSClient, primary_arn: str, plan: KeyPlan) -> Metadata | None:
     """Create the replica key of a Region, with its policy, description and tags from the start.
 
     Returns
@@ -203,10 +205,10 @@ def replicate_key(client: Any, primary_arn: str, plan: KeyPlan) -> Metadata | No
             )
         except client.exceptions.AlreadyExistsException:
             return None
-        return dict(answer["ReplicaKeyMetadata"])
+        return answer["ReplicaKeyMetadata"]
 
 
-def describe_key(client: Any, key_id: str) -> Metadata:
+def describe_key(client: KMSClient, key_id: str) -> Metadata:
     """Read a key's KeyMetadata by its ARN.
 
     Raises
@@ -217,10 +219,10 @@ def describe_key(client: Any, key_id: str) -> Metadata:
         KMS refused the call or did not answer.
     """
     with _named_errors("DescribeKey", client, key_id if key_id.startswith("arn:") else None):
-        return dict(client.describe_key(KeyId=key_id)["KeyMetadata"])
+        return client.describe_key(KeyId=key_id)["KeyMetadata"]
 
 
-def list_aliases(client: Any) -> Iterator[dict[str, str]]:
+def list_aliases(client: KMSClient) -> Iterator[dict[str, str]]:
     """List every alias of the client's Region, a page at a time.
 
     Yields
@@ -234,7 +236,9 @@ def list_aliases(client: Any) -> Iterator[dict[str, str]]:
         KMS refused the call or did not answer.
     """
     with _named_errors("ListAliases", client):
-        for page in client.get_paginator("list_aliases").paginate(Limit=_ALIASES_PER_PAGE):
+        for page in client.get_paginator("list_aliases").paginate(
+            PaginationConfig={"PageSize": _ALIASES_PER_PAGE}
+        ):
             yield {
                 alias["AliasName"]: alias["TargetKeyId"]
                 for alias in page["Aliases"]
@@ -242,7 +246,7 @@ def list_aliases(client: Any) -> Iterator[dict[str, str]]:
             }
 
 
-def find_alias(client: Any, alias: str) -> str | None:
+def find_alias(client: KMSClient, alias: str) -> str | None:
     """Return the ARN of the key that an alias points to, or None where there is no such alias.
 
     DescribeKey asks for permission on the key. Where it is denied, the key keeps the caller out or
@@ -259,7 +263,7 @@ def find_alias(client: Any, alias: str) -> str | None:
         return _find_in_list(client, alias)
 
 
-def read_alias(client: Any, alias: str) -> str | None:
+def read_alias(client: KMSClient, alias: str) -> str | None:
     """Return the ARN of the key that an alias points to, or None where there is no such alias.
 
     Raises
@@ -271,12 +275,12 @@ def read_alias(client: Any, alias: str) -> str | None:
     """
     try:
         with _named_errors(f"DescribeKey of {alias}", client):
-            return str(client.describe_key(KeyId=alias)["KeyMetadata"]["Arn"])
+            return client.describe_key(KeyId=alias)["KeyMetadata"]["Arn"]
     except KmsKeyNotFound:
         return None
 
 
-def _find_in_list(client: Any, alias: str) -> str | None:
+def _find_in_list(client: KMSClient, alias: str) -> str | None:
     with _named_errors(f"ListAliases to find {alias}", client):
         for page in client.get_paginator("list_aliases").paginate():
             for entry in page["Aliases"]:
@@ -286,7 +290,7 @@ def _find_in_list(client: Any, alias: str) -> str | None:
     return None
 
 
-def has_alias(client: Any, key_arn: str) -> bool:
+def has_alias(client: KMSClient, key_arn: str) -> bool:
     """Whether any alias points to the key.
 
     Raises
@@ -297,7 +301,7 @@ def has_alias(client: Any, key_arn: str) -> bool:
     return bool(read_aliases(client, key_arn))
 
 
-def read_aliases(client: Any, key_arn: str) -> list[str]:
+def read_aliases(client: KMSClient, key_arn: str) -> list[str]:
     """Read the names of the aliases that point to a key.
 
     Raises
@@ -310,7 +314,7 @@ def read_aliases(client: Any, key_arn: str) -> list[str]:
         return [entry["AliasName"] for page in pages for entry in page["Aliases"]]
 
 
-def create_alias(client: Any, alias: str, key_arn: str) -> bool:
+def create_alias(client: KMSClient, alias: str, key_arn: str) -> bool:
     """Create an alias in the key's own Region; False where the alias exists already.
 
     Raises
@@ -326,7 +330,7 @@ def create_alias(client: Any, alias: str, key_arn: str) -> bool:
     return True
 
 
-def delete_alias(client: Any, alias: str) -> None:
+def delete_alias(client: KMSClient, alias: str) -> None:
     """Delete an alias; one that is gone already is no error.
 
     Raises
@@ -341,7 +345,7 @@ def delete_alias(client: Any, alias: str) -> None:
             return
 
 
-def read_tags(client: Any, key_arn: str) -> dict[str, str]:
+def read_tags(client: KMSClient, key_arn: str) -> dict[str, str]:
     """Read the tags of one Region's key.
 
     Raises
@@ -354,7 +358,7 @@ def read_tags(client: Any, key_arn: str) -> dict[str, str]:
         return {tag["TagKey"]: tag["TagValue"] for page in pages for tag in page["Tags"]}
 
 
-def read_policy(client: Any, key_arn: str) -> str:
+def read_policy(client: KMSClient, key_arn: str) -> str:
     """Read the key policy of one Region's key, as JSON text.
 
     Raises
@@ -363,10 +367,10 @@ def read_policy(client: Any, key_arn: str) -> str:
         KMS refused the call or did not answer.
     """
     with _named_errors("GetKeyPolicy", client, key_arn):
-        return str(client.get_key_policy(KeyId=key_arn)["Policy"])
+        return client.get_key_policy(KeyId=key_arn)["Policy"]
 
 
-def read_rotation_period(client: Any, key_arn: str) -> int | None:
+def read_rotation_period(client: KMSClient, key_arn: str) -> int | None:
     """Read the rotation period in days, or None where the key does not rotate by itself.
 
     Raises
@@ -380,7 +384,10 @@ def read_rotation_period(client: Any, key_arn: str) -> int | None:
 
 
 def get_import_parameters(
-    client: Any, key_arn: str, algorithm: str, wrapping_key_spec: str
+    client: KMSClient,
+    key_arn: str,
+    algorithm: WrappingAlgorithmName,
+    wrapping_key_spec: WrappingKeySpec,
 ) -> dict[str, str]:
     """Ask for the public key and the token that let key material into one Region's key.
 
@@ -410,7 +417,7 @@ def get_import_parameters(
 
 
 def import_key_material(
-    client: Any, key_arn: str, token: bytes, encrypted: bytes, valid_to: str | None
+    client: KMSClient, key_arn: str, token: bytes, encrypted: bytes, valid_to: str | None
 ) -> None:
     """Import wrapped key material into one Region's key.
 
@@ -439,7 +446,7 @@ def import_key_material(
         )
 
 
-def write(client: Any, operation: str, **arguments: Any) -> None:
+def write(client: KMSClient, operation: str, **arguments: object) -> None:
     """Make a call that sets one thing on a key, is safe to repeat, and answers nothing of use.
 
     Parameters
@@ -454,11 +461,11 @@ def write(client: Any, operation: str, **arguments: Any) -> None:
     KmsError
         KMS refused the call or did not answer.
     """
-    with _named_errors(operation, client, arguments.get("KeyId")):
+    with _named_errors(operation, client, str(arguments["KeyId"])):
         getattr(client, xform_name(operation))(**arguments)
 
 
-def write_policy(client: Any, key_arn: str, policy: Policy) -> None:
+def write_policy(client: KMSClient, key_arn: str, policy: Policy) -> None:
     """Set the key policy of one Region's key.
 
     Raises
@@ -470,7 +477,7 @@ def write_policy(client: Any, key_arn: str, policy: Policy) -> None:
         write(client, "PutKeyPolicy", KeyId=key_arn, Policy=policy_text(policy))
 
 
-def write_tags(client: Any, key_arn: str, tags: dict[str, str]) -> None:
+def write_tags(client: KMSClient, key_arn: str, tags: dict[str, str]) -> None:
     """Set tags on one Region's key and leave its other tags alone.
 
     Raises
@@ -481,5 +488,5 @@ def write_tags(client: Any, key_arn: str, tags: dict[str, str]) -> None:
     write(client, "TagResource", KeyId=key_arn, Tags=_tag_list(tags))
 
 
-def _tag_list(tags: dict[str, str]) -> list[dict[str, str]]:
+def _tag_list(tags: dict[str, str]) -> list[KeyTag]:
     return [{"TagKey": key, "TagValue": value} for key, value in tags.items()]

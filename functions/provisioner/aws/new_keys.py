@@ -8,9 +8,9 @@ https://docs.aws.amazon.com/kms/latest/developerguide/abac.html
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
 
 from provisioner.aws import kms
+from provisioner.aws.client_types import KMSClient
 from provisioner.clock import now
 from provisioner.domain.plan import STACK_TAG, region_of
 from provisioner.errors import (
@@ -28,7 +28,7 @@ _DENY = "explicit deny"
 
 
 @contextmanager
-def may_be_new(client: Any, key_arn: str) -> Iterator[None]:
+def may_be_new(client: KMSClient, key_arn: str) -> Iterator[None]:
     """Raise `KeyTagsNotInEffect` in the place of `KmsAccessDenied` where the key is that new.
 
     Parameters
@@ -94,10 +94,10 @@ def may_lack_our_tag(
         ) from denial
 
 
-def _age(client: Any, key_arn: str) -> timedelta | None:
+def _age(client: KMSClient, key_arn: str) -> timedelta | None:
     """Return how old a key is, or None where the caller may not know."""
     try:
-        created: timedelta = now() - kms.describe_key(client, key_arn)["CreationDate"]
+        created = now() - kms.describe_key(client, key_arn)["CreationDate"]
     except KmsAccessDenied:
         return None
     return max(created, timedelta(0))

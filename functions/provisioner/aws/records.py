@@ -21,19 +21,27 @@ recognised, when it is this very update that has changed the item.
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from itertools import batched
-from typing import Any, cast
+from typing import TypedDict, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from provisioner import json_text
+from provisioner.aws.client_types import AttributeValue, DynamoDBClient, KeysToRead
 from provisioner.clock import now
-from provisioner.domain.plan import KeySetRequest, RegionNames, content_hash, revision_of
+from provisioner.domain.material import Material
+from provisioner.domain.plan import (
+    KeySetFacts,
+    KeySetRequest,
+    RegionNames,
+    content_hash,
+    revision_of,
+)
 from provisioner.errors import (
     Cancelled,
     DependencyUnavailable,
@@ -43,10 +51,13 @@ from provisioner.errors import (
     RequestNotFound,
     RevisionSkipped,
 )
+from provisioner.json_text import JsonObject
 
 UNFINISHED_INDEX = "unfinished-by-shard"
 SHARDS = 16
 _IDS_PER_CALL = 100
+type _Value = str | int | None
+type _Values = dict[str, _Value]
 _PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 0)
 """Seconds before the keys that DynamoDB left out for their number are asked for again."""
 
@@ -88,12 +99,12 @@ class Record:
     open_attempt: str | None
     attempt_sent_at: datetime | None
     key_arn: str | None
-    key: dict[str, Any] | None
+    key: KeySetFacts | None
     errors: list[Problem]
-    ticket: dict[str, Any] | None
+    ticket: JsonObject | None
     published_at: datetime | None
     claimed_at: datetime | None
-    materials: list[dict[str, Any]]
+    materials: list[Material]
     task_token: str | None
     answer_hash: str | None
     ever_created: bool
@@ -144,16 +155,22 @@ def _named_errors(operation: str) -> Iterator[None]:
         code, reason = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
         if code == "ConditionalCheckFailedException":
             item = error.response.get("Item")
-            raise _ConditionFailed(_record(item) if item else None) from error
+            raise _ConditionFailed(_record(item) if isinstance(item, dict) else None) from error
         raise DependencyUnavailable(f"DynamoDB refused {operation}: {code} {reason}.") from error
     except BotoCoreError as error:
         raise DependencyUnavailable(f"DynamoDB did not answer {operation}: {error}.") from error
 
 
+class _Names(TypedDict, total=False):
+    """What DynamoDB takes only where the update uses it."""
+
+    ExpressionAttributeNames: dict[str, str]
+
+
 class Records:
     """The requests table. Every method raises `DependencyUnavailable` where DynamoDB fails."""
 
-    def __init__(self, client: Any, table: str) -> None:
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
         self._client = client
         self._table = table
 
@@ -161,8 +178,7 @@ class Records:
         """Read when the table was made, or restored from a backup."""
         with _named_errors("DescribeTable"):
             table = self._client.describe_table(TableName=self._table)["Table"]
-        made_at: datetime = table["CreationDateTime"]
-        return made_at
+        return table["CreationDateTime"]
 
     def get(self, request_id: str) -> Record | None:
         """Read a request's record, consistently."""
@@ -180,7 +196,7 @@ class Records:
         Unless they are read consistently, what was written in the last second may be missing.
         """
         for some in batched(request_ids, _IDS_PER_CALL, strict=False):
-            left: dict[str, Any] = {
+            left: Mapping[str, KeysToRead] = {
                 self._table: {
                     "Keys": [{"requestId": {"S": name}} for name in some],
                     "ConsistentRead": consistently,
@@ -248,7 +264,7 @@ class Records:
             "(#status IN (:running, :waiting) OR attribute_not_exists(publishedAt))) OR "
             "(#status = :renewable AND attribute_exists(publishedAt))))"
         )
-        values = {
+        values: _Values = {
             **_holding(request, execution_arn),
             ":running": Status.IN_PROGRESS,
             ":before": revision - 1,
@@ -292,7 +308,7 @@ class Records:
             "attribute_not_exists(createdAt) AND contentHash = :seen AND executionArn = :holder "
             f"AND {_revision_is(':was', number=seen.revision)} AND attempt = :attempt"
         )
-        values = {
+        values: _Values = {
             **_holding(request, execution_arn),
             ":running": Status.IN_PROGRESS,
             ":failed": Status.FAILED,
@@ -336,7 +352,7 @@ class Records:
             "AND attribute_not_exists(keyArn) AND attribute_not_exists(cancelledAt)"
         )
         update = "SET attempt = :next, attemptOpen = :token, attemptSentAt = :now"
-        values = {
+        values: _Values = {
             ":me": execution_arn,
             ":last": attempt - 1,
             ":next": attempt,
@@ -363,7 +379,7 @@ class Records:
         """
         condition = "attempt = :attempt AND attribute_not_exists(keyArn)"
         update = "REMOVE attemptOpen"
-        values: dict[str, Any] = {":attempt": attempt}
+        values: _Values = {":attempt": attempt}
         if key_arn:
             condition = "attempt = :attempt AND (attribute_not_exists(keyArn) OR keyArn = :arn)"
             update = "SET keyArn = :arn REMOVE attemptOpen"
@@ -382,8 +398,8 @@ class Records:
         execution_arn: str,
         task_token: str,
         *,
-        key: dict[str, Any] | None,
-        materials: list[Any],
+        key: KeySetFacts | None,
+        materials: list[Material],
         errors: list[Problem],
         deadline: str | None = None,
     ) -> bool:
@@ -408,7 +424,7 @@ class Records:
             "SET #status = :waiting, #key = :key, materials = :materials, errors = :errors, "
             "taskToken = :token, deadline = :deadline REMOVE answerHash"
         )
-        values = {
+        values: _Values = {
             ":waiting": Status.WAITING_FOR_MATERIAL,
             ":key": json_text.text(key),
             ":materials": json_text.text(materials),
@@ -436,7 +452,7 @@ class Records:
             The request has ended otherwise.
         """
         update = "SET cancelledAt = if_not_exists(cancelledAt, :now)"
-        values = {
+        values: _Values = {
             ":now": now().isoformat(),
             ":running": Status.IN_PROGRESS,
             ":waiting": Status.WAITING_FOR_MATERIAL,
@@ -457,7 +473,11 @@ class Records:
             "SET #status = :running, answerHash = :hash "
             "REMOVE materials, errors, taskToken, deadline"
         )
-        values = {":running": Status.IN_PROGRESS, ":hash": answer_hash, ":token": task_token}
+        values: _Values = {
+            ":running": Status.IN_PROGRESS,
+            ":hash": answer_hash,
+            ":token": task_token,
+        }
         self._update_if(request_id, "taskToken = :token", update, values)
 
     def finish(
@@ -466,7 +486,7 @@ class Records:
         *,
         execution_arn: str,
         status: Status,
-        key: dict[str, Any] | None,
+        key: KeySetFacts | None,
         errors: list[Problem],
         warnings: Sequence[Problem] = (),
     ) -> Record | None:
@@ -495,7 +515,7 @@ class Records:
         update += " REMOVE publishedAt, materials, taskToken, deadline"
         if status == Status.CREATED:
             update += ", superseded"
-        values = {
+        values: _Values = {
             **_holding(request, execution_arn),
             ":status": status,
             ":key": json_text.text(key),
@@ -522,7 +542,7 @@ class Records:
             "SET publishedAt = :now, nextRun = if_not_exists(run, :zero) + :one "
             "REMOVE unfinished, cancelledAt"
         )
-        values = {
+        values: _Values = {
             ":me": execution_arn,
             ":zero": 0,
             ":one": 1,
@@ -537,7 +557,7 @@ class Records:
         self,
         request_id: str,
         execution_arn: str | None,
-        ticket: dict[str, Any] | None,
+        ticket: JsonObject | None,
         errors: list[Problem],
     ) -> Record | None:
         """Keep a refusal for whoever asks; it neither claims the requestId nor hides a record.
@@ -551,7 +571,7 @@ class Records:
             "SET #status = :rejected, executionArn = :me, ticket = :ticket, errors = :errors, "
             "attempt = :zero"
         )
-        values = {
+        values: _Values = {
             ":rejected": Status.REJECTED,
             ":me": execution_arn,
             ":ticket": json_text.text(ticket),
@@ -589,9 +609,7 @@ class Records:
             read = {record.request_id: record for record in self.get_many(some)}
             yield from (read[name] for name in some if name in read and not read[name].published)
 
-    def _update_if(
-        self, request_id: str, condition: str, update: str, values: dict[str, Any]
-    ) -> bool:
+    def _update_if(self, request_id: str, condition: str, update: str, values: _Values) -> bool:
         try:
             self._update(request_id, condition, update, values)
         except _ConditionFailed:
@@ -604,7 +622,7 @@ class Records:
         execution_arn: str,
         condition: str,
         update: str,
-        values: dict[str, Any],
+        values: _Values,
     ) -> Record | None:
         try:
             return self._update(request_id, condition, update, values)
@@ -612,15 +630,15 @@ class Records:
             _refuse_if_cancelled(failed.record, execution_arn)
             return None
 
-    def _update(
-        self, request_id: str, condition: str, update: str, values: dict[str, Any]
-    ) -> Record:
+    def _update(self, request_id: str, condition: str, update: str, values: _Values) -> Record:
         written = "SET updatedAt = :updated"
         rest = update.removeprefix("SET ")
         update = f"{written} {rest}" if rest == update else f"{written}, {rest}"
         values = {**values, ":updated": now().isoformat()}
         names = {"#status": "status", "#key": "key", "#request": "request"}
         text = f"{condition} {update}"
+        used = {alias: name for alias, name in names.items() if alias in text}
+        those_used: _Names = {"ExpressionAttributeNames": used} if used else {}
         with _named_errors("UpdateItem"):
             answer = self._client.update_item(
                 TableName=self._table,
@@ -630,11 +648,7 @@ class Records:
                 ExpressionAttributeValues={name: _attribute(v) for name, v in values.items()},
                 ReturnValues="ALL_NEW",
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                **(
-                    {"ExpressionAttributeNames": used}
-                    if (used := {alias: name for alias, name in names.items() if alias in text})
-                    else {}
-                ),
+                **those_used,
             )
         return _record(answer["Attributes"])
 
@@ -649,7 +663,7 @@ _FORGOTTEN = "errors, warnings, publishedAt, materials, taskToken, answerHash, d
 """What of an earlier run does not count in the one that claims the request."""
 
 
-def _holding(request: KeySetRequest, execution_arn: str) -> dict[str, Any]:
+def _holding(request: KeySetRequest, execution_arn: str) -> _Values:
     return {
         ":hash": content_hash(request),
         ":request": json_text.text(request),
@@ -686,13 +700,13 @@ def _shard(request_id: str) -> str:
     return str(hashlib.sha256(request_id.encode()).digest()[0] % SHARDS)
 
 
-def _attribute(value: str | int | None) -> dict[str, Any]:
+def _attribute(value: _Value) -> AttributeValue:
     if value is None:
         return {"NULL": True}
     return {"N": str(value)} if isinstance(value, int) else {"S": value}
 
 
-def _record(item: dict[str, dict[str, Any]]) -> Record:
+def _record(item: Mapping[str, AttributeValue]) -> Record:
     def text(name: str) -> str | None:
         return item.get(name, {}).get("S")
 

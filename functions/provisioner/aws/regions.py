@@ -1,14 +1,13 @@
 """The Regions in which this stack may have keys."""
 
-from typing import Any
-
 from botocore.exceptions import BotoCoreError, ClientError
 
+from provisioner.aws.client_types import EC2Client
 from provisioner.errors import DependencyUnavailable
 from provisioner.settings import Settings
 
 
-def enabled_regions(ec2: Any, settings: Settings) -> list[str]:
+def enabled_regions(ec2: EC2Client, settings: Settings) -> list[str]:
     """List the Regions of `AllowedRegions`; for `*` those that the account has enabled.
 
     https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeRegions.html

@@ -1,16 +1,15 @@
 """Adapter of SQS: the dead-letter queues."""
 
-from typing import Any
-
 from botocore.exceptions import BotoCoreError, ClientError
 
+from provisioner.aws.client_types import Message, SQSClient
 from provisioner.errors import DependencyUnavailable
 
 _HIDDEN_SECONDS = 60
 """How long a message that is not taken stays out of sight, so that one redrive meets it once."""
 
 
-def receive(client: Any, queue_url: str) -> list[dict[str, Any]]:
+def receive(client: SQSClient, queue_url: str) -> list[Message]:
     """Receive up to ten messages, each with its MessageId, Body and ReceiptHandle.
 
     Raises
@@ -27,11 +26,10 @@ def receive(client: Any, queue_url: str) -> list[dict[str, Any]]:
         )
     except (BotoCoreError, ClientError) as error:
         raise DependencyUnavailable(f"SQS did not do ReceiveMessage: {error}.") from error
-    messages: list[dict[str, Any]] = answer.get("Messages", [])
-    return messages
+    return answer.get("Messages", [])
 
 
-def delete(client: Any, queue_url: str, receipt: str) -> None:
+def delete(client: SQSClient, queue_url: str, receipt: str) -> None:
     """Delete a message that was received.
 
     Raises

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from provisioner import json_text
+from provisioner.aws.client_types import AttributeValue, DynamoDBClient, KeysToRead
 from provisioner.clock import now
 from provisioner.errors import DependencyUnavailable
 
@@ -57,16 +57,18 @@ def _named_errors(operation: str) -> Iterator[None]:
 class SweepTable:
     """The sweep's table. Every method raises `DependencyUnavailable` where DynamoDB fails."""
 
-    def __init__(self, client: Any, table: str) -> None:
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
         self._client = client
         self._table = table
 
     def positions(self, places: Iterable[str]) -> dict[str, Position]:
         """Read how far the sweep is in these Regions, a hundred at most, where it ever began."""
         keys = [_key(place, _POSITION) for place in places]
-        asked = {self._table: {"Keys": keys, "ConsistentRead": True}}
+        if not keys:
+            return {}
+        asked: KeysToRead = {"Keys": keys, "ConsistentRead": True}
         with _named_errors("BatchGetItem"):
-            answer = self._client.batch_get_item(RequestItems=asked) if keys else {"Responses": {}}
+            answer = self._client.batch_get_item(RequestItems={self._table: asked})
         items = answer["Responses"].get(self._table, [])
         return {item["place"]["S"]: _position(item) for item in items}
 
@@ -103,7 +105,10 @@ class SweepTable:
 
     def save(self, place: str, worker: str, position: Position) -> bool:
         """Write down how far a Region is; False where another worker has taken it over."""
-        values = {":me": {"S": worker}, ":listing": {"S": json_text.text(asdict(position))}}
+        values: dict[str, AttributeValue] = {
+            ":me": {"S": worker},
+            ":listing": {"S": json_text.text(asdict(position))},
+        }
         return self._update_own(place, "SET listing = :listing", values)
 
     def release(self, place: str, worker: str) -> None:
@@ -128,7 +133,7 @@ class SweepTable:
 
     def keep_finding(self, place: str, subject: str, digest: str, text: str) -> None:
         """Write down that a finding is open, and what its event said."""
-        item = {
+        item: dict[str, AttributeValue] = {
             **_key(place, subject),
             "digest": {"S": digest},
             "publishedAt": {"S": now().isoformat()},
@@ -142,7 +147,7 @@ class SweepTable:
         with _named_errors("DeleteItem"):
             self._client.delete_item(TableName=self._table, Key=_key(place, subject))
 
-    def _update_own(self, place: str, update: str, values: dict[str, Any]) -> bool:
+    def _update_own(self, place: str, update: str, values: dict[str, AttributeValue]) -> bool:
         try:
             with _named_errors("UpdateItem"):
                 self._client.update_item(
@@ -159,11 +164,11 @@ class SweepTable:
         return True
 
 
-def _key(place: str, subject: str) -> dict[str, Any]:
+def _key(place: str, subject: str) -> dict[str, AttributeValue]:
     return {"place": {"S": place}, "subject": {"S": subject}}
 
 
-def _position(item: dict[str, Any]) -> Position:
+def _position(item: dict[str, AttributeValue]) -> Position:
     return Position(**json.loads(item["listing"]["S"])) if "listing" in item else Position()
 
 

@@ -6,17 +6,24 @@ with some delay, so an empty answer proves nothing until time has passed.
 https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/API_GetResources.html
 """
 
-from typing import Any
+from typing import TypedDict
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from provisioner.aws.client_types import TagFilter, TaggedPage, TaggingClient
 from provisioner.errors import DependencyUnavailable
 
 Tags = dict[str, str]
 _KEYS_PER_PAGE = 100
 
 
-def find_keys(client: Any, tags: Tags) -> dict[str, Tags]:
+class _NextPage(TypedDict, total=False):
+    """What the API takes for a page that is not the first."""
+
+    PaginationToken: str
+
+
+def find_keys(client: TaggingClient, tags: Tags) -> dict[str, Tags]:
     """Find the KMS keys of the client's Region that carry all these tags.
 
     Parameters
@@ -43,7 +50,7 @@ def find_keys(client: Any, tags: Tags) -> dict[str, Tags]:
         raise _not_found(client, error) from error
 
 
-def find_page(client: Any, tags: Tags, token: str) -> tuple[dict[str, Tags], str] | None:
+def find_page(client: TaggingClient, tags: Tags, token: str) -> tuple[dict[str, Tags], str] | None:
     """Find a page of the KMS keys of the client's Region that carry all these tags.
 
     Parameters
@@ -62,12 +69,13 @@ def find_page(client: Any, tags: Tags, token: str) -> tuple[dict[str, Tags], str
     DependencyUnavailable
         The API refused the call or did not answer.
     """
+    next_page: _NextPage = {"PaginationToken": token} if token else {}
     try:
         page = client.get_resources(
             TagFilters=_filters(tags),
             ResourceTypeFilters=["kms:key"],
             ResourcesPerPage=_KEYS_PER_PAGE,
-            **({"PaginationToken": token} if token else {}),
+            **next_page,
         )
     except client.exceptions.PaginationTokenExpiredException:
         return None
@@ -76,7 +84,7 @@ def find_page(client: Any, tags: Tags, token: str) -> tuple[dict[str, Tags], str
     return _keys(page), page.get("PaginationToken", "")
 
 
-def find_tags(client: Any, arns: list[str]) -> dict[str, Tags]:
+def find_tags(client: TaggingClient, arns: list[str]) -> dict[str, Tags]:
     """Find the tags of these keys, a hundred at most; one that never had any is not answered.
 
     The API takes no filters and gives no pages where it is asked for ARNs.
@@ -95,17 +103,17 @@ def find_tags(client: Any, arns: list[str]) -> dict[str, Tags]:
         raise _not_found(client, error) from error
 
 
-def _filters(tags: Tags) -> list[dict[str, Any]]:
+def _filters(tags: Tags) -> list[TagFilter]:
     return [{"Key": key, "Values": [value]} for key, value in tags.items()]
 
 
-def _keys(page: dict[str, Any]) -> dict[str, Tags]:
+def _keys(page: TaggedPage) -> dict[str, Tags]:
     return {
         found["ResourceARN"]: {tag["Key"]: tag["Value"] for tag in found["Tags"]}
         for found in page["ResourceTagMappingList"]
     }
 
 
-def _not_found(client: Any, error: Exception) -> DependencyUnavailable:
+def _not_found(client: TaggingClient, error: Exception) -> DependencyUnavailable:
     region = client.meta.region_name
     return DependencyUnavailable(f"The tagging API in {region} did not find keys: {error}.")

@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
 
 from provisioner import json_text
 from provisioner.batch import file_text
@@ -16,6 +15,7 @@ from provisioner.batch.csv_table import TABLE_ENDINGS, Cell, Row, read_rows, tri
 from provisioner.errors import BatchUnreadable, Problem, new_problem
 from provisioner.intake import documents, field_texts
 from provisioner.intake.request import RequestFields
+from provisioner.json_text import Json, JsonObject
 
 MAX_LINES = 100_000
 """docs/scale.md says what this comes from."""
@@ -45,7 +45,7 @@ class Line:
 
     number: int
     text: str
-    document: Any
+    document: Json
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -99,7 +99,7 @@ def _json_lines(name: str, text: str) -> Iterator[Line]:
             yield Line(number, "", error.document, error.problems)
 
 
-def _one_value(name: str, text: str, lines: list[str]) -> list[Any] | None:
+def _one_value(name: str, text: str, lines: list[str]) -> list[object] | None:
     """Read a file that is one JSON text, an array of requests as a rule; None where it is lines.
 
     Raises
@@ -128,7 +128,7 @@ def _begins_an_array(line: str) -> bool:
     return False
 
 
-def _line(number: int, document: Any) -> Line:
+def _line(number: int, document: object) -> Line:
     try:
         text = json_text.text(document)
         text.encode()
@@ -175,7 +175,7 @@ def _field(title: str) -> str | None:
 
 
 def _csv_line(columns: list[_Column], row: Row) -> Line:
-    document: dict[str, Any] = {}
+    document: JsonObject = {}
     problems: list[Problem] = []
     for column, cell in zip(columns, row.cells, strict=False):
         if not trimmed(cell.text):
@@ -207,7 +207,7 @@ def _without_field(column: _Column, number: int) -> Problem:
     return new_problem(column.title, "UNKNOWN_FIELD", text)
 
 
-def _value(field: str, cell: Cell) -> Any:
+def _value(field: str, cell: Cell) -> object:
     """Turn a cell into the field's value; what does not fit stays text, for the schema to refuse.
 
     Raises
@@ -232,7 +232,7 @@ def _value(field: str, cell: Cell) -> Any:
     return text
 
 
-def _put(document: dict[str, Any], column: str, value: Any) -> None:
+def _put(document: JsonObject, column: str, value: object) -> None:
     """Put a value where the column says: `tags.team` is the field `team` of `tags`.
 
     Raises

@@ -3,11 +3,10 @@
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from provisioner import json_text
 from provisioner.aws.records import Record, Status
-from provisioner.domain.plan import material_terms
+from provisioner.domain.plan import Expiry, material_terms
 from provisioner.errors import Problem
 
 
@@ -23,7 +22,7 @@ class PlannedLine:
     number: int
     request_id: str | None
     content: str | None
-    terms: list[Any] | None
+    terms: list[Expiry | None] | None
     execution: str | None
     problems: list[Problem]
     not_before: str | None = None

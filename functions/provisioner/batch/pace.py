@@ -1,14 +1,20 @@
 """How fast requests may be started: under the KMS quotas of every Region that they touch.
 
 A batch is planned as a whole before its first request is started, so the plan is plain arithmetic:
-each second of each quota is a bin that fills up, and a request goes into the first second in which
-all the quotas that it needs have room. What a second did not use is still good in the next one, as
-it is with KMS, whose quotas are buckets that hold a second's worth.
+each tick of each quota, about a twentieth of a second, is a bin that fills up, and a request starts
+in the first tick after which all the quotas that it needs have room at once or soon. So starts are
+spread evenly. Three in the same moment, of which each takes two of five CreateKey, exceed what a
+second allows, although their average does not.
 https://docs.aws.amazon.com/kms/latest/developerguide/requests-per-second.html
+
+The first seconds are slower. Lambda starts an environment for each function then, so the first
+requests take seconds longer than those after them, which would catch up with them in KMS.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable
+import math
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from provisioner.domain.key_specs import Origin
 from provisioner.domain.plan import KeySetRequest
@@ -29,6 +35,15 @@ KMS_QUOTAS = {
 _START: Quota = ("", "StartExecution")
 _PERCENT = 100
 _CREATE_KEY_PER_REPLICA = 2
+_TICKS = 20
+"""Ticks a second where quotas are used as a whole, and in proportion where a part of them is."""
+_LATENESS = 0.6
+"""How many seconds later than even pace allows a quota's calls may be counted. With none, requests
+of several kinds leave holes that no other one fits into; with a second's worth, and what a start
+may be late, more calls can come together than KMS allows."""
+_SLOW_START_SECONDS = 6
+"""How long the rate grows until it is the full one: as long as the functions of a request take to
+start, one after another."""
 
 
 def needs(request: KeySetRequest) -> Counter[Quota]:
@@ -78,7 +93,7 @@ def parse_quotas(items: Iterable[str]) -> dict[Quota, int]:
 
 
 class Pace:
-    """Assigns to each request the second in which it may be started."""
+    """Assigns to each request the moment at which it may be started."""
 
     def __init__(self, quotas: dict[Quota, int], percent: int, starts_per_second: int) -> None:
         """Begin with an empty plan.
@@ -86,7 +101,7 @@ class Pace:
         Parameters
         ----------
         quotas
-            What `parse_quotas` gives.
+            What `parse_quotas` returns.
         percent
             How much of each quota may be used; the rest is for others in the account.
         starts_per_second
@@ -94,58 +109,111 @@ class Pace:
         """
         self._quotas = quotas
         self._percent = percent
-        self._bins: dict[Quota, _Bins] = {_START: _Bins(starts_per_second * _PERCENT)}
+        self._ticks = math.ceil(_TICKS * percent / _PERCENT)
+        self._bins = {_START: _Bins(starts_per_second * _PERCENT, self._ticks)}
+        self._earliest: dict[_Kind, int] = {}
 
-    def reserve(self, taken: Counter[Quota]) -> int:
-        """Take a request's needs from the plan; give its second, counted from the start.
+    def plan(self, requests: Sequence[Counter[Quota]]) -> list[float]:
+        """Assign to each request, by what it takes, its moment: seconds from the start.
 
-        What one second has not room enough for spills into the seconds after it.
+        Requests that take the same keep their order. Those that take something else come between
+        them, in proportion, so that all quotas are used all the time.
         """
-        wanted = [(self._bins_of(quota), count) for quota, count in (taken + _ONE_START).items()]
-        second = 0
-        while (room := max(bins.room_from(_before(second)) for bins, _ in wanted)) > second:
-            second = room
-        for bins, count in wanted:
-            bins.take(_before(second), count * _PERCENT)
-        return second
+        kinds = [_kind(taken) for taken in requests]
+        counts = Counter(kinds)
+        seen: Counter[_Kind] = Counter()
+        places = []
+        for number, kind in enumerate(kinds):
+            places.append(((seen[kind] + 0.5) / counts[kind], number))
+            seen[kind] += 1
+        moments = {number: self._reserve(kinds[number]) for _, number in sorted(places)}
+        return [moments[number] for number in range(len(kinds))]
+
+    def _reserve(self, kind: "_Kind") -> float:
+        wanted = [(self._bins_of(quota), count * _PERCENT * self._ticks) for quota, count in kind]
+        # Room only shrinks: there is none before the last request of this kind.
+        tick, found = -1, self._earliest.get(kind, 0)
+        while found > tick:
+            tick = found
+            found = max(bins.room_from(tick, amount) for bins, amount in wanted)
+        for bins, amount in wanted:
+            bins.take(tick, amount)
+        self._earliest[kind] = tick
+        return _slowly_started(tick / self._ticks)
 
     def _bins_of(self, quota: Quota) -> "_Bins":
         if quota not in self._bins:
             rate = self._quotas.get(quota) or self._quotas["", quota[1]]
-            self._bins[quota] = _Bins(rate * self._percent)
+            self._bins[quota] = _Bins(rate * self._percent, self._ticks)
         return self._bins[quota]
 
 
-_ONE_START = Counter({_START: 1})
+_Kind = frozenset[tuple[Quota, int]]
+"""What a request takes; many requests of a batch take the same."""
 
 
-def _before(second: int) -> int:
-    return max(second - 1, 0)
+def _kind(taken: Counter[Quota]) -> _Kind:
+    return frozenset((taken + Counter({_START: 1})).items())
+
+
+def _slowly_started(seconds: float) -> float:
+    """Move a moment back so that the rate grows evenly from nothing to the full one.
+
+    It reaches that after `_SLOW_START_SECONDS`, half of which are lost. No two moments come closer.
+    """
+    if seconds < _SLOW_START_SECONDS / 2:
+        return math.sqrt(2 * _SLOW_START_SECONDS * seconds)
+    return seconds + _SLOW_START_SECONDS / 2
 
 
 class _Bins:
-    """One quota's seconds. All numbers are hundredths of calls, so that sums are exact."""
+    """One quota's ticks. Amounts are whole parts of calls, so that sums are exact."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, ticks: int) -> None:
+        """Begin with nothing to catch up on: full for as long as calls may be counted late.
+
+        A tick holds `size`, and a second has that many ticks.
+        """
         self._size = size
-        self._used: defaultdict[int, int] = defaultdict(int)
-        self._after_full: dict[int, int] = {}
+        self._late = math.ceil(_LATENESS * ticks)
+        self._used = array("Q", [size] * self._late)
+        self._next = array("Q", range(1, self._late + 1))
+        """For each tick the next one that may have room; itself if it is not full."""
 
-    def room_from(self, second: int) -> int:
-        """Find the first second from this one on that is not full."""
-        found = second
-        while found in self._after_full:
-            found = self._after_full[found]
-        if found != second:
-            self._after_full[second] = found  # A long row of full seconds is walked once.
+    def room_from(self, tick: int, amount: int) -> int:
+        """Find the first tick from this one on after which there is room soon enough."""
+        ticks = -(-amount // self._size) + self._late
+        while (short := amount - self._room(tick, ticks)) > 0:
+            # Each tick adds one at the other end.
+            tick += -(-short // self._size)
+        return tick
+
+    def take(self, tick: int, amount: int) -> None:
+        """Take from a tick and, where it is full, from those after it."""
+        while amount:
+            tick = self._open_from(tick)
+            part = min(amount, self._size - self._used[tick])
+            self._used[tick] += part
+            amount -= part
+            if self._used[tick] == self._size:
+                self._next[tick] = tick + 1
+
+    def _room(self, tick: int, ticks: int) -> int:
+        self._grow(tick + ticks)
+        return ticks * self._size - sum(self._used[tick : tick + ticks])
+
+    def _open_from(self, tick: int) -> int:
+        self._grow(tick)
+        found = tick
+        while (following := self._next[found]) != found:
+            found = following
+            self._grow(found)
+        self._next[tick] = found  # A long row of full ticks is walked once.
         return found
 
-    def take(self, second: int, count: int) -> None:
-        """Take from a second and, where it is full, from those after it."""
-        while count:
-            second = self.room_from(second)
-            part = min(count, self._size - self._used[second])
-            self._used[second] += part
-            count -= part
-            if self._used[second] == self._size:
-                self._after_full[second] = second + 1
+    def _grow(self, tick: int) -> None:
+        known = len(self._used)
+        if tick >= known:
+            more = range(known, 2 * tick + 64)
+            self._used.extend(0 for _ in more)
+            self._next.extend(more)

@@ -15,8 +15,9 @@ from provisioner import json_text
 from provisioner.aws.records import Records
 from provisioner.batch.file import Line
 from provisioner.batch.lines import PlannedLine, is_created
-from provisioner.batch.pace import Pace, needs
-from provisioner.clock import instant_text, now
+from provisioner.batch.pace import Pace, Quota, needs
+from provisioner.batch.turns import Item, new_item
+from provisioner.clock import now, precise_text
 from provisioner.domain.plan import (
     KeySetRequest,
     content_hash,
@@ -33,7 +34,7 @@ _TIME_TO_BEGIN = timedelta(seconds=5)
 _MAX_NAME = 43
 """What is left of the 80 characters of an execution's name beside a UUID and a hyphen."""
 _MAX_ITEM_BYTES = 255 * 1024
-"""A Distributed Map fails as a whole at an item of more than 256 KB, its name and time included.
+"""What a line may have, quoted in an item. An execution takes no more than 256 KB for its input.
 
 https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 """
@@ -44,8 +45,8 @@ class Plan:
     """A planned batch."""
 
     lines: list[PlannedLine]
-    items: list[dict[str, str]]
-    """What the Distributed Map reads, the earliest first: `notBefore`, `name` and `request`."""
+    items: list[Item]
+    """What is started, the earliest first."""
     last_start: datetime
 
 
@@ -83,23 +84,25 @@ def plan_batch(
         if is_created(record, firsts[record.request_id])
     }
     planned_lines = []
-    seconds: dict[str, int] = {}
+    taken: dict[str, Counter[Quota]] = {}
     texts: dict[str, str] = {}
     for line, request, unsettled in checked:
         planned = _settled(unsettled, firsts, created) if request else unsettled
         planned_lines.append(planned)
         name = planned.execution
-        if name and name not in seconds:
-            seconds[name] = pace.reserve(needs(request) if request else Counter())
+        if name and name not in taken:
+            taken[name] = needs(request) if request else Counter()
             texts[name] = line.text
+    seconds = pace.plan(list(taken.values()))
     begins = now() + _TIME_TO_BEGIN
-    starts = {name: begins + timedelta(seconds=second) for name, second in seconds.items()}
-    items = [
-        {"notBefore": instant_text(starts[name]), "name": name, "request": texts[name]}
-        for name in sorted(starts, key=starts.__getitem__)
-    ]
+    starts = {
+        name: begins + timedelta(seconds=second)
+        for name, second in zip(taken, seconds, strict=True)
+    }
+    in_turn = sorted(starts, key=starts.__getitem__)
+    items = [new_item(starts[name], name, texts[name]) for name in in_turn]
     timed = [
-        replace(line, not_before=instant_text(starts[line.execution])) if line.execution else line
+        replace(line, not_before=precise_text(starts[line.execution])) if line.execution else line
         for line in planned_lines
     ]
     return Plan(timed, items, max(starts.values(), default=begins))

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from provisioner import json_text
 from provisioner.aws.executions import execution_arn
@@ -16,6 +16,7 @@ from provisioner.batch.csv_table import TABLE_ENDINGS
 from provisioner.batch.lines import PlannedLine, has_revision, is_created
 from provisioner.clock import instant_text, now
 from provisioner.errors import Problem, new_problem
+from provisioner.json_text import JsonObject
 
 _TYPICAL_SECONDS = 60
 """From a request's start to its outcome, where KMS takes as long as it usually does."""
@@ -52,7 +53,7 @@ class LineResult(TypedDict):
     line: int
     requestId: str | None
     status: LineStatus
-    key: dict[str, Any] | None
+    key: JsonObject | None
     errors: list[Problem]
 
 
@@ -72,7 +73,7 @@ class Report:
     """Where a batch stands. `settled` means that no line is expected to change any more."""
 
     results: list[LineResult]
-    progress: dict[str, Any]
+    progress: dict[str, object]
     settled: bool
     wait_seconds: int
     """How long until it is worth looking again."""

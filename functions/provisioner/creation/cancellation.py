@@ -6,9 +6,10 @@ one that failed, so that what exists is kept or rolled back as the request asks.
 """
 
 from dataclasses import replace
-from typing import Any, cast
+from typing import cast
 
 from provisioner.aws import executions
+from provisioner.aws.client_types import SFNClient
 from provisioner.aws.executions import Progress
 from provisioner.aws.records import UNDER_WAY, Record, Records, refuse_if_cancelled
 from provisioner.domain.plan import KeySetRequest
@@ -16,7 +17,7 @@ from provisioner.errors import Cancelled
 
 
 def cancel(
-    request_id: str, *, records: Records, step_functions: Any, state_machine_arn: str
+    request_id: str, *, records: Records, step_functions: SFNClient, state_machine_arn: str
 ) -> Record:
     """Cancel a request; whoever holds it ends it.
 

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from provisioner.aws import executions
+from provisioner.aws.client_types import SFNClient
 from provisioner.aws.executions import Progress
 from provisioner.aws.records import UNDER_WAY, Record, Records, Status
 from provisioner.creation.correction import check_correction, check_revision, superseded
@@ -47,7 +47,7 @@ class Claim:
 
 def claim(
     records: Records,
-    step_functions: Any,
+    step_functions: SFNClient,
     request: KeySetRequest,
     execution_arn: str,
     *,
@@ -150,7 +150,9 @@ def _what_is_left(record: Record, request: KeySetRequest) -> Decision:
     return Decision.RENEW if request["origin"] == Origin.EXTERNAL else Decision.PUBLISH
 
 
-def check_claim(records: Records, step_functions: Any, request: KeySetRequest) -> Record | None:
+def check_claim(
+    records: Records, step_functions: SFNClient, request: KeySetRequest
+) -> Record | None:
     """Raise the conflict that `claim` would raise now; nothing is written.
 
     Returns
@@ -186,7 +188,7 @@ def check_claim(records: Records, step_functions: Any, request: KeySetRequest) -
 
 def _correct(
     records: Records,
-    step_functions: Any,
+    step_functions: SFNClient,
     record: Record,
     request: KeySetRequest,
     execution_arn: str,

@@ -1,28 +1,54 @@
 """Reads key sets back from KMS."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from provisioner.aws import kms
+from provisioner.aws.client_types import KMSClient
 from provisioner.domain.key_states import PENDING_DELETION_STATES
-from provisioner.domain.plan import region_of
-from provisioner.errors import KeySetIncomplete, PrimaryKeyMoved
+from provisioner.domain.plan import KeyFacts, region_of, unread_key
+from provisioner.errors import KeySetIncomplete, PrimaryKeyMoved, ReplicaKeyNotEnabled
+from provisioner.json_text import JsonObject
+from provisioner.telemetry import take_expected_error_off
+
+_READY = ("Enabled", "PendingImport")
+"""States of a replica key that is made: one of origin EXTERNAL waits for its key material then."""
 
 
-def read_key_state(client: Any, key_arn: str) -> str:
-    """Read the state of one key, such as `Creating` or `Enabled`.
+def read_ready_replica(client: KMSClient, key_arn: str) -> kms.Metadata:
+    """Read the KeyMetadata of a replica key that is made.
 
     https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html
 
     Raises
     ------
+    ReplicaKeyNotEnabled
+        It is still being made: read it again later.
     KmsError
         KMS refused the call or did not answer.
     """
-    return str(kms.describe_key(client, key_arn)["KeyState"])
+    metadata = kms.describe_key(client, key_arn)
+    if metadata["KeyState"] not in _READY:
+        take_expected_error_off()
+        raise ReplicaKeyNotEnabled(
+            f"The replica key in {region_of(key_arn)} is still {metadata['KeyState']}, and the "
+            "workflow waits 30 minutes for it."
+        )
+    return metadata
 
 
-def confirm_key_set(client: Any, primary_arn: str, replica_regions: list[str]) -> dict[str, Any]:
+def facts_of(metadata: kms.Metadata) -> KeyFacts:
+    """Return what KMS's KeyMetadata says of a key; whether it has its alias is not in it."""
+    return {**unread_key(metadata["Arn"]), "keyState": metadata["KeyState"]}
+
+
+def as_json(metadata: kms.Metadata) -> JsonObject:
+    """Return KMS's KeyMetadata as plain JSON; times are ISO 8601 texts."""
+    return dict(json.loads(json.dumps(metadata, default=lambda time: time.isoformat())))
+
+
+def confirm_key_set(client: KMSClient, primary_arn: str, replica_regions: list[str]) -> JsonObject:
     """Read the primary key and check that it is Enabled and knows every replica.
 
     Returns
@@ -51,7 +77,7 @@ def confirm_key_set(client: Any, primary_arn: str, replica_regions: list[str]) -
     return metadata
 
 
-def read_metadata(client: Any, key_arn: str) -> dict[str, Any]:
+def read_metadata(client: KMSClient, key_arn: str) -> JsonObject:
     """Read KMS's KeyMetadata of a key as plain JSON; times are ISO 8601 texts.
 
     Raises
@@ -59,11 +85,10 @@ def read_metadata(client: Any, key_arn: str) -> dict[str, Any]:
     KmsError
         KMS refused the call or did not answer.
     """
-    metadata = kms.describe_key(client, key_arn)
-    return dict(json.loads(json.dumps(metadata, default=lambda time: time.isoformat())))
+    return as_json(kms.describe_key(client, key_arn))
 
 
-def refuse_moved_primary(metadata: kms.Metadata) -> None:
+def refuse_moved_primary(metadata: Mapping[str, Any]) -> None:
     """Refuse to work with a key as the primary key once KMS has it as a replica key.
 
     The message has the commands that make it the primary key again. KMS changes roles only between

@@ -7,11 +7,9 @@ stays.
 docs/exactly-one-key.md says why a correction is safe.
 """
 
-from typing import Any
-
 from provisioner import json_text
 from provisioner.aws.records import Record, Status
-from provisioner.domain.plan import KeySetRequest, RegionNames, names_by_region, revision_of
+from provisioner.domain.plan import KeySetRequest, Names, RegionNames, names_by_region, revision_of
 from provisioner.errors import Immutable, RequestConflict, RevisionSkipped
 
 MAX_SUPERSEDED_BYTES = 32 * 1024
@@ -92,7 +90,7 @@ def superseded(record: Record, request: KeySetRequest) -> RegionNames:
     before, after = names_by_region(record.request), names_by_region(request)
     found: RegionNames = {}
     for region in sorted(before.keys() | record.superseded.keys()):
-        kinds: Any = {
+        kinds: Names = {
             kind: sorted(
                 {
                     *record.superseded.get(region, {}).get(kind, []),

@@ -1,16 +1,22 @@
 """Makes sure that one Region's key has its alias, description, tags, policy and rotation."""
 
 import json
-from typing import Any
 
 from provisioner.aws import kms
+from provisioner.aws.client_types import KMSClient
 from provisioner.aws.new_keys import may_be_new, may_lack_our_tag
 from provisioner.domain.plan import ROTATION, STACK_TAG, KeyPlan, Names, region_of
 from provisioner.errors import AliasInUse, AliasNotVisible
 
 
 def ensure_settings(
-    client: Any, plan: KeyPlan, key_arn: str, *, fresh: bool, superseded: Names | None
+    client: KMSClient,
+    plan: KeyPlan,
+    key_arn: str,
+    *,
+    fresh: bool,
+    superseded: Names | None,
+    metadata: kms.Metadata | None = None,
 ) -> None:
     """Bring a key to the settings of its Region.
 
@@ -26,6 +32,8 @@ def ensure_settings(
         KMS client of the key's own Region.
     superseded
         What earlier contents asked for on this key and this one does not, if anything.
+    metadata
+        KMS's KeyMetadata of the key, where it has just been read.
 
     Raises
     ------
@@ -43,7 +51,7 @@ def ensure_settings(
         may_be_new(client, key_arn),
     ):
         if not fresh:
-            _ensure_description(client, plan, key_arn)
+            _ensure_description(client, plan, metadata or kms.describe_key(client, key_arn))
             _ensure_tags(client, plan, key_arn, superseded)
             _ensure_policy(client, plan, key_arn)
         if plan.rotation:
@@ -54,12 +62,13 @@ def ensure_settings(
             _take_away(client, superseded, key_arn)
 
 
-def _ensure_description(client: Any, plan: KeyPlan, key_arn: str) -> None:
-    if kms.describe_key(client, key_arn).get("Description", "") != plan.description:
-        kms.write(client, "UpdateKeyDescription", KeyId=key_arn, Description=plan.description)
+def _ensure_description(client: KMSClient, plan: KeyPlan, metadata: kms.Metadata) -> None:
+    if metadata.get("Description", "") != plan.description:
+        arn = metadata["Arn"]
+        kms.write(client, "UpdateKeyDescription", KeyId=arn, Description=plan.description)
 
 
-def _ensure_tags(client: Any, plan: KeyPlan, key_arn: str, superseded: Names | None) -> None:
+def _ensure_tags(client: KMSClient, plan: KeyPlan, key_arn: str, superseded: Names | None) -> None:
     present = kms.read_tags(client, key_arn)
     # First, as a key has at most 50.
     if old := [key for key in (superseded or {}).get("tags", []) if key in present]:
@@ -69,17 +78,17 @@ def _ensure_tags(client: Any, plan: KeyPlan, key_arn: str, superseded: Names | N
         kms.write_tags(client, key_arn, missing)
 
 
-def _ensure_policy(client: Any, plan: KeyPlan, key_arn: str) -> None:
+def _ensure_policy(client: KMSClient, plan: KeyPlan, key_arn: str) -> None:
     if json.loads(kms.read_policy(client, key_arn)) != plan.policy:
         kms.write_policy(client, key_arn, plan.policy)
 
 
-def _ensure_rotation(client: Any, period: int, key_arn: str, *, fresh: bool) -> None:
+def _ensure_rotation(client: KMSClient, period: int, key_arn: str, *, fresh: bool) -> None:
     if fresh or kms.read_rotation_period(client, key_arn) != period:
         kms.write(client, "EnableKeyRotation", KeyId=key_arn, RotationPeriodInDays=period)
 
 
-def _ensure_alias(client: Any, alias: str, key_arn: str) -> None:
+def _ensure_alias(client: KMSClient, alias: str, key_arn: str) -> None:
     if kms.create_alias(client, alias, key_arn) or alias in kms.read_aliases(client, key_arn):
         return
     # Either another key has it, or this one since a moment ago: the SDK sends a call again whose
@@ -94,14 +103,14 @@ def _ensure_alias(client: Any, alias: str, key_arn: str) -> None:
         raise AliasInUse(f"{alias} in {region_of(key_arn)} points to {owner}.")
 
 
-def _take_away(client: Any, superseded: Names, key_arn: str) -> None:
+def _take_away(client: KMSClient, superseded: Names, key_arn: str) -> None:
     if ROTATION in superseded["settings"] and kms.read_rotation_period(client, key_arn):
         kms.write(client, "DisableKeyRotation", KeyId=key_arn)
     if superseded["aliases"]:
         free_aliases(client, superseded["aliases"], key_arn)
 
 
-def free_aliases(client: Any, aliases: list[str], key_arn: str) -> None:
+def free_aliases(client: KMSClient, aliases: list[str], key_arn: str) -> None:
     """Delete those of these aliases that point to a key; others stay where they are.
 
     Raises

@@ -1,14 +1,15 @@
 """What exists of a key set while no outcome says it: the record and the primary key together."""
 
 from collections.abc import Callable
-from typing import Any, cast
 
 from provisioner.aws import kms
+from provisioner.aws.client_types import KMSClient
 from provisioner.aws.records import UNDER_WAY, Record
 from provisioner.clock import instant_text
 from provisioner.domain.key_specs import Origin
 from provisioner.domain.plan import (
     KeyFacts,
+    KeySetFacts,
     KeySetRequest,
     key_facts,
     region_of,
@@ -19,7 +20,7 @@ from provisioner.errors import KmsError
 from provisioner.telemetry import logger
 
 
-def known_key(record: Record, kms_for: Callable[[str], Any]) -> dict[str, Any] | None:
+def known_key(record: Record, kms_for: Callable[[str], KMSClient]) -> KeySetFacts | None:
     """Return the key set as far as it exists, or None where no key is known.
 
     A published outcome says it. Of a request that is under way, or that failed without knowing its
@@ -50,11 +51,11 @@ def known_key(record: Record, kms_for: Callable[[str], Any]) -> dict[str, Any] |
 
 
 def _facts(metadata: kms.Metadata, known: KeyFacts) -> KeyFacts:
-    facts: dict[str, Any] = {**known, "keyState": metadata["KeyState"]}
+    facts: KeyFacts = {**known, "keyState": metadata["KeyState"]}
     if metadata.get("Origin") == Origin.EXTERNAL:
         valid_to = metadata.get("ValidTo")
         facts["validTo"] = instant_text(valid_to) if valid_to else None
-    return cast("KeyFacts", facts)
+    return facts
 
 
 def _replicas(metadata: kms.Metadata, request: KeySetRequest, home: str) -> list[KeyFacts]:

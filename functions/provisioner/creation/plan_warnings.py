@@ -6,9 +6,9 @@ plan: a warning says that it could not be checked.
 
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Any
 
 from provisioner.aws import kms
+from provisioner.aws.client_types import KMSClient
 from provisioner.domain.plan import KeyPlan, KeySetRequest, key_id_of
 from provisioner.errors import (
     KmsError,
@@ -31,7 +31,7 @@ def kms_warnings(
     request: KeySetRequest,
     plans: list[KeyPlan],
     own_key: str | None,
-    clients: Mapping[str, Any],
+    clients: Mapping[str, KMSClient],
 ) -> list[Problem]:
     """Ask KMS in every Region of a plan for the key that has the alias.
 

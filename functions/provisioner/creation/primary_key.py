@@ -10,23 +10,23 @@ https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateKey.html
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from provisioner.aws import kms
+from provisioner.aws.client_types import KMSClient, TaggingClient
 from provisioner.aws.clients import CALLS_AT_ONCE
 from provisioner.aws.new_keys import may_lack_our_tag
 from provisioner.aws.records import Record, Records, refuse_if_cancelled
 from provisioner.aws.tagging import find_tags
-from provisioner.creation.confirm import refuse_moved_primary
+from provisioner.creation.confirm import as_json, facts_of, refuse_moved_primary
 from provisioner.creation.replica_key import restore_key
 from provisioner.creation.tagged_primary_keys import find_primary_keys
 from provisioner.domain.plan import (
     ATTEMPT_TAG,
     KeySetRequest,
+    MadePrimaryKey,
     names_by_region,
     own_tags,
     plan_key,
-    region_of,
 )
 from provisioner.errors import (
     AliasInUse,
@@ -45,11 +45,11 @@ def ensure_primary_key(
     execution_arn: str,
     *,
     records: Records,
-    client: Any,
-    send_once: Callable[[str], Any],
-    tagging: Any,
+    client: KMSClient,
+    send_once: Callable[[str], KMSClient],
+    tagging: TaggingClient,
     settings: Settings,
-) -> dict[str, Any]:
+) -> MadePrimaryKey:
     """Find the request's primary key by its record, or create it.
 
     Parameters
@@ -63,8 +63,8 @@ def ensure_primary_key(
 
     Returns
     -------
-    dict
-        `keyId`, `arn`, `region`, `keyState`, and `fresh`: whether this call created it.
+    MadePrimaryKey
+        The key, and what CreateKey answered where this call created it.
 
     Raises
     ------
@@ -92,7 +92,8 @@ def ensure_primary_key(
         raise _unconfirmed(record, "has no recorded answer")
     refuse_if_cancelled(record)
     if record.key_arn:
-        return _key(_recorded_key(client, tagging, record.key_arn, settings), fresh=False)
+        metadata = _recorded_key(client, tagging, record.key_arn, settings)
+        return {"key": facts_of(metadata), "fresh": False, "keyMetadata": None}
     if not record.attempt:
         _refuse_second_key(request, records, client, tagging, settings)
     # Before the key, so that a name that is taken leaves no key behind.
@@ -111,10 +112,12 @@ def ensure_primary_key(
         records.close_attempt(request["requestId"], attempt, None)
         raise
     records.close_attempt(request["requestId"], attempt, metadata["Arn"])
-    return _key(metadata, fresh=True)
+    return {"key": facts_of(metadata), "fresh": True, "keyMetadata": as_json(metadata)}
 
 
-def _recorded_key(client: Any, tagging: Any, key_arn: str, settings: Settings) -> kms.Metadata:
+def _recorded_key(
+    client: KMSClient, tagging: TaggingClient, key_arn: str, settings: Settings
+) -> kms.Metadata:
     metadata = kms.describe_key(client, key_arn)
     refuse_moved_primary(metadata)
     with may_lack_our_tag(
@@ -124,7 +127,7 @@ def _recorded_key(client: Any, tagging: Any, key_arn: str, settings: Settings) -
 
 
 def _refuse_taken_aliases(
-    request: KeySetRequest, client: Any, send_once: Callable[[str], Any]
+    request: KeySetRequest, client: KMSClient, send_once: Callable[[str], KMSClient]
 ) -> None:
     """Refuse aliases that other keys have, and Regions of replicas that are not enabled.
 
@@ -161,7 +164,7 @@ def _refuse_taken_aliases(
         raise ReplicaRegionNotEnabled(" ".join(closed))
 
 
-def _owner_of(client: Any, alias: str) -> str | None:
+def _owner_of(client: KMSClient, alias: str) -> str | None:
     """Return the ARN of the key that has an alias, or None where KMS does not show one.
 
     This role may describe keys, and an alias that does not exist has none. CreateAlias decides.
@@ -173,7 +176,11 @@ def _owner_of(client: Any, alias: str) -> str | None:
 
 
 def _refuse_second_key(
-    request: KeySetRequest, records: Records, client: Any, tagging: Any, settings: Settings
+    request: KeySetRequest,
+    records: Records,
+    client: KMSClient,
+    tagging: TaggingClient,
+    settings: Settings,
 ) -> None:
     """Refuse to make a key where one with the request's tags is there that no record knows.
 
@@ -194,13 +201,3 @@ def _unconfirmed(record: Record, why: str) -> PrimaryKeyUnconfirmed:
     return PrimaryKeyUnconfirmed(
         f"CreateKey attempt {record.attempt} of request {record.request_id} {why}."
     )
-
-
-def _key(metadata: kms.Metadata, *, fresh: bool) -> dict[str, Any]:
-    return {
-        "keyId": metadata["KeyId"],
-        "arn": metadata["Arn"],
-        "region": region_of(metadata["Arn"]),
-        "keyState": metadata["KeyState"],
-        "fresh": fresh,
-    }

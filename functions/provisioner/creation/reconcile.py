@@ -7,9 +7,9 @@ docs/exactly-one-key.md says why that is safe and what it costs.
 """
 
 from datetime import datetime, timedelta
-from typing import Any
 
 from provisioner.aws import kms
+from provisioner.aws.client_types import EventBridgeClient, KMSClient, TaggingClient
 from provisioner.aws.new_keys import may_be_new
 from provisioner.aws.records import Record, Records
 from provisioner.clock import now
@@ -31,9 +31,9 @@ def reconcile_primary_key(
     request: KeySetRequest,
     *,
     records: Records,
-    client: Any,
-    tagging: Any,
-    events: Any,
+    client: KMSClient,
+    tagging: TaggingClient,
+    events: EventBridgeClient,
     settings: Settings,
 ) -> bool:
     """Look for the key of an unanswered attempt; adopt it, or say that there is none.
@@ -88,7 +88,11 @@ def _is_too_early(record: Record, settings: Settings) -> bool:
 
 
 def _keys_of_attempt(
-    client: Any, tagging: Any, record: Record, request: KeySetRequest, settings: Settings
+    client: KMSClient,
+    tagging: TaggingClient,
+    record: Record,
+    request: KeySetRequest,
+    settings: Settings,
 ) -> dict[str, kms.Metadata]:
     """Return the primary keys of the newest attempt, as KMS itself knows them, oldest first.
 

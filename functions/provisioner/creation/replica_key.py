@@ -1,14 +1,13 @@
 """Makes sure that a Region has its replica key, and that a key on its way out comes back."""
 
-from typing import Any
-
 from provisioner.aws import kms
+from provisioner.aws.client_types import KMSClient
 from provisioner.aws.deletion import cancel_deletion
 from provisioner.aws.new_keys import may_be_new
-from provisioner.creation.confirm import refuse_moved_primary
+from provisioner.creation.confirm import facts_of, refuse_moved_primary
 from provisioner.domain.key_specs import Origin
 from provisioner.domain.key_states import PENDING_DELETION_STATES
-from provisioner.domain.plan import KeySetRequest, arn_in, plan_key
+from provisioner.domain.plan import KeySetRequest, MadeKey, arn_in, plan_key
 from provisioner.errors import KmsRequestRefused
 from provisioner.settings import Settings
 
@@ -18,10 +17,10 @@ def ensure_replica_key(
     region: str,
     primary_arn: str,
     *,
-    primary_client: Any,
-    replica_client: Any,
+    primary_client: KMSClient,
+    replica_client: KMSClient,
     settings: Settings,
-) -> dict[str, Any]:
+) -> MadeKey:
     """Replicate the primary key to a Region, or find the replica that is there.
 
     ReplicateKey never makes two replicas in one Region, so it is safe to send again.
@@ -29,8 +28,8 @@ def ensure_replica_key(
 
     Returns
     -------
-    dict
-        `arn`, `region`, `keyState`, and `fresh`: whether this call created it.
+    MadeKey
+        The key, and whether this call created it.
 
     Raises
     ------
@@ -50,15 +49,10 @@ def ensure_replica_key(
     if metadata is None:
         existing = kms.describe_key(replica_client, arn_in(region, primary_arn))
         metadata = restore_key(replica_client, existing)
-    return {
-        "region": region,
-        "arn": metadata["Arn"],
-        "keyState": metadata["KeyState"],
-        "fresh": fresh,
-    }
+    return {"key": facts_of(metadata), "fresh": fresh}
 
 
-def restore_key(client: Any, metadata: kms.Metadata) -> kms.Metadata:
+def restore_key(client: KMSClient, metadata: kms.Metadata) -> kms.Metadata:
     """Cancel a key's deletion and enable it where that is needed; return what it is then.
 
     A deleted replica would block its Region for at least seven days.

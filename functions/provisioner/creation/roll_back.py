@@ -1,9 +1,10 @@
 """Schedules for deletion what a request created, and frees the aliases it took."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypedDict
 
 from provisioner.aws import kms
+from provisioner.aws.client_types import KMSClient
 from provisioner.aws.deletion import schedule_deletion
 from provisioner.aws.new_keys import may_be_new
 from provisioner.creation.key_settings import free_aliases
@@ -11,14 +12,21 @@ from provisioner.domain.key_states import PENDING_DELETION_STATES
 from provisioner.domain.plan import KeyFacts, KeySetRequest, RegionNames, names_by_region
 
 
+class RolledBack(TypedDict):
+    """A key set after its rollback; the primary is the recorded key, whatever its role."""
+
+    primary: KeyFacts
+    replicas: list[KeyFacts]
+
+
 def roll_back(
     request: KeySetRequest,
     primary_arn: str,
     *,
     superseded: RegionNames,
-    client_for: Callable[[str], Any],
+    client_for: Callable[[str], KMSClient],
     deletion_window_days: int,
-) -> dict[str, Any]:
+) -> RolledBack:
     """Delete the aliases of a key set and schedule its keys for deletion, replicas first.
 
     KMS's own list of the set's keys counts, since a replica may exist whose creation was never
@@ -37,9 +45,8 @@ def roll_back(
 
     Returns
     -------
-    dict
-        `primary`, which is the recorded key whatever its role, and `replicas`; each key with its
-        region, arn, keyState, and alias None.
+    RolledBack
+        Each key with its state afterwards, and no alias.
 
     Raises
     ------
@@ -67,7 +74,7 @@ def roll_back(
     return {"primary": removed.pop(primary_region), "replicas": [*removed.values()]}
 
 
-def _schedule_deletion(client: Any, key_arn: str, days: int) -> str:
+def _schedule_deletion(client: KMSClient, key_arn: str, days: int) -> str:
     state = str(kms.describe_key(client, key_arn)["KeyState"])
     if state in PENDING_DELETION_STATES:
         return state

@@ -4,15 +4,17 @@ The tags say which keys; KMS says what they are, and whether they are still ther
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 from provisioner.aws import kms
+from provisioner.aws.client_types import KMSClient, TaggingClient
 from provisioner.aws.tagging import find_keys
 from provisioner.domain.key_states import PENDING_DELETION_STATES
 from provisioner.errors import KmsKeyNotFound
 
 
-def find_primary_keys(client: Any, tagging: Any, tags: dict[str, str]) -> Iterator[kms.Metadata]:
+def find_primary_keys(
+    client: KMSClient, tagging: TaggingClient, tags: dict[str, str]
+) -> Iterator[kms.Metadata]:
     """Find the multi-Region primary keys with these tags that do not wait for their deletion.
 
     Parameters

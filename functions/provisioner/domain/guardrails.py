@@ -4,8 +4,7 @@ template.yaml repeats in IAM what IAM can hold: Regions, key specs and aliases. 
 principals and tickets are beyond it, so there these rules are the only ones.
 """
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 from provisioner.domain import key_policy, wildcards
 from provisioner.errors import Problem, new_problem
@@ -27,14 +26,14 @@ def alias_problems(path: str, alias: str, settings: Settings) -> Iterator[Proble
         yield new_problem(path, "ALIAS_NOT_ALLOWED", text)
 
 
-def tags_problems(path: str, tags: dict[str, Any], settings: Settings) -> Iterator[Problem]:
+def tags_problems(path: str, tags: Mapping[str, object], settings: Settings) -> Iterator[Problem]:
     """Find tags that lack one of `RequiredTagKeys`."""
     if missing := [key for key in settings.required_tag_keys if key not in tags]:
         text = f"This stack requires the tags {', '.join(missing)} as well (RequiredTagKeys)."
         yield new_problem(path, "TAG_REQUIRED", text)
 
 
-def ticket_problems(ticket: dict[str, Any] | None, settings: Settings) -> Iterator[Problem]:
+def ticket_problems(ticket: Mapping[str, object] | None, settings: Settings) -> Iterator[Problem]:
     """Find that `RequireTicket` holds, and the ticket is missing or says nothing."""
     if settings.require_ticket and not ticket:
         text = "This stack takes no request without a ticket (RequireTicket)."
@@ -66,7 +65,9 @@ def principal_problems(path: str, name: str, settings: Settings) -> Iterator[Pro
     yield new_problem(path, "PRINCIPAL_NOT_ALLOWED", text)
 
 
-def document_problems(path: str, document: dict[str, Any], settings: Settings) -> Iterator[Problem]:
+def document_problems(
+    path: str, document: key_policy.Policy, settings: Settings
+) -> Iterator[Problem]:
     """Find every principal to which a given key policy must not give access."""
     for where, name in key_policy.principals_let_in(document, path):
         if name == "*" or key_policy.is_principal(name, settings.partition):

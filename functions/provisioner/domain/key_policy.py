@@ -261,7 +261,7 @@ def _items(given: object, path: str) -> dict[str, Any]:
     return {f"{path}[{index}]": item for index, item in enumerate(given)}
 
 
-def _account_statement(partition: str, account_id: str) -> dict[str, Any]:
+def _account_statement(partition: str, account_id: str) -> Policy:
     return {
         "Sid": "Enable IAM User Permissions",
         "Effect": "Allow",
@@ -271,7 +271,7 @@ def _account_statement(partition: str, account_id: str) -> dict[str, Any]:
     }
 
 
-def _allow(sid: str, principals: list[str], actions: list[str]) -> dict[str, Any]:
+def _allow(sid: str, principals: list[str], actions: list[str]) -> Policy:
     return {
         "Sid": sid,
         "Effect": "Allow",
@@ -378,7 +378,7 @@ def _is_condition(condition: object) -> TypeIs[Policy]:
     )
 
 
-def _listed(given: Any) -> list[Any]:
+def _listed(given: object) -> list[Any]:
     return given if isinstance(given, list) else [given]
 
 
@@ -510,7 +510,7 @@ def _is_principal_map(principal: object) -> bool:
     )
 
 
-def _texts(holder: dict[str, Any], *names: str) -> list[str]:
+def _texts(holder: Policy, *names: str) -> list[str]:
     """Return the one text or the texts under the first of the names that is there, else nothing."""
     listed = _listed(next((holder[name] for name in names if name in holder), None))
     return listed if all(isinstance(item, str) and item for item in listed) else []

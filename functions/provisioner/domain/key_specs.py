@@ -6,6 +6,33 @@ https://docs.aws.amazon.com/kms/latest/developerguide/symm-asymm-choose-key-spec
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
+
+type KeySpec = Literal[
+    "SYMMETRIC_DEFAULT",
+    "HMAC_224",
+    "HMAC_256",
+    "HMAC_384",
+    "HMAC_512",
+    "RSA_2048",
+    "RSA_3072",
+    "RSA_4096",
+    "ECC_NIST_P256",
+    "ECC_NIST_P384",
+    "ECC_NIST_P521",
+    "ECC_SECG_P256K1",
+    "ECC_NIST_EDWARDS25519",
+    "ML_DSA_44",
+    "ML_DSA_65",
+    "ML_DSA_87",
+    "SM2",
+]
+type KeyUsageName = Literal[
+    "ENCRYPT_DECRYPT", "SIGN_VERIFY", "GENERATE_VERIFY_MAC", "KEY_AGREEMENT"
+]
+type OriginName = Literal["AWS_KMS", "EXTERNAL"]
+type WrappingAlgorithmName = Literal["RSAES_OAEP_SHA_256", "RSA_AES_KEY_WRAP_SHA_256"]
+type WrappingKeySpec = Literal["RSA_2048", "RSA_3072", "RSA_4096"]
 
 
 class KeyUsage(StrEnum):

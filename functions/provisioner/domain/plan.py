@@ -8,11 +8,20 @@ module resolves the rest.
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NotRequired, TypedDict, TypeIs
 
 from provisioner.domain import key_policy
-from provisioner.domain.key_specs import Origin
+from provisioner.domain.key_specs import (
+    KeySpec,
+    KeyUsageName,
+    Origin,
+    OriginName,
+    WrappingAlgorithmName,
+    WrappingKeySpec,
+)
+from provisioner.json_text import JsonObject
 from provisioner.settings import Settings
 
 REQUEST_ID_PATTERN = "[A-Za-z0-9_-]{1,80}"
@@ -30,7 +39,7 @@ class PolicyRequest(TypedDict):
 
     administrators: NotRequired[list[str]]
     users: NotRequired[list[str]]
-    document: NotRequired[dict[str, Any]]
+    document: NotRequired[key_policy.Policy]
 
 
 class Rotation(TypedDict):
@@ -49,8 +58,8 @@ class Expiry(TypedDict):
 class KeyMaterial(Expiry):
     """How imported key material comes in; the deadline counts from each time it is asked for."""
 
-    wrappingAlgorithm: str
-    wrappingKeySpec: str
+    wrappingAlgorithm: WrappingAlgorithmName
+    wrappingKeySpec: WrappingKeySpec
     deadlineInDays: int
 
 
@@ -65,14 +74,22 @@ class ReplicaRequest(TypedDict):
     keyMaterial: NotRequired[Expiry | None]
 
 
+class KeyKind(TypedDict):
+    """What a key keeps for ever."""
+
+    keySpec: KeySpec
+    keyUsage: KeyUsageName
+    origin: OriginName
+
+
 class KeySetRequest(TypedDict):
     """A valid request with its defaults filled in; see "The request" in README.md."""
 
     requestId: str
     primaryRegion: str
-    keySpec: str
-    keyUsage: str
-    origin: str
+    keySpec: KeySpec
+    keyUsage: KeyUsageName
+    origin: OriginName
     alias: str
     description: str
     tags: dict[str, str]
@@ -82,7 +99,7 @@ class KeySetRequest(TypedDict):
     replicas: list[ReplicaRequest]
     onFailure: str
     revision: NotRequired[int]
-    ticket: dict[str, Any] | None
+    ticket: JsonObject | None
 
 
 class KeyFacts(TypedDict):
@@ -97,6 +114,34 @@ class KeyFacts(TypedDict):
     alias: str | None
     keyState: str | None
     validTo: NotRequired[str | None]
+
+
+class MadeKey(TypedDict):
+    """A key as a step hands it on; `fresh` says whether this execution made it."""
+
+    key: KeyFacts
+    fresh: bool
+
+
+class MadePrimaryKey(MadeKey):
+    """The primary key; `keyMetadata` is what CreateKey answered, as plain JSON, or None."""
+
+    keyMetadata: JsonObject | None
+
+
+class KeySetFacts(TypedDict):
+    """A key set as far as it exists, as events and statuses show it.
+
+    `keyMetadata` is KMS's KeyMetadata of the primary as plain JSON, once the key set is finished.
+    """
+
+    keyId: str
+    keySpec: str
+    keyUsage: str
+    origin: str
+    primary: KeyFacts
+    replicas: list[KeyFacts]
+    keyMetadata: JsonObject | None
 
 
 ROTATION = "rotation"
@@ -116,7 +161,7 @@ class KeyPlan:
     alias: str | None
     description: str
     tags: dict[str, str]
-    policy: dict[str, Any]
+    policy: key_policy.Policy
     rotation: Rotation | None
     expiry: Expiry | None
     """Of imported key material; None for a key of origin AWS_KMS."""
@@ -159,7 +204,7 @@ def own_tags(request_id: str, settings: Settings) -> dict[str, str]:
 
 def plan_policy(
     request: KeySetRequest, policy: PolicyRequest | None, settings: Settings
-) -> dict[str, Any]:
+) -> key_policy.Policy:
     """Turn what the request says of a key policy into the policy document itself."""
     if policy is None:
         return key_policy.default_policy(settings.partition, settings.account_id)
@@ -177,15 +222,17 @@ def plan_policy(
 
 
 def key_facts(
-    request: KeySetRequest,
+    kind: KeyKind,
     primary: KeyFacts | None,
     replicas: list[KeyFacts],
-    metadata: dict[str, Any] | None = None,
-) -> dict[str, Any] | None:
+    metadata: JsonObject | None = None,
+) -> KeySetFacts | None:
     """Say what exists of a key set, as events and statuses do; None where there is no key yet.
 
     Parameters
     ----------
+    kind
+        The request, or as much of it.
     metadata
         KMS's KeyMetadata of the primary, once the key set is finished.
     """
@@ -193,9 +240,9 @@ def key_facts(
         return None
     return {
         "keyId": key_id_of(primary["arn"]),
-        "keySpec": request["keySpec"],
-        "keyUsage": request["keyUsage"],
-        "origin": request["origin"],
+        "keySpec": kind["keySpec"],
+        "keyUsage": kind["keyUsage"],
+        "origin": kind["origin"],
         "primary": primary,
         "replicas": replicas,
         "keyMetadata": metadata,
@@ -290,7 +337,7 @@ def material_terms(request: KeySetRequest) -> list[Expiry | None]:
     return [_expiry(request, chosen) for chosen in (shared, *own)]
 
 
-def _with_doubles(value: Any) -> Any:
+def _with_doubles(value: object) -> object:
     if isinstance(value, dict):
         return {name: _with_doubles(one) for name, one in value.items()}
     if isinstance(value, list):
@@ -308,5 +355,5 @@ def _replicas_by_region(request: KeySetRequest) -> list[ReplicaRequest]:
     return sorted(request["replicas"], key=lambda replica: replica["region"])
 
 
-def _without(names: tuple[str, ...], holder: Any) -> dict[str, Any]:
+def _without(names: tuple[str, ...], holder: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in holder.items() if name not in names}

@@ -16,6 +16,7 @@ from typing import Any
 
 from provisioner.domain import wildcards
 
+type Statement = Mapping[str, Any]
 type Truth = bool | None
 type Value = str | tuple[str, ...] | None
 """Of a condition key in one call: a text, several, or None where the call has no such key."""
@@ -76,7 +77,7 @@ class KeyPolicy:
         Of the policy language; `2012-10-17` is the one that has variables.
     """
 
-    def __init__(self, statements: Mapping[str, Mapping[str, Any]], version: str) -> None:
+    def __init__(self, statements: Mapping[str, Statement], version: str) -> None:
         self._has_variables = version == "2012-10-17"
         self._statements = {
             path: statement for path, statement in statements.items() if _is_effective(statement)
@@ -141,7 +142,7 @@ class KeyPolicy:
         )
 
     def _test(
-        self, path: str, name: str, key: str, wanted: Any, values: tuple[Value, ...] | None
+        self, path: str, name: str, key: str, wanted: object, values: tuple[Value, ...] | None
     ) -> Truth:
         if values is None:
             return None
@@ -153,7 +154,7 @@ class KeyPolicy:
             answers.add(self._conditions[place])
         return answers.pop() if len(answers) == 1 else None
 
-    def _compare(self, name: str, wanted: Any, value: Value) -> Truth:
+    def _compare(self, name: str, wanted: object, value: Value) -> Truth:
         texts = [_text(one) for one in _listed(wanted)]
         if self._has_variables and any("${" in text for text in texts):
             return None
@@ -169,7 +170,7 @@ def values_of(context: Context, key: str) -> tuple[Value, ...] | None:
     return next((context[name] for name in families), None)
 
 
-def _is_effective(statement: Mapping[str, Any]) -> bool:
+def _is_effective(statement: Statement) -> bool:
     """Whether a statement is about the key: the only Resource of a key policy is `*`.
 
     https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-overview.html#key-policy-elements
@@ -177,7 +178,7 @@ def _is_effective(statement: Mapping[str, Any]) -> bool:
     return "*" in _listed(statement.get("Resource"))
 
 
-def _has_action(statement: Mapping[str, Any], action: str) -> bool:
+def _has_action(statement: Statement, action: str) -> bool:
     """Whether the action, given in lower case, is among those of the statement."""
     name = "NotAction" if "NotAction" in statement else "Action"
     listed = any(wildcards.matches(action, _lower(p)) for p in _listed(statement.get(name, [])))
@@ -189,7 +190,7 @@ def _lower(text: str) -> str:
     return text.lower() if text.isascii() else text
 
 
-def _names(statement: Mapping[str, Any], role: Role) -> Truth:
+def _names(statement: Statement, role: Role) -> Truth:
     """Whether a statement is about the role."""
     if "NotPrincipal" in statement:
         # With Allow, NotPrincipal is not supported.
@@ -201,7 +202,7 @@ def _names(statement: Mapping[str, Any], role: Role) -> Truth:
     return None if any(name.startswith(role.sessions) for name in named) else False
 
 
-def _is_not_spared(statement: Mapping[str, Any], role: Role) -> Truth:
+def _is_not_spared(statement: Statement, role: Role) -> Truth:
     """Whether a Deny with NotPrincipal is about the role.
 
     In AWS's own example nobody is spared of an account but who is named beside it. For a role its
@@ -221,7 +222,7 @@ def _aws_principals(principal: object) -> set[str]:
     return {*_listed(principal.get("AWS", []))} if isinstance(principal, Mapping) else set()
 
 
-def _listed(given: Any) -> list[Any]:
+def _listed(given: object) -> list[Any]:
     return given if isinstance(given, list) else [given]
 
 

@@ -111,7 +111,7 @@ def _field(place: tuple[int | str, ...], model: type[BaseModel]) -> tuple[type[B
     return holder, name
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
+def _model_in(annotation: object) -> type[BaseModel] | None:
     """Return the model in a field's annotation, such as `list[ReplicaFields] | None`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation

@@ -2,13 +2,14 @@
 
 import base64
 import binascii
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field, ValidationError
 from pydantic.functional_validators import AfterValidator
 from pydantic_core import PydanticCustomError
 
 from provisioner.domain import plan
+from provisioner.domain.material import Answer
 from provisioner.errors import RequestRejected
 from provisioner.intake import documents
 from provisioner.intake.documents import Fields
@@ -45,7 +46,7 @@ class AnswerFields(Fields):
     materials: list[WrappedMaterialFields] = Field(min_length=1)
 
 
-def parse_answer(document: object) -> dict[str, Any]:
+def parse_answer(document: object) -> Answer:
     """Check an answer with wrapped key material.
 
     Raises
@@ -56,7 +57,18 @@ def parse_answer(document: object) -> dict[str, Any]:
     if problem := documents.unreadable(document, "answer", MAX_ANSWER_BYTES):
         raise RequestRejected([problem])
     try:
-        return AnswerFields.model_validate(document).model_dump()
+        fields = AnswerFields.model_validate(document)
     except ValidationError as error:
         problems = documents.problems_from(error.errors(include_url=False), AnswerFields)
         raise RequestRejected(documents.bounded(problems)) from error
+    return {
+        "requestId": fields.requestId,
+        "materials": [
+            {
+                "region": one.region,
+                "importToken": one.importToken,
+                "encryptedKeyMaterial": one.encryptedKeyMaterial,
+            }
+            for one in fields.materials
+        ],
+    }

@@ -28,10 +28,11 @@ from provisioner.domain.key_specs import (
     can_rotate,
     wrapping_algorithms,
 )
-from provisioner.domain.plan import KeySetRequest
+from provisioner.domain.plan import Expiry, KeySetRequest, PolicyRequest
 from provisioner.errors import Problem, RequestRejected, new_problem
 from provisioner.intake import documents, field_texts
 from provisioner.intake.documents import Fields
+from provisioner.json_text import Json, JsonObject
 from provisioner.settings import Settings
 
 MAX_TAGS = 50
@@ -76,7 +77,7 @@ def _alias_name(alias: str) -> str:
     return alias
 
 
-def _small_ticket(ticket: dict[str, Any]) -> dict[str, Any]:
+def _small_ticket(ticket: JsonObject) -> JsonObject:
     if json_text.size(ticket) > MAX_TICKET_BYTES:
         raise PydanticCustomError("ticket_too_large", "A ticket has at most 4,096 bytes of JSON.")
     return ticket
@@ -119,7 +120,7 @@ class KeyPolicyFields(Fields):
 
     administrators: list[str] | None = None
     users: list[str] | None = None
-    document: dict[str, Any] | None = None
+    document: JsonObject | None = None
 
 
 class RotationFields(Fields):
@@ -196,16 +197,16 @@ def parse_request(document: object, settings: Settings) -> KeySetRequest:
     """
     unreadable = documents.unreadable(document, "request", MAX_REQUEST_BYTES)
     if unreadable is None:
-        return _parse(cast(dict[str, Any], document), settings)
+        return _parse(cast(JsonObject, document), settings)
     if documents.unreadable(document, "request", MAX_REQUEST_BYTES + _DEFAULTS_BYTES) is None:
         with suppress(RequestRejected):
-            request = _parse(cast(dict[str, Any], document), settings)
+            request = _parse(cast(JsonObject, document), settings)
             if request == document:
                 return request
     raise RequestRejected([unreadable])
 
 
-def _parse(document: dict[str, Any], settings: Settings) -> KeySetRequest:
+def _parse(document: JsonObject, settings: Settings) -> KeySetRequest:
     fields, details = None, []
     try:
         fields = RequestFields.model_validate(document)
@@ -225,7 +226,7 @@ def policy_warnings(request: KeySetRequest, settings: Settings) -> list[Problem]
     That is what they take away that it can be carried out without, which other accounts they let
     in, and what names other Regions than those of the keys that have the policy.
     """
-    draft = _Draft(cast(dict[str, Any], request), [], settings)
+    draft = _Draft(cast(JsonObject, request), [], settings)
     warnings = [*key_access.warnings(_keys_under_documents(draft), settings)]
     known = known_regions(settings.partition)
     for prefix, fields in draft.members:
@@ -245,7 +246,7 @@ class _Draft:
     """A request of which some fields may be wrong: the rules ask it for sound values only."""
 
     def __init__(
-        self, document: dict[str, Any], wrong: list[tuple[int | str, ...]], settings: Settings
+        self, document: JsonObject, wrong: list[tuple[int | str, ...]], settings: Settings
     ) -> None:
         self.document = document
         self.settings = settings
@@ -260,12 +261,12 @@ class _Draft:
         """Whether no problem was found at or below this path."""
         return path.replace("[", ".").replace("]", "") not in self._wrong
 
-    def get(self, name: str, default: Any = None) -> Any:
+    def get(self, name: str, default: Json = None) -> Json:
         """Return a field's value, its default where it is absent, or None where it is wrong."""
         return self.document.get(name, default) if self.sound(name) else None
 
     @cached_property
-    def members(self) -> list[tuple[str, dict[str, Any]]]:
+    def members(self) -> list[tuple[str, JsonObject]]:
         """The path prefix and the fields of the primary and of each replica."""
         replicas = self.document.get("replicas")
         return [("", self.document)] + [
@@ -288,7 +289,7 @@ class _Draft:
         return found
 
     @cached_property
-    def documents(self) -> dict[str, tuple[dict[str, Any], list[Problem]]]:
+    def documents(self) -> dict[str, tuple[key_policy.Policy, list[Problem]]]:
         """Each key policy that is given as a document, by its path, with its problems."""
         found = {}
         for prefix, fields in self.members:
@@ -383,7 +384,7 @@ def _key_material_rule(draft: _Draft) -> Iterator[Problem]:
     yield from _wrapping_problems(draft)
 
 
-def _expiry_problems(draft: _Draft, material: dict[str, Any], path: str) -> Iterator[Problem]:
+def _expiry_problems(draft: _Draft, material: JsonObject, path: str) -> Iterator[Problem]:
     if not (draft.sound(f"{path}.expires") and draft.sound(f"{path}.validTo")):
         return
     expires, valid_to = material.get("expires"), material.get("validTo")
@@ -456,7 +457,7 @@ def _policy_rule(draft: _Draft) -> Iterator[Problem]:
             yield from _policy_problems(draft, policy, f"{prefix}policy")
 
 
-def _policy_problems(draft: _Draft, policy: dict[str, Any], path: str) -> Iterator[Problem]:
+def _policy_problems(draft: _Draft, policy: JsonObject, path: str) -> Iterator[Problem]:
     partition, account_id = draft.settings.partition, draft.settings.account_id
     document = policy.get("document")
     named = [name for name in ("administrators", "users") if policy.get(name) is not None]
@@ -542,7 +543,7 @@ def _wrapping(draft: _Draft) -> tuple[str, str] | None:
     return (algorithm, size) if algorithm else None
 
 
-def _principal_problems(names: list[Any], path: str, settings: Settings) -> Iterator[Problem]:
+def _principal_problems(names: list[object], path: str, settings: Settings) -> Iterator[Problem]:
     for index, name in enumerate(names):
         if not isinstance(name, str):
             continue  # Told already, by the schema.
@@ -570,7 +571,7 @@ _RULES = (
 
 
 def _normalised(fields: RequestFields, settings: Settings) -> KeySetRequest:
-    given: Any = fields.model_dump(mode="json")
+    given: Json = fields.model_dump(mode="json")
     given["primaryRegion"] = fields.primaryRegion or settings.home_region
     given["keyUsage"] = fields.keyUsage or KEY_SPECS[fields.keySpec].usages[0]
     given["description"] = fields.description or ""
@@ -581,7 +582,7 @@ def _normalised(fields: RequestFields, settings: Settings) -> KeySetRequest:
     return cast(KeySetRequest, given)
 
 
-def _normalised_replica(replica: ReplicaFields) -> dict[str, Any]:
+def _normalised_replica(replica: ReplicaFields) -> JsonObject:
     given = replica.model_dump(mode="json", exclude_unset=True)
     if "policy" in given:
         given["policy"] = _normalised_policy(replica.policy)
@@ -590,7 +591,7 @@ def _normalised_replica(replica: ReplicaFields) -> dict[str, Any]:
     return given
 
 
-def _normalised_material(fields: RequestFields, partition: str) -> dict[str, Any] | None:
+def _normalised_material(fields: RequestFields, partition: str) -> JsonObject | None:
     if fields.origin != Origin.EXTERNAL:
         return None
     given = fields.keyMaterial or KeyMaterialFields()
@@ -603,11 +604,11 @@ def _normalised_material(fields: RequestFields, partition: str) -> dict[str, Any
     }
 
 
-def _expiry(given: ExpiryFields) -> dict[str, Any]:
+def _expiry(given: ExpiryFields) -> Expiry:
     return {"expires": given.validTo is not None, "validTo": given.validTo}
 
 
-def _normalised_policy(policy: KeyPolicyFields | None) -> dict[str, Any] | None:
+def _normalised_policy(policy: KeyPolicyFields | None) -> PolicyRequest | None:
     if policy is None:
         return None
     if policy.document is not None:

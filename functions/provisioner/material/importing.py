@@ -6,37 +6,18 @@ https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-import.h
 """
 
 import base64
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from provisioner.aws import kms
+from provisioner.aws.client_types import KMSClient
 from provisioner.aws.new_keys import may_be_new
 from provisioner.clock import instant_text
 from provisioner.domain.key_states import PENDING_DELETION_STATES
+from provisioner.domain.material import Material, WrappedMaterial
 from provisioner.domain.plan import Expiry, KeyFacts, KeySetRequest, plan_key
 from provisioner.errors import KeyMaterialRefused, KeySetIncomplete, KeyStateConflict, Problem
-from provisioner.outcomes.failures import Failure, problem_of
+from provisioner.outcomes.failures import Failure, failure_of, refusal_problem
 from provisioner.settings import Settings
-
-
-class Material(TypedDict):
-    """What a person needs to wrap the key material for one Region; texts, base64 as named."""
-
-    region: str
-    keyArn: str
-    keySpec: str
-    wrappingAlgorithm: str
-    wrappingKeySpec: str
-    publicKey: str
-    importToken: str
-    validUntil: str
-
-
-class WrappedMaterial(TypedDict):
-    """The answer for one Region: key material that only KMS can unwrap, in base64."""
-
-    region: str
-    importToken: str
-    encryptedKeyMaterial: str
 
 
 class MaterialState(TypedDict):
@@ -58,7 +39,7 @@ def ensure_key_material(
     key: KeyFacts,
     answer: WrappedMaterial | None,
     *,
-    client: Any,
+    client: KMSClient,
     settings: Settings,
 ) -> MaterialState:
     """Import what was answered for a Region; where the key still has none, ask KMS how to.
@@ -91,7 +72,7 @@ def ensure_key_material(
             try:
                 _import(client, facts["arn"], answer, expiry)
             except KeyMaterialRefused as refusal:
-                problems.append(_problem(refusal, facts["region"], request))
+                problems.append(refusal_problem(refusal, facts["region"], request))
             else:
                 facts = _facts(client, key)
                 if not _is_ready(facts, expiry):
@@ -102,7 +83,7 @@ def ensure_key_material(
     return {"key": facts, "materials": materials, "problems": problems, "blocked": []}
 
 
-def _facts(client: Any, key: KeyFacts) -> KeyFacts:
+def _facts(client: KMSClient, key: KeyFacts) -> KeyFacts:
     metadata = kms.describe_key(client, key["arn"])
     valid_to = metadata.get("ValidTo")
     return {
@@ -132,15 +113,11 @@ def _blocked(facts: KeyFacts, expiry: Expiry) -> Failure | None:
     else:
         return None
     conflict = KeyStateConflict(f"{arn} is {state}, {reason}. To bring it back: {commands}.")
-    return {
-        "step": "ImportKeyMaterial",
-        "region": facts["region"],
-        "error": type(conflict).__name__,
-        "message": str(conflict),
-    }
+    name = type(conflict).__name__
+    return failure_of("ImportKeyMaterial", facts["region"], name, str(conflict))
 
 
-def _import(client: Any, key_arn: str, answer: WrappedMaterial, expiry: Expiry) -> None:
+def _import(client: KMSClient, key_arn: str, answer: WrappedMaterial, expiry: Expiry) -> None:
     kms.import_key_material(
         client,
         key_arn,
@@ -150,19 +127,7 @@ def _import(client: Any, key_arn: str, answer: WrappedMaterial, expiry: Expiry) 
     )
 
 
-def _problem(refusal: KeyMaterialRefused, region: str, request: KeySetRequest) -> Problem:
-    return problem_of(
-        {
-            "step": "ImportKeyMaterial",
-            "region": region,
-            "error": type(refusal).__name__,
-            "message": str(refusal),
-        },
-        request,
-    )
-
-
-def _material(client: Any, request: KeySetRequest, facts: KeyFacts) -> Material:
+def _material(client: KMSClient, request: KeySetRequest, facts: KeyFacts) -> Material:
     wanted = request["keyMaterial"]
     if wanted is None:
         raise RuntimeError(f"Request {request['requestId']} does not say how material comes in.")

@@ -1,32 +1,40 @@
 """Asks for key material: keeps the question in the record and publishes it."""
 
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from provisioner.aws import event_bus
+from provisioner.aws.client_types import EventBridgeClient
 from provisioner.aws.records import Records
+from provisioner.domain.material import Material
+from provisioner.domain.plan import KeySetFacts
 from provisioner.errors import Problem, RequestTakenOver
-from provisioner.material.importing import Material
+from provisioner.json_text import JsonObject
 
 DETAIL_TYPE = "Multi-Region Key Material Required"
 
 
-class Question(TypedDict):
-    """What is asked, as the event says it. `errors` say why KMS did not take an earlier answer.
+class Need(TypedDict):
+    """What is needed. `errors` say why KMS did not take an earlier answer.
 
     `deadline` is when the request fails unless the key material has come.
     """
 
     requestId: str
     executionArn: str
-    ticket: dict[str, Any] | None
-    key: dict[str, Any] | None
+    ticket: JsonObject | None
     materials: list[Material]
     errors: list[Problem]
     deadline: str
 
 
+class Question(Need):
+    """What is asked, as the event says it; `key` is the key set as far as it exists."""
+
+    key: KeySetFacts | None
+
+
 def ask_for_material(
-    question: Question, task_token: str, *, records: Records, events: Any, bus: str
+    question: Question, task_token: str, *, records: Records, events: EventBridgeClient, bus: str
 ) -> None:
     """Ask for the key material of some Regions; `task_token` takes the answer.
 
@@ -53,4 +61,4 @@ def ask_for_material(
         deadline=question["deadline"],
     ):
         raise RequestTakenOver(f"{execution_arn} does not hold request {request_id} any more.")
-    event_bus.put_event(events, bus, DETAIL_TYPE, dict(question))
+    event_bus.put_event(events, bus, DETAIL_TYPE, question)

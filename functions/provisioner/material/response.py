@@ -5,11 +5,12 @@ What an answer holds is wrapped: only KMS can read the key material in it.
 
 import hashlib
 import json
-from typing import Any
 
 from provisioner.aws import event_bus, executions
+from provisioner.aws.client_types import EventBridgeClient, SFNClient
 from provisioner.aws.records import UNDER_WAY, Record, Records, Status
 from provisioner.domain import plan
+from provisioner.domain.material import Answer
 from provisioner.errors import (
     KeyMaterialNotAwaited,
     Problem,
@@ -23,7 +24,7 @@ from provisioner.intake.material_response import parse_answer
 REFUSAL_DETAIL_TYPE = "Multi-Region Key Material Refused"
 
 
-def take_answer(document: object, *, records: Records, step_functions: Any) -> Record:
+def take_answer(document: object, *, records: Records, step_functions: SFNClient) -> Record:
     """Check an answer and wake the execution that waits for it.
 
     An answer that was taken already is taken again without effect, until the next question.
@@ -68,7 +69,9 @@ def take_answer(document: object, *, records: Records, step_functions: Any) -> R
     raise KeyMaterialNotAwaited(text)
 
 
-def publish_refusal(document: object, problems: list[Problem], *, events: Any, bus: str) -> None:
+def publish_refusal(
+    document: object, problems: list[Problem], *, events: EventBridgeClient, bus: str
+) -> None:
     """Publish that an answer which came from the bus was refused.
 
     Raises
@@ -84,7 +87,7 @@ def publish_refusal(document: object, problems: list[Problem], *, events: Any, b
     event_bus.put_event(events, bus, REFUSAL_DETAIL_TYPE, detail)
 
 
-def _digest(answer: dict[str, Any]) -> str:
+def _digest(answer: Answer) -> str:
     return hashlib.sha256(json.dumps(answer, sort_keys=True).encode()).hexdigest()
 
 
@@ -95,7 +98,7 @@ def _read(records: Records, request_id: str) -> Record:
     return record
 
 
-def _check_regions(answer: dict[str, Any], record: Record) -> None:
+def _check_regions(answer: Answer, record: Record) -> None:
     awaited = [material["region"] for material in record.materials]
     seen: set[str] = set()
     problems = []

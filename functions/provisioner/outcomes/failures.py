@@ -1,20 +1,38 @@
 """What ended a step in a Region, and how that becomes a problem of the request."""
 
+import json
 import re
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from provisioner import errors
 from provisioner.domain.plan import KeySetRequest, regions
 from provisioner.errors import Conflict, Problem, ProvisionerError, new_problem
 
+_UNEXPECTED = "UnexpectedFailure"
+# Lambda puts it first, and what follows it may be cut.
+# https://docs.aws.amazon.com/lambda/latest/dg/python-exceptions.html
+_MESSAGE = re.compile(r'"errorMessage": *"((?:[^"\\]|\\u[0-9a-fA-F]{4}|\\[^u])*)')
+
 
 class Failure(TypedDict):
-    """An error that ended a step, in the Region that the step worked for."""
+    """An error that ended a step, in the Region that the step worked for.
+
+    `error` and `cause` are what Step Functions has of it. `keyArn` and `answers` are there for key
+    material that was not provided: whose, and after how many answers that did not bring it.
+    """
 
     step: str
     region: str
     error: str
-    message: str
+    cause: NotRequired[str]
+    keyArn: NotRequired[str]
+    answers: NotRequired[int]
+
+
+def failure_of(step: str, region: str, error: str, message: str) -> Failure:
+    """Return the failure that a step would have ended with by raising such an error."""
+    cause = json.dumps({"errorMessage": message, "errorType": error})
+    return {"step": step, "region": region, "error": error, "cause": cause}
 
 
 def error_code(name: str) -> str:
@@ -28,11 +46,29 @@ def conflict_problems(conflict: Conflict) -> list[Problem]:
     return [new_problem(path, code, str(conflict)) for path in conflict.fields]
 
 
-def problem_of(failure: Failure, request: KeySetRequest) -> Problem:
-    """Say which field of the request a failure is about; a name of AWS's own is about the key."""
-    known = getattr(errors, failure["error"], ProvisionerError)
-    path = path_of(known.field, failure["region"], request)
-    return new_problem(path, error_code(known.reported_as or failure["error"]), failure["message"])
+def problem_of(failure: Failure, request: KeySetRequest, execution_arn: str) -> Problem:
+    """Phrase a failure, and say which field of the request it is about.
+
+    An error that is not ours is unexpected, and so is one of which nothing is known but its name:
+    then the execution shows what happened.
+    """
+    kind, message = _kind_of(failure["error"]), _message_of(failure, request)
+    name = kind.reported_as or failure["error"]
+    if kind is ProvisionerError or message is None:
+        kind, name, message = ProvisionerError, _UNEXPECTED, _unexpected(failure, execution_arn)
+    return _problem(failure["region"], kind, name, message, request)
+
+
+def refusal_problem(error: ProvisionerError, region: str, request: KeySetRequest) -> Problem:
+    """Say which field of the request an error is about that a step reports and goes on from."""
+    kind = type(error)
+    return _problem(region, kind, kind.reported_as or kind.__name__, str(error), request)
+
+
+def _problem(
+    region: str, kind: type[ProvisionerError], name: str, message: str, request: KeySetRequest
+) -> Problem:
+    return new_problem(path_of(kind.field, region, request), error_code(name), message)
 
 
 def path_of(field: str, region: str, request: KeySetRequest) -> str:
@@ -41,3 +77,44 @@ def path_of(field: str, region: str, request: KeySetRequest) -> str:
     if index >= 0:
         return f"replicas[{index}].{field}"
     return "primaryRegion" if field == "region" else field
+
+
+def _kind_of(name: str) -> type[ProvisionerError]:
+    """Return our error of that name, or the base of all where it is none of ours."""
+    kind = getattr(errors, name, None)
+    if isinstance(kind, type) and issubclass(kind, ProvisionerError):
+        return kind
+    return ProvisionerError
+
+
+def _message_of(failure: Failure, request: KeySetRequest) -> str | None:
+    """Return what an error of ours says, or None where that is not known."""
+    if "keyArn" in failure:
+        return str(errors.KeyMaterialNotProvided(_not_provided(failure, request)))
+    found = _MESSAGE.search(failure.get("cause", ""))
+    if not found:
+        return None
+    message: str = json.loads(f'"{found[1]}"', strict=False)
+    # Half of a pair of surrogates may be left of what was cut.
+    return message.encode(errors="replace").decode()
+
+
+def _not_provided(failure: Failure, request: KeySetRequest) -> str:
+    arn = failure["keyArn"]
+    if "answers" in failure:
+        return f"None of {failure['answers']} answers brought the key material of {arn}."
+    wanted = request["keyMaterial"]
+    days = wanted["deadlineInDays"] if wanted else 0
+    return f"Nobody provided the key material of {arn} within {days} days."
+
+
+def _unexpected(failure: Failure, execution_arn: str) -> str:
+    if failure["error"] == "States.DataLimitExceeded":
+        return (
+            "The import parameters of so many Regions are more than Step Functions can pass on. "
+            "Send the request again with fewer replicas."
+        )
+    return (
+        f"{failure['step']} ended unexpectedly with {failure['error']}. Inspect the execution "
+        f"{execution_arn}, then send the request again: it goes on where it stopped."
+    )

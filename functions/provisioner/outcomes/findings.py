@@ -5,11 +5,11 @@ A finding is an event of its own on the stack's bus, and a metric with its kind 
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from aws_lambda_powertools.metrics import MetricUnit
 
 from provisioner.aws import event_bus
+from provisioner.aws.client_types import EventBridgeClient
 from provisioner.telemetry import logger, metrics
 
 DETAIL_TYPE = "Multi-Region Key Finding"
@@ -51,7 +51,7 @@ class Finding:
     action: Action = Action.REPORTED
 
 
-def detail_of(finding: Finding) -> dict[str, Any]:
+def detail_of(finding: Finding) -> dict[str, str | None]:
     """Write a finding as its event has it."""
     return {
         "kind": finding.kind,
@@ -63,7 +63,7 @@ def detail_of(finding: Finding) -> dict[str, Any]:
     }
 
 
-def publish(finding: Finding, *, events: Any, bus: str) -> None:
+def publish(finding: Finding, *, events: EventBridgeClient, bus: str) -> None:
     """Publish a finding.
 
     Raises
@@ -82,7 +82,7 @@ def count(kind: Kind, number: int = 1) -> None:
     metrics.flush_metrics()  # Clears the dimension too, which no other metric has.
 
 
-def report(finding: Finding, *, events: Any, bus: str) -> None:
+def report(finding: Finding, *, events: EventBridgeClient, bus: str) -> None:
     """Publish a finding and count it.
 
     Raises

@@ -9,11 +9,12 @@ sent and what is wrong with it, however often and by whichever way that is sent.
 import json
 import uuid
 from datetime import datetime
-from typing import Any, TypedDict
+from typing import NotRequired, TypedDict
 
 from aws_lambda_powertools.metrics import MetricUnit
 
 from provisioner.aws import event_bus
+from provisioner.aws.client_types import EventBridgeClient
 from provisioner.aws.records import Record, Records, Status
 from provisioner.clock import now
 from provisioner.domain.key_specs import Origin
@@ -29,6 +30,7 @@ from provisioner.domain.plan import (
     revision_of,
 )
 from provisioner.errors import Problem, new_problem
+from provisioner.json_text import Json, JsonObject
 from provisioner.outcomes.failures import Failure, problem_of
 from provisioner.outcomes.refusal import given_back
 from provisioner.telemetry import logger, metrics
@@ -52,13 +54,26 @@ class Outcome(TypedDict):
     startedAt: str
     primary: KeyFacts | None
     replicas: list[KeyFacts]
-    keyMetadata: dict[str, Any] | None
+    keyMetadata: JsonObject | None
     failures: list[Failure]
 
 
+class Refusal(TypedDict):
+    """A request that is refused, and why; `request` may be anything that was sent.
+
+    One that came as a dead letter has the `letter`'s ID, and no execution.
+    """
+
+    status: str
+    request: Json
+    executionArn: str | None
+    letter: NotRequired[str]
+    problems: list[Problem]
+
+
 def publish_outcome(
-    outcome: Outcome, *, records: Records, events: Any, bus: str
-) -> dict[str, Any] | None:
+    outcome: Outcome, *, records: Records, events: EventBridgeClient, bus: str
+) -> JsonObject | None:
     """Record how a request ended, publish it, and count it.
 
     Returns
@@ -75,7 +90,9 @@ def publish_outcome(
     request = outcome["request"]
     status = Status(outcome["status"])
     key = key_facts(request, outcome["primary"], outcome["replicas"], outcome["keyMetadata"])
-    problems = [problem_of(failure, request) for failure in outcome["failures"]]
+    problems = [
+        problem_of(failure, request, outcome["executionArn"]) for failure in outcome["failures"]
+    ]
     warnings = _replicas_not_asked_for(request, outcome["keyMetadata"])
     record = records.finish(
         request,
@@ -111,11 +128,11 @@ def publish_refusal(
     execution_arn: str | None,
     *,
     records: Records,
-    events: Any,
+    events: EventBridgeClient,
     bus: str,
     status: Status = Status.REJECTED,
     digest: str | None = None,
-) -> dict[str, Any]:
+) -> JsonObject:
     """Publish that a request was refused, and keep the reasons for whoever asks by its ID.
 
     Where the ID is that of another request, its record stays, and the event shows its key.
@@ -166,9 +183,7 @@ def publish_refusal(
     return detail
 
 
-def _replicas_not_asked_for(
-    request: KeySetRequest, metadata: dict[str, Any] | None
-) -> list[Problem]:
+def _replicas_not_asked_for(request: KeySetRequest, metadata: JsonObject | None) -> list[Problem]:
     """Name the replica keys that KMS lists of a finished key set beside those of the request."""
     listed = metadata["MultiRegionConfiguration"]["ReplicaKeys"] if metadata else []
     return [
@@ -185,8 +200,13 @@ def _replicas_not_asked_for(
 
 
 def _publish_unclaimed(
-    outcome: Outcome, problems: list[Problem], *, records: Records, events: Any, bus: str
-) -> dict[str, Any] | None:
+    outcome: Outcome,
+    problems: list[Problem],
+    *,
+    records: Records,
+    events: EventBridgeClient,
+    bus: str,
+) -> JsonObject | None:
     """Publish the failure of a request that could not be claimed, where nobody else answers for it.
 
     Whoever holds the same content answers for it. Where the record has other content, revision or

@@ -1,15 +1,25 @@
 """What a refusal gives back of the request that it refuses."""
 
-from typing import Any
+from typing import TypedDict
 
 from provisioner import json_text
 from provisioner.domain.plan import REVISIONS, fingerprint, is_request_id
 from provisioner.errors import Problem
+from provisioner.json_text import JsonObject
 
 _MAX_ECHO = 1024
 
 
-def given_back(document: object, problems: list[Problem]) -> dict[str, Any]:
+class GivenBack(TypedDict):
+    """What is given back of a refused request; `requestId` as it was sent, where it is small."""
+
+    requestId: object
+    revision: int | None
+    ticket: JsonObject | None
+    digest: str
+
+
+def given_back(document: object, problems: list[Problem]) -> GivenBack:
     """Take `requestId`, `revision` and `ticket` from a refused request, null where not sound.
 
     `digest` is the fingerprint of all of it, by which the same refusal is known again.

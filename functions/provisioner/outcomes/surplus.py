@@ -1,8 +1,7 @@
 """Keys that carry a request's tag and that no record names: reported, and retired where allowed."""
 
-from typing import Any
-
 from provisioner.aws import kms
+from provisioner.aws.client_types import EventBridgeClient, KMSClient
 from provisioner.aws.deletion import schedule_deletion
 from provisioner.domain.key_states import PENDING_DELETION_STATES
 from provisioner.domain.plan import region_of
@@ -25,8 +24,8 @@ def report_and_retire_surplus_key(
     request_id: str | None,
     metadata: kms.Metadata,
     *,
-    client: Any,
-    events: Any,
+    client: KMSClient,
+    events: EventBridgeClient,
     settings: Settings,
 ) -> None:
     """Report a key that carries a request's tag and is not its key; schedule its deletion.
@@ -58,8 +57,8 @@ def retire_surplus_key(
     request_id: str | None,
     metadata: kms.Metadata,
     *,
-    client: Any,
-    events: Any,
+    client: KMSClient,
+    events: EventBridgeClient,
     settings: Settings,
 ) -> None:
     """Schedule the deletion of a surplus key that was reported, and report that, unless it is used.
@@ -73,13 +72,18 @@ def retire_surplus_key(
         _retire(request_id, metadata, client=client, events=events, settings=settings)
 
 
-def _is_used(client: Any, metadata: kms.Metadata) -> bool:
+def _is_used(client: KMSClient, metadata: kms.Metadata) -> bool:
     replicas = metadata.get("MultiRegionConfiguration", {}).get("ReplicaKeys")
     return bool(replicas) or kms.has_alias(client, metadata["Arn"])
 
 
 def _retire(
-    request_id: str | None, metadata: kms.Metadata, *, client: Any, events: Any, settings: Settings
+    request_id: str | None,
+    metadata: kms.Metadata,
+    *,
+    client: KMSClient,
+    events: EventBridgeClient,
+    settings: Settings,
 ) -> None:
     arn = metadata["Arn"]
     schedule_deletion(client, arn, settings.deletion_window_days)

@@ -7,9 +7,9 @@ harm, since a request's ID is its identity and an answer counts once.
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from provisioner.aws import executions, lambda_, sqs
+from provisioner.aws.client_types import LambdaClient, SFNClient, SQSClient
 from provisioner.aws.records import Status
 from provisioner.errors import DependencyUnavailable, Problem
 from provisioner.outcomes.refusal import given_back
@@ -24,7 +24,7 @@ class Redriven:
     left: list[str]
 
 
-def redrive(client: Any, queue_url: str, deliver: Callable[[str, Any], bool]) -> Redriven:
+def redrive(client: SQSClient, queue_url: str, deliver: Callable[[str, object], bool]) -> Redriven:
     """Deliver every message of a queue again.
 
     Parameters
@@ -55,7 +55,7 @@ def redrive(client: Any, queue_url: str, deliver: Callable[[str, Any], bool]) ->
 
 
 def deliver_request(
-    step_functions: Any, state_machine_arn: str, message_id: str, document: Any
+    step_functions: SFNClient, state_machine_arn: str, message_id: str, document: object
 ) -> None:
     """Start the workflow; once for each message, however often it is delivered.
 
@@ -68,7 +68,7 @@ def deliver_request(
     executions.start(step_functions, state_machine_arn, arn, document)
 
 
-def deliver_answer(functions: Any, function_name: str, document: Any) -> None:
+def deliver_answer(functions: LambdaClient, function_name: str, document: object) -> None:
     """Hand an answer with key material to the function that takes those.
 
     Raises
@@ -80,7 +80,7 @@ def deliver_answer(functions: Any, function_name: str, document: Any) -> None:
 
 
 def refuse_request(
-    functions: Any, function_name: str, message_id: str, document: Any, problem: Problem
+    functions: LambdaClient, function_name: str, message_id: str, document: object, problem: Problem
 ) -> None:
     """Let the function that publishes outcomes refuse a request; once for each message.
 
@@ -99,7 +99,7 @@ def refuse_request(
     lambda_.invoke(functions, function_name, refusal)
 
 
-def _document(body: str) -> Any:
+def _document(body: str) -> object:
     """Read what the target was to get: an event's detail, or the message as it is."""
     message = json.loads(body)
     is_event = isinstance(message, dict) and {"detail-type", "detail"} <= message.keys()

@@ -8,9 +8,9 @@ alarm stays on.
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from typing import Any
 
 from provisioner import json_text
+from provisioner.aws.client_types import EventBridgeClient
 from provisioner.aws.sweep_table import SweepTable
 from provisioner.outcomes import findings
 from provisioner.outcomes.findings import Finding, Kind
@@ -19,7 +19,9 @@ from provisioner.outcomes.findings import Finding, Kind
 class OpenFindings:
     """The findings of one Region. Only the worker that holds the Region changes them."""
 
-    def __init__(self, table: SweepTable, region: str, *, events: Any, bus: str) -> None:
+    def __init__(
+        self, table: SweepTable, region: str, *, events: EventBridgeClient, bus: str
+    ) -> None:
         """Read what is open.
 
         Raises

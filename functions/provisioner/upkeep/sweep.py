@@ -8,11 +8,11 @@ Each Region's keys are left to a worker of its own: `sweep_region`.
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from aws_lambda_powertools.metrics import MetricUnit
 
 from provisioner.aws import executions, lambda_
+from provisioner.aws.client_types import EventBridgeClient, LambdaClient, SFNClient
 from provisioner.aws.executions import Progress
 from provisioner.aws.records import Record, Records, Status
 from provisioner.aws.sweep_table import Position, SweepTable
@@ -25,6 +25,7 @@ from provisioner.errors import (
 )
 from provisioner.intake.request import parse_request
 from provisioner.outcomes import findings
+from provisioner.outcomes.failures import failure_of
 from provisioner.outcomes.findings import Action, Finding, Kind
 from provisioner.outcomes.outcome import Outcome
 from provisioner.settings import Settings
@@ -43,9 +44,9 @@ class Sweeper:
 
     records: Records
     table: SweepTable
-    step_functions: Any
-    events: Any
-    functions: Any
+    step_functions: SFNClient
+    events: EventBridgeClient
+    functions: LambdaClient
     worker: str
     publisher: str
     settings: Settings
@@ -188,8 +189,10 @@ def _reasons_against(request: KeySetRequest, settings: Settings) -> str:
 
 def _last_outcome(record: Record, request: KeySetRequest, reasons: str) -> Outcome:
     """Return the outcome that an execution would have published, as far as its record says."""
-    key = record.key or {}
-    primary = key.get("primary") or (unread_key(record.key_arn) if record.key_arn else None)
+    key = record.key
+    primary = key["primary"] if key else None
+    if primary is None and record.key_arn:
+        primary = unread_key(record.key_arn)
     kept = "The keys that exist are kept." if primary else "No key is recorded."
     text = (
         "The run of this request ended before its outcome was published, and the request is not "
@@ -200,27 +203,24 @@ def _last_outcome(record: Record, request: KeySetRequest, reasons: str) -> Outco
     if record.cancelled_at:
         # No other outcome is taken of it, and it would wait for one for ever.
         error, text = "Cancelled", f"{Cancelled(record.request_id)} {reasons} {kept}"
-    failure: Any = {
-        "step": "ValidateRequest",
-        "region": request["primaryRegion"],
-        "error": error,
-        "message": text,
-    }
+    failure = failure_of("ValidateRequest", request["primaryRegion"], error, text)
     return {
         "status": Status.CREATED if record.status == Status.CREATED else Status.FAILED,
         "request": request,
         "executionArn": record.execution_arn or "",
         "startedAt": (record.claimed_at or now()).isoformat(),
         "primary": primary,
-        "replicas": key.get("replicas", []),
-        "keyMetadata": key.get("keyMetadata"),
+        "replicas": key["replicas"] if key else [],
+        "keyMetadata": key["keyMetadata"] if key else None,
         "failures": [] if record.status == Status.CREATED else [failure],
     }
 
 
-def _looked(subject: str, look: Callable[..., None], *arguments: Any) -> bool:
+def _looked[**P](
+    subject: str, look: Callable[P, None], *arguments: P.args, **named: P.kwargs
+) -> bool:
     try:
-        look(*arguments)
+        look(*arguments, **named)
     except ProvisionerError:
         logger.exception("could not look", subject=subject)
         return False

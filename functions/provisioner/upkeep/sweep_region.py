@@ -14,11 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import batched
-from typing import Any
 
 from aws_lambda_powertools.metrics import MetricUnit
 
 from provisioner.aws import kms
+from provisioner.aws.client_types import EventBridgeClient, KeyMetadata, KMSClient, TaggingClient
 from provisioner.aws.clients import CALLS_AT_ONCE
 from provisioner.aws.records import UNDER_WAY, Record, Records
 from provisioner.aws.sweep_table import Position, SweepTable
@@ -66,9 +66,9 @@ class RegionSweeper:
     records: Records
     recorded: RecordedKeys
     table: SweepTable
-    kms: Any
-    tagging: Any
-    events: Any
+    kms: KMSClient
+    tagging: TaggingClient
+    events: EventBridgeClient
     settings: Settings
     _alias_targets: dict[str, str] = field(default_factory=dict, init=False)
     _named_keys: set[str] | None = field(default=None, init=False)
@@ -252,7 +252,7 @@ class RegionSweeper:
         )
         found.settle(arn, [key_checks.missing(record, arn)] if record and is_missed else [])
 
-    def _check_key(self, record: Record, tags: Tags, metadata: kms.Metadata) -> list[Finding]:
+    def _check_key(self, record: Record, tags: Tags, metadata: KeyMetadata) -> list[Finding]:
         """Check a key that a record names."""
         if self._is_young(metadata["CreationDate"]):
             return []
@@ -273,7 +273,7 @@ class RegionSweeper:
         self,
         request_id: str | None,
         record: Record | None,
-        metadata: kms.Metadata,
+        metadata: KeyMetadata,
         found: OpenFindings,
     ) -> None:
         """Report a key that no record names; schedule its deletion where that is allowed."""
@@ -300,7 +300,7 @@ class RegionSweeper:
                 request_id, metadata, client=self.kms, events=self.events, settings=self.settings
             )
 
-    def _may_go(self, record: Record | None, metadata: kms.Metadata) -> bool:
+    def _may_go(self, record: Record | None, metadata: KeyMetadata) -> bool:
         # The key of an open attempt is the request's own as soon as it is sent again.
         is_adoptable = record is not None and record.open_attempt is not None
         return (
@@ -311,13 +311,13 @@ class RegionSweeper:
             and metadata["KeyState"] not in PENDING_DELETION_STATES
         )
 
-    def _is_used(self, metadata: kms.Metadata) -> bool:
+    def _is_used(self, metadata: KeyMetadata) -> bool:
         if self._named_keys is None:
             self._list_aliases()
         replicas = metadata.get("MultiRegionConfiguration", {}).get("ReplicaKeys")
         return bool(replicas) or metadata["KeyId"] in (self._named_keys or ())
 
-    def _is_of_an_earlier_deployment(self, record: Record | None, metadata: kms.Metadata) -> bool:
+    def _is_of_an_earlier_deployment(self, record: Record | None, metadata: KeyMetadata) -> bool:
         """Whether the table cannot know the key, because the key was there before the table."""
         return (
             not _is_of(record, metadata["Arn"])
@@ -336,7 +336,7 @@ class RegionSweeper:
         )
         yield Finding(Kind.KEYS_OF_AN_EARLIER_DEPLOYMENT, None, self.region, None, text)
 
-    def _check_alias(self, request: KeySetRequest, metadata: kms.Metadata) -> Iterator[Finding]:
+    def _check_alias(self, request: KeySetRequest, metadata: KeyMetadata) -> Iterator[Finding]:
         arn, request_id = metadata["Arn"], request["requestId"]
         region = region_of(arn)
         if region not in regions(request) or metadata["KeyState"] in PENDING_DELETION_STATES:
@@ -363,7 +363,7 @@ class RegionSweeper:
             began = now()
         self._named_keys = set(self._alias_targets.values())
 
-    def _describe(self, arns: Iterable[str]) -> Iterator[tuple[str, kms.Metadata | KmsError]]:
+    def _describe(self, arns: Iterable[str]) -> Iterator[tuple[str, KeyMetadata | KmsError]]:
         """Read the metadata of keys, some side by side, and give each key with KMS's answer."""
         with ThreadPoolExecutor(CALLS_AT_ONCE) as pool:
             for some in batched(arns, CALLS_AT_ONCE, strict=False):
@@ -371,7 +371,7 @@ class RegionSweeper:
                 yield from zip(some, pool.map(self._answer_about, some), strict=True)
                 _keep_pace(began, len(some), DESCRIBE_KEY_A_SECOND)
 
-    def _answer_about(self, arn: str) -> kms.Metadata | KmsError:
+    def _answer_about(self, arn: str) -> KeyMetadata | KmsError:
         try:
             return kms.describe_key(self.kms, arn)
         except KmsError as error:

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 import botocore.session
-from botocore.model import ServiceModel, Shape
+from botocore.model import ListShape, ServiceModel, Shape, StructureShape
 
 from local.emulator.kms.refusal import invalid
 
@@ -42,11 +42,11 @@ def _errors(shape: Shape | None, value: Any, path: str) -> Iterator[str]:
         return
     for constraint in _broken(shape, value):
         yield f"Value '{value}' at '{path}' failed to satisfy constraint: Member must {constraint}"
-    if shape.type_name == "structure" and isinstance(value, dict):
+    if isinstance(shape, StructureShape) and isinstance(value, dict):
         for name, member in shape.members.items():
             below = f"{name[0].lower()}{name[1:]}"
             yield from _errors(member, value.get(name), f"{path}.{below}" if path else below)
-    elif shape.type_name == "list" and isinstance(value, list):
+    elif isinstance(shape, ListShape) and isinstance(value, list):
         for number, one in enumerate(value, start=1):
             yield from _errors(shape.member, one, f"{path}.{number}.member")
 

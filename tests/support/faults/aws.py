@@ -358,7 +358,11 @@ class Client:
         return call
 
     def get_paginator(self, method: str) -> Any:
-        def paginate(**arguments: Any) -> Iterator[Any]:
+        def paginate(
+            *, PaginationConfig: dict[str, int] | None = None, **arguments: Any
+        ) -> Iterator[Any]:
+            if PaginationConfig:
+                arguments["Limit"] = PaginationConfig["PageSize"]
             yield self._send(method, arguments)
 
         return SimpleNamespace(paginate=paginate)

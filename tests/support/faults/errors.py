@@ -6,35 +6,35 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 
-class AlreadyExistsException(ClientError):  # type: ignore[misc]  # botocore has no types
+class AlreadyExistsException(ClientError):
     """KMS: the alias or the replica key is there already."""
 
 
-class NotFoundException(ClientError):  # type: ignore[misc]
+class NotFoundException(ClientError):
     """KMS: no such key or alias."""
 
 
-class ExecutionAlreadyExists(ClientError):  # type: ignore[misc]
+class ExecutionAlreadyExists(ClientError):
     """Step Functions: that name was used with other input."""
 
 
-class ExecutionDoesNotExist(ClientError):  # type: ignore[misc]
+class ExecutionDoesNotExist(ClientError):
     """Step Functions: no such execution."""
 
 
-class TaskDoesNotExist(ClientError):  # type: ignore[misc]
+class TaskDoesNotExist(ClientError):
     """Step Functions: the execution of that task is over."""
 
 
-class TaskTimedOut(ClientError):  # type: ignore[misc]
+class TaskTimedOut(ClientError):
     """Step Functions: that task is closed, by its time or by an answer."""
 
 
-class InvalidToken(ClientError):  # type: ignore[misc]
+class InvalidToken(ClientError):
     """Step Functions: that is no task token."""
 
 
-class PaginationTokenExpiredException(ClientError):  # type: ignore[misc]
+class PaginationTokenExpiredException(ClientError):
     """Tagging API: a page is asked for too late."""
 
 
@@ -57,10 +57,9 @@ EXCEPTIONS = SimpleNamespace(**_CLASSES)
 
 def refusal(code: str, operation: str, *, status: int = 400, **more: Any) -> Exception:
     """Make the error of an answered call; `more` goes beside `Error` in the response."""
-    response = {
+    response: Any = {
         "Error": {"Code": code, "Message": f"{code} for {operation}."},
         "ResponseMetadata": {"HTTPStatusCode": status},
         **more,
     }
-    error: Exception = _CLASSES.get(code, ClientError)(response, operation)
-    return error
+    return _CLASSES.get(code, ClientError)(response, operation)

@@ -151,6 +151,6 @@ def _nothing(*_arguments: Any, **_more: Any) -> None:
 
 
 def _forget() -> None:
-    adapters = (clients.client, clients.impatient_kms, clients.send_once_kms)
+    adapters = (clients.patient_client, clients.impatient_kms, clients.send_once_kms)
     for cached in (*adapters, settings.settings):
         cached.cache_clear()

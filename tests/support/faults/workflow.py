@@ -1,8 +1,8 @@
 """Runs statemachine/provision_key.asl.json as Step Functions would, with the real handlers.
 
-It knows what the definition uses: JSONata, Task, Choice, Wait, Map, Pass, Succeed and Fail, with
-Retry and Catch, and tasks that wait for an answer. Waiting moves the clock. Map items run one after
-another, in order.
+It knows what the definition uses: JSONata, Task, Choice, Wait, Map, Parallel, Pass, Succeed and
+Fail, with Retry and Catch, and tasks that wait for an answer. Waiting moves the clock. Map items
+and branches run one after another, in order, and the first that fails ends the others.
 https://docs.aws.amazon.com/step-functions/latest/dg/concepts-amazon-states-language.html
 """
 
@@ -188,7 +188,7 @@ def _run_to_end(
 
 
 class _Machine:
-    """Runs one state machine: the definition's, or that of one Map item with its own variables."""
+    """Runs one state machine: the definition's, or one inside it with variables of its own."""
 
     def __init__(
         self, aws: Aws, execution: Execution, context: dict[str, Any], variables: dict[str, Any]
@@ -219,6 +219,9 @@ class _Machine:
 
     def _map(self, state: dict[str, Any], data: Any) -> tuple[str | None, Any]:
         return self._with_retries(state, data, self._run_items)
+
+    def _parallel(self, state: dict[str, Any], data: Any) -> tuple[str | None, Any]:
+        return self._with_retries(state, data, self._run_branches)
 
     def _choice(self, state: dict[str, Any], data: Any) -> tuple[str | None, Any]:
         for choice in state["Choices"]:
@@ -279,12 +282,19 @@ class _Machine:
     def _run_items(self, state: dict[str, Any], data: Any) -> list[Any]:
         answers = []
         for item in self._evaluate(state["Items"], {"input": data}):
-            # An item sees the variables around it and changes only its own copy of them.
-            context = {**self._context, "Map": {"Item": {"Value": item}}}
-            machine = _Machine(self._aws, self._execution, context, dict(self._variables))
+            machine = self._inside({"Map": {"Item": {"Value": item}}})
             selected = machine._evaluate(state["ItemSelector"], {"input": data})
             answers.append(machine.run(state["ItemProcessor"], selected))
         return answers
+
+    def _run_branches(self, state: dict[str, Any], data: Any) -> list[Any]:
+        given = self._evaluate(state["Arguments"], {"input": data})
+        return [self._inside({}).run(branch, given) for branch in state["Branches"]]
+
+    def _inside(self, context: dict[str, Any]) -> "_Machine":
+        """Return a machine that sees the variables around it and changes only a copy of them."""
+        seen = dict(self._variables)
+        return _Machine(self._aws, self._execution, {**self._context, **context}, seen)
 
     def _with_retries(
         self, state: dict[str, Any], data: Any, work: Callable[[dict[str, Any], Any], Any]

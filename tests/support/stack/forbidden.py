@@ -286,7 +286,8 @@ class Attempt:
 
 
 def _new_session() -> boto3.Session:
-    return boto3.Session(*ROOT_CREDENTIALS.values())
+    key_id, secret, *_ = ROOT_CREDENTIALS.values()
+    return boto3.Session(key_id, secret)
 
 
 @dataclass
@@ -351,7 +352,8 @@ class Attempts:
         signing.access_key, signing.secret_key = wanted.access_key, wanted.secret_key
         signing.token = wanted.token
         if (service, region) not in self._clients:
-            self._clients[service, region] = self._session.client(
+            new_client: Callable[..., Any] = self._session.client
+            self._clients[service, region] = new_client(
                 service, region_name=region, endpoint_url=self.stack.url
             )
         return self._clients[service, region]
@@ -511,7 +513,7 @@ def _elsewhere(grant: Grant, stack: Stack) -> Iterator[dict[str, Any]]:
         yield _event(grant.resource, "com.example.tickets")
 
 
-def within_the_edges(privileges: Privileges, stack: Stack, keys: Keys) -> Iterator[Attempt]:
+def within_the_edges(privileges: Privileges, keys: Keys) -> Iterator[Attempt]:
     """Let roles do what `at_the_edges` changes one thing of: all of this is allowed."""
     primary, replica = "CreatePrimaryKeyFunctionRole", "CreateReplicaKeyFunctionRole"
     importing = "ImportKeyMaterialFunctionRole"
@@ -534,8 +536,8 @@ def within_the_edges(privileges: Privileges, stack: Stack, keys: Keys) -> Iterat
         if grant.action == "events:PutEvents":
             yield Attempt(grant.role, grant.action, _event(grant.resource, "mrk.provisioner"))
         if grant.action == "states:StartExecution":
-            machine = stack.outputs["StateMachineArn"]
-            yield Attempt(grant.role, grant.action, {"stateMachineArn": machine, "input": "{}"})
+            given = {"stateMachineArn": grant.resource, "input": "{}"}
+            yield Attempt(grant.role, grant.action, given)
 
 
 def still_possible(keys: Keys) -> list[tuple[Attempt, str]]:

@@ -14,6 +14,7 @@ from botocore.exceptions import (
 )
 
 from provisioner.aws import kms
+from provisioner.aws.client_types import KeyMetadata
 from provisioner.aws.clients import client, send_once_kms
 from provisioner.domain.key_policy import policy_text
 from provisioner.domain.plan import plan_key
@@ -77,14 +78,14 @@ CODES_OF_IMPORTS = {
     "ExpiredImportTokenException": ImportTokenExpired,
 }
 URL = "https://kms.eu-west-1.amazonaws.com/"
-NEVER_SENT = [
+NEVER_SENT: list[Exception] = [
     EndpointConnectionError(endpoint_url=URL),
     ConnectTimeoutError(endpoint_url=URL),
     ProxyConnectionError(proxy_url="http://proxy.invalid"),
 ]
-PERHAPS_SENT = [
+PERHAPS_SENT: list[Exception] = [
     ReadTimeoutError(endpoint_url=URL),
-    SSLError(endpoint_url=URL, error="handshake"),
+    SSLError(endpoint_url=URL, error=OSError("handshake")),
     HTTPClientError(error="connection was closed"),
 ]
 
@@ -93,7 +94,7 @@ def describe(kms_client: Any) -> object:
     return kms.describe_key(kms_client, key_arn(REGION))
 
 
-def create(kms_client: Any, **fields: Any) -> dict[str, Any]:
+def create(kms_client: Any, **fields: Any) -> KeyMetadata:
     request = request_of(primaryRegion=REGION, **fields)
     plan = plan_of(REGION, primaryRegion=REGION, **fields)
     return kms.create_primary_key(kms_client, request, plan, {**plan.tags, "mrk:attempt": "1"})

@@ -47,6 +47,23 @@ def test_a_denied_read_is_no_missing_object() -> None:
         objects.read(client("s3"), "bucket", "a/b")
 
 
+def test_a_part_of_an_object_is_read_from_its_first_to_its_last_byte() -> None:
+    calls = calls_of(client("s3"))
+    answer(client("s3"), "GetObject", body(b"tent"))
+
+    assert objects.read_part(client("s3"), "bucket", "a/b", 3, 6) == b"tent"
+    assert [(p["Bucket"], p["Key"], p["Range"]) for _, p in calls] == [
+        ("bucket", "a/b", "bytes=3-6")
+    ]
+
+
+def test_a_part_that_is_not_returned_makes_s3_unavailable() -> None:
+    answer(client("s3"), "GetObject", refusal("NoSuchKey", status=404))
+
+    with pytest.raises(DependencyUnavailable, match="did not return a part of a/b"):
+        objects.read_part(client("s3"), "bucket", "a/b", 3, 6)
+
+
 def test_an_object_is_written_in_utf_8() -> None:
     calls = calls_of(client("s3"))
     answer(client("s3"), "PutObject", {})

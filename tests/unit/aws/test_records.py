@@ -28,7 +28,8 @@ from tests.support.samples import (
 TICKET = {"id": "CHG0031337"}
 REQUEST = request_of(ticket=TICKET)
 OTHER_REQUEST = request_of(ticket=TICKET, description="other")
-MATERIAL = {"region": "us-east-1", "publicKey": "cHVibGlj"}
+KEY: Any = {"keyId": "mrk-1"}
+MATERIAL: Any = {"region": "us-east-1", "publicKey": "cHVibGlj"}
 PROBLEM: Problem = {"path": "alias", "code": "ALIAS_IN_USE", "message": "It is in use."}
 
 
@@ -46,7 +47,7 @@ def announce(
 
 
 def finish(records: Records, status: Status, execution: str = EXECUTION) -> bool:
-    key = {"keyId": "mrk-1"} if status == Status.CREATED else None
+    key = KEY if status == Status.CREATED else None
     errors = [] if key else [PROBLEM]
     return bool(
         records.finish(REQUEST, execution_arn=execution, status=status, key=key, errors=errors)
@@ -55,7 +56,7 @@ def finish(records: Records, status: Status, execution: str = EXECUTION) -> bool
 
 def ask(records: Records, execution: str = EXECUTION, task: str = "task", errors: Any = ()) -> bool:
     return records.await_material(
-        "CHG1", execution, task, key={"keyId": "mrk-1"}, materials=[MATERIAL], errors=[*errors]
+        "CHG1", execution, task, key=KEY, materials=[MATERIAL], errors=[*errors]
     )
 
 
@@ -326,7 +327,7 @@ def test_an_outcome_is_recorded_by_the_holder(status: Status, records: Records) 
     assert record
     assert (record.status, record.content_hash) == (status, content_hash(REQUEST))
     assert (record.request, record.published) == (REQUEST, False)
-    assert record.key == ({"keyId": "mrk-1"} if status == Status.CREATED else None)
+    assert record.key == (KEY if status == Status.CREATED else None)
     assert record.errors == ([] if status == Status.CREATED else [PROBLEM])
     assert record.ticket == TICKET
 
@@ -389,10 +390,10 @@ def test_what_is_asked_for_is_kept_until_it_is_answered(records: Records) -> Non
 
     assert (asked.status, asked.task_token) == (Status.WAITING_FOR_MATERIAL, "task")
     assert (asked.materials, asked.errors) == ([MATERIAL], [PROBLEM])
-    assert (asked.key, asked.answer_hash) == ({"keyId": "mrk-1"}, None)
+    assert (asked.key, asked.answer_hash) == (KEY, None)
     assert (after.status, after.task_token) == (Status.IN_PROGRESS, None)
     assert (after.materials, after.errors) == ([], [])
-    assert (after.key, after.answer_hash) == ({"keyId": "mrk-1"}, "hash")
+    assert (after.key, after.answer_hash) == (KEY, "hash")
 
 
 def test_the_next_question_forgets_the_answer_to_the_last(records: Records) -> None:
@@ -520,7 +521,7 @@ def test_a_created_request_is_claimed_again_to_renew_it(records: Records, clock:
     assert (record.status, record.execution_arn) == (Status.IN_PROGRESS, OTHER_EXECUTION)
     assert (record.request, record.claimed_at) == (renewed, clock.time)
     assert (record.published, record.ever_created) == (False, True)
-    assert record.key == {"keyId": "mrk-1"}
+    assert record.key == KEY
 
 
 def test_only_a_request_that_was_told_to_be_created_is_renewed(records: Records) -> None:

@@ -1,3 +1,5 @@
+from typing import Final
+
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
@@ -10,7 +12,7 @@ from tests.support.tagged_keys import make_key
 
 STACK = {"mrk:stack": "mrk-provisioner"}
 REQUEST = {"mrk:request-id": "CHG1", **STACK}
-SERVICE = "resourcegroupstaggingapi"
+SERVICE: Final = "resourcegroupstaggingapi"
 
 
 @pytest.mark.usefixtures("aws")

@@ -9,9 +9,9 @@ import pytest
 from provisioner.aws.records import Records, Status
 from provisioner.batch.file import Line, read_lines
 from provisioner.batch.lines import lines_text, parse_lines
-from provisioner.batch.pace import Pace, parse_quotas
+from provisioner.batch.pace import Pace, needs, parse_quotas
 from provisioner.batch.planning import Plan, plan_batch
-from provisioner.clock import instant_text
+from provisioner.clock import precise_text
 from provisioner.domain.plan import KeySetRequest, content_hash
 from provisioner.errors import new_problem
 from tests.support.clock import Clock
@@ -32,11 +32,15 @@ def line(number: int, **fields: Any) -> Line:
     return Line(number, json.dumps(document), document)
 
 
+def new_pace() -> Pace:
+    return Pace(parse_quotas([]), 100, 25)
+
+
 def plan(records: Records, *lines: Line, batch: str = BATCH) -> Plan:
     return plan_batch(
         lines,
         batch=batch,
-        pace=Pace(parse_quotas([]), 100, 25),
+        pace=new_pace(),
         records=records,
         settings=SETTINGS,
     )
@@ -44,7 +48,8 @@ def plan(records: Records, *lines: Line, batch: str = BATCH) -> Plan:
 
 def create(records: Records, request: KeySetRequest, *, published: bool = True) -> None:
     records.claim(request, EXECUTION)
-    records.finish(request, execution_arn=EXECUTION, status=Status.CREATED, key={}, errors=[])
+    key: Any = {}
+    records.finish(request, execution_arn=EXECUTION, status=Status.CREATED, key=key, errors=[])
     if published:
         records.mark_published(request["requestId"], EXECUTION)
 
@@ -57,12 +62,13 @@ def test_every_request_gets_its_time_and_the_earliest_is_first(
     planned = plan(records, *lines)
 
     begins = clock.time + timedelta(seconds=5)
-    starts = [instant_text(begins + timedelta(seconds=s)) for s in (0, 0, 0, 1, 1)]
-    assert [item["notBefore"] for item in planned.items] == starts
+    taken = needs(request_of(replicas=[{"region": "eu-west-1"}]))
+    starts = [begins + timedelta(seconds=s) for s in new_pace().plan([taken] * 5)]
+    assert [item["notBefore"] for item in planned.items] == list(map(precise_text, starts))
     assert [json.loads(item["request"])["requestId"] for item in planned.items] == [
         f"R{n}" for n in range(1, 6)
     ]
-    assert planned.last_start == begins + timedelta(seconds=1)
+    assert planned.last_start == starts[-1]
     assert [one.execution for one in planned.lines] == [item["name"] for item in planned.items]
 
 
@@ -117,7 +123,7 @@ def test_a_line_that_is_not_an_object_is_refused_and_nothing_is_started(
 @pytest.mark.parametrize(
     "fields", [{"description": "x" * 262_000}, {"ticket": {"x": '"' * 130_000}}]
 )
-def test_a_line_that_the_map_could_not_carry_is_not_sent(
+def test_a_line_that_is_too_large_for_an_item_is_not_sent(
     records: Records, fields: dict[str, Any]
 ) -> None:
     planned = plan(records, line(1, **fields), line(2, requestId="CHG2"))

@@ -28,7 +28,7 @@ from tests.support.samples import (
 
 MACHINE = SETTINGS.state_machine_arn
 OWN = execution_arn(MACHINE, "own")
-KEY = {
+KEY: Any = {
     "keyId": "mrk-1",
     "primary": {"arn": key_arn()},
     "replicas": [{"arn": key_arn("eu-west-1")}, {"arn": key_arn("us-west-2")}],

@@ -159,7 +159,7 @@ def test_of_a_request_that_was_never_created_only_the_arn_of_its_key_is_known(
     records.announce_attempt("CHG1", EXECUTION, 1, "token")
     records.close_attempt("CHG1", 1, key_arn())
     primary = {**unread_key(key_arn()), "alias": "alias/cards", "keyState": "Enabled"}
-    key = {"primary": primary, "replicas": []}
+    key: Any = {"primary": primary, "replicas": []}
     records.finish(REQUEST, execution_arn=EXECUTION, status=Status.FAILED, key=key, errors=[])
     records.mark_published("CHG1", EXECUTION)
 

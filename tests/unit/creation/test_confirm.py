@@ -5,8 +5,13 @@ from typing import Any
 import pytest
 
 from provisioner.aws.clients import client
-from provisioner.creation.confirm import confirm_key_set, read_key_state
-from provisioner.errors import KeySetIncomplete, KmsKeyNotFound, PrimaryKeyMoved
+from provisioner.creation.confirm import confirm_key_set, read_ready_replica
+from provisioner.errors import (
+    KeySetIncomplete,
+    KmsKeyNotFound,
+    PrimaryKeyMoved,
+    ReplicaKeyNotEnabled,
+)
 from tests.support.answering import answer, refusal
 from tests.support.samples import KEY_ID, key_arn
 
@@ -73,13 +78,20 @@ def test_a_primary_that_has_become_a_replica_is_not_confirmed() -> None:
         confirm_key_set(kms, key_arn(), ["eu-west-1"])
 
 
-def test_a_state_is_read() -> None:
-    assert read_key_state(kms_showing([], "Creating"), key_arn()) == "Creating"
+@pytest.mark.parametrize("state", ["Enabled", "PendingImport"])
+def test_a_replica_that_is_made_is_read(state: str) -> None:
+    assert read_ready_replica(kms_showing([], state), key_arn("eu-west-1"))["KeyState"] == state
 
 
-def test_a_key_that_is_not_there_has_no_state() -> None:
+@pytest.mark.parametrize("state", ["Creating", "Disabled", "PendingDeletion", "Updating"])
+def test_a_replica_that_cannot_be_used_yet_is_read_again_later(state: str) -> None:
+    with pytest.raises(ReplicaKeyNotEnabled, match=f"in eu-west-1 is still {state}, and"):
+        read_ready_replica(kms_showing([], state), key_arn("eu-west-1"))
+
+
+def test_a_replica_that_is_not_there_is_not_ready() -> None:
     kms = client("kms", "us-east-1")
     answer(kms, "DescribeKey", refusal("NotFoundException"))
 
     with pytest.raises(KmsKeyNotFound):
-        read_key_state(kms, key_arn())
+        read_ready_replica(kms, key_arn("eu-west-1"))

@@ -9,7 +9,7 @@ from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 from provisioner.aws.clients import client, send_once_kms
 from provisioner.aws.records import Record, Records
 from provisioner.creation.primary_key import ensure_primary_key
-from provisioner.domain.plan import KeySetRequest
+from provisioner.domain.plan import KeySetRequest, MadePrimaryKey
 from provisioner.errors import (
     AliasInUse,
     KeyOfEarlierDeployment,
@@ -48,7 +48,7 @@ def claimed(records: Records) -> Records:
     return records
 
 
-def ensure(records: Records, request: KeySetRequest = REQUEST) -> dict[str, Any]:
+def ensure(records: Records, request: KeySetRequest = REQUEST) -> MadePrimaryKey:
     return ensure_primary_key(
         request,
         EXECUTION,
@@ -71,10 +71,13 @@ def refused(code: str) -> Callable[[Any], list[str]]:
 
 
 def test_a_key_is_created_once_and_recorded(claimed: Records) -> None:
-    key = ensure(claimed)
+    made = ensure(claimed)
 
-    assert key["arn"] == f"arn:aws:kms:{REGION}:111122223333:key/{key['keyId']}"
-    assert (key["region"], key["keyState"], key["fresh"]) == (REGION, "Enabled", True)
+    key, metadata = made["key"], made["keyMetadata"]
+    assert metadata
+    assert key["arn"] == f"arn:aws:kms:{REGION}:111122223333:key/{metadata['KeyId']}"
+    assert key == {"region": REGION, "arn": metadata["Arn"], "alias": None, "keyState": "Enabled"}
+    assert made["fresh"]
     record = record_of(claimed)
     assert (record.key_arn, record.attempt, record.open_attempt) == (key["arn"], 1, None)
     tags = client("kms", REGION).list_resource_tags(KeyId=key["arn"])["Tags"]
@@ -100,17 +103,17 @@ def test_a_recorded_key_is_found_and_none_is_created(claimed: Records) -> None:
 
     second = ensure(claimed)
 
-    assert second == {**first, "fresh": False}
+    assert second == {"key": first["key"], "fresh": False, "keyMetadata": None}
     assert calls == []
 
 
 def test_a_recorded_key_on_its_way_out_comes_back(claimed: Records) -> None:
-    arn = ensure(claimed)["arn"]
+    arn = ensure(claimed)["key"]["arn"]
     kms_for(REGION).schedule_key_deletion(KeyId=arn, PendingWindowInDays=7)
 
-    key = ensure(claimed)
+    made = ensure(claimed)
 
-    assert (key["keyState"], key["fresh"]) == ("Enabled", False)
+    assert (made["key"]["keyState"], made["fresh"]) == ("Enabled", False)
     assert kms_for(REGION).describe_key(KeyId=arn)["KeyMetadata"]["KeyState"] == "Enabled"
 
 
@@ -301,7 +304,7 @@ def test_every_region_of_a_replica_that_is_not_enabled_is_named_before_there_is_
 def test_a_key_that_has_become_a_replica_is_left_alone(
     state: str, commands: list[str], claimed: Records
 ) -> None:
-    arn = ensure(claimed)["arn"]
+    arn = ensure(claimed)["key"]["arn"]
     moved = multi_region("REPLICA")
     moved["MultiRegionConfiguration"]["PrimaryKey"] = {"Region": "us-west-2", "Arn": "its ARN"}
     kms = kms_for(REGION)
@@ -329,9 +332,9 @@ def test_a_key_that_has_become_a_replica_is_left_alone(
 def test_a_recorded_key_that_may_not_be_enabled_is_asked_for_its_tags(
     tag: str | None, kind: type[KmsError], claimed: Records
 ) -> None:
-    arn = ensure(claimed)["arn"]
+    arn = ensure(claimed)["key"]["arn"]
     kms = kms_for(REGION)
-    made = {"Arn": arn, "KeyState": "Disabled", "Origin": "AWS_KMS"}
+    made: dict[str, Any] = {"Arn": arn, "KeyState": "Disabled", "Origin": "AWS_KMS"}
     made["CreationDate"] = datetime.now(UTC) - timedelta(days=1)
     answer(kms, "DescribeKey", {"KeyMetadata": made})
     answer(kms, "EnableKey", refusal("AccessDeniedException", "no policy allows it"))

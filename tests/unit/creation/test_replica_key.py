@@ -6,6 +6,7 @@ import pytest
 from provisioner.aws.clients import client
 from provisioner.aws.kms import describe_key
 from provisioner.creation.replica_key import ensure_replica_key, restore_key
+from provisioner.domain.plan import MadeKey
 from provisioner.errors import (
     KeyStateConflict,
     KeyTagsNotInEffect,
@@ -26,7 +27,7 @@ def metadata(state: str, origin: str = "AWS_KMS") -> dict[str, Any]:
     return {"Arn": key_arn(REGION), "KeyState": state, "Origin": origin}
 
 
-def ensure() -> dict[str, Any]:
+def ensure() -> MadeKey:
     return ensure_replica_key(
         REQUEST,
         REGION,
@@ -41,14 +42,10 @@ def test_a_new_replica_is_fresh_and_nothing_is_read() -> None:
     answer(client("kms", "us-east-1"), "ReplicateKey", {"ReplicaKeyMetadata": metadata("Creating")})
     reads = calls_of(client("kms", REGION))
 
-    key = ensure()
+    made = ensure()
 
-    assert key == {
-        "region": REGION,
-        "arn": key_arn(REGION),
-        "keyState": "Creating",
-        "fresh": True,
-    }
+    key = {"region": REGION, "arn": key_arn(REGION), "alias": None, "keyState": "Creating"}
+    assert made == {"key": key, "fresh": True}
     assert reads == []
 
 
@@ -59,9 +56,10 @@ def test_a_replica_that_exists_is_found_in_its_own_region(state: str) -> None:
     answer(replica, "DescribeKey", {"KeyMetadata": metadata(state)})
     calls = calls_of(replica)
 
-    key = ensure()
+    made = ensure()
 
-    assert (key["arn"], key["keyState"], key["fresh"]) == (key_arn(REGION), state, False)
+    key = {"region": REGION, "arn": key_arn(REGION), "alias": None, "keyState": state}
+    assert made == {"key": key, "fresh": False}
     assert calls == [("DescribeKey", {"KeyId": key_arn(REGION)})]
 
 
@@ -81,9 +79,9 @@ def test_a_replica_on_its_way_out_comes_back(state: str, writes: list[str]) -> N
     answer(replica, "EnableKey", {})
     calls = calls_of(replica)
 
-    key = ensure()
+    made = ensure()
 
-    assert (key["keyState"], key["fresh"]) == ("Enabled", False)
+    assert (made["key"]["keyState"], made["fresh"]) == ("Enabled", False)
     assert calls[1:] == [(name, {"KeyId": key_arn(REGION)}) for name in writes]
 
 

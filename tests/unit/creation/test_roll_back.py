@@ -1,11 +1,10 @@
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 import pytest
 
 from provisioner.aws.clients import client
-from provisioner.creation.roll_back import roll_back
+from provisioner.creation.roll_back import RolledBack, roll_back
 from provisioner.domain.plan import KeySetRequest, RegionNames
 from provisioner.errors import KeyStateConflict, KeyTagsNotInEffect, KmsAccessDenied
 from tests.support.answering import answer, calls_of, kms_for, on, refusal
@@ -50,19 +49,19 @@ def metadata(region: str, state: str = "Enabled") -> dict[str, Any]:
     }
 
 
-def undo(superseded: RegionNames | None = None, **changes: Any) -> dict[str, Any]:
+def undo(superseded: RegionNames | None = None, **changes: Any) -> RolledBack:
     request: Any = {**REQUEST, **changes}
     return roll_back_of(request, key_arn(), superseded)
 
 
 def roll_back_of(
     request: KeySetRequest, arn: str, superseded: RegionNames | None = None
-) -> dict[str, Any]:
+) -> RolledBack:
     return roll_back(
         request,
         arn,
         superseded=superseded or {},
-        client_for=partial(client, "kms"),
+        client_for=lambda region: client("kms", region),
         deletion_window_days=SETTINGS.deletion_window_days,
     )
 

@@ -9,6 +9,7 @@ from collections import Counter
 from typing import Any
 
 import hypothesis
+import pytest
 from hypothesis import strategies as st
 
 from tests.support.carried_out import HOME, NOBODY, ORGANISATION, Asked, judged
@@ -215,6 +216,7 @@ def requests(draw: st.DrawFn) -> Asked:
     return Asked(draw(documents()), replicas, kind == "rotates", kind == "imports")
 
 
+@pytest.mark.no_cover  # Other tests take the same paths, and 1,000 requests are twice as slow.
 def test_a_policy_is_accepted_exactly_when_the_local_kms_lets_the_request_be_carried_out() -> None:
     kinds: Counter[str] = Counter()
 

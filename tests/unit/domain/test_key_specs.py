@@ -1,8 +1,10 @@
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from botocore.model import StringShape
 
 from provisioner.aws.clients import client
+from provisioner.domain import key_specs
 from provisioner.domain.key_specs import can_rotate, wrapping_algorithms
 from provisioner.intake.request import parse_request
 from tests.support.key_kinds import (
@@ -44,10 +46,22 @@ def test_exactly_the_kinds_of_key_that_can_be_multi_region_are_accepted(
 
 
 def test_the_specs_are_those_of_the_sdk_that_functions_run_with() -> None:
-    model = client("kms", "us-east-1").meta.service_model
+    assert set(KEY_SPECS) <= names_in_the_sdk("KeySpec")
+    assert set(KEY_USAGES) <= names_in_the_sdk("KeyUsageType")
 
-    assert set(KEY_SPECS) <= set(model.shape_for("KeySpec").enum)
-    assert set(KEY_USAGES) <= set(model.shape_for("KeyUsageType").enum)
+
+def names_in_the_sdk(shape_name: str) -> set[str]:
+    shape = client("kms", "us-east-1").meta.service_model.shape_for(shape_name)
+    assert isinstance(shape, StringShape)
+    return set(shape.enum)
+
+
+def test_the_types_of_a_request_have_the_names_that_its_rules_have() -> None:
+    assert set(get_args(key_specs.KeySpec.__value__)) == set(key_specs.KEY_SPECS)
+    assert set(get_args(key_specs.KeyUsageName.__value__)) == set(key_specs.KeyUsage)
+    assert set(get_args(key_specs.OriginName.__value__)) == set(key_specs.Origin)
+    algorithms = get_args(key_specs.WrappingAlgorithmName.__value__)
+    assert set(algorithms) == set(key_specs.WrappingAlgorithm)
 
 
 @pytest.mark.parametrize("spec", ["ML_KEM_512", "ML_KEM_768", "ML_KEM_1024"])

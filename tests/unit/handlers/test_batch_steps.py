@@ -1,9 +1,9 @@
-"""The two steps of a batch, called with the files of events/ that belong to them."""
+"""The steps of a batch, called with the files of events/ that belong to them."""
 
 import io
 import json
 from collections import Counter
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,10 +12,12 @@ from provisioner.aws import executions, objects
 from provisioner.aws.clients import client
 from provisioner.aws.records import Records, Status
 from provisioner.batch.pace import Quota
+from provisioner.batch.turns import divide, new_item
 from provisioner.errors import AnotherBatchRuns, BatchUnreadable
 from read_batch import app as read_batch
 from report_batch import app as report_batch
-from tests.support.answering import answer, refusal
+from start_requests import app as start_requests
+from tests.support.answering import answer, calls_of, refusal
 from tests.support.clock import Clock
 from tests.support.samples import SETTINGS, request_of, sample_event
 from tests.support.walks import walks
@@ -23,6 +25,8 @@ from tests.support.walks import walks
 pytestmark = pytest.mark.usefixtures("aws")
 
 READ, REPORT = sample_event("read-batch"), sample_event("report-batch")
+START = sample_event("start-requests")
+BATCH = READ["executionArn"]
 FILE = READ["given"]["file"]
 CONTENT = b'{"requestId": "CHG1", "alias": "alias/a"}\nnonsense\n'
 NOTHING_RUNS: dict[str, Any] = {"executions": []}
@@ -63,8 +67,11 @@ def test_a_batch_is_planned(
 
     assert planned == {**REPORT["batch"], "toStart": 1}
     (item,) = [json.loads(text) for text in bucket["batches/monday/items.jsonl"].splitlines()]
-    assert item["notBefore"] == "2026-11-24T08:00:06Z"
+    assert item["notBefore"] == "2026-11-24T08:00:06.000Z"
     assert json.loads(item["request"]) == {"requestId": "CHG1", "alias": "alias/a"}
+    (turn,) = [json.loads(text) for text in bucket["batches/monday/turns.jsonl"].splitlines()]
+    size = len(bucket["batches/monday/items.jsonl"])
+    assert turn == {**START["turn"], "last": size - 1}
     lines = [json.loads(text) for text in bucket["batches/monday/lines.jsonl"].splitlines()]
     assert [(line["number"], line["execution"]) for line in lines] == [(1, item["name"]), (2, None)]
     (logged,) = [json.loads(text) for text in log.getvalue().splitlines()]
@@ -77,13 +84,15 @@ def test_a_batch_is_planned(
     [None, {}, {"file": 1}, {"file": ""}, {"file": " "}, {"file": [FILE]}, FILE, {"key": FILE}],
 )
 def test_a_batch_without_a_file_says_how_it_is_started(given: Any, context: Any) -> None:
+    event: Any = {**READ, "given": given}
     with pytest.raises(BatchUnreadable, match=r'is started with \{"file"'):
-        read_batch.handler({**READ, "given": given}, context)
+        read_batch.handler(event, context)
 
 
 def test_a_name_that_no_object_can_have_is_refused(context: Any) -> None:
+    event: Any = {**READ, "given": {"file": "é" * 513}}
     with pytest.raises(BatchUnreadable, match="more than 1024 bytes"):
-        read_batch.handler({**READ, "given": {"file": "é" * 513}}, context)
+        read_batch.handler(event, context)
 
 
 @walks("AnotherBatchRuns")
@@ -128,7 +137,8 @@ def test_the_pace_is_what_the_stack_says(monkeypatch: pytest.MonkeyPatch) -> Non
 
     pace = read_batch._pace()
 
-    assert [pace.reserve(Counter({quota: 5})) for _ in range(4)] == [0, 0, 1, 1]
+    # Two a second, of which the first seconds lose six.
+    assert pace.plan([Counter({quota: 5})] * 101)[-1] == pytest.approx(100 / 2 + 3, abs=0.1)
 
 
 def write_lines(bucket: dict[str, Any], context: Any) -> str:
@@ -162,7 +172,8 @@ def test_results_are_written_in_the_end(
     request = request_of(alias="alias/a")
     arn = write_lines(bucket, context)
     records.claim(request, arn)
-    records.finish(request, execution_arn=arn, status=Status.CREATED, key={}, errors=[])
+    key: Any = {}
+    records.finish(request, execution_arn=arn, status=Status.CREATED, key=key, errors=[])
     records.mark_published("CHG1", arn)
 
     answered = report_batch.handler(REPORT, context)
@@ -171,3 +182,55 @@ def test_results_are_written_in_the_end(
     assert answered["progress"]["results"] == "batches/monday/results.jsonl"
     results = [json.loads(text) for text in bucket["batches/monday/results.jsonl"].splitlines()]
     assert [(r["line"], r["status"]) for r in results] == [(1, "CREATED"), (2, "REJECTED")]
+
+
+def described(status: str) -> dict[str, Any]:
+    return {
+        "executionArn": BATCH,
+        "stateMachineArn": BATCH,
+        "startDate": datetime.now(UTC),
+        "status": status,
+    }
+
+
+def test_the_requests_of_a_turn_are_started_by_their_names(
+    context: Any, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    past = datetime.fromisoformat("2026-11-24T08:00:06Z")
+    text, (turn,) = divide(
+        [new_item(past, "CHG1-a", "{}"), new_item(past, "B", "[]")], "items", BATCH
+    )
+    calls = calls_of(client("stepfunctions"))
+    answer(client("stepfunctions"), "StartExecution", {"executionArn": "arn", "startDate": past})
+    answer(client("stepfunctions"), "DescribeExecution", described("RUNNING"))
+    read: list[tuple[str, str, int, int]] = []
+
+    def read_part(_client: Any, *part: Any) -> bytes:
+        read.append(part)
+        return text.encode()
+
+    monkeypatch.setattr(objects, "read_part", read_part)
+
+    assert start_requests.handler({"turn": turn}, context) is None
+
+    assert read == [("batches", "items", turn["first"], turn["last"])]
+    assert calls[0] == ("DescribeExecution", {"executionArn": BATCH})
+    assert [(p["name"], p["input"], p["stateMachineArn"]) for _, p in calls[1:]] == [
+        ("CHG1-a", "{}", SETTINGS.state_machine_arn),
+        ("B", "[]", SETTINGS.state_machine_arn),
+    ]
+    (logged,) = [json.loads(line) for line in log.getvalue().splitlines()]
+    assert (logged["batch"], logged["started"], logged["of"]) == (BATCH, 2, 2)
+
+
+def test_a_batch_that_was_stopped_starts_nothing(
+    monkeypatch: pytest.MonkeyPatch, context: Any
+) -> None:
+    text, (turn,) = divide([new_item(datetime.now(UTC), "A", "{}")], "items", BATCH)
+    calls = calls_of(client("stepfunctions"))
+    answer(client("stepfunctions"), "DescribeExecution", described("ABORTED"))
+    monkeypatch.setattr(objects, "read_part", lambda *_: text.encode())
+
+    start_requests.handler({"turn": turn}, context)
+
+    assert [name for name, _ in calls] == ["DescribeExecution"]

@@ -10,7 +10,6 @@ import pytest
 
 from apply_key_settings import app as apply_key_settings
 from ask_for_key_material import app as ask_for_key_material
-from await_replica_key import app as await_replica_key
 from claim_request import app as claim_request
 from confirm_key_set import app as confirm_key_set
 from create_primary_key import app as create_primary_key
@@ -18,7 +17,7 @@ from create_replica_key import app as create_replica_key
 from import_key_material import app as import_key_material
 from provisioner.aws.clients import client
 from provisioner.aws.records import Record, Records, Status
-from provisioner.errors import DependencyUnavailable, EventNotPublished
+from provisioner.errors import DependencyUnavailable, EventNotPublished, ReplicaKeyNotEnabled
 from receive_key_material import app as receive_key_material
 from reconcile_primary_key import app as reconcile_primary_key
 from roll_back_key_set import app as roll_back_key_set
@@ -115,7 +114,9 @@ def test_a_bad_request_is_answered_with_its_problems(
     codes = [problem["code"] for problem in answered["problems"]]
     assert json.loads(line)["codes"] == codes
     given = document.get("requestId") if isinstance(document, dict) else None
-    assert (answered["refused"]["requestId"], answered["refused"]["ticket"]) == (given, None)
+    refused = answered["refused"]
+    assert refused
+    assert (refused["requestId"], refused["ticket"]) == (given, None)
 
 
 def test_a_new_request_is_claimed(context: Any, log: io.StringIO) -> None:
@@ -152,9 +153,8 @@ def test_a_claim_that_does_not_fit_is_answered_with_its_problems(
     event = sample_event("claim-request")
     claim(event, context)
 
-    answered = claim_request.handler(
-        {**event, "request": {**event["request"], "description": "other"}}, context
-    )
+    other: Any = {**event, "request": {**event["request"], "description": "other"}}
+    answered = claim_request.handler(other, context)
 
     assert (answered["decision"], answered["primary"]) == ("REFUSED", None)
     [problem] = answered["problems"]
@@ -168,9 +168,13 @@ def test_a_primary_key_is_created_with_everything_but_its_alias(
     event = sample_event("create-primary-key")
     claim(event, context)
 
-    key = create_primary_key.handler(event, context)
+    made = create_primary_key.handler(event, context)
 
-    assert (key["region"], key["keyState"], key["fresh"]) == (HOME, "Enabled", True)
+    key = made["key"]
+    assert (key["region"], key["keyState"], made["fresh"]) == (HOME, "Enabled", True)
+    assert made["keyMetadata"]
+    assert made["keyMetadata"]["Arn"] == key["arn"]
+    assert json.loads(json.dumps(made["keyMetadata"])) == made["keyMetadata"]
     found = client("kms", HOME).describe_key(KeyId=key["arn"])["KeyMetadata"]
     assert found["MultiRegionConfiguration"]["MultiRegionKeyType"] == "PRIMARY"
     assert found["Description"] == "Card data"
@@ -186,9 +190,11 @@ def test_the_settings_of_an_older_replica_are_brought_to_its_own(
     kms = kms_for("us-west-2")
     arn = kms.create_key(MultiRegion=True, Description="Card data")["KeyMetadata"]["Arn"]
 
-    answered = apply_key_settings.handler({**event, "key": {**event["key"], "arn": arn}}, context)
+    older: Any = {**event, "key": {**event["key"], "arn": arn}}
+    answered = apply_key_settings.handler(older, context)
 
-    assert answered == {**event["key"], "arn": arn, "alias": "alias/payments/cards-us"}
+    key = {**event["key"], "arn": arn, "alias": "alias/payments/cards-us"}
+    assert answered == {"key": key, "fresh": False}
     found = kms.describe_key(KeyId="alias/payments/cards-us")["KeyMetadata"]
     assert (found["Arn"], found["Description"]) == (arn, "")
     tags = {t["TagKey"]: t["TagValue"] for t in kms.list_resource_tags(KeyId=arn)["Tags"]}
@@ -210,14 +216,11 @@ def test_a_replica_is_asked_for_in_the_primarys_region(context: Any, log: io.Str
     )
     calls = calls_of(client("kms", HOME))
 
-    key = create_replica_key.handler(sample_event("create-replica-key"), context)
+    made = create_replica_key.handler(sample_event("create-replica-key"), context)
 
-    assert key == {
-        "region": "us-west-2",
-        "arn": key_arn("us-west-2"),
-        "keyState": "Creating",
-        "fresh": True,
-    }
+    arn = key_arn("us-west-2")
+    key = {"region": "us-west-2", "arn": arn, "alias": None, "keyState": "Creating"}
+    assert made == {"key": key, "fresh": True}
     ((_, parameters),) = calls
     assert (parameters["KeyId"], parameters["ReplicaRegion"]) == (key_arn(), "us-west-2")
     assert parameters["Description"] == ""
@@ -225,10 +228,10 @@ def test_a_replica_is_asked_for_in_the_primarys_region(context: Any, log: io.Str
     logged(log)
 
 
-def new_keys(text: str) -> float:
-    """Add up the keys that are counted in what the functions print."""
-    counted = metrics_in(text.splitlines())
-    return sum(sum(values) for metric, values in counted.items() if metric.name == "NewKeys")
+def counted(name: str, text: str) -> float:
+    """Add up a metric in what the functions print."""
+    found = metrics_in(text.splitlines())
+    return sum(sum(values) for metric, values in found.items() if metric.name == name)
 
 
 def test_a_primary_key_is_counted_when_it_is_made_and_not_when_it_is_found(
@@ -238,9 +241,9 @@ def test_a_primary_key_is_counted_when_it_is_made_and_not_when_it_is_found(
     claim(event, context)
 
     assert create_primary_key.handler(event, context)["fresh"] is True
-    assert new_keys(capsys.readouterr().out) == 1
+    assert counted("NewKeys", capsys.readouterr().out) == 1
     assert create_primary_key.handler(event, context)["fresh"] is False
-    assert new_keys(capsys.readouterr().out) == 0
+    assert counted("NewKeys", capsys.readouterr().out) == 0
 
 
 def test_a_replica_is_counted_when_it_is_made_and_not_when_it_is_found(
@@ -250,27 +253,64 @@ def test_a_replica_is_counted_when_it_is_made_and_not_when_it_is_found(
     made = {"ReplicaKeyMetadata": metadata("us-west-2", "Creating")["KeyMetadata"]}
     answer(primary, "ReplicateKey", made)
     create_replica_key.handler(event, context)
-    assert new_keys(capsys.readouterr().out) == 1
+    assert counted("NewKeys", capsys.readouterr().out) == 1
     forget_answers()
 
     answer(primary, "ReplicateKey", refusal("AlreadyExistsException"))
     answer(client("kms", "us-west-2"), "DescribeKey", metadata("us-west-2"))
     assert create_replica_key.handler(event, context)["fresh"] is False
-    assert new_keys(capsys.readouterr().out) == 0
+    assert counted("NewKeys", capsys.readouterr().out) == 0
 
 
-@pytest.mark.parametrize("state", ["Creating", "Enabled"])
-def test_a_replica_is_looked_at_once(state: str, context: Any, log: io.StringIO) -> None:
-    event = sample_event("await-replica-key")
-    replica = client("kms", "us-west-2")
+def new_replica(state: str) -> tuple[Any, list[tuple[str, dict[str, Any]]]]:
+    """Let KMS show a replica key in a state; return the event of its settings, and the calls."""
+    sample, replica = sample_event("apply-key-settings"), client("kms", "us-west-2")
     answer(replica, "DescribeKey", metadata("us-west-2", state))
-    calls = calls_of(replica)
+    answer(replica, "CreateAlias", {})
+    event = {**sample, "key": {**sample["key"], "keyState": "Creating"}, "fresh": True}
+    return event, calls_of(replica)
 
-    answered = await_replica_key.handler(event, context)
 
-    assert answered == {"key": {**event["key"], "keyState": state}, "polls": 1}
-    assert len(calls) == 1
+@pytest.mark.parametrize("state", ["Enabled", "PendingImport"])
+def test_a_replica_that_is_made_gets_its_alias_after_one_look(
+    state: str, context: Any, log: io.StringIO
+) -> None:
+    event, calls = new_replica(state)
+
+    answered = apply_key_settings.handler(event, context)
+
+    key = {**event["key"], "alias": "alias/payments/cards-us", "keyState": state}
+    assert answered == {"key": key, "fresh": True}
+    assert [name for name, _ in calls] == ["DescribeKey", "CreateAlias"]
     logged(log)
+
+
+@pytest.mark.parametrize("state", ["Creating", "Disabled"])
+def test_a_replica_that_is_not_made_yet_is_called_for_again(
+    state: str, context: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    event, calls = new_replica(state)
+
+    with pytest.raises(ReplicaKeyNotEnabled, match=f"in us-west-2 is still {state}"):
+        apply_key_settings.handler(event, context)
+
+    assert [name for name, _ in calls] == ["DescribeKey"]
+    # Lambda counts an error, and this takes it off again.
+    assert counted("ExpectedErrors", capsys.readouterr().out) == -1
+
+
+def test_a_fresh_primary_gets_its_settings_and_is_not_read(context: Any) -> None:
+    sample, kms = sample_event("apply-key-settings"), client("kms", HOME)
+    key = {"region": HOME, "arn": key_arn(), "alias": None, "keyState": "Enabled"}
+    answer(kms, "CreateAlias", {})
+    answer(kms, "EnableKeyRotation", {})
+    calls = calls_of(kms)
+
+    fresh: Any = {**sample, "key": key, "fresh": True}
+    answered = apply_key_settings.handler(fresh, context)
+
+    assert answered == {"key": {**key, "alias": "alias/payments/cards"}, "fresh": True}
+    assert [name for name, _ in calls] == ["EnableKeyRotation", "CreateAlias"]
 
 
 def test_a_key_set_is_confirmed_with_its_metadata(context: Any, log: io.StringIO) -> None:
@@ -284,7 +324,7 @@ def test_a_key_set_is_confirmed_with_its_metadata(context: Any, log: io.StringIO
 
 def test_a_key_set_that_was_finished_before_is_read_whatever_its_state(context: Any) -> None:
     answer(client("kms", HOME), "DescribeKey", metadata(HOME, "Disabled"))
-    event = {**sample_event("confirm-key-set"), "everCreated": True}
+    event: Any = {**sample_event("confirm-key-set"), "everCreated": True}
 
     answered = confirm_key_set.handler(event, context)
 
@@ -347,9 +387,10 @@ def test_a_region_that_nobody_answered_for_is_asked_for(context: Any) -> None:
     kms = client("kms", "us-west-2")
     answer(kms, "DescribeKey", metadata("us-west-2", "PendingImport"))
     answer(kms, "GetParametersForImport", refusal("ThrottlingException"))
+    unanswered: Any = {**IMPORTED, "answer": None}
 
     with pytest.raises(Exception, match="GetParametersForImport") as caught:
-        import_key_material.handler({**IMPORTED, "answer": None}, context)
+        import_key_material.handler(unanswered, context)
 
     assert type(caught.value).__name__ == "KmsThrottled"
 
@@ -374,7 +415,11 @@ def test_key_material_is_asked_for(context: Any, log: io.StringIO) -> None:
     records = ask(context)
 
     ((_, detail_type, detail),) = events
-    assert (detail_type, detail) == ("Multi-Region Key Material Required", QUESTION["question"])
+    id_ = QUESTION["primary"]["arn"].rsplit("/", 1)[1]
+    exists = {"keyId": id_, "primary": QUESTION["primary"], "replicas": QUESTION["replicas"]}
+    key = {**QUESTION["kind"], **exists, "keyMetadata": None}
+    assert detail_type == "Multi-Region Key Material Required"
+    assert detail == {**QUESTION["question"], "key": key}
     record = imported_record(records)
     assert (record.status, record.task_token) == (
         Status.WAITING_FOR_MATERIAL,
@@ -496,7 +541,8 @@ def test_a_key_is_looked_for_again_until_the_attempt_is_settled(
 
     early = reconcile_primary_key.handler(event, context)
     clock.move(seconds=SETTINGS.quiet_period_seconds)
-    late = reconcile_primary_key.handler({**event, **early}, context)
+    again: Any = {**event, **early}
+    late = reconcile_primary_key.handler(again, context)
 
     assert early == {"settled": False, "polls": 1}
     assert late == {"settled": True, "polls": 2}
@@ -575,7 +621,7 @@ def test_an_error_leaves_the_step_under_its_own_name(context: Any) -> None:
     answer(client("kms", "us-west-2"), "DescribeKey", refusal("NotFoundException", "Not there."))
 
     with pytest.raises(Exception, match="Not there") as caught:
-        await_replica_key.handler(sample_event("await-replica-key"), context)
+        apply_key_settings.handler(sample_event("apply-key-settings"), context)
 
     assert type(caught.value).__name__ == "KmsKeyNotFound"
 

@@ -57,7 +57,7 @@ def provide(body: object, request_id: str = "CHG1") -> dict[str, Any]:
     return {**event, "path": f"/keys/{request_id}/material", "body": text}
 
 
-def started() -> list[dict[str, Any]]:
+def started() -> list[Any]:
     found = client("stepfunctions").list_executions(
         stateMachineArn="arn:aws:states:us-east-1:111122223333:stateMachine:provision-key"
     )
@@ -338,7 +338,7 @@ def test_other_content_under_the_same_id_is_a_conflict(call: Any) -> None:
     assert len(started()) == 1
 
 
-def end(status: Status, key: dict[str, Any] | None = None, **fields: Any) -> None:
+def end(status: Status, key: Any = None, **fields: Any) -> None:
     """Let the request of `LEAST` end, and report that."""
     records = Records(client("dynamodb"), "requests")
     record = records.get("CHG1")
@@ -599,7 +599,7 @@ def test_the_status_of_a_request_is_shown(call: Any) -> None:
 
 def test_the_status_of_a_created_key_set_shows_the_key(call: Any) -> None:
     records = Records(client("dynamodb"), "requests")
-    key = {"keyId": "mrk-1", "primary": {"arn": key_arn()}}
+    key: Any = {"keyId": "mrk-1", "primary": {"arn": key_arn()}}
     request = request_of(requestId="CHG0031337")
     records.finish(request, execution_arn="arn", status=Status.CREATED, key=key, errors=[])
 
@@ -732,7 +732,8 @@ def test_a_failure_that_knows_no_keys_shows_those_that_kms_has(call: Any) -> Non
 
     finish(key=None)
     unknown = call(get("CHG1"))[1]["key"]
-    finish(key={"keyId": "mrk-1"})
+    key: Any = {"keyId": "mrk-1"}
+    finish(key=key)
     known = call(get("CHG1"))[1]["key"]
 
     assert [replica["arn"] for replica in unknown["replicas"]] == [key_arn(EUROPE)]
@@ -745,7 +746,7 @@ def test_a_request_that_is_taken_up_again_shows_the_keys_of_its_last_outcome(cal
     assert records.announce_attempt("CHG1", arn, 1, TOKEN)
     records.close_attempt("CHG1", 1, key_arn())
     primary = {"region": HOME, "arn": key_arn(), "alias": "alias/cards", "keyState": "Enabled"}
-    key = {"keyId": "mrk-1", "primary": primary, "replicas": []}
+    key: Any = {"keyId": "mrk-1", "primary": primary, "replicas": []}
     request = request_of(**LEAST)
     records.finish(request, execution_arn=arn, status=Status.FAILED, key=key, errors=[])
     records.mark_published("CHG1", arn)

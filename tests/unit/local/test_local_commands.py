@@ -49,17 +49,31 @@ def test_settings_that_are_not_the_running_emulators_are_refused(
         starting.up(Console())
 
 
-def test_an_interrupt_is_no_traceback(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("command", "hint"),
+    [
+        (["up"], "To go on with the deployment, run the same command again."),
+        (["run", "event.json"], "To follow the request to its end, run the same command again."),
+        (["batch", "keys.csv"], "To follow what is left of the file, run the same command again."),
+        (["verify"], "while the local stack is up. To stop the stack: make down"),
+    ],
+)
+def test_an_interrupt_is_no_traceback_and_says_how_to_go_on(
+    command: list[str],
+    hint: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def interrupted(_arguments: Any) -> int:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(commands, "_run", interrupted)
-    monkeypatch.setattr("sys.argv", ["local", "up"])
+    monkeypatch.setattr("sys.argv", ["local", *command])
 
     assert commands.main() == 130
-    assert "Interrupted" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.startswith("Interrupted.")
+    assert hint in said
 
 
 @pytest.mark.parametrize("still_lives", [True, False])

@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.h
 https://aws.amazon.com/blogs/compute/more-room-to-build-serverless-services-now-support-payloads-up-to-1-mb/
 """
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,8 @@ LISTS = 1_638
 TOKEN = 4_096
 """Characters of an import token, which is a belief: KMS's reference allows 8,192."""
 
+DEFINITION = Path("statemachine/provision_key.asl.json").read_text()
+(KEPT_OF_A_CAUSE,) = {int(n) for n in re.findall(r"errorOutput\.Cause, 0, (\d+)", DEFINITION)}
 REGIONS = sorted(known_regions("aws") - {"us-east-1"})
 TEMPLATE = load_template()
 
@@ -82,11 +85,13 @@ def facts(request: KeySetRequest) -> list[KeyFacts]:
 
 
 def failures(request: KeySetRequest) -> list[Failure]:
-    """Return a failure of every Region, each as long as an error's message can be."""
+    """Return a failure of every Region, each as long as the definition hands one on."""
     message = str(DependencyUnavailable("KMS says: " + "x" * 100_000))
+    trace = ['  File "/var/task/provisioner/aws/kms.py"' + "x" * 10_000]
+    cause = json.dumps({"errorMessage": message, "stackTrace": trace})[:KEPT_OF_A_CAUSE]
     return [
         {"step": "ApplyReplicaKeySettings", "region": region, "error": "DependencyUnavailable",
-         "message": message}
+         "cause": cause}
         for region in regions(request)
     ]  # fmt: skip
 
@@ -148,11 +153,12 @@ def test_the_record_and_the_event_of_the_largest_request_that_failed_everywhere_
     request = parse_request(largest(), SETTINGS)
     primary, *replicas = facts(request)
     key = key_facts(request, primary, replicas)
-    errors = [problem_of(failure, request) for failure in failures(request)]
+    errors = [problem_of(failure, request, EXECUTION) for failure in failures(request)]
     records.claim(request, EXECUTION)
     records.finish(request, execution_arn=EXECUTION, status=Status.FAILED, key=key, errors=errors)
 
-    (item,) = client("dynamodb").scan(TableName="requests")["Items"]
+    items: list[Any] = client("dynamodb").scan(TableName="requests")["Items"]
+    (item,) = items
 
     kept = sum(
         len(name.encode()) + len(next(iter(value.values())).encode())
@@ -196,6 +202,7 @@ def test_what_is_sent_is_utf_8_and_compact(records: Records) -> None:
 
     (_, started), (_, answered) = sent[0]
     (_, put), *_ = sent[1]
+    item: dict[str, Any]
     (item,) = client("dynamodb").scan(TableName="requests")["Items"]
     assert '"description":"鍵",' in started["input"]
     assert started["input"] == item["request"]["S"]
@@ -204,7 +211,7 @@ def test_what_is_sent_is_utf_8_and_compact(records: Records) -> None:
 
 
 def test_one_module_writes_what_is_sent() -> None:
-    hashed_or_parsed_again = {"plan", "outcome", "response", "confirm"}
+    hashed_or_parsed_again = {"plan", "outcome", "response", "confirm", "failures"}
     writers = {
         path.stem for path in Path("functions").rglob("*.py") if "json.dumps(" in path.read_text()
     }

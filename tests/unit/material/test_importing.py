@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from provisioner.aws.clients import client
+from provisioner.domain.material import WrappedMaterial
 from provisioner.domain.plan import KeyFacts, KeySetRequest
 from provisioner.errors import (
     KeySetIncomplete,
@@ -12,7 +13,7 @@ from provisioner.errors import (
     KmsRequestRefused,
     KmsThrottled,
 )
-from provisioner.material.importing import MaterialState, WrappedMaterial, ensure_key_material
+from provisioner.material.importing import MaterialState, ensure_key_material
 from tests.support.answering import answer, calls_of, refusal
 from tests.support.samples import (
     SETTINGS,
@@ -127,7 +128,7 @@ def test_a_key_that_somebody_took_out_of_use_gets_no_material(state: str, reason
     assert names(calls) == ["DescribeKey"]
     (blocked,) = answered["blocked"]
     assert (blocked["region"], blocked["error"]) == (HOME, "KeyStateConflict")
-    assert f"{key_arn(HOME)} is {state}, {reason}." in blocked["message"]
+    assert f"{key_arn(HOME)} is {state}, {reason}." in blocked["cause"]
 
 
 def test_a_disabled_key_that_has_its_material_is_ready() -> None:

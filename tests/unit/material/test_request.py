@@ -24,7 +24,7 @@ from tests.support.waiting import (
     record_of,
 )
 
-KEY = {"keyId": "mrk-1", "primary": {"region": HOME}}
+KEY: Any = {"keyId": "mrk-1", "primary": {"region": HOME}}
 PROBLEM: Problem = {
     "path": "primaryRegion",
     "code": "IMPORT_TOKEN_EXPIRED",

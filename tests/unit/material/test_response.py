@@ -1,5 +1,5 @@
 import json
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -193,7 +193,9 @@ def test_an_answer_that_a_service_does_not_take_can_be_given_again(
     operation: str, records: Records
 ) -> None:
     wait(records)
-    service = "stepfunctions" if operation == "SendTaskSuccess" else "dynamodb"
+    service: Literal["stepfunctions", "dynamodb"] = (
+        "stepfunctions" if operation == "SendTaskSuccess" else "dynamodb"
+    )
     answer(client(service), operation, refusal("ThrottlingException"))
     with pytest.raises(DependencyUnavailable, match=operation):
         take(records, answer_of(HOME))
@@ -392,7 +394,8 @@ def test_an_answer_nested_too_deeply_is_refused(records: Records) -> None:
 
 @given(document=JSON | st.dictionaries(st.sampled_from(["requestId", "materials"]), JSON))
 def test_any_json_is_refused_with_its_problems(document: object) -> None:
-    assert pairs_of(Records(None, "no table is asked"), document)
+    no_client: Any = None
+    assert pairs_of(Records(no_client, "no table is asked"), document)
 
 
 @pytest.mark.parametrize(

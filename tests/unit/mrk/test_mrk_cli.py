@@ -128,8 +128,9 @@ def test_a_stack_that_does_not_exist_is_named_with_its_region(
 ) -> None:
     class NoStack:
         def describe_stacks(self, **_: str) -> None:
-            error = {"Code": "ValidationError", "Message": "Stack with id s does not exist"}
-            raise ClientError({"Error": error}, "DescribeStacks")
+            text = "Stack with id s does not exist"
+            error: Any = {"Error": {"Code": "ValidationError", "Message": text}}
+            raise ClientError(error, "DescribeStacks")
 
     monkeypatch.setattr("boto3.Session.client", lambda *_: NoStack())
 
@@ -306,6 +307,14 @@ def test_a_key_that_cannot_be_removed_keeps_no_other_from_it_and_is_named(
         )
 
     assert tried == [first, second]
+
+
+@pytest.mark.usefixtures("credentials")
+def test_an_event_is_sent_only_where_the_stack_is_named() -> None:
+    stack = Stack.find(mrk_stack.new_session(None, HOME), name=None, api_url=API)
+
+    with pytest.raises(MrkError, match=rf"{API} is not known.*--stack"):
+        stack.send_event({"requestId": "CHG1"})
 
 
 @pytest.mark.usefixtures("api")

@@ -163,7 +163,7 @@ def test_a_key_of_which_kms_does_not_say_whether_it_is_used_is_left_alone() -> N
 
 
 def test_a_reported_key_that_got_an_alias_meanwhile_is_not_scheduled_for_deletion() -> None:
-    key = make_key()
+    key: Any = make_key()
     kms = kms_for("us-east-1")
     kms.create_alias(AliasName="alias/x", TargetKeyId=key["KeyId"])
     events = published_on(client("events"))

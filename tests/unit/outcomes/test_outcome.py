@@ -8,7 +8,7 @@ from provisioner.aws.clients import client
 from provisioner.aws.records import Records, Status
 from provisioner.domain.plan import KeyFacts, content_hash
 from provisioner.errors import DependencyUnavailable, EventNotPublished, Problem
-from provisioner.outcomes.failures import error_code
+from provisioner.outcomes.failures import error_code, failure_of
 from provisioner.outcomes.outcome import Outcome, publish_outcome, publish_refusal
 from provisioner.outcomes.refusal import given_back
 from tests.support.answering import answer, forget_answers, on, refusal
@@ -52,7 +52,7 @@ def outcome_of(**fields: Any) -> Outcome:
 
 
 def failed(error: str, region: str = "us-east-1", **fields: Any) -> Outcome:
-    failure = {"step": "Step", "region": region, "error": error, "message": "It failed."}
+    failure = failure_of("Step", region, error, "It failed.")
     return outcome_of(status="FAILED", keyMetadata=None, failures=[failure], **fields)
 
 
@@ -396,8 +396,8 @@ def test_an_outcome_is_left_to_the_execution_that_holds_the_request(records: Rec
 
 def unclaimed(**fields: Any) -> Outcome:
     """Return the outcome of an execution that could not claim a request with these fields."""
-    failure = {"step": "ClaimRequest", "region": "us-east-1", "error": "DependencyUnavailable"}
-    failures = [{**failure, "message": "DynamoDB did not answer."}]
+    error, what = "DependencyUnavailable", "DynamoDB did not answer."
+    failures = [failure_of("ClaimRequest", "us-east-1", error, what)]
     nothing: Any = {"primary": None, "replicas": [], "keyMetadata": None}
     asked = {**REQUEST, **fields}
     return outcome_of(status="FAILED", request=asked, failures=failures, **nothing)
@@ -536,7 +536,7 @@ def test_a_refusal_gives_back_a_sound_revision(
 def test_a_refusal_shows_the_key_that_its_request_id_has_and_changes_nothing(
     status: Status, records: Records
 ) -> None:
-    key = {"keyId": "mrk-1"}
+    key: Any = {"keyId": "mrk-1"}
     records.claim(REQUEST, OTHER_EXECUTION)
     records.finish(REQUEST, execution_arn=OTHER_EXECUTION, status=status, key=key, errors=[])
     before = records.get("CHG1")

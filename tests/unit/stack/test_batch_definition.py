@@ -16,7 +16,7 @@ from provisioner.batch.lines import PlannedLine
 from provisioner.batch.report import Batch, report_batch
 from provisioner.clock import instant_text
 from tests.support.clock import Clock
-from tests.support.event_fields import fields_read_by
+from tests.support.event_fields import fields_declared_by, fields_read_by
 from tests.support.raised_errors import errors_of_handler
 from tests.support.retriers import LAMBDA_ERRORS_TO_RETRY, TOO_MANY, least_seconds
 from tests.support.template import load_template
@@ -35,7 +35,11 @@ def machines(machine: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 STATES = {name: state for m in machines(DEFINITION) for name, state in m["States"].items()}
-STEPS = {"ReadBatch": "read_batch", "ReportBatch": "report_batch"}
+STEPS = {
+    "ReadBatch": "read_batch",
+    "StartRequests": "start_requests",
+    "ReportBatch": "report_batch",
+}
 
 
 def named(rules: list[dict[str, Any]]) -> set[str]:
@@ -49,6 +53,7 @@ def test_a_step_handles_exactly_the_errors_that_its_function_raises() -> None:
     assert named(read["Retry"] + read["Catch"]) == errors_of_handler("read_batch")
     assert named(run["Catch"]) == errors_of_handler("report_batch")
     assert named(STATES["ReportBatch"]["Retry"]) == {"DependencyUnavailable"}
+    assert named(STATES["StartRequests"]["Retry"]) == errors_of_handler("start_requests")
 
 
 @pytest.mark.parametrize("name", STEPS)
@@ -66,8 +71,8 @@ def test_whatever_ends_a_batch_is_told(name: str) -> None:
     assert (last["ErrorEquals"], last["Next"]) == (["States.ALL"], "BatchFailed")
 
 
-def test_a_request_that_cannot_be_started_leaves_the_others_alone() -> None:
-    assert STATES["StartRequests"]["ToleratedFailurePercentage"] == 100
+def test_a_turn_that_cannot_be_taken_leaves_the_others_alone() -> None:
+    assert STATES["TakeTurns"]["ToleratedFailurePercentage"] == 100
 
 
 @pytest.mark.parametrize("name", STEPS)
@@ -84,6 +89,7 @@ def test_a_payload_is_what_its_function_reads(name: str) -> None:
     sample = json.loads(Path(f"events/{STEPS[name].replace('_', '-')}.json").read_text())
 
     assert STATES[name]["Arguments"]["Payload"].keys() == read == sample.keys()
+    assert fields_declared_by(STEPS[name]) == read
 
 
 def test_what_is_handed_on_is_a_planned_batch() -> None:

@@ -1,12 +1,12 @@
 """Who may put which events on the stack's bus, by its policy and whatever else they may do."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 from ministack.core import iam_evaluator
 
-from checks.template import PSEUDO_PARAMETERS, Template, expanded, resolved, statements
+from checks.template import PSEUDO_PARAMETERS, Template, resolved, statements
+from tests.support.template import expanded_template
 
 ACCOUNT = PSEUDO_PARAMETERS["AWS::AccountId"]
 BUS = f"arn:aws:events:us-east-1:{ACCOUNT}:event-bus/mrk-provisioner-keys"
@@ -21,7 +21,7 @@ TICKETS, HOLDER = (
 
 @pytest.fixture(scope="module")
 def template() -> Template:
-    return expanded(Path("template.yaml"))
+    return expanded_template()
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def closed(template: Template) -> Any:
 @pytest.fixture(scope="module")
 def opened() -> Any:
     """Return the bus's policy in a stack that names a sender of requests and one of material."""
-    template = expanded(Path("template.yaml"))
+    template = expanded_template()
     template["Parameters"]["RequestSenders"]["Default"] = f"{TICKETS},arn:aws:iam::{ACCOUNT}:user/*"
     template["Parameters"]["MaterialSenders"]["Default"] = f"arn:aws:iam::{ACCOUNT}:role/vault/*"
     policy = template["Resources"]["EventBus"]["Properties"]["Policy"]

@@ -166,6 +166,23 @@ def handler(event, context):
     assert [rule for _, rule, _ in check(tmp_path, handler)] == rules
 
 
+@pytest.mark.parametrize(
+    ("call", "rules"),
+    [("get_paginator('list_keys').paginate", []), ("list_keys", [calls.PARAMETER])],
+)
+def test_how_many_a_page_has_is_said_to_a_paginator_alone(
+    tmp_path: Path, call: str, rules: list[str]
+) -> None:
+    handler = f"""
+def handler(event, context):
+    return client("kms").{call}(PaginationConfig={{"PageSize": 9}})
+"""
+
+    findings = check(tmp_path, handler, grants={"kms:ListKeys"})
+
+    assert [rule for _, rule, _ in findings] == rules
+
+
 ADAPTER = """
 from botocore import xform_name
 

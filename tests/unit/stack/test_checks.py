@@ -1,18 +1,17 @@
 """What the checks of the template read is the whole template."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from checks.template import Template, documents, expanded, statements
-from tests.support.template import load_template
+from checks.template import Template, documents, statements
+from tests.support.template import expanded_template, load_template
 
 
 @pytest.fixture(scope="module")
 def template() -> Template:
-    return expanded(Path("template.yaml"))
+    return expanded_template()
 
 
 def test_linters_read_the_definition(template: Template) -> None:

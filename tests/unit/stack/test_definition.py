@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 from jsonata.jsonata import Jsonata
 
+from provisioner import errors
 from provisioner.aws import new_keys
+from provisioner.domain.material import Material
 from provisioner.errors import Conflict, KeyMaterialRefused
-from provisioner.material.importing import Material
-from provisioner.material.request import Question
-from provisioner.outcomes.outcome import Outcome
-from tests.support.event_fields import fields_read_by
+from provisioner.material.request import Need
+from provisioner.outcomes.failures import Failure
+from provisioner.outcomes.outcome import Outcome, Refusal
+from tests.support.event_fields import fields_declared_by, fields_read_by
 from tests.support.raised_errors import (
     IDEMPOTENCY_ERRORS,
     errors_of,
@@ -53,9 +55,14 @@ def all_states(machine: dict[str, Any]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for name, state in machine["States"].items():
         found[name] = state
-        if "ItemProcessor" in state:
-            found |= all_states(state["ItemProcessor"])
+        for inner in machines_in(state):
+            found |= all_states(inner)
     return found
+
+
+def machines_in(state: dict[str, Any]) -> list[dict[str, Any]]:
+    """List the state machines inside a Map or a Parallel."""
+    return [*state.get("Branches", []), *filter(None, [state.get("ItemProcessor")])]
 
 
 STATES = all_states(DEFINITION)
@@ -67,8 +74,8 @@ CALLBACKS = {
 REFUSALS_OF_A_DOCUMENT = {"RequestRejected", "RequestNotFound", "KeyMaterialNotAwaited"}
 CONFLICTS = {kind.__name__ for kind in Conflict.__subclasses__()}
 REFUSALS_OF_MATERIAL = {kind.__name__ for kind in KeyMaterialRefused.__subclasses__()}
-# A refusal is published by the same function, from a payload of its own.
-TASKS_OF_ONE_PAYLOAD = sorted(TASKS.keys() - {"ValidateRequest", "PublishRefusal"})
+PUBLISHING = {"PublishOutcome", "PublishFailure", "PublishRefusal"}
+TASKS_WITH_A_PAYLOAD = sorted(TASKS.keys() - {"ValidateRequest"})
 
 
 def function_of(task: dict[str, Any]) -> str:
@@ -91,18 +98,62 @@ def named_errors(task: dict[str, Any], *kinds: str) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("name", sorted(TASKS))
-def test_a_task_handles_exactly_the_errors_that_its_function_raises(name: str) -> None:
-    handled = named_errors(TASKS[name]) - ERRORS_OF_AWS
-
-    raised = errors_of_handler(step_of(TASKS[name]))
+def errors_of_task(name: str) -> set[str]:
+    """Name what the function of a task raises for that task's payload."""
     if name == "PublishRefusal":  # The same function, by its other branch.
-        raised = errors_of("provisioner.outcomes.outcome", "publish_refusal") | IDEMPOTENCY_ERRORS
-    assert handled == raised
+        return errors_of("provisioner.outcomes.outcome", "publish_refusal") | IDEMPOTENCY_ERRORS
+    return errors_of_handler(step_of(TASKS[name]))
+
+
+# Asking again changes nothing: somebody has to act, or another step to decide.
+FINAL = {
+    "AliasInUse",
+    "Cancelled",
+    "KeyOfEarlierDeployment",
+    "KeyTagMissing",
+    "KmsLimitExceeded",
+    "KmsRequestRefused",
+    "PrimaryKeyMoved",
+    "RequestTakenOver",
+}
+# What is retried elsewhere and has another reason here, or none.
+NOT_RETRIED = {
+    # CreateKey's denial; and its answer that is not known, which is looked for.
+    "CreatePrimaryKey": {"KmsAccessDenied", "PrimaryKeyUnconfirmed"},
+    "ReconcilePrimaryKey": {"KeyPolicyRefused", "KeyStateConflict"},
+    "ApplyPrimaryKeySettings": {"KeyStateConflict"},
+    "ApplyReplicaKeySettings": {"KeyStateConflict"},
+    "ImportKeyMaterial": {"KeyPolicyRefused", "KeyStateConflict"},
+    "ConfirmKeySet": {
+        "KmsAccessDenied",
+        "RegionNotEnabled",
+        "KeyPolicyRefused",
+        "KeyStateConflict",
+    },
+    "RollBackKeySet": {"KeyPolicyRefused"},
+}
+
+
+@pytest.mark.parametrize("name", sorted(TASKS))
+def test_a_task_retries_every_error_of_its_function_that_may_pass(name: str) -> None:
+    retried = named_errors(TASKS[name], "Retry") - ERRORS_OF_AWS
+
+    assert retried == errors_of_task(name) - FINAL - NOT_RETRIED.get(name, set())
+
+
+@pytest.mark.parametrize("name", sorted(TASKS))
+def test_a_task_catches_by_name_only_what_its_function_raises(name: str) -> None:
+    assert named_errors(TASKS[name], "Catch") - ERRORS_OF_AWS <= errors_of_task(name)
+
+
+def test_every_error_that_create_primary_key_raises_says_whether_a_key_may_exist() -> None:
+    caught = named_errors(TASKS["CreatePrimaryKey"], "Catch") - ERRORS_OF_AWS
+
+    assert caught == errors_of_handler("create_primary_key") - AMBIGUOUS
 
 
 def test_every_error_is_raised_by_a_step_or_told_by_who_knows_of_it() -> None:
-    steps = {*map(step_of, TASKS.values()), "read_batch", "report_batch"}
+    steps = {*map(step_of, TASKS.values()), "read_batch", "report_batch", "start_requests"}
     raised = set().union(*map(errors_of_handler, steps))
 
     told_elsewhere = REFUSALS_OF_A_DOCUMENT | REFUSALS_OF_MATERIAL
@@ -147,11 +198,29 @@ def test_material_that_kms_does_not_take_is_told_and_not_raised() -> None:
     assert importing - errors_of_handler("import_key_material") == REFUSALS_OF_MATERIAL
 
 
-def test_the_definition_names_a_failure_as_its_class_is_named_or_has_no_class() -> None:
+def test_the_definition_finds_out_one_failure_itself_and_names_it_as_its_class_is_named() -> None:
     named = set(re.findall(r"""['"]error['"]: ['"](\w+)['"]""", TEXT))
 
-    assert named == {"KeyMaterialNotProvided", "ReplicaKeyNotEnabled", "UnexpectedFailure"}
-    assert named & every_concrete_error() == {"KeyMaterialNotProvided"}
+    assert named == {"KeyMaterialNotProvided"}
+    assert named <= every_concrete_error()
+
+
+FAILURES = re.findall(r"\{'step': [^}]*\}", TEXT)
+
+
+def test_failures_are_handed_over_as_they_are_read() -> None:
+    for text in FAILURES:
+        fields = set(re.findall(r"'(\w+)': ", text))
+        assert {"step", "region", "error"} <= fields <= Failure.__annotations__.keys(), text
+
+
+def test_what_is_kept_of_a_cause_holds_the_longest_message() -> None:
+    (kept,) = {int(length) for length in re.findall(r"errorOutput\.Cause, 0, (\d+)", TEXT)}
+
+    for name in set().union(*map(errors_of_task, TASKS)) - IDEMPOTENCY_ERRORS:
+        kind = getattr(errors, name)
+        message = f"{'x' * 1_000} {kind.next_step}"
+        assert len(json.dumps({"errorMessage": message})) < kept, kind
 
 
 @pytest.mark.parametrize("name", sorted(TASKS.keys() - CALLBACKS.keys()))
@@ -208,12 +277,38 @@ def test_a_question_waits_until_the_deadline_and_less_than_its_parameters_are_go
     assert expression.evaluate({}) == seconds
 
 
+@pytest.mark.parametrize(
+    ("fresh", "origin", "regions"),
+    [
+        (True, "AWS_KMS", ["eu-west-1"]),
+        # Its policy and its tag decide whether it may be replicated, so they come first.
+        (False, "AWS_KMS", []),
+        # A key that has no material yet is not replicated.
+        (True, "EXTERNAL", []),
+        (False, "EXTERNAL", []),
+    ],
+)
+def test_replicas_are_made_beside_the_settings_of_a_new_key_alone(
+    fresh: bool,
+    origin: str,
+    regions: list[str],
+) -> None:
+    text = STATES["CreatePrimaryKey"]["Assign"]["toReplicate"]
+    expression = Jsonata(text.removeprefix("{%").removesuffix("%}"))
+    expression.assign("states", {"result": {"Payload": {"fresh": fresh}}})
+    expression.assign("request", {"origin": origin, "replicas": [{"region": "eu-west-1"}]})
+
+    assert [one["region"] for one in expression.evaluate({})] == regions
+
+
 # At least so many seconds pass before a task ends with one of these.
 FLOORS = {
     # https://docs.aws.amazon.com/kms/latest/developerguide/abac.html: "up to five minutes"
     "KeyTagsNotInEffect": 300,
     # So long Terraform waits for a new principal (PropagationTimeout of its provider for AWS).
     "KeyPolicyRefused": 120,
+    # So long a replica key may be Creating before the request fails.
+    "ReplicaKeyNotEnabled": 1800,
     # Requests that come together wait for each other where ten functions may run at once.
     TOO_MANY: 600,
 }
@@ -263,10 +358,23 @@ def test_what_stops_create_primary_key_on_the_way_leads_to_a_look_for_its_key() 
     assert ways["States.ALL"] == "MayPrimaryKeyBeTriedAgain"
 
 
-@pytest.mark.parametrize("name", sorted(n for n, s in STATES.items() if s["Type"] == "Map"))
-def test_a_map_needs_no_more_functions_at_once_than_a_new_account_has(name: str) -> None:
+def functions_at_once(machine: dict[str, Any]) -> int:
+    """Return how many functions a state machine runs at once at most."""
+    return max(map(functions_of_state, machine["States"].values()))
+
+
+def functions_of_state(state: dict[str, Any]) -> int:
+    if state["Type"] == "Map":
+        return int(state["MaxConcurrency"] * functions_at_once(state["ItemProcessor"]))
+    if state["Type"] == "Parallel":
+        return sum(map(functions_at_once, state["Branches"]))
+    return int(state["Type"] == "Task")
+
+
+@pytest.mark.parametrize("name", ["SetUpKeys", "ImportKeyMaterials"])
+def test_an_execution_needs_no_more_functions_at_once_than_a_new_account_has(name: str) -> None:
     # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
-    assert STATES[name]["MaxConcurrency"] == 10
+    assert functions_of_state(STATES[name]) == 10
 
 
 @pytest.mark.parametrize("name", sorted(TASKS))
@@ -290,7 +398,7 @@ def test_create_key_is_never_retried_where_a_key_may_exist() -> None:
     assert retried_blindly(blind) == {"States.ALL"}
 
 
-@pytest.mark.parametrize("name", sorted(TASKS.keys() - {"PublishOutcome", "PublishRefusal"}))
+@pytest.mark.parametrize("name", sorted(TASKS.keys() - PUBLISHING))
 def test_whatever_ends_a_task_leads_to_an_outcome(name: str) -> None:
     assert TASKS[name]["Catch"][-1]["ErrorEquals"] == ["States.ALL"]
 
@@ -309,17 +417,18 @@ def test_the_definition_may_invoke_the_functions_that_it_uses_and_no_others() ->
     assert {arn["Fn::GetAtt"] for arn in statement["Resource"]} == used
 
 
-@pytest.mark.parametrize("name", TASKS_OF_ONE_PAYLOAD)
+@pytest.mark.parametrize("name", TASKS_WITH_A_PAYLOAD)
 def test_a_payload_is_what_its_function_reads(name: str) -> None:
     task = TASKS[name]
-    read = fields_read_by(step_of(task))
+    read: set[Any] = {*fields_read_by(step_of(task))}
     if step_of(task) == "publish_outcome":
-        read = set(Outcome.__annotations__)
+        read = {*(Outcome if name != "PublishRefusal" else Refusal).__annotations__} - {"letter"}
 
     assert task["Arguments"]["Payload"].keys() == read
+    assert fields_declared_by(step_of(task)) in (read, None)
 
 
-@pytest.mark.parametrize("name", TASKS_OF_ONE_PAYLOAD)
+@pytest.mark.parametrize("name", sorted({*TASKS_WITH_A_PAYLOAD} - {"PublishRefusal"}))
 def test_a_function_has_a_sample_of_its_payload(name: str) -> None:
     task = TASKS[name]
     sample = json.loads(Path(f"events/{step_of(task).replace('_', '-')}.json").read_text())
@@ -332,7 +441,7 @@ def test_a_question_is_asked_as_its_event_says_it() -> None:
     sample = json.loads(Path("events/ask-for-key-material.json").read_text())["question"]
 
     for question in (task["Arguments"]["Payload"]["question"], sample):
-        assert question.keys() == Question.__annotations__.keys()
+        assert question.keys() == Need.__annotations__.keys()
     assert sample["materials"][0].keys() == Material.__annotations__.keys()
 
 
@@ -348,8 +457,8 @@ def test_every_state_is_reached_from_the_start() -> None:
             state = machine["States"][name]
             ways = [state, *state.get("Choices", []), *state.get("Catch", [])]
             coming += [way[to] for way in ways for to in ("Next", "Default") if to in way]
-            if "ItemProcessor" in state:
-                seen |= reached(state["ItemProcessor"])
+            for inner in machines_in(state):
+                seen |= reached(inner)
         return seen
 
     assert reached(DEFINITION) == STATES.keys()

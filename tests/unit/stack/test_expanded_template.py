@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from checks.template import PSEUDO_PARAMETERS, expanded, resolved
+from checks.template import PSEUDO_PARAMETERS, resolved
+from tests.support.template import expanded_template
 
-TEMPLATE = expanded(Path("template.yaml"))
+TEMPLATE = expanded_template()
 RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]
 
 
@@ -147,7 +148,7 @@ def test_every_name_with_the_stacks_name_in_it_has_a_limit_here() -> None:
 def test_key_policies_let_in_this_account_unless_the_parameter_names_others() -> None:
     function = RESOURCES["ValidateRequestFunction"]["Properties"]
     said = function["Environment"]["Variables"]["ALLOWED_PRINCIPALS"]
-    named = expanded(Path("template.yaml"))
+    named = expanded_template()
     named["Parameters"]["AllowedPrincipals"]["Default"] = "444455556666,*"
 
     assert TEMPLATE["Parameters"]["AllowedPrincipals"]["Default"] == ""

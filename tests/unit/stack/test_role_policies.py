@@ -5,13 +5,13 @@ The policies are those of the expanded template, the evaluation is the emulator'
 
 from collections.abc import Iterator
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import pytest
 from ministack.core import iam_evaluator
 
-from checks.template import PSEUDO_PARAMETERS, Template, expanded, statements
+from checks.template import PSEUDO_PARAMETERS, Template, statements
+from tests.support.template import expanded_template
 
 ACCOUNT, STACK = PSEUDO_PARAMETERS["AWS::AccountId"], PSEUDO_PARAMETERS["AWS::StackName"]
 HOME, ALLOWED, OUTSIDE = "us-east-1", "eu-west-1", "ap-south-1"
@@ -41,7 +41,7 @@ SPEC = {"kms:KeySpec": "SYMMETRIC_DEFAULT"}
 @pytest.fixture(scope="module")
 def policies() -> dict[str, list[Any]]:
     """Map each role to its statements, parsed, in a stack that allows two Regions."""
-    template: Template = expanded(Path("template.yaml"))
+    template: Template = expanded_template()
     template["Parameters"]["AllowedRegions"]["Default"] = f"{HOME},{ALLOWED}"
     parsed: dict[str, list[Any]] = {}
     for one in statements(template):

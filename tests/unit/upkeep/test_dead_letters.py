@@ -52,7 +52,7 @@ def invoked() -> dict[str, Any]:
 
 
 def test_every_letter_is_delivered_and_then_deleted() -> None:
-    queue = Queue(*(json.dumps({"requestId": f"CHG{n}"}) for n in range(5)))
+    queue: Any = Queue(*(json.dumps({"requestId": f"CHG{n}"}) for n in range(5)))
     delivered: list[Any] = []
 
     def deliver(message_id: str, document: Any) -> bool:
@@ -83,13 +83,14 @@ def test_a_letter_is_an_event_or_its_detail(body: Any, document: Any) -> None:
         delivered.append(found)
         return True
 
-    redrive(Queue(json.dumps(body)), "url", deliver)
+    queue: Any = Queue(json.dumps(body))
+    redrive(queue, "url", deliver)
 
     assert delivered == [document]
 
 
 def test_what_is_not_taken_or_not_read_stays_and_is_named() -> None:
-    queue = Queue(*('{"requestId": "CHG1"}', "{no JSON", '{"requestId": "CHG3"}', "[]"))
+    queue: Any = Queue(*('{"requestId": "CHG1"}', "{no JSON", '{"requestId": "CHG3"}', "[]"))
 
     def deliver(_: str, document: Any) -> bool:
         if document and document["requestId"] == "CHG1":
@@ -104,7 +105,7 @@ def test_what_is_not_taken_or_not_read_stays_and_is_named() -> None:
 
 @pytest.mark.parametrize("operation", ["ReceiveMessage", "DeleteMessage"])
 def test_a_queue_that_fails_is_told(operation: str) -> None:
-    queue = Queue('{"requestId": "CHG1"}')
+    queue: Any = Queue('{"requestId": "CHG1"}')
     queue.failing = operation
 
     with pytest.raises(DependencyUnavailable, match=operation):
@@ -126,8 +127,9 @@ def test_a_request_starts_one_execution_for_each_message() -> None:
                     {"Error": {"Code": "ExecutionAlreadyExists"}}, "StartExecution"
                 )
 
+    step_functions: Any = StepFunctions()
     for _ in range(2):
-        deliver_request(StepFunctions(), MACHINE, "message-1", {"requestId": "CHG1"})
+        deliver_request(step_functions, MACHINE, "message-1", {"requestId": "CHG1"})
 
     assert [s["name"] for s in started] == ["redriven-message-1"] * 2
     assert json.loads(started[0]["input"]) == {"requestId": "CHG1"}
@@ -141,8 +143,9 @@ def test_an_answer_that_is_not_taken_is_told(outcome: Any) -> None:
                 raise outcome
             return outcome
 
+    functions: Any = Lambda()
     with pytest.raises(DependencyUnavailable, match="receive"):
-        deliver_answer(Lambda(), "receive", {})
+        deliver_answer(functions, "receive", {})
 
 
 def test_an_answer_is_handed_over_as_it_is() -> None:
@@ -153,7 +156,8 @@ def test_an_answer_is_handed_over_as_it_is() -> None:
             handed.update(arguments)
             return invoked()
 
-    deliver_answer(Lambda(), "receive", {"requestId": "CHG1"})
+    functions: Any = Lambda()
+    deliver_answer(functions, "receive", {"requestId": "CHG1"})
 
     assert handed == {"FunctionName": "receive", "Payload": b'{"requestId":"CHG1"}'}
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from provisioner.aws.client_types import KeyTag
 from provisioner.aws.clients import client
 from provisioner.aws.records import Record, Records, Status
 from provisioner.clock import instant_text
@@ -36,7 +37,7 @@ def actions(published: Findings) -> list[tuple[str, str]]:
     return [(detail["kind"], detail["action"]) for _, _, detail in published]
 
 
-def executions() -> list[dict[str, Any]]:
+def executions() -> list[Any]:
     machine = SETTINGS.state_machine_arn
     return list(client("stepfunctions").list_executions(stateMachineArn=machine)["executions"])
 
@@ -57,7 +58,10 @@ def end(records: Records, status: Status, request: KeySetRequest = REQUEST) -> N
 
 def waiting(records: Records) -> None:
     claimed(records)
-    assert records.await_material("CHG1", EXECUTION, "task", key=None, materials=[{}], errors=[])
+    materials: list[Any] = [{}]
+    assert records.await_material(
+        "CHG1", EXECUTION, "task", key=None, materials=materials, errors=[]
+    )
 
 
 def created(records: Records, key: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -551,7 +555,7 @@ def test_a_replica_that_the_request_does_not_name_is_somebody_elses(
 def test_a_single_region_key_with_our_tags_is_reported_like_any_other(
     records: Records, published: Findings, clock: Clock
 ) -> None:
-    tags = [
+    tags: list[KeyTag] = [
         {"TagKey": "mrk:stack", "TagValue": "mrk-provisioner"},
         {"TagKey": "mrk:request-id", "TagValue": "CHG9"},
     ]
@@ -721,8 +725,8 @@ def test_a_stuck_request_that_is_not_valid_any_more_ends_with_its_key(
     assert outcome["primary"]["arn"] == key_arn()
     (failure,) = outcome["failures"]
     assert (failure["error"], failure["region"]) == ("RequestRejected", HOME)
-    assert "keyMaterial.validTo: " in failure["message"]
-    assert "The keys that exist are kept." in failure["message"]
+    assert "keyMaterial.validTo: " in failure["cause"]
+    assert "The keys that exist are kept." in failure["cause"]
     assert (actions(published), executions()) == ([("REQUEST_STUCK", "ENDED")], [])
     assert published[0][2]["keyArn"] == key_arn()
 
@@ -739,8 +743,8 @@ def test_a_guardrail_that_was_tightened_ends_a_stuck_request_without_a_key(
 
     (outcome,) = outcomes
     assert outcome["primary"] is None
-    assert "AliasPrefixes" in outcome["failures"][0]["message"]
-    assert "No key is recorded." in outcome["failures"][0]["message"]
+    assert "AliasPrefixes" in outcome["failures"][0]["cause"]
+    assert "No key is recorded." in outcome["failures"][0]["cause"]
     assert actions(published) == [("REQUEST_STUCK", "ENDED")]
 
 
@@ -749,7 +753,7 @@ def test_a_created_request_that_nobody_was_told_of_ends_as_created(
 ) -> None:
     request = now_invalid(records, clock)
     facts: Any = {"region": HOME, "arn": key_arn(), "alias": "alias/cards", "keyState": "Enabled"}
-    key = {"primary": facts, "replicas": [facts], "keyMetadata": {"KeyId": "x"}}
+    key: Any = {"primary": facts, "replicas": [facts], "keyMetadata": {"KeyId": "x"}}
     records.finish(request, execution_arn=EXECUTION, status=Status.CREATED, key=key, errors=[])
     outcomes = published_outcomes(payload("{}"))
 

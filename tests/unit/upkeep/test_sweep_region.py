@@ -1,7 +1,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -20,7 +20,7 @@ from tests.support.sweeping import HOME, LONG_AGO, region_sweeper, sweep_table
 from tests.support.tagged_keys import make_key, show
 
 QUIET = SETTINGS.quiet_period_seconds
-TAGGING = "resourcegroupstaggingapi"
+TAGGING: Final = "resourcegroupstaggingapi"
 Findings = list[tuple[str, str, dict[str, Any]]]
 
 

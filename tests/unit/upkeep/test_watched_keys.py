@@ -3,10 +3,11 @@
 import json
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
+from provisioner.aws.client_types import KeyTag
 from provisioner.aws.clients import client
 from provisioner.aws.records import Records, Status
 from provisioner.aws.sweep_table import Position
@@ -21,7 +22,7 @@ from tests.support.sweeping import HOME, region_sweeper, sweep_table
 from tests.support.tagged_keys import make_key, multi_region, show
 
 FAR = "eu-west-1"
-TAGGING = "resourcegroupstaggingapi"
+TAGGING: Final = "resourcegroupstaggingapi"
 QUIET = SETTINGS.quiet_period_seconds
 MAY_DELETE = replace(SETTINGS, sweeper_may_delete=True)
 Findings = list[tuple[str, str, dict[str, Any]]]
@@ -99,8 +100,9 @@ def renewal(records: Records, clock: Clock, request: KeySetRequest, status: Stat
     claimed, _ = records.claim(later, OTHER_EXECUTION, renewing=True)
     assert claimed
     if status == Status.WAITING_FOR_MATERIAL:
+        materials: list[Any] = [{}]
         assert records.await_material(
-            "CHG1", OTHER_EXECUTION, "task", key=None, materials=[{}], errors=[]
+            "CHG1", OTHER_EXECUTION, "task", key=None, materials=materials, errors=[]
         )
     if status == Status.FAILED:
         end(records, later, Status.FAILED, OTHER_EXECUTION)
@@ -371,7 +373,7 @@ def test_a_recorded_key_is_never_surplus_whatever_its_tag_says(
     kms.delete_alias(AliasName="alias/cards")
     kms.untag_resource(KeyId=key["KeyId"], TagKeys=["mrk:request-id"])
     if says:
-        tag = {"TagKey": "mrk:request-id", "TagValue": says}
+        tag: KeyTag = {"TagKey": "mrk:request-id", "TagValue": says}
         kms.tag_resource(KeyId=key["KeyId"], Tags=[tag])
 
     for _ in range(3):
@@ -391,7 +393,7 @@ def test_tags_that_are_back_close_the_finding(
     _, key = recorded(records, clock)
     client("kms", HOME).untag_resource(KeyId=key["KeyId"], TagKeys=["mrk:stack"])
     look(records)
-    tag = {"TagKey": "mrk:stack", "TagValue": SETTINGS.stack_name}
+    tag: KeyTag = {"TagKey": "mrk:stack", "TagValue": SETTINGS.stack_name}
     client("kms", HOME).tag_resource(KeyId=key["KeyId"], Tags=[tag])
     look(records)
 
