@@ -4,7 +4,7 @@ from typing import TypedDict
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from provisioner.aws.clients import client, prepare
+from provisioner.aws.clients import client, prepare, send_once_kms
 from provisioner.creation.replica_key import ensure_replica_key
 from provisioner.domain.plan import KeySetRequest, MadeKey
 from provisioner.settings import settings
@@ -30,7 +30,8 @@ def handler(event: Payload, _context: LambdaContext) -> MadeKey:
         request,
         region,
         event["primaryKeyArn"],
-        primary_client=client("kms", request["primaryRegion"]),
+        # The SDK would repeat a throttled call within a second, and each takes quota.
+        primary_client=send_once_kms(request["primaryRegion"]),
         replica_client=client("kms", region),
         settings=settings(),
     )

@@ -15,15 +15,27 @@ from confirm_key_set import app as confirm_key_set
 from create_primary_key import app as create_primary_key
 from create_replica_key import app as create_replica_key
 from import_key_material import app as import_key_material
-from provisioner.aws.clients import client
+from provisioner.aws.clients import client, send_once_kms
 from provisioner.aws.records import Record, Records, Status
-from provisioner.errors import DependencyUnavailable, EventNotPublished, ReplicaKeyNotEnabled
+from provisioner.errors import (
+    DependencyUnavailable,
+    EventNotPublished,
+    KmsThrottled,
+    ReplicaKeyNotEnabled,
+)
 from receive_key_material import app as receive_key_material
 from reconcile_primary_key import app as reconcile_primary_key
 from roll_back_key_set import app as roll_back_key_set
 from sweep import app as sweep
 from sweep_region import app as sweep_region
-from tests.support.answering import answer, calls_of, forget_answers, kms_for, refusal
+from tests.support.answering import (
+    answer,
+    answer_on_the_wire,
+    calls_of,
+    forget_answers,
+    kms_for,
+    refusal,
+)
 from tests.support.clock import Clock
 from tests.support.emitted_metrics import metrics_in
 from tests.support.published import published_on
@@ -210,11 +222,11 @@ def test_the_settings_of_an_older_replica_are_brought_to_its_own(
 
 def test_a_replica_is_asked_for_in_the_primarys_region(context: Any, log: io.StringIO) -> None:
     answer(
-        client("kms", HOME),
+        send_once_kms(HOME),
         "ReplicateKey",
         {"ReplicaKeyMetadata": metadata("us-west-2", "Creating")["KeyMetadata"]},
     )
-    calls = calls_of(client("kms", HOME))
+    calls = calls_of(send_once_kms(HOME))
 
     made = create_replica_key.handler(sample_event("create-replica-key"), context)
 
@@ -246,10 +258,19 @@ def test_a_primary_key_is_counted_when_it_is_made_and_not_when_it_is_found(
     assert counted("NewKeys", capsys.readouterr().out) == 0
 
 
+def test_a_throttled_replica_is_asked_for_once_by_a_call_of_the_step(context: Any) -> None:
+    sent = answer_on_the_wire(send_once_kms(HOME), 400, {"__type": "ThrottlingException"})
+
+    with pytest.raises(KmsThrottled):
+        create_replica_key.handler(sample_event("create-replica-key"), context)
+
+    assert len(sent) == 1
+
+
 def test_a_replica_is_counted_when_it_is_made_and_not_when_it_is_found(
     context: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    primary, event = client("kms", HOME), sample_event("create-replica-key")
+    primary, event = send_once_kms(HOME), sample_event("create-replica-key")
     made = {"ReplicaKeyMetadata": metadata("us-west-2", "Creating")["KeyMetadata"]}
     answer(primary, "ReplicateKey", made)
     create_replica_key.handler(event, context)
