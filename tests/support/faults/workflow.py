@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,13 @@ _NULL = Utils.NULL_VALUE
 _PATH = re.compile(r"\$\w+(\.\w+)+")
 _VARIABLE = re.compile(r"\$\w+(?:\.\w+)*")
 _EXPRESSION = re.compile(r"\{%(.*)%\}", re.DOTALL)
+
+
+_MOST_ENTRIES = 5_000
+"""How many states a machine may enter: Step Functions ends an execution of 25,000 events.
+
+https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+"""
 
 
 class ProcessDied(BaseException):
@@ -203,10 +211,14 @@ class _Machine:
 
     def run(self, definition: dict[str, Any], data: Any) -> Any:
         name: str | None = definition["StartAt"]
+        entries = count()
         while name:
             state = definition["States"][name]
             self.state, self.data = name, data
             self._aws.transitions += 1
+            assert next(entries) < _MOST_ENTRIES, (
+                f"The execution does not end; it is in {name} again."
+            )
             entered = {"Name": name, "EnteredTime": _instant(self._aws.time)}
             self._context = {**self._context, "State": entered}
             step = getattr(self, f"_{state['Type'].lower()}")
