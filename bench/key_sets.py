@@ -10,9 +10,9 @@ from typing import Any
 
 from bench.account import REGION
 from bench.errors import BenchError
-from local.policy_meaning import meaning
 from local.settings import ACCOUNT_ID
 from local.stack.stack import Stack
+from mrk.verify.policy_meaning import canonical
 
 REPLICA_REGIONS = (
     "eu-west-1",
@@ -129,7 +129,7 @@ def _differences(stack: Stack, key_set: KeySet, key: Key) -> Iterator[str]:
     for what, found, wanted in (
         ("state", described["KeyState"], "Enabled"),
         ("description", described["Description"], key.description),
-        ("policy", meaning(policy), meaning(key.policy)),
+        ("policy", canonical(policy, partition="aws"), canonical(key.policy, partition="aws")),
         # This project adds the number of the attempt to the primary's.
         ("tags", tags | key.tags, tags),
         ("primary", configuration["PrimaryKey"]["Region"], key_set.primary.region),

@@ -5,9 +5,7 @@ A feature that is to be proved in an account adds a step here, and a request or 
 """
 
 import base64
-import json
 import os
-import re
 from contextlib import suppress
 from datetime import timedelta
 from http import HTTPStatus
@@ -35,6 +33,7 @@ from mrk.verify.key_sets import (
     ROLLED_BACK,
     ROTATION_DAYS,
 )
+from mrk.verify.policy_meaning import text_means
 from mrk.waiting import wait_for
 
 STEPS = Questions()
@@ -236,28 +235,6 @@ def _tagged(evidence: Evidence, name: str) -> list[str]:
     return [arn for arn, tags in tagged.items() if tags.get(REQUEST_ID_TAG) == request_id]
 
 
-def canonical(policy: Any) -> str:
-    """Write a policy so that KMS's rewriting of it gives the same text.
-
-    A list of one is its value, lists have no order and nothing twice, an account is its root's
-    ARN, and a boolean or a number is its text.
-    """
-    return json.dumps(_canonical(policy), sort_keys=True)
-
-
-def _canonical(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _canonical(one) for name, one in value.items()}
-    if isinstance(value, list):
-        items = {json.dumps(_canonical(one), sort_keys=True) for one in value}
-        return sorted(items) if len(items) > 1 else json.loads(items.pop())
-    if isinstance(value, bool | int | float):
-        return json.dumps(value)
-    if re.fullmatch(r"arn:[\w-]+:iam::\d{12}:root", value):
-        return value.split(":")[4]
-    return value
-
-
 def _keys(key: dict[str, Any]) -> list[dict[str, Any]]:
     return [key["primary"], *key["replicas"]]
 
@@ -283,7 +260,7 @@ def _differences(evidence: Evidence, key_arn: str, planned: dict[str, Any]) -> l
         "description": metadata["Description"] == planned["description"],
         "alias": account.aliases(key_arn) == [planned["alias"]],
         "tags": planned["tags"].items() <= tags.items(),
-        "policy": canonical(json.loads(policy)) == canonical(planned["policy"]),
+        "policy": text_means(policy, planned["policy"], partition=account.partition),
         "rotation": field_of(rotation, "RotationPeriodInDays") == ROTATION_DAYS,
     }
     return [name for name, is_right in right.items() if not is_right]

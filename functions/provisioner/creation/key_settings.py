@@ -1,10 +1,9 @@
 """Makes sure that one Region's key has its alias, description, tags, policy and rotation."""
 
-import json
-
 from provisioner.aws import kms
 from provisioner.aws.client_types import KMSClient
 from provisioner.aws.new_keys import may_be_new, may_lack_our_tag
+from provisioner.domain import policy_meaning
 from provisioner.domain.plan import ROTATION, STACK_TAG, KeyPlan, Names, region_of
 from provisioner.errors import AliasInUse, AliasNotVisible
 
@@ -55,9 +54,9 @@ def ensure_settings(
             _ensure_tags(client, plan, key_arn, superseded)
             _ensure_policy(client, plan, key_arn)
         if plan.rotation:
-            _ensure_rotation(client, plan.rotation["periodInDays"], key_arn, fresh=fresh)
+            ensure_rotation(client, plan.rotation["periodInDays"], key_arn, fresh=fresh)
         if plan.alias:
-            _ensure_alias(client, plan.alias, key_arn)
+            ensure_alias(client, plan.alias, key_arn)
         if superseded and not fresh:
             _take_away(client, superseded, key_arn)
 
@@ -79,16 +78,37 @@ def _ensure_tags(client: KMSClient, plan: KeyPlan, key_arn: str, superseded: Nam
 
 
 def _ensure_policy(client: KMSClient, plan: KeyPlan, key_arn: str) -> None:
-    if json.loads(kms.read_policy(client, key_arn)) != plan.policy:
+    found, partition = kms.read_policy(client, key_arn), key_arn.split(":")[1]
+    if not policy_meaning.text_means(found, plan.policy, partition=partition):
         kms.write_policy(client, key_arn, plan.policy)
 
 
-def _ensure_rotation(client: KMSClient, period: int, key_arn: str, *, fresh: bool) -> None:
+def ensure_rotation(client: KMSClient, period: int, key_arn: str, *, fresh: bool) -> None:
+    """Set how often a primary key rotates, in days; setting it again would move the next date.
+
+    https://docs.aws.amazon.com/kms/latest/developerguide/rotating-keys-enable.html
+
+    Raises
+    ------
+    KmsError
+        KMS refused a call or did not answer.
+    """
     if fresh or kms.read_rotation_period(client, key_arn) != period:
         kms.write(client, "EnableKeyRotation", KeyId=key_arn, RotationPeriodInDays=period)
 
 
-def _ensure_alias(client: KMSClient, alias: str, key_arn: str) -> None:
+def ensure_alias(client: KMSClient, alias: str, key_arn: str) -> None:
+    """Make sure that an alias points to a key; one that points elsewhere stays.
+
+    Raises
+    ------
+    AliasInUse
+        The alias points to another key.
+    AliasNotVisible
+        The alias exists and KMS does not show its key: call again.
+    KmsError
+        KMS refused a call or did not answer.
+    """
     if kms.create_alias(client, alias, key_arn) or alias in kms.read_aliases(client, key_arn):
         return
     # Either another key has it, or this one since a moment ago: the SDK sends a call again whose
