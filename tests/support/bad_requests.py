@@ -908,6 +908,55 @@ _EASILY_MISSED = [
     ),
 ]
 
+_CHANGES = [
+    _case("enabled-null", {"revision": 2, "enabled": None}, ("enabled", "WRONG_TYPE")),
+    _case("enabled-text", {"revision": 2, "enabled": "false"}, ("enabled", "WRONG_TYPE")),
+    _replica("replica-enabled-number", {"enabled": 0}, (".enabled", "WRONG_TYPE")),
+    _case("first-disabled", {"enabled": False}, ("enabled", "NOT_IN_FIRST_REVISION")),
+    _replica("first-replica-disabled", {"enabled": False}, (".enabled", "NOT_IN_FIRST_REVISION")),
+    _case(
+        "first-decommissioned",
+        {"revision": 1, "desiredState": "DECOMMISSIONED"},
+        ("desiredState", "NOT_IN_FIRST_REVISION"),
+    ),
+    _case("desired-state-lower", {"desiredState": "active"}, ("desiredState", "NOT_ONE_OF")),
+    _case("desired-state-null", {"desiredState": None}, ("desiredState", "WRONG_TYPE")),
+    _case("window-6", {"deletionWindowInDays": 6}, ("deletionWindowInDays", "OUT_OF_RANGE")),
+    _case("window-31", {"deletionWindowInDays": 31}, ("deletionWindowInDays", "OUT_OF_RANGE")),
+    _case("window-text", {"deletionWindowInDays": "30"}, ("deletionWindowInDays", "WRONG_TYPE")),
+    _case("window-bool", {"deletionWindowInDays": True}, ("deletionWindowInDays", "WRONG_TYPE")),
+    _case("confirm-text", {"revision": 2, "confirm": "DECOMMISSION"}, ("confirm", "WRONG_TYPE")),
+    _case(
+        "confirm-unknown",
+        {
+            "revision": 2,
+            "confirm": [
+                *("YES", "", "DELETE:eu-west-1", "remove:eu-west-1", "REMOVE", "REMOVE:"),
+                *("DECOMMISSION:eu-west-1", "DECOMMISSION\n", " DECOMMISSION", "RESTORE:a\n"),
+            ],
+        },
+        *((f"confirm[{index}]", "BAD_FORMAT") for index in range(10)),
+    ),
+    _case("confirm-null-inside", {"revision": 2, "confirm": [None]}, ("confirm[0]", "WRONG_TYPE")),
+    _case(
+        "confirm-region-unknown",
+        {"revision": 2, "confirm": ["REMOVE:eu-west-1", "PROMOTE:mars-1", "DISABLE:*"]},
+        ("confirm[1]", "REGION_UNKNOWN"),
+        ("confirm[2]", "REGION_UNKNOWN"),
+    ),
+    _case(
+        "confirm-twice",
+        {"revision": 2, "confirm": ["DECOMMISSION", "DECOMMISSION"]},
+        ("confirm[1]", "DUPLICATE_CONFIRMATION"),
+    ),
+    _case(
+        "first-confirm",
+        {"confirm": ["DECOMMISSION", "PROMOTE:eu-west-1"]},
+        ("confirm[0]", "CONFIRMATION_UNUSED"),
+        ("confirm[1]", "CONFIRMATION_UNUSED"),
+    ),
+]
+
 BAD_REQUESTS: list[BadRequest] = [
     *_NOT_OBJECTS,
     *_REQUEST_ID,
@@ -923,4 +972,5 @@ BAD_REQUESTS: list[BadRequest] = [
     *_DOCUMENT,
     *_SEVERAL,
     *_EASILY_MISSED,
+    *_CHANGES,
 ]

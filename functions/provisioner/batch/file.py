@@ -23,14 +23,21 @@ MAX_LINES = 100_000
 _JSON_ENDINGS = (".jsonl", ".ndjson", ".json")
 _PRINCIPALS = ("policy.administrators", "policy.users")
 _REPLICAS = "replicas"
-_NUMBERS = ("rotation.periodInDays", "keyMaterial.deadlineInDays", "revision")
+_WORDS = "confirm"
+_NUMBERS = (
+    "rotation.periodInDays",
+    "keyMaterial.deadlineInDays",
+    "revision",
+    "deletionWindowInDays",
+)
 _DOCUMENTS = ("policy.document",)
 _OPEN_GROUPS = ("tags", "ticket")
 """Objects whose fields have the names that the caller chose."""
+_TRUE_OR_FALSE = ("keyMaterial.expires", "enabled")
 _BOOLEANS = {"true": True, "false": False}
 _NUMBER = re.compile(r"([0-9]{1,18})(?:[.,]0{1,2})?")
 """Also as pandas writes a whole number, `365.0`. `1,000` could be one or a thousand."""
-_BETWEEN_REGIONS = re.compile(r"[\s,;]+")
+_BETWEEN_NAMES = re.compile(r"[\s,;]+")
 _BETWEEN_PRINCIPALS = re.compile(r"[\s;]+|,(?=[\s;,]|$|arn:|[0-9]{12}\b)")
 """A comma is allowed in the names of IAM, so it separates only where nothing else can be meant."""
 
@@ -216,20 +223,24 @@ def _value(field: str, cell: Cell) -> object:
         A cell that must hold JSON does not.
     """
     text = trimmed(cell.text)
-    is_list = field in (_REPLICAS, *_PRINCIPALS)
+    is_list = field in (_REPLICAS, _WORDS, *_PRINCIPALS)
     if field in _DOCUMENTS or (is_list and text.startswith("[")):
         before = cell.text[: cell.text.index(text)]
         first_line = cell.line + len(file_text.LINE_END.findall(before))
         return json_text.parse(text, path=field, first_line=first_line)
-    if field == _REPLICAS:
-        return [{"region": region} for region in _BETWEEN_REGIONS.split(text) if region]
-    if field in _PRINCIPALS:
-        return [principal for principal in _BETWEEN_PRINCIPALS.split(text) if principal]
+    if is_list:
+        return _listed(field, text)
     if field in _NUMBERS and (number := _NUMBER.fullmatch(text)):
         return int(number[1])
-    if field == "keyMaterial.expires":
+    if field in _TRUE_OR_FALSE:
         return _BOOLEANS.get(text.lower(), text)
     return text
+
+
+def _listed(field: str, text: str) -> list[object]:
+    between = _BETWEEN_PRINCIPALS if field in _PRINCIPALS else _BETWEEN_NAMES
+    names = [name for name in between.split(text) if name]
+    return [{"region": name} for name in names] if field == _REPLICAS else names
 
 
 def _put(document: JsonObject, column: str, value: object) -> None:

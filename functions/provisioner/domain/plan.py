@@ -31,7 +31,18 @@ ATTEMPT_TAG = "mrk:attempt"
 OWN_TAGS = (REQUEST_ID_TAG, STACK_TAG, ATTEMPT_TAG)
 OWN_TAG_PREFIX = "mrk:"
 REVISIONS = range(1, 1_000_000_001)
-_NO_CONTENT = ("keyMaterial", "onFailure", "revision", "ticket")
+DECOMMISSIONED = "DECOMMISSIONED"
+DELETION_WINDOW_DAYS = 30
+_NO_CONTENT = (
+    "confirm",
+    "deletionWindowInDays",
+    "keyMaterial",
+    "onFailure",
+    "revision",
+    "ticket",
+)
+_USUAL = {"enabled": True, "desiredState": "ACTIVE"}
+"""What is the same content as the field left out, as it is in requests from before it existed."""
 
 
 class PolicyRequest(TypedDict):
@@ -64,7 +75,10 @@ class KeyMaterial(Expiry):
 
 
 class ReplicaRequest(TypedDict):
-    """One replica key. A field left out is the primary's; `None` is none."""
+    """One replica key. A field left out is the primary's; `None` is none.
+
+    `enabled` is each key's own, and True where it is left out.
+    """
 
     region: str
     alias: NotRequired[str | None]
@@ -72,6 +86,7 @@ class ReplicaRequest(TypedDict):
     tags: NotRequired[dict[str, str] | None]
     policy: NotRequired[PolicyRequest | None]
     keyMaterial: NotRequired[Expiry | None]
+    enabled: NotRequired[bool]
 
 
 class KeyKind(TypedDict):
@@ -83,7 +98,11 @@ class KeyKind(TypedDict):
 
 
 class KeySetRequest(TypedDict):
-    """A valid request with its defaults filled in; see "The request" in README.md."""
+    """A valid request with its defaults filled in; see "The request" in README.md.
+
+    `enabled` (True), `desiredState` (ACTIVE), `deletionWindowInDays` (30) and `confirm` (empty) are
+    there only where they differ from their defaults: `is_enabled` and the like read them.
+    """
 
     requestId: str
     primaryRegion: str
@@ -99,6 +118,10 @@ class KeySetRequest(TypedDict):
     replicas: list[ReplicaRequest]
     onFailure: str
     revision: NotRequired[int]
+    enabled: NotRequired[bool]
+    desiredState: NotRequired[str]
+    deletionWindowInDays: NotRequired[int]
+    confirm: NotRequired[list[str]]
     ticket: JsonObject | None
 
 
@@ -296,6 +319,35 @@ def names_by_region(request: KeySetRequest) -> RegionNames:
     return names
 
 
+def is_enabled(request: KeySetRequest, region: str) -> bool:
+    """Whether the request wants the key in one of its Regions to be enabled.
+
+    Raises
+    ------
+    KeyError
+        The request has no key in that Region.
+    """
+    if region == request["primaryRegion"]:
+        return request.get("enabled", True)
+    replicas = {replica["region"]: replica for replica in request["replicas"]}
+    return replicas[region].get("enabled", True)
+
+
+def is_decommissioned(request: KeySetRequest) -> bool:
+    """Whether the request wants every key of the set to be scheduled for deletion."""
+    return request.get("desiredState") == DECOMMISSIONED
+
+
+def deletion_window(request: KeySetRequest) -> int:
+    """Return for how many days a key waits for its deletion that the request removes."""
+    return request.get("deletionWindowInDays", DELETION_WINDOW_DAYS)
+
+
+def confirmed_words(request: KeySetRequest) -> list[str]:
+    """Return the words by which the request confirms what can hurt."""
+    return request.get("confirm", [])
+
+
 def revision_of(request: KeySetRequest) -> int:
     """Return the number of a request's revision; the first is 1, also where none is written."""
     return request.get("revision", 1)
@@ -304,14 +356,14 @@ def revision_of(request: KeySetRequest) -> int:
 def content_hash(request: KeySetRequest) -> str:
     """Fingerprint of what is asked, the same however the JSON was written; SHA-256 in hex.
 
-    What says nothing of the keys is no part of it: `ticket`, `onFailure`, `revision` and the order
-    of the replicas. Nor is how key material comes in and when it expires: a request that is sent
-    again with a later `validTo` is the same request and renews the material. Numbers count as
-    JSONata has them, which is as doubles: Step Functions may hand 1.0 on as 1, and that is no other
-    content.
+    What says nothing of the keys is no part of it: `ticket`, `onFailure`, `revision`, `confirm`,
+    `deletionWindowInDays` and the order of the replicas. Nor is how key material comes in and when
+    it expires: a request that is sent again with a later `validTo` is the same request and renews
+    the material. Numbers count as JSONata has them, which is as doubles: Step Functions may hand
+    1.0 on as 1, and that is no other content.
     """
-    replicas = [_without(_NO_CONTENT, replica) for replica in _replicas_by_region(request)]
-    asked = {**_without(_NO_CONTENT, request), "replicas": replicas}
+    replicas = [_content(replica) for replica in _replicas_by_region(request)]
+    asked = {**_content(request), "replicas": replicas}
     return fingerprint(asked)
 
 
@@ -337,6 +389,14 @@ def material_terms(request: KeySetRequest) -> list[Expiry | None]:
     return [_expiry(request, chosen) for chosen in (shared, *own)]
 
 
+def expiry_by_region(request: KeySetRequest) -> dict[str, Expiry | None]:
+    """Return when the imported key material of each Region is to expire."""
+    shared = request.get("keyMaterial")
+    own = {one["region"]: one.get("keyMaterial", shared) for one in request["replicas"]}
+    chosen = {request["primaryRegion"]: shared, **own}
+    return {region: _expiry(request, one) for region, one in chosen.items()}
+
+
 def _with_doubles(value: object) -> object:
     if isinstance(value, dict):
         return {name: _with_doubles(one) for name, one in value.items()}
@@ -355,5 +415,9 @@ def _replicas_by_region(request: KeySetRequest) -> list[ReplicaRequest]:
     return sorted(request["replicas"], key=lambda replica: replica["region"])
 
 
-def _without(names: tuple[str, ...], holder: Mapping[str, object]) -> dict[str, object]:
-    return {name: value for name, value in holder.items() if name not in names}
+def _content(holder: Mapping[str, object]) -> dict[str, object]:
+    return {
+        name: value
+        for name, value in holder.items()
+        if name not in _NO_CONTENT and (name not in _USUAL or value != _USUAL[name])
+    }

@@ -10,9 +10,16 @@ from difflib import get_close_matches
 FIELD_TEXTS = {
     "administrators": "administrators is a list of ARNs of IAM principals.",
     "alias": "An alias is `alias/` and letters, digits, `/`, `_`, `-`: at most 256 characters.",
+    "confirm": (
+        "confirm is a list of words: PROMOTE, REMOVE, DISABLE, RESTORE or MOVE_ALIAS with a "
+        "Region, such as REMOVE:eu-west-1, or DECOMMISSION."
+    ),
     "deadlineInDays": "deadlineInDays is a whole number from 1 to 30.",
+    "deletionWindowInDays": "deletionWindowInDays is a whole number from 7 to 30.",
     "description": "A description is a text of at most 8,192 characters.",
+    "desiredState": "desiredState is ACTIVE or DECOMMISSIONED.",
     "document": "document is a key policy: an object with Version and Statement.",
+    "enabled": "enabled is true or false.",
     "encryptedKeyMaterial": "encryptedKeyMaterial is base64 of at most 8,192 characters.",
     "expires": "expires is true or false.",
     "importToken": "importToken is base64 of at most 8,192 characters.",

@@ -115,6 +115,13 @@ Tags = dict[
 ]
 
 
+# https://docs.aws.amazon.com/kms/latest/APIReference/API_ScheduleKeyDeletion.html
+DeletionWindow = Annotated[int, Field(ge=7, le=30)]
+Word = Annotated[
+    str, Field(pattern=r"^((PROMOTE|REMOVE|DISABLE|RESTORE|MOVE_ALIAS):.+|DECOMMISSION)$")
+]
+
+
 class KeyPolicyFields(Fields):
     """A key policy: built from key administrators and key users, or given as a document."""
 
@@ -153,6 +160,7 @@ class ReplicaFields(Fields):
     tags: Tags | None = None
     policy: KeyPolicyFields | None = None
     keyMaterial: ExpiryFields | None = None
+    enabled: bool = True
 
 
 class RequestFields(Fields):
@@ -172,6 +180,10 @@ class RequestFields(Fields):
     replicas: list[ReplicaFields] | None = None
     onFailure: Literal["RETAIN", "ROLL_BACK"] = "RETAIN"
     revision: int = Field(1, ge=plan.REVISIONS[0], le=plan.REVISIONS[-1])
+    enabled: bool = True
+    desiredState: Literal["ACTIVE", "DECOMMISSIONED"] = "ACTIVE"
+    deletionWindowInDays: DeletionWindow = plan.DELETION_WINDOW_DAYS
+    confirm: list[Word] | None = None
     ticket: Annotated[dict[str, Any], AfterValidator(_small_ticket)] | None = None
 
 
@@ -323,15 +335,22 @@ def _region_rule(draft: _Draft) -> Iterator[Problem]:
 
 def _region_problem(path: str, region: str, settings: Settings) -> Problem | None:
     allowed = settings.allowed_regions
-    if region in allowed and region != "*":
-        return None
-    if region not in known_regions(settings.partition):
-        text = f"Partition {settings.partition} has no Region {field_texts.shown(region)}."
-        return new_problem(path, "REGION_UNKNOWN", text)
-    if "*" in allowed:
+    if not _is_region(region, settings):
+        return _unknown_region(path, region, settings)
+    if "*" in allowed or region in allowed:
         return None
     text = f"{region} is not among the Regions this stack allows (AllowedRegions)."
     return new_problem(path, "REGION_NOT_ALLOWED", text)
+
+
+def _is_region(region: str, settings: Settings) -> bool:
+    named = settings.allowed_regions
+    return (region in named and region != "*") or region in known_regions(settings.partition)
+
+
+def _unknown_region(path: str, region: str, settings: Settings) -> Problem:
+    text = f"Partition {settings.partition} has no Region {field_texts.shown(region)}."
+    return new_problem(path, "REGION_UNKNOWN", text)
 
 
 def _key_kind_rule(draft: _Draft) -> Iterator[Problem]:
@@ -429,6 +448,37 @@ def _alias_rule(draft: _Draft) -> Iterator[Problem]:
         alias, path = fields.get("alias"), f"{prefix}alias"
         if alias is not None and draft.sound(path):
             yield from guardrails.alias_problems(path, alias, draft.settings)
+
+
+def _confirm_rule(draft: _Draft) -> Iterator[Problem]:
+    words, seen = draft.document.get("confirm"), set()
+    for index, word in enumerate(words if isinstance(words, list) else []):
+        path = f"confirm[{index}]"
+        if not draft.sound(path):
+            continue
+        region = word.partition(":")[2]
+        if region and not _is_region(region, draft.settings):
+            yield _unknown_region(path, region, draft.settings)
+        elif word in seen:
+            text = f"{word} stands in confirm already; once is enough."
+            yield new_problem(path, "DUPLICATE_CONFIRMATION", text)
+        elif draft.get("revision", 1) == 1:
+            text = f"A first revision needs no word: leave {word} out, or count revision up."
+            yield new_problem(path, "CONFIRMATION_UNUSED", text)
+        seen.add(word)
+
+
+def _first_revision_rule(draft: _Draft) -> Iterator[Problem]:
+    """Refuse what only a key set that exists can be asked for."""
+    if draft.get("revision", 1) != 1:
+        return
+    for prefix, fields in draft.members:
+        if fields.get("enabled") is False:
+            text = "A key is created enabled; to disable it, send revision 2 once it is created."
+            yield new_problem(f"{prefix}enabled", "NOT_IN_FIRST_REVISION", text)
+    if draft.get("desiredState") == plan.DECOMMISSIONED:
+        text = "A first revision creates a key set; to decommission one, count revision up."
+        yield new_problem("desiredState", "NOT_IN_FIRST_REVISION", text)
 
 
 def _ticket_rule(draft: _Draft) -> Iterator[Problem]:
@@ -567,7 +617,18 @@ _RULES = (
     _policy_rule,
     _key_access_rule,
     _ticket_rule,
+    _confirm_rule,
+    _first_revision_rule,
 )
+
+
+_USUAL_CHANGES: dict[str, Any] = {
+    "enabled": True,
+    "desiredState": "ACTIVE",
+    "deletionWindowInDays": plan.DELETION_WINDOW_DAYS,
+    "confirm": [],
+}
+"""What a request says of a key set that exists, where it says nothing of it."""
 
 
 def _normalised(fields: RequestFields, settings: Settings) -> KeySetRequest:
@@ -579,6 +640,9 @@ def _normalised(fields: RequestFields, settings: Settings) -> KeySetRequest:
     given["policy"] = _normalised_policy(fields.policy)
     given["keyMaterial"] = _normalised_material(fields, settings.partition)
     given["replicas"] = [_normalised_replica(replica) for replica in fields.replicas or []]
+    for name, usual in _USUAL_CHANGES.items():
+        if given[name] in (None, usual):
+            del given[name]
     return cast(KeySetRequest, given)
 
 

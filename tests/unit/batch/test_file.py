@@ -145,8 +145,41 @@ def test_a_cell_that_cannot_be_read_refuses_its_row(columns: str, cells: str, co
     assert line.document["requestId"] == "A"
 
 
+def test_a_row_can_change_a_key_set() -> None:
+    text = (
+        "requestId,alias,revision,enabled,desiredState,deletionWindowInDays,confirm\n"
+        'A,alias/a,2,False,DECOMMISSIONED,7.0,"DISABLE:eu-west-1; DECOMMISSION,REMOVE:us-west-2"\n'
+        'B,alias/b,2,TRUE,,,"[""DECOMMISSION""]"\n'
+    )
+
+    assert documents("keys.csv", text) == [
+        {
+            "requestId": "A",
+            "alias": "alias/a",
+            "revision": 2,
+            "enabled": False,
+            "desiredState": "DECOMMISSIONED",
+            "deletionWindowInDays": 7,
+            "confirm": ["DISABLE:eu-west-1", "DECOMMISSION", "REMOVE:us-west-2"],
+        },
+        {
+            "requestId": "B",
+            "alias": "alias/b",
+            "revision": 2,
+            "enabled": True,
+            "confirm": ["DECOMMISSION"],
+        },
+    ]
+
+
 @pytest.mark.parametrize(
-    ("column", "cell"), [("rotation.periodInDays", "a year"), ("keyMaterial.expires", "maybe")]
+    ("column", "cell"),
+    [
+        ("rotation.periodInDays", "a year"),
+        ("keyMaterial.expires", "maybe"),
+        ("enabled", "no"),
+        ("deletionWindowInDays", "a month"),
+    ],
 )
 def test_a_cell_of_the_wrong_kind_is_the_schemas_to_refuse(column: str, cell: str) -> None:
     line = only("keys.csv", f"{HEAD},{column}\nA,alias/a,{cell}\n")

@@ -7,14 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provisioner.domain.plan import (
+    confirmed_words,
     content_hash,
+    deletion_window,
     fingerprint,
+    is_decommissioned,
+    is_enabled,
     is_request_id,
     material_terms,
     names_by_region,
     plan_key,
     regions,
 )
+from provisioner.intake.request import parse_request
 from tests.support.samples import (
     ADMIN,
     ROOT,
@@ -24,6 +29,7 @@ from tests.support.samples import (
     in_days,
     plan_of,
     request_of,
+    sample_event,
 )
 
 OWN_TAGS = {"mrk:request-id": "CHG1", "mrk:stack": "mrk-provisioner"}
@@ -201,6 +207,8 @@ def test_the_content_hash_does_not_depend_on_the_order_of_keys(
         {"rotation": {}},
         {"replicas": [{"region": REPLICA}]},
         {"origin": "EXTERNAL"},
+        {"revision": 2, "enabled": False},
+        {"revision": 2, "desiredState": "DECOMMISSIONED"},
     ],
 )
 def test_the_content_hash_tells_requests_apart(change: dict[str, Any]) -> None:
@@ -213,6 +221,14 @@ def test_the_content_hash_tells_requests_apart(change: dict[str, Any]) -> None:
         {"onFailure": "ROLL_BACK"},
         {"revision": 2},
         {"ticket": {"id": "CHG0031338"}},
+        {"revision": 2, "confirm": ["PROMOTE:eu-west-1"], "deletionWindowInDays": 7},
+        {"enabled": True, "desiredState": "ACTIVE"},
+        {
+            "replicas": [
+                {"region": "ap-south-1", "alias": None, "enabled": True},
+                {"region": "eu-west-1", "enabled": True},
+            ]
+        },
         {"replicas": [{"region": "eu-west-1"}, {"region": "ap-south-1", "alias": None}]},
     ],
 )
@@ -222,6 +238,64 @@ def test_what_says_nothing_of_the_keys_is_no_content(change: dict[str, Any]) -> 
     changed = request_of(**{"replicas": replicas, **change})
 
     assert content_hash(changed) == content_hash(request_of(replicas=replicas))
+
+
+# As they stand in records of key sets that exist.
+RECORDED_HASHES: list[tuple[str, str]] = [
+    ("", "90ff6a62cc554c8f12ee76a9e643268446d29958663379a7f268eeda44d343a2"),
+    ("-minimal", "5df175117f8f587d2b16c7682494a46518c26ade9eafd19a7f7bc064ed67ab83"),
+    ("-signing", "6a3fd0b33d4ab90daea23eb44f5b27df06149fea159375602307278a238afd6c"),
+    ("-external", "72aa476cd021605dac699ba6f18029c8a24995d99b500076d1722ae5ea36c188"),
+]
+USUAL = {"enabled": True, "desiredState": "ACTIVE"}
+
+
+@pytest.mark.parametrize(("name", "recorded"), RECORDED_HASHES)
+def test_the_content_hash_is_the_one_that_records_hold(name: str, recorded: str) -> None:
+    request = parse_request(sample_event(f"key-requested{name}")["detail"], SETTINGS)
+
+    assert content_hash(request) == recorded
+    assert content_hash({**request, **USUAL}) == recorded  # type: ignore[typeddict-item]
+
+
+def test_a_disabled_replica_is_other_content() -> None:
+    first, later = ([{"region": REPLICA, "enabled": enabled}] for enabled in (True, False))
+
+    assert content_hash(request_of(replicas=first)) != content_hash(
+        request_of(revision=2, replicas=later)
+    )
+
+
+def test_each_key_is_enabled_unless_the_request_says_otherwise_of_that_key() -> None:
+    request = request_of(
+        revision=2,
+        enabled=False,
+        replicas=[{"region": REPLICA}, {"region": "us-west-2", "enabled": False}],
+    )
+
+    assert [is_enabled(request, region) for region in regions(request)] == [False, True, False]
+    with pytest.raises(KeyError):
+        is_enabled(request, "ap-south-1")
+
+
+def test_what_a_request_does_not_say_of_changes_is_the_default() -> None:
+    request = request_of()
+
+    assert is_enabled(request, "us-east-1")
+    assert not is_decommissioned(request)
+    assert (deletion_window(request), confirmed_words(request)) == (30, [])
+
+
+def test_a_request_says_what_becomes_of_its_keys() -> None:
+    request = request_of(
+        revision=2,
+        desiredState="DECOMMISSIONED",
+        deletionWindowInDays=7,
+        confirm=["DECOMMISSION"],
+    )
+
+    assert is_decommissioned(request)
+    assert (deletion_window(request), confirmed_words(request)) == (7, ["DECOMMISSION"])
 
 
 def test_the_terms_of_key_material_do_not_depend_on_the_order_of_replicas() -> None:

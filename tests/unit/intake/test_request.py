@@ -33,7 +33,9 @@ from tests.support.samples import (
 FIELDS = [
     *("requestId", "primaryRegion", "keySpec", "keyUsage", "origin", "alias", "description"),
     *("tags", "policy", "rotation", "keyMaterial", "replicas", "onFailure", "revision", "ticket"),
+    *("enabled", "desiredState", "deletionWindowInDays", "confirm"),
 ]
+WORDS = ["DECOMMISSION", "PROMOTE:eu-west-1", "REMOVE:us-west-2", "MOVE_ALIAS:eu-west-1"]
 POLICIES = st.none() | st.fixed_dictionaries(
     {}, optional={"administrators": st.just([ADMIN, ADMIN]), "users": st.just([USER])}
 ).filter(bool)
@@ -67,6 +69,12 @@ REPLICAS = st.lists(
     ),
     unique_by=lambda replica: str(replica["region"]),
 )
+CHANGES: dict[str, Any] = {
+    "enabled": st.booleans(),
+    "desiredState": st.sampled_from(["ACTIVE", "DECOMMISSIONED"]),
+    "deletionWindowInDays": st.integers(7, 30),
+    "confirm": st.none() | st.lists(st.sampled_from(WORDS), unique=True),
+}
 
 
 @st.composite
@@ -85,6 +93,8 @@ def sound_documents(draw: st.DrawFn) -> dict[str, Any]:
     if origin == "EXTERNAL":
         optional["keyMaterial"] = st.none() | KEY_MATERIALS
     fields: dict[str, Any] = draw(st.fixed_dictionaries({}, optional=optional))
+    if fields.get("revision", 1) > 1:
+        fields.update(draw(st.fixed_dictionaries({}, optional=CHANGES)))
     if origin == "EXTERNAL":
         for replica in fields.get("replicas") or []:
             own: dict[str, Any] = {"keyMaterial": st.none() | EXPIRIES}
@@ -190,6 +200,43 @@ def test_a_replica_keeps_only_what_was_given_for_it() -> None:
 
     policy = {"administrators": [], "users": [USER]}
     assert replicas == [{"region": "us-west-2"}, {**given_fields, "policy": policy}]
+
+
+CHANGED = {
+    "revision": 2,
+    "enabled": False,
+    "desiredState": "DECOMMISSIONED",
+    "deletionWindowInDays": 7,
+    "confirm": ["DECOMMISSION", "REMOVE:eu-west-1"],
+}
+
+
+def test_a_later_revision_can_say_what_becomes_of_the_keys() -> None:
+    request = request_of(**CHANGED, replicas=[{"region": "us-west-2", "enabled": False}])
+
+    assert request.items() >= CHANGED.items()
+    assert request["replicas"] == [{"region": "us-west-2", "enabled": False}]
+
+
+@pytest.mark.parametrize("confirm", [None, []])
+def test_what_a_request_says_of_changes_is_left_out_where_it_is_the_default(
+    confirm: list[str] | None,
+) -> None:
+    usual = {"enabled": True, "desiredState": "ACTIVE", "deletionWindowInDays": 30}
+
+    assert request_of(**usual, confirm=confirm) == request_of()
+
+
+@pytest.mark.parametrize("days", [7, 29])
+def test_a_first_revision_may_name_the_window_of_later_removals(days: int) -> None:
+    assert request_of(deletionWindowInDays=days)["deletionWindowInDays"] == days
+
+
+def test_a_word_may_name_a_region_that_is_allowed_by_its_name_alone() -> None:
+    settings = replace(SETTINGS, allowed_regions=("us-east-1", "eu-new-1"))
+    words = ["REMOVE:eu-new-1", "REMOVE:eu-west-1"]
+
+    assert problems_of(document_of(revision=2, confirm=words), settings) == []
 
 
 def test_imported_key_material_gets_every_default() -> None:
