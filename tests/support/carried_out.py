@@ -142,6 +142,47 @@ def roll_back(kms: LocalKms, asked: Asked, key: str) -> None:
         kms.call("RollBackKeySet", region, "ScheduleKeyDeletion", KeyId=key, **days)
 
 
+def replace_policy(kms: LocalKms, asked: Asked, key: str) -> None:
+    """Make every call of a change that replaces the key policies."""
+    for region in regions_of(asked):
+        kms.call("PlanChange", region, "DescribeKey", KeyId=key)
+        kms.call("PlanChange", region, "GetKeyPolicy", KeyId=key)
+    if not asked.imports:
+        kms.call("PlanChange", HOME, "GetKeyRotationStatus", KeyId=key)
+    documents = dict(asked.replicas) | {HOME: asked.document}
+    for region in regions_of(asked):
+        policy = json.dumps(documents[region] or asked.document)
+        kms.call("ApplyChange", region, "PutKeyPolicy", KeyId=key, Policy=policy)
+        kms.call("ConfirmChange", region, "DescribeKey", KeyId=key)
+
+
+def change(kms: LocalKms, asked: Asked, key: str) -> None:
+    """Make or ask for every other call of any change."""
+    for region in regions_of(asked):
+        for operation in ("DescribeKey", "ListResourceTags"):
+            kms.call("ApplyChange", region, operation, KeyId=key)
+        kms.call("ApplyChange", region, "UpdateKeyDescription", KeyId=key, Description="other")
+        kms.call("ApplyChange", region, "TagResource", KeyId=key, Tags=TAGS)
+        kms.call("ApplyChange", region, "UntagResource", KeyId=key, TagKeys=["team"])
+        kms.call("ApplyChange", region, "CreateAlias", AliasName="alias/new", TargetKeyId=key)
+        kms.call("ApplyChange", region, "UpdateAlias", AliasName="alias/new", TargetKeyId=key)
+        kms.call("ApplyChange", region, "DeleteAlias", AliasName="alias/new")
+        if not asked.imports:
+            days = {"RotationPeriodInDays": 365}
+            kms.ask("ApplyChange", region, "GetKeyRotationStatus", KeyId=key)
+            kms.ask("ApplyChange", region, "EnableKeyRotation", KeyId=key, **days)
+            kms.ask("ApplyChange", region, "DisableKeyRotation", KeyId=key)
+        if asked.replicas:
+            other = {"PrimaryRegion": asked.replicas[0][0] if region == HOME else HOME}
+            kms.ask("PromoteReplicaKey", region, "DescribeKey", KeyId=key)
+            kms.ask("PromoteReplicaKey", region, "UpdatePrimaryRegion", KeyId=key, **other)
+        for operation in ("DescribeKey", "CancelKeyDeletion", "EnableKey"):
+            kms.ask("RestoreKey", region, operation, KeyId=key)
+        for operation in ("DescribeKey", "DisableKey"):
+            kms.ask("RetireKey", region, operation, KeyId=key)
+        kms.ask("RetireKey", region, "ScheduleKeyDeletion", KeyId=key, PendingWindowInDays=30)
+
+
 # What nobody knows before the call is whether the account is in the organisation that is named.
 WORLDS = [{"aws_principalorgid": organisation} for organisation in (None, ORGANISATION)]
 
@@ -157,9 +198,11 @@ def local_kms() -> LocalKms:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the local KMS refused, of what a request, a repair and a rollback need."""
+    """What the local KMS refused, of what a request, its changes, repair and rollback need."""
 
     creation: str | None
+    new_policy: str | None = None
+    change: str | None = None
     repair: str | None = None
     rollback: str | None = None
 
@@ -171,7 +214,7 @@ def carried_out(kms: LocalKms, asked: Asked, world: dict[str, str | None]) -> Ou
         except RefusedByKms as refusal:
             return Outcome(str(refusal))
         refused: list[str | None] = []
-        for work in (repair, roll_back):
+        for work in (replace_policy, change, repair, roll_back):
             try:
                 work(kms, asked, key)
                 refused.append(None)
@@ -188,7 +231,8 @@ def judged(asked: Asked) -> str:
     if problems:
         if {problem["code"] for problem in problems} & DELIBERATE:
             return "refused as ineffective or open"
-        assert all(outcome.creation for outcome in outcomes), f"would have worked: {problems}"
+        worked = [one for one in outcomes if not (one.creation or one.new_policy)]
+        assert not worked, f"would have worked: {problems}"
         return "refused"
     if NOBODY in json.dumps(asked.documents):
         assert all("invalid principals" in str(outcome.creation) for outcome in outcomes)
@@ -199,6 +243,8 @@ def judged(asked: Asked) -> str:
         return "accepted with the warning that it depends on the call"
     for outcome in outcomes:
         assert outcome.creation is None, f"accepted and refused: {outcome.creation}"
+        assert outcome.new_policy is None, f"accepted and for ever: {outcome.new_policy}"
+        assert bool(outcome.change) is ("CHANGE_IMPOSSIBLE" in codes), outcome
         assert bool(outcome.repair) is ("REPAIR_IMPOSSIBLE" in codes), outcome
         assert bool(outcome.rollback) is ("ROLLBACK_IMPOSSIBLE" in codes), outcome
     return "accepted"

@@ -79,7 +79,8 @@ REPORTED_POLICIES = [
         "list-of-actions-for-a-lone-key",
         f"{GITHUB}/aws/aws-cdk/issues/9618",
         [{**_OURS, "Action": _MANAGEMENT}],
-        warned=frozenset({("", "REPAIR_IMPOSSIBLE")}),  # A correction untags.
+        # A correction untags, and so does a change.
+        warned=_at(("", "REPAIR_IMPOSSIBLE"), ("", "CHANGE_IMPOSSIBLE")),
         fields={"rotation": {"periodInDays": 365}},
     ),
     ReportedPolicy(
@@ -131,7 +132,9 @@ REPORTED_POLICIES = [
                 Condition={"ArnNotLike": {"aws:PrincipalArn": KEY_ADMIN}},
             ),
         ],
-        warned=_at((".Statement[1]", "ROLLBACK_IMPOSSIBLE")),
+        warned=_at(
+            (".Statement[1]", "ROLLBACK_IMPOSSIBLE"), (".Statement[1]", "CHANGE_IMPOSSIBLE")
+        ),
         fields={"onFailure": "ROLL_BACK"},
     ),
     ReportedPolicy(
@@ -293,7 +296,7 @@ REPORTED_POLICIES = [
         "list-of-actions-without-tags",
         f"{GITHUB}/ministryofjustice/cloud-platform/issues/5606",
         [{**_OURS, "Action": [a for a in _MANAGEMENT if a != "kms:TagResource"]}],
-        warned=_at(("", "REPAIR_IMPOSSIBLE")),
+        warned=_at(("", "REPAIR_IMPOSSIBLE"), ("", "CHANGE_IMPOSSIBLE")),
     ),
     ReportedPolicy(
         "the-root-user-alone-by-its-arn",

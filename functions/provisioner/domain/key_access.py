@@ -1,9 +1,10 @@
 """Whether key policies let the roles of this stack do what a request needs of its keys.
 
 `NEEDS` lists each role's calls on a key and what each is for. What the request itself cannot do
-without is refused; what only a rollback, a repair or the watch over the keys needs is a warning in
-the plan, and so is whatever depends on a condition that is not known before the call. CreateKey,
-the tags of a new key and ListAliases are not in it: KMS asks IAM alone for them.
+without is refused, and so is a policy that no later change could replace; what only a rollback, a
+repair, one kind of change or the watch over the keys needs is a warning in the plan, and so is
+whatever depends on a condition that is not known before the call. CreateKey, the tags of a new key
+and ListAliases are not in it: KMS asks IAM alone for them.
 https://docs.aws.amazon.com/kms/latest/developerguide/kms-api-permissions-reference.html
 """
 
@@ -25,6 +26,12 @@ KEY_ROLES = (
     "ImportKeyMaterial",
     "ConfirmKeySet",
     "RollBackKeySet",
+    "PlanChange",
+    "RestoreKey",
+    "PromoteReplicaKey",
+    "ApplyChange",
+    "RetireKey",
+    "ConfirmChange",
 )
 """The steps that call KMS about a key of a request, in the order in which template.yaml names them.
 
@@ -39,6 +46,9 @@ class Purpose(StrEnum):
     CREATION = "creation"
     ROLLBACK = "rollback"
     REPAIR = "repair"
+    NEW_POLICY = "new policy"
+    """What replaces the key policy in a change, which is what every other change needs as well."""
+    CHANGE = "change"
 
 
 @dataclass(frozen=True)
@@ -113,7 +123,22 @@ def _imported(key: Key) -> bool:
     return key.spec is not None and key.spec[2] == Origin.EXTERNAL
 
 
+def _of_several(key: Key) -> bool:
+    """Whether the key or a replica of it can become the primary key."""
+    return not key.is_primary or bool(key.replicas)
+
+
+def _rotatable_primary(key: Key) -> bool:
+    return key.is_primary and _can_rotate(key)
+
+
+def _can_rotate(key: Key) -> bool:
+    """Whether the key can be rotated while it is the primary key, as a replica may be one day."""
+    return key.spec is not None and can_rotate(key.spec[0], key.spec[2])
+
+
 _CREATION, _ROLLBACK, _REPAIR = Purpose.CREATION, Purpose.ROLLBACK, Purpose.REPAIR
+_NEW_POLICY, _CHANGE = Purpose.NEW_POLICY, Purpose.CHANGE
 NEEDS = (
     # KMS refuses a policy under which whoever creates the key could not change it again.
     # https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateKey.html#KMS-CreateKey-request-Policy
@@ -149,6 +174,32 @@ NEEDS = (
     Need("RollBackKeySet", "DescribeKey", _ROLLBACK, "read the key's state", _always),
     Need("RollBackKeySet", "DeleteAlias", _ROLLBACK, "delete the alias", _named),
     Need("RollBackKeySet", "ScheduleKeyDeletion", _ROLLBACK, "schedule the deletion", _always),
+    Need("PlanChange", "DescribeKey", _NEW_POLICY, "plan a change", _always),
+    Need("PlanChange", "GetKeyPolicy", _NEW_POLICY, "plan a change", _always),
+    Need("PlanChange", "GetKeyRotationStatus", _NEW_POLICY, "plan a change", _rotatable_primary),
+    # KMS refuses a policy under which whoever writes it could not change it again.
+    # https://docs.aws.amazon.com/kms/latest/APIReference/API_PutKeyPolicy.html#KMS-PutKeyPolicy-request-Policy
+    Need("ApplyChange", "PutKeyPolicy", _NEW_POLICY, "replace the key policy", _always),
+    Need("ConfirmChange", "DescribeKey", _NEW_POLICY, "confirm a change", _always),
+    Need("ApplyChange", "DescribeKey", _CHANGE, "find why a call was denied", _always),
+    Need("ApplyChange", "ListResourceTags", _CHANGE, "find why a call was denied", _always),
+    Need("ApplyChange", "UpdateKeyDescription", _CHANGE, "change the description", _always),
+    Need("ApplyChange", "TagResource", _CHANGE, "change the tags", _always),
+    Need("ApplyChange", "UntagResource", _CHANGE, "take tags away", _always),
+    Need("ApplyChange", "CreateAlias", _CHANGE, "create another alias", _always),
+    Need("ApplyChange", "UpdateAlias", _CHANGE, "move an alias here", _always),
+    Need("ApplyChange", "DeleteAlias", _CHANGE, "take the alias away", _always),
+    Need("ApplyChange", "GetKeyRotationStatus", _CHANGE, "compare the rotation", _can_rotate),
+    Need("ApplyChange", "EnableKeyRotation", _CHANGE, "change the rotation", _can_rotate),
+    Need("ApplyChange", "DisableKeyRotation", _CHANGE, "stop rotation", _can_rotate),
+    Need("PromoteReplicaKey", "DescribeKey", _CHANGE, "promote a replica key", _of_several),
+    Need("PromoteReplicaKey", "UpdatePrimaryRegion", _CHANGE, "promote a replica key", _of_several),
+    Need("RestoreKey", "DescribeKey", _CHANGE, "restore the key", _always),
+    Need("RestoreKey", "CancelKeyDeletion", _CHANGE, "restore the key", _always),
+    Need("RestoreKey", "EnableKey", _CHANGE, "enable the key again", _always),
+    Need("RetireKey", "DescribeKey", _CHANGE, "read the key's state", _always),
+    Need("RetireKey", "DisableKey", _CHANGE, "disable the key", _always),
+    Need("RetireKey", "ScheduleKeyDeletion", _CHANGE, "remove the key", _always),
 )
 
 
@@ -160,10 +211,12 @@ class _Finding:
 
 
 def problems(keys: Iterable[Key], settings: Settings) -> Iterator[Problem]:
-    """Find what makes the request impossible: calls it needs that a key policy does not allow."""
+    """Find calls that a key policy does not allow, and the request or every change of it needs."""
     for (path, statements), found in _grouped(keys, settings).items():
         if needed := _refused(found, Purpose.CREATION):
             yield _problem(path, statements, needed, "POLICY_LOCKS_OUT")
+        elif for_ever := _refused(found, Purpose.NEW_POLICY):
+            yield _problem(path, statements, for_ever, "POLICY_LOCKS_OUT", _FOR_EVER)
 
 
 def warnings(keys: Iterable[Key], settings: Settings) -> Iterator[Problem]:
@@ -173,6 +226,8 @@ def warnings(keys: Iterable[Key], settings: Settings) -> Iterator[Problem]:
             yield _problem(path, statements, lost, "ROLLBACK_IMPOSSIBLE")
         if lost := _refused(found, Purpose.REPAIR):
             yield _problem(path, statements, lost, "REPAIR_IMPOSSIBLE")
+        if lost := _refused(found, Purpose.CHANGE):
+            yield _problem(path, statements, lost, "CHANGE_IMPOSSIBLE")
         if unknown := [one for one in found if one.verdict.allowed is None]:
             yield _problem(path, statements, unknown, "POLICY_DEPENDS_ON_CALL")
 
@@ -281,6 +336,7 @@ def _of_key(key: Key) -> dict[str, tuple[Value, ...] | None]:
 
 
 _NOT_KNOWN = {
+    "UpdatePrimaryRegion": ("kms:primaryregion",),
     "TagResource": ("aws:requesttag/", "aws:tagkeys"),
     "UntagResource": ("aws:tagkeys",),
     # Sent again, the request may renew its material otherwise.
@@ -300,14 +356,16 @@ def _of_operation(need: Need, key: Key, settings: Settings) -> dict[str, tuple[V
                 regions = (key.region, key.primary_region)
                 own["aws:requestedregion"] = regions if all(regions) else None
         case "EnableKeyRotation":
-            own["kms:rotationperiodindays"] = (str(key.rotation_period),)
+            period = key.rotation_period
+            own["kms:rotationperiodindays"] = (str(period),) if period is not None else None
         case "GetParametersForImport":
             algorithm, wrapping_key_spec = key.wrapping or (None, None)
             own["kms:wrappingalgorithm"] = (algorithm,) if algorithm else None
             own["kms:wrappingkeyspec"] = (wrapping_key_spec,) if wrapping_key_spec else None
         case "ScheduleKeyDeletion":
-            days = str(settings.deletion_window_days)
-            own["kms:schedulekeydeletionpendingwindowindays"] = (days,)
+            # A change may ask for more days, and does unless its declaration says otherwise.
+            days = 30 if need.role == "RetireKey" else settings.deletion_window_days
+            own["kms:schedulekeydeletionpendingwindowindays"] = (str(days),)
     return own
 
 
@@ -315,13 +373,17 @@ _ENDINGS = {
     "POLICY_LOCKS_OUT": "Without that, this request cannot be carried out.",
     "ROLLBACK_IMPOSSIBLE": "Without that, a request that fails leaves its keys behind.",
     "REPAIR_IMPOSSIBLE": "Without that, a request that failed cannot be finished or corrected.",
+    "CHANGE_IMPOSSIBLE": "Without that, a later revision cannot change the key in this way.",
     "POLICY_DEPENDS_ON_CALL": "Nobody knows before the call whether KMS will allow it.",
 }
+_FOR_EVER = "Without that, no later revision could change the key or replace this policy."
 _SHOWN = 6
 """How many actions, Regions and statements a message names at most."""
 
 
-def _problem(path: str, statements: tuple[str, ...], found: list[_Finding], code: str) -> Problem:
+def _problem(
+    path: str, statements: tuple[str, ...], found: list[_Finding], code: str, ending: str = ""
+) -> Problem:
     reasons: dict[str, dict[str, None]] = defaultdict(dict)
     for one in found:
         reasons[one.need.action][f"to {one.need.what_for}"] = None
@@ -333,7 +395,7 @@ def _problem(path: str, statements: tuple[str, ...], found: list[_Finding], code
     else:
         reason = f"{deciding} denies" if statements else "no statement allows"
     where = f" in {regions}" if regions else ""
-    text = f"This stack's roles{where}: {reason} {calls}. {_ENDINGS[code]}"
+    text = f"This stack's roles{where}: {reason} {calls}. {ending or _ENDINGS[code]}"
     return new_problem(statements[0] if statements else path, code, text)
 
 

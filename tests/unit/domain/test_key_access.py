@@ -121,14 +121,15 @@ def test_put_key_policy_alone_is_not_enough() -> None:
 
 
 def test_a_message_names_a_few_actions_only() -> None:
-    needed = [f"kms:{need.action}" for need in NEEDS if need.purpose != Purpose.REPAIR]
+    later = (Purpose.REPAIR, Purpose.CHANGE)
+    needed = [f"kms:{need.action}" for need in NEEDS if need.purpose not in later]
 
     found = warned(document({**EVERYTHING, "Action": needed}, rotation={"periodInDays": 90}))
 
-    assert {*found} == {(HERE, "REPAIR_IMPOSSIBLE")}
-    (message,) = found.values()
-    assert "no statement allows kms:CancelKeyDeletion (to restore the key), " in message
-    assert ", and more. Without that, a request that failed cannot be finished or co" in message
+    assert {*found} == {(HERE, "REPAIR_IMPOSSIBLE"), (HERE, "CHANGE_IMPOSSIBLE")}
+    message = found[HERE, "CHANGE_IMPOSSIBLE"]
+    assert "no statement allows kms:ListResourceTags (to find why a call was de" in message
+    assert ", and more. Without that, a later revision cannot change the key in this w" in message
 
 
 @pytest.mark.parametrize(
@@ -258,7 +259,8 @@ def test_what_only_a_rollback_needs_is_a_warning() -> None:
     found = warned(document(EVERYTHING, deny, onFailure="ROLL_BACK"))
 
     denies = f"{HERE}.Statement[1]"
-    assert {*found} == {(denies, "ROLLBACK_IMPOSSIBLE"), (denies, "REPAIR_IMPOSSIBLE")}
+    codes = {"ROLLBACK_IMPOSSIBLE", "REPAIR_IMPOSSIBLE", "CHANGE_IMPOSSIBLE"}
+    assert {*found} == {(denies, code) for code in codes}
     message = found[denies, "ROLLBACK_IMPOSSIBLE"]
     assert "kms:ScheduleKeyDeletion (to retire a second key, to schedule the deletion)" in message
     assert "kms:DeleteAlias (to delete the alias)" in message
@@ -269,25 +271,70 @@ def test_what_only_a_rollback_needs_is_a_warning() -> None:
 @pytest.mark.parametrize(
     "action",
     [
-        *("kms:GetKeyPolicy", "kms:ListResourceTags", "kms:CancelKeyDeletion", "kms:EnableKey"),
+        *("kms:ListResourceTags", "kms:CancelKeyDeletion", "kms:EnableKey"),
         *("kms:TagResource", "kms:UpdateKeyDescription"),
     ],
 )
-def test_what_only_a_later_repair_needs_is_a_warning(action: str) -> None:
+def test_what_only_a_later_repair_or_change_needs_is_a_warning(action: str) -> None:
     found = warned(document(EVERYTHING, denying(action)))
 
-    assert {*found} == {(f"{HERE}.Statement[1]", "REPAIR_IMPOSSIBLE")}
-    assert (
-        f"Statement[1] denies {action} (to " in found[f"{HERE}.Statement[1]", "REPAIR_IMPOSSIBLE"]
-    )
+    codes = ("REPAIR_IMPOSSIBLE", "CHANGE_IMPOSSIBLE")
+    assert {*found} == {(f"{HERE}.Statement[1]", code) for code in codes}
+    assert all(f"Statement[1] denies {action} (to " in message for message in found.values())
+
+
+@pytest.mark.parametrize(
+    ("action", "fields"),
+    [
+        *((f"kms:{verb}", {}) for verb in ("DisableKey", "UpdateAlias", "EnableKeyRotation")),
+        ("kms:UpdatePrimaryRegion", with_replicas("eu-west-1")),
+    ],
+)
+def test_what_only_one_kind_of_change_needs_is_a_warning(
+    action: str, fields: dict[str, Any]
+) -> None:
+    found = warned(document(EVERYTHING, denying(action), **fields))
+
+    assert {*found} == {(f"{HERE}.Statement[1]", "CHANGE_IMPOSSIBLE")}
+
+
+def test_a_lone_key_is_never_promoted() -> None:
+    assert warned(document(EVERYTHING, denying("kms:UpdatePrimaryRegion"))) == {}
+
+
+@pytest.mark.parametrize(
+    ("step", "action"),
+    [
+        *(("PlanChange", f"kms:{verb}") for verb in ("DescribeKey", "GetKeyPolicy")),
+        ("PlanChange", "kms:GetKeyRotationStatus"),
+        ("ApplyChange", "kms:PutKeyPolicy"),
+        ("ConfirmChange", "kms:DescribeKey"),
+    ],
+)
+def test_a_policy_that_no_change_could_replace_is_refused(step: str, action: str) -> None:
+    condition = {"ArnEquals": {"aws:PrincipalArn": ROLES[step]}}
+
+    message = message_of(document(EVERYTHING, denying(action, Condition=condition)))
+
+    assert f"Statement[1] denies {action} (to " in message
+    assert message.endswith("no later revision could change the key or replace this policy.")
+
+
+def test_another_waiting_period_is_no_reason_to_warn_of_changes() -> None:
+    key = "kms:ScheduleKeyDeletionPendingWindowInDays"
+    deny = denying("kms:ScheduleKeyDeletion", Condition={"NumericLessThan": {key: "30"}})
+
+    assert {code for _, code in warned(document(EVERYTHING, deny))} == {"ROLLBACK_IMPOSSIBLE"}
 
 
 @pytest.mark.parametrize("key", ["aws:TagKeys", "aws:RequestTag/team"])
-def test_only_the_call_that_corrects_tags_has_tags_that_are_not_known(key: str) -> None:
+def test_only_calls_that_write_tags_have_tags_that_are_not_known(key: str) -> None:
     found = warned(document(EVERYTHING, denying(Condition={"StringEquals": {key: "x"}})))
 
     assert {code for _, code in found} == {"POLICY_DEPENDS_ON_CALL"}
-    assert "decides on kms:TagResource (to correct the tags)" in "".join(found.values())
+    assert "decides on kms:TagResource (to correct the tags, to change the tags)" in "".join(
+        found.values()
+    )
 
 
 def test_a_replica_that_inherits_the_policy_is_asked_for_in_its_own_region() -> None:
@@ -609,6 +656,6 @@ def test_the_roles_have_no_path_so_their_names_make_their_arns() -> None:
     assert "RolePath" not in json.dumps(TEMPLATE)
 
 
-def test_each_role_has_something_that_a_request_a_rollback_or_a_repair_needs() -> None:
+def test_each_role_has_something_that_is_needed_and_each_purpose_needs_something() -> None:
     assert {need.role for need in NEEDS} == {*KEY_ROLES}
     assert {need.purpose for need in NEEDS} == {*Purpose}

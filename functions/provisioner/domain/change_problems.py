@@ -1,0 +1,282 @@
+"""Why a change to a key set is refused, and what is to be known before it is carried out.
+
+What can hurt is confirmed with a word in the request's `confirm`.
+"""
+
+from collections.abc import Iterator
+
+from provisioner.domain.change import (
+    Change,
+    ObservedSet,
+    is_leaving,
+    observed_as_declared,
+    plan_change,
+    state_by_then,
+)
+from provisioner.domain.key_specs import Origin
+from provisioner.domain.plan import (
+    KeySetRequest,
+    confirmed_words,
+    deletion_window,
+    is_decommissioned,
+    regions,
+)
+from provisioner.domain.policy_meaning import gone_principals
+from provisioner.errors import Problem, new_problem
+from provisioner.settings import Settings
+
+_NEVER_CHANGES = ("keySpec", "keyUsage", "origin")
+_PASSES = ("Enabled", "Creating", "Updating")
+"""States of a key that is enabled, or will be in a moment."""
+_NEEDS_ENABLED = {
+    "ReplicateKey": "is replicated",
+    "UpdatePrimaryRegion": "takes part in a promotion",
+    "EnableKeyRotation": "gets another rotation",
+    "DisableKeyRotation": "gets another rotation",
+}
+"""https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html#key-state-table"""
+
+
+def change_problems(
+    applied: KeySetRequest,
+    declared: KeySetRequest,
+    changes: list[Change],
+    observed: ObservedSet,
+) -> list[Problem]:
+    """Find what no word makes possible: `IMMUTABLE` and `CHANGE_NOT_SUPPORTED`."""
+    return [
+        *_immutable(applied, declared),
+        *_gone(declared, changes, observed),
+        *_without_material(declared, changes),
+        *_disabled_keys(declared, changes, observed),
+    ]
+
+
+def _immutable(applied: KeySetRequest, declared: KeySetRequest) -> Iterator[Problem]:
+    """https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-overview.html ."""
+    was: dict[str, object] = {**applied}
+    now: dict[str, object] = {**declared}
+    for field in _NEVER_CHANGES:
+        if was[field] != now[field]:
+            text = (
+                f"The {field} of a key never changes, and this key set has {was[field]}. Leave it "
+                "as it is, or request another key set with another requestId and another alias."
+            )
+            yield new_problem(field, "IMMUTABLE", text)
+
+
+def _gone(
+    declared: KeySetRequest, changes: list[Change], observed: ObservedSet
+) -> Iterator[Problem]:
+    if changes and observed["primaryRegion"] not in observed["keys"]:
+        text = (
+            f"The primary key of request {declared['requestId']} in {observed['primaryRegion']} "
+            "is deleted for good, so the key set cannot be changed any more. Request another key "
+            "set with another requestId."
+        )
+        yield new_problem("requestId", "CHANGE_NOT_SUPPORTED", text)
+
+
+def _without_material(declared: KeySetRequest, changes: list[Change]) -> Iterator[Problem]:
+    """https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-import.html ."""
+    if declared["origin"] != Origin.EXTERNAL:
+        return
+    for change in changes:
+        if change["call"] == "ReplicateKey":
+            text = (
+                f"A key set of origin EXTERNAL gets no further Region: the key in "
+                f"{change['region']} would have no key material. Leave the Region out."
+            )
+            path = _path(declared, change["region"], "region")
+            yield new_problem(path, "CHANGE_NOT_SUPPORTED", text)
+
+
+def _disabled_keys(
+    declared: KeySetRequest, changes: list[Change], observed: ObservedSet
+) -> Iterator[Problem]:
+    """Find calls that KMS refuses because of the state that a key will have by then."""
+    for change in changes:
+        path, source = _path_of(declared, change), observed["primaryRegion"]
+        involved = {
+            "ReplicateKey": [source],
+            "UpdatePrimaryRegion": [source, change["region"]],
+        }.get(change["call"], [change["region"]])
+        for region in involved if change["call"] in _NEEDS_ENABLED else []:
+            key = observed["keys"].get(region)
+            state = state_by_then(region, changes, key) if key else "Creating"
+            if state not in _PASSES:
+                what = f"The key in {region} is {state}, and only an enabled key"
+                text = f"{what} {_NEEDS_ENABLED[change['call']]}. {_way_out(region, state)}"
+                yield new_problem(path, "CHANGE_NOT_SUPPORTED", text)
+        if change["call"] == "DisableKey" and change["from"] == "PendingImport":
+            text = f"The key in {change['region']} is PendingImport and cannot be disabled."
+            text = f"{text} {_way_out(change['region'], 'PendingImport')}"
+            yield new_problem(path, "CHANGE_NOT_SUPPORTED", text)
+
+
+def _way_out(region: str, state: str) -> str:
+    if state == "PendingImport":
+        return "Send the last revision again, so that its key material is imported first."
+    verb = "enables" if state == "Disabled" else "restores"
+    return f"Send a revision first that {verb} the key in {region}, then this change as the next."
+
+
+def word_problems(
+    applied: KeySetRequest,
+    declared: KeySetRequest,
+    changes: list[Change],
+    observed: ObservedSet,
+    settings: Settings,
+    *,
+    resumed: bool = False,
+) -> list[Problem]:
+    """Find words that are missing and words that nothing needs.
+
+    The codes are `CONFIRMATION_REQUIRED` and `CONFIRMATION_UNUSED`. A word is used as well where
+    only the applied declaration makes it necessary, and KMS is changed already.
+
+    Parameters
+    ----------
+    resumed
+        The same revision was claimed before, so that what a word is for may be done already: no
+        word counts as unused.
+    """
+    needed = {change["confirm"]: change for change in changes if change["confirm"]}
+    words = confirmed_words(declared)
+    problems = [
+        _missing_word(applied, declared, change, observed)
+        for word, change in needed.items()
+        if word not in words
+    ]
+    if resumed:
+        return problems
+    as_applied = observed_as_declared(applied, settings)
+    once_needed = {
+        change["confirm"] for change in plan_change(applied, declared, as_applied, settings)
+    }
+    for index, word in enumerate(words):
+        if word not in needed and word not in once_needed:
+            others = (
+                f"The words that it needs: {', '.join(needed)}." if needed else "It needs none."
+            )
+            text = f"Nothing in this revision needs {word}; leave it out. {others}"
+            problems.append(new_problem(f"confirm[{index}]", "CONFIRMATION_UNUSED", text))
+    return problems
+
+
+def _missing_word(
+    applied: KeySetRequest, declared: KeySetRequest, change: Change, observed: ObservedSet
+) -> Problem:
+    text = f"{_consequence(declared, change)} Add {change['confirm']} to confirm, if that is meant."
+    if other := _other_way(applied, change, observed):
+        text = f"{text} {other}"
+    return new_problem(_path_of(declared, change), "CONFIRMATION_REQUIRED", text)
+
+
+def _consequence(declared: KeySetRequest, change: Change) -> str:
+    region = change["region"]
+    match change["call"]:
+        case "UpdatePrimaryRegion":
+            return f"The primary key would move from {change['from']} to {region}."
+        case "DisableKey":
+            return f"The key in {region} would be disabled and could not be used any more."
+        case "CancelKeyDeletion":
+            return f"The key in {region} is {change['from']} and would be restored."
+        case "UpdateAlias":
+            return (
+                f"{change['to']} in {region} points to {change['from']}, and would point to the "
+                "key of this set."
+            )
+    days = deletion_window(declared)
+    if change["confirm"] == "DECOMMISSION":
+        return f"Every key of the set would be scheduled for deletion, {days} days ahead."
+    return f"The key in {region} would be scheduled for deletion, {days} days ahead."
+
+
+def _other_way(applied: KeySetRequest, change: Change, observed: ObservedSet) -> str | None:
+    """Say what can be declared instead where KMS is not as it was declared."""
+    region = change["region"]
+    match change["call"]:
+        case "UpdatePrimaryRegion" if observed["primaryRegion"] != applied["primaryRegion"]:
+            return (
+                "Somebody has moved the primary key; to leave it where it is, declare "
+                f"primaryRegion {observed['primaryRegion']} and {region} as a replica."
+            )
+        case "CancelKeyDeletion" if not is_decommissioned(applied):
+            return f"To let it go, leave {region} out of the request."
+        case "UpdateAlias":
+            return "Or choose another alias."
+    return None
+
+
+def change_warnings(
+    applied: KeySetRequest,
+    declared: KeySetRequest,
+    changes: list[Change],
+    observed: ObservedSet,
+) -> list[Problem]:
+    """List what is to be known before a change that is carried out all the same.
+
+    These are replica keys that no declaration names, and key policies in which KMS shows that a
+    principal is gone.
+    """
+    return [
+        *_undeclared_keys(applied, declared, changes, observed),
+        *_gone_principals(declared, changes),
+    ]
+
+
+def _undeclared_keys(
+    applied: KeySetRequest,
+    declared: KeySetRequest,
+    changes: list[Change],
+    observed: ObservedSet,
+) -> Iterator[Problem]:
+    changed = [change["region"] for change in changes]
+    named = {*regions(applied), *regions(declared), *changed}
+    for region in sorted(observed["keys"].keys() - named):
+        if is_leaving(observed["keys"][region]):
+            continue
+        text = f"This set has a key in {region} that no declaration names; it stays as it is."
+        if is_decommissioned(declared):
+            text = f"{text} The primary key is not deleted as long as it exists."
+        else:
+            text = f"{text} To manage it, name {region} among the replicas."
+        yield new_problem("replicas", "KEY_NOT_DECLARED", text)
+
+
+def _gone_principals(declared: KeySetRequest, changes: list[Change]) -> Iterator[Problem]:
+    """Find principals that were deleted: KMS shows their unique IDs.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids
+    """
+    for change in changes:
+        gone = gone_principals(change["from"]) if change["call"] == "PutKeyPolicy" else []
+        if gone:
+            text = (
+                f"The key policy in {change['region']} names {', '.join(gone)}, of principals that "
+                "were deleted. The declared policy lets in whoever has such a name now."
+            )
+            yield new_problem(_path_of(declared, change), "POLICY_PRINCIPAL_GONE", text)
+
+
+def _path_of(declared: KeySetRequest, change: Change) -> str:
+    """Return the path of the field that asks for a change."""
+    region, what = change["region"], change["property"]
+    if change["call"] == "ScheduleKeyDeletion":
+        return "desiredState" if is_decommissioned(declared) else "replicas"
+    if what == "region" or change["call"] == "CancelKeyDeletion":
+        return _path(declared, region, "region")
+    if what == "keyState":
+        return _path(declared, region, "enabled")
+    if what in ("alias", "policy"):
+        return _path(declared, region, what, inherited=True)
+    return what
+
+
+def _path(declared: KeySetRequest, region: str, field: str, *, inherited: bool = False) -> str:
+    """Return the path of a field of one key, or of the primary key's from which it has it."""
+    for index, replica in enumerate(declared["replicas"]):
+        if replica["region"] == region and (field in replica or not inherited):
+            return f"replicas[{index}].{field}"
+    return "primaryRegion" if field == "region" else field
