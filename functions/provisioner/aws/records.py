@@ -9,7 +9,12 @@ recognises an answer that comes twice. `createdAt` stays once the key set was fi
 `cancelledAt` is there from the cancellation of a request that is under way until that outcome is
 published.
 `run` counts the outcomes that were published before, and `nextRun` is its value for the next run.
-`superseded` is what corrections of the request no longer ask for, until it is created.
+`superseded` is what corrections of the request no longer ask for, until it is created; for a change
+it is what revisions that failed may have set.
+`applied` is the declaration that the key set has, as long as a change of it is under way or has
+failed; at all other times a finished set has what `request` says. `promotion` is the
+UpdatePrimaryRegion that was announced and whose end is not confirmed. `removed` has, by Region, the
+keys that changes have scheduled for deletion, until they are gone.
 `unfinished` is there until the outcome is published (`publishedAt`); an index over it finds what
 the sweeper has to look at. Its value is one of a few shards: a partition of an index takes 1,000
 writes a second, and each request writes to it twice.
@@ -40,6 +45,9 @@ from provisioner.domain.plan import (
     KeySetRequest,
     RegionNames,
     content_hash,
+    fingerprint,
+    is_decommissioned,
+    regions,
     revision_of,
 )
 from provisioner.errors import (
@@ -56,7 +64,7 @@ from provisioner.json_text import JsonObject
 UNFINISHED_INDEX = "unfinished-by-shard"
 SHARDS = 16
 _IDS_PER_CALL = 100
-type _Value = str | int | None
+type _Value = str | int | dict[str, str] | None
 type _Values = dict[str, _Value]
 _PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 0)
 """Seconds before the keys that DynamoDB left out for their number are asked for again."""
@@ -70,10 +78,37 @@ class Status(StrEnum):
     CREATED = "CREATED"
     REJECTED = "REJECTED"
     FAILED = "FAILED"
+    UPDATED = "UPDATED"
+    UPDATE_FAILED = "UPDATE_FAILED"
+    DECOMMISSIONED = "DECOMMISSIONED"
 
 
 UNDER_WAY = (Status.IN_PROGRESS, Status.WAITING_FOR_MATERIAL)
 """An execution works on the request, or has died over it."""
+FINISHED = (Status.CREATED, Status.UPDATED, Status.DECOMMISSIONED)
+"""The key set is as its request says."""
+OF_CHANGES = (Status.UPDATED, Status.UPDATE_FAILED, Status.DECOMMISSIONED)
+"""Outcomes of a change of a key set that had been finished before."""
+
+
+class Removed(TypedDict):
+    """A key that a change has scheduled for deletion.
+
+    `notBefore` is ISO 8601 in UTC, None for a primary key that waits for its replica keys: the time
+    of its deletion is not known yet. `revision` is the one that removed it.
+    """
+
+    arn: str
+    notBefore: str | None
+    revision: int
+
+
+Promotion = TypedDict("Promotion", {"from": str, "to": str, "token": str, "sentAt": str})
+"""An announced UpdatePrimaryRegion.
+
+`from` and `to` are Regions. `token` is known to whoever announced it alone. `sentAt` is ISO 8601 in
+UTC; the call is sent after that, once.
+"""
 
 
 @dataclass(frozen=True)
@@ -88,6 +123,10 @@ class Record:
     by Region the aliases and tag keys that earlier contents asked for and this one does not. `run`
     counts the outcomes that were published before the one that is worked on or was recorded last.
     `cancelled_at` is None unless the request is under way, or about to publish, and was cancelled.
+    `applied` is the declaration that was applied last, None before the key set was finished once.
+    `is_changing` says that a change of it is under way or has failed. `promotion` is an announced
+    UpdatePrimaryRegion without a confirmed end. `removed` has the keys that wait for their deletion
+    by Region.
     """
 
     request_id: str
@@ -115,6 +154,21 @@ class Record:
     cancelled_at: datetime | None = None
     updated_at: datetime | None = None
     deadline: str | None = None
+    applied: KeySetRequest | None = None
+    is_changing: bool = False
+    promotion: Promotion | None = None
+    removed: dict[str, Removed] = field(default_factory=dict)
+
+    @property
+    def is_of_a_change(self) -> bool:
+        """Whether a change of the finished key set is under way, or was the last to end."""
+        return self.is_changing or self.status in OF_CHANGES
+
+    @property
+    def version(self) -> str:
+        """Fingerprint of what a plan depends on; another one once anybody has claimed or ended."""
+        holder = (self.execution_arn, self.run, self.published)
+        return fingerprint([self.status, self.content_hash, self.revision, *holder])
 
     @property
     def published(self) -> bool:
@@ -124,7 +178,8 @@ class Record:
     @property
     def ended_cancelled(self) -> bool:
         """Whether the outcome is that the request was cancelled."""
-        return self.status == Status.FAILED and _names_cancellation(self.errors)
+        has_failed = self.status in (Status.FAILED, Status.UPDATE_FAILED)
+        return has_failed and _names_cancellation(self.errors)
 
 
 def refuse_if_cancelled(record: Record) -> None:
@@ -241,7 +296,8 @@ class Records:
         That is possible for a new request, a refused one, and, where the content is the same and
         the revision is the same or the next, for one whose failure was published, one that this
         execution holds already, and one whose execution is known to be dead and left no published
-        outcome. With `renewing` also for one that was published as CREATED.
+        outcome. With `renewing` also for one that was published as CREATED or UPDATED. Where the
+        last run was a change that has not succeeded, only `claim_change` takes the request.
 
         Returns
         -------
@@ -259,10 +315,11 @@ class Records:
         condition = (
             f"{is_new if revision == 1 else ''}"
             f"(contentHash = :hash AND {_revision_is(':revision', ':before', number=revision)} AND "
+            "attribute_not_exists(applied) AND "
             "((#status = :failed AND attribute_exists(publishedAt)) OR "
-            "(executionArn IN (:me, :dead) AND "
-            "(#status IN (:running, :waiting) OR attribute_not_exists(publishedAt))) OR "
-            "(#status = :renewable AND attribute_exists(publishedAt))))"
+            "(executionArn IN (:me, :dead) AND (#status IN (:running, :waiting) OR "
+            "(#status IN (:failed, :created) AND attribute_not_exists(publishedAt)))) OR "
+            "(#status IN (:renewable, :changed) AND attribute_exists(publishedAt))))"
         )
         values: _Values = {
             **_holding(request, execution_arn),
@@ -271,6 +328,8 @@ class Records:
             ":dead": dead_execution or execution_arn,
             ":waiting": Status.WAITING_FOR_MATERIAL,
             ":renewable": Status.CREATED if renewing else "none",
+            ":changed": Status.UPDATED if renewing else "none",
+            ":created": Status.CREATED,
             ":failed": Status.FAILED,
         }
         if revision == 1:
@@ -326,6 +385,137 @@ class Records:
                 values[f":{name}"] = value
         update = f"SET {_CLAIMED}, superseded = :superseded REMOVE {_FORGOTTEN}"
         return self._update_if(request["requestId"], condition, update, values)
+
+    def claim_change(
+        self,
+        request: KeySetRequest,
+        execution_arn: str,
+        *,
+        seen: Record,
+        superseded: RegionNames,
+    ) -> tuple[bool, Record]:
+        """Make an execution the one that changes a finished key set to what a request says.
+
+        Whether that may be was decided by what `seen` says, so the record must still say it. A
+        promotion that is announced stays. A removed key in a Region that the request keeps is one
+        of the set's own again.
+
+        Parameters
+        ----------
+        superseded
+            What earlier revisions which failed may have set, and this one does not ask for.
+
+        Returns
+        -------
+        tuple of bool and Record
+            True with the claimed record, also where this execution held it already; False with the
+            one that is there: it has changed, so decide again.
+        """
+        condition = (
+            "attribute_exists(createdAt) AND (executionArn = :me AND contentHash = :hash AND "
+            "revision = :revision AND #status = :running OR contentHash = :seen AND "
+            f"executionArn = :holder AND {_revision_is(':was', number=seen.revision)} AND "
+            "#status = :then AND attribute_"
+            f"{'exists' if seen.published else 'not_exists'}(publishedAt))"
+        )
+        kept = [] if is_decommissioned(request) else regions(request)
+        removed = {
+            region.replace("-", "_"): json_text.text(key)
+            for region, key in seen.removed.items()
+            if region not in kept
+        }
+        values = {
+            **_holding(request, execution_arn),
+            ":running": Status.IN_PROGRESS,
+            ":seen": seen.content_hash,
+            ":holder": seen.execution_arn,
+            ":was": seen.revision,
+            ":then": seen.status,
+            ":applied": json_text.text(seen.applied),
+            ":superseded": json_text.text(superseded),
+            ":removed": removed,
+        }
+        update = (
+            f"SET {_CLAIMED}, applied = :applied, superseded = :superseded, removed = :removed "
+            f"REMOVE {_FORGOTTEN}"
+        )
+        request_id = request["requestId"]
+        try:
+            return True, self._update(request_id, condition, update, values)
+        except _ConditionFailed as failed:
+            holder = failed.record
+        if holder is None:
+            raise DependencyUnavailable(f"DynamoDB does not say who holds {request_id}.")
+        return False, holder
+
+    def announce_promotion(
+        self, request_id: str, execution_arn: str, *, source: str, target: str, token: str
+    ) -> bool:
+        """Write down, before UpdatePrimaryRegion is sent, that it is about to be.
+
+        Parameters
+        ----------
+        source, target
+            The Regions of the primary key and of the replica key that is to be promoted.
+        token
+            Known to this caller alone, so that it recognises its own announcement.
+
+        Returns
+        -------
+        bool
+            False where this execution does not hold the request, or another promotion is open.
+
+        Raises
+        ------
+        Cancelled
+            The request was cancelled.
+        """
+        promotion = {"from": source, "to": target, "token": token, "sentAt": now().isoformat()}
+        condition = (
+            "executionArn = :me AND #status = :running AND attribute_not_exists(promotion) "
+            "AND attribute_not_exists(cancelledAt)"
+        )
+        values: _Values = {
+            ":me": execution_arn,
+            ":running": Status.IN_PROGRESS,
+            ":promotion": json_text.text(promotion),
+        }
+        try:
+            self._update(request_id, condition, "SET promotion = :promotion", values)
+        except _ConditionFailed as failed:
+            record = failed.record
+            if record and record.promotion and record.promotion["token"] == token:
+                return True
+            _refuse_if_cancelled(record, execution_arn)
+            return False
+        return True
+
+    def close_promotion(self, request_id: str, promotion: Promotion, key_arn: str | None) -> bool:
+        """Write down what came of a promotion: the primary key's ARN now, or None for no change.
+
+        Returns
+        -------
+        bool
+            False where another promotion is announced, or this one was closed otherwise.
+        """
+        values: _Values = {":promotion": json_text.text(promotion)}
+        update = "REMOVE promotion"
+        if key_arn:
+            update = "SET keyArn = :arn REMOVE promotion"
+            values[":arn"] = key_arn
+        try:
+            self._update(request_id, "promotion = :promotion", update, values)
+        except _ConditionFailed as failed:
+            record = failed.record
+            is_closed = record is not None and record.promotion is None
+            return is_closed and key_arn in (None, record.key_arn if record else None)
+        return True
+
+    def forget_removed(self, request_id: str, region: str, removed: Removed) -> None:
+        """Forget a removed key, since KMS has deleted it; one that was removed again stays."""
+        place = _removed_in(region)
+        values: _Values = {":removed": json_text.text(removed)}
+        self._update_if(request_id, f"{place} = :removed", f"REMOVE {place}", values)
 
     def announce_attempt(
         self, request_id: str, execution_arn: str, attempt: int, token: str
@@ -489,13 +679,19 @@ class Records:
         key: KeySetFacts | None,
         errors: list[Problem],
         warnings: Sequence[Problem] = (),
+        removed: Mapping[str, Removed] | None = None,
     ) -> Record | None:
         """Record the outcome of an execution; None where another one holds the request.
 
         An execution that failed before it could claim a request records its outcome as well, where
-        no other one holds it. CREATED is the holder's alone: another one that failed meanwhile may
+        no other one holds it. Success is the holder's alone: another one that failed meanwhile may
         have rolled the key set back. What is known of the keys stays where this execution did not
         come so far as to know any.
+
+        Parameters
+        ----------
+        removed
+            The keys that this change has scheduled for deletion, by Region.
 
         Raises
         ------
@@ -509,12 +705,6 @@ class Records:
             # Published or not before, it is to be published again, as the same outcome.
             "nextRun = if_not_exists(run, :zero)"
         )
-        condition = "attribute_not_exists(requestId) OR executionArn = :me"
-        if status == Status.CREATED:
-            update += ", createdAt = if_not_exists(createdAt, :now)"
-        update += " REMOVE publishedAt, materials, taskToken, deadline"
-        if status == Status.CREATED:
-            update += ", superseded"
         values: _Values = {
             **_holding(request, execution_arn),
             ":status": status,
@@ -522,13 +712,19 @@ class Records:
             ":errors": json_text.text(errors),
             ":warnings": json_text.text([*warnings]),
         }
-        if status != Status.CREATED:
-            same_revision = _revision_is(":revision", number=revision_of(request))
-            condition += (
-                " OR #status = :rejected OR "
-                f"(#status = :failed AND contentHash = :hash AND {same_revision})"
-            )
-            values |= {":rejected": Status.REJECTED, ":failed": Status.FAILED}
+        if status == Status.CREATED:
+            update += ", createdAt = if_not_exists(createdAt, :now)"
+        elif status in FINISHED and key:
+            # Whoever has promoted a replica key, the record follows.
+            update += ", keyArn = :primary"
+            values[":primary"] = key["primary"]["arn"]
+        for number, (region, leaving) in enumerate((removed or {}).items()):
+            update += f", {_removed_in(region)} = :removed{number}"
+            values[f":removed{number}"] = json_text.text(leaving)
+        update += f" REMOVE {_ENDED}{', superseded, applied' if status in FINISHED else ''}"
+        condition = _may_end(status, revision_of(request))
+        if status == Status.FAILED:
+            values[":rejected"] = Status.REJECTED
         if not _names_cancellation(errors):
             condition = f"({condition}) AND attribute_not_exists(cancelledAt)"
         return self._update_unless_cancelled(
@@ -663,6 +859,23 @@ _FORGOTTEN = "errors, warnings, publishedAt, materials, taskToken, answerHash, d
 """What of an earlier run does not count in the one that claims the request."""
 
 
+_ENDED = "publishedAt, materials, taskToken, deadline"
+"""What is over with an outcome; its event is still to be published."""
+
+
+def _may_end(status: Status, revision: int) -> str:
+    """Return the condition that an execution may record an outcome of this status."""
+    if status in (Status.UPDATED, Status.DECOMMISSIONED):
+        return "executionArn = :me"
+    if status == Status.CREATED:
+        return "attribute_not_exists(requestId) OR executionArn = :me"
+    is_same = f"contentHash = :hash AND {_revision_is(':revision', number=revision)}"
+    holds = f"executionArn = :me OR (#status = :status AND {is_same})"
+    if status == Status.UPDATE_FAILED:
+        return holds
+    return f"attribute_not_exists(requestId) OR #status = :rejected OR {holds}"
+
+
 def _holding(request: KeySetRequest, execution_arn: str) -> _Values:
     return {
         ":hash": content_hash(request),
@@ -696,6 +909,14 @@ def _names_cancellation(errors: list[Problem]) -> bool:
     return any(error["code"] == "CANCELLED" for error in errors)
 
 
+def _removed_in(region: str) -> str:
+    """Return the path of a Region's removed key; a name in a path has no hyphen.
+
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.ExpressionAttributeNames.html
+    """
+    return f"removed.{region.replace('-', '_')}"
+
+
 def _shard(request_id: str) -> str:
     return str(hashlib.sha256(request_id.encode()).digest()[0] % SHARDS)
 
@@ -703,6 +924,8 @@ def _shard(request_id: str) -> str:
 def _attribute(value: _Value) -> AttributeValue:
     if value is None:
         return {"NULL": True}
+    if isinstance(value, dict):
+        return {"M": {name: _attribute(one) for name, one in value.items()}}
     return {"N": str(value)} if isinstance(value, int) else {"S": value}
 
 
@@ -713,11 +936,14 @@ def _record(item: Mapping[str, AttributeValue]) -> Record:
     def instant(name: str) -> datetime | None:
         return datetime.fromisoformat(found) if (found := text(name)) else None
 
+    request = cast("KeySetRequest | None", json.loads(text("request") or "null"))
+    ever_created = "createdAt" in item
+    finished = request if ever_created else None
     return Record(
         request_id=item["requestId"]["S"],
         status=Status(item["status"]["S"]),
         content_hash=text("contentHash"),
-        request=cast("KeySetRequest | None", json.loads(text("request") or "null")),
+        request=request,
         execution_arn=text("executionArn"),
         attempt=int(item["attempt"]["N"]),
         open_attempt=text("attemptOpen"),
@@ -731,7 +957,7 @@ def _record(item: Mapping[str, AttributeValue]) -> Record:
         materials=json.loads(text("materials") or "[]"),
         task_token=text("taskToken"),
         answer_hash=text("answerHash"),
-        ever_created="createdAt" in item,
+        ever_created=ever_created,
         revision=int(item.get("revision", {}).get("N", "1")),
         superseded=json.loads(text("superseded") or "{}"),
         run=int(item.get("run", {}).get("N", "0")),
@@ -739,4 +965,11 @@ def _record(item: Mapping[str, AttributeValue]) -> Record:
         cancelled_at=instant("cancelledAt"),
         updated_at=instant("updatedAt"),
         deadline=text("deadline"),
+        applied=json.loads(applied) if (applied := text("applied")) else finished,
+        is_changing="applied" in item,
+        promotion=json.loads(text("promotion") or "null"),
+        removed={
+            region.replace("_", "-"): json.loads(key["S"])
+            for region, key in item.get("removed", {"M": {}})["M"].items()
+        },
     )

@@ -55,5 +55,5 @@ def cancel(
         holder = executions.successor_arn(state_machine_arn, request_id, holder)
     # What was not started yet is started under its own name: whoever is about to start it finds it.
     request = cast("KeySetRequest", record.request)
-    executions.start(step_functions, state_machine_arn, holder, request)
+    executions.start(step_functions, executions.machine_of(holder), holder, request)
     return replace(record, execution_arn=holder)

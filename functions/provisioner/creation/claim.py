@@ -6,8 +6,14 @@ from enum import StrEnum
 from provisioner.aws import executions
 from provisioner.aws.client_types import SFNClient
 from provisioner.aws.executions import Progress
-from provisioner.aws.records import UNDER_WAY, Record, Records, Status
-from provisioner.creation.correction import check_correction, check_revision, superseded
+from provisioner.aws.records import FINISHED, UNDER_WAY, Record, Records, Status
+from provisioner.creation.correction import (
+    check_change,
+    check_correction,
+    check_revision,
+    superseded,
+    under_way,
+)
 from provisioner.domain.key_specs import Origin
 from provisioner.domain.plan import (
     KeyFacts,
@@ -32,7 +38,10 @@ class Decision(StrEnum):
     """The key set is finished, and only its outcome is not published yet."""
     CHECK = "CHECK"
     """Nothing is claimed: whether the key set still has its material is known to KMS alone."""
+    CHANGE = "CHANGE"
+    """Nothing is claimed: the key set is finished, and has to become what the request says now."""
     ALREADY_CREATED = "ALREADY_CREATED"
+    """The key set is as the request says, by what was recorded."""
     ANOTHER_RUN_IS_ACTIVE = "ANOTHER_RUN_IS_ACTIVE"
     REFUSED = "REFUSED"
 
@@ -59,7 +68,8 @@ def claim(
     An execution that stopped without recording an outcome does not hold its request for ever: once
     Step Functions says that it does not run, the claim passes on. A request that failed may be
     claimed with other content. A key set that is finished is taken up again where its imported key
-    material is to expire at another time than before, or is missing.
+    material is to expire at another time than before, or is missing. Its next revision is a change,
+    which is claimed once it is planned: `claim_change`.
 
     Parameters
     ----------
@@ -81,6 +91,8 @@ def claim(
     claimed, record = records.claim(request, execution_arn)
     if claimed:
         return Claim(_what_is_left(record, request), record)
+    if is_change(record, request):
+        return decide_change(record, step_functions, request, wait_for_unstarted=wait_for_unstarted)
     if record.content_hash != content_hash(request):
         _correct(records, step_functions, record, request, execution_arn)
         # Where somebody else was faster, what the record says now decides.
@@ -93,24 +105,88 @@ def claim(
             material_missing=material_missing,
         )
     check_revision(record, request)
-    holder = record.execution_arn
-    if holder is None:
+    if record.execution_arn is None:
         raise RuntimeError(f"The record of {record.request_id} refuses a claim, but has no holder.")
-    if record.status == Status.CREATED and record.published:
-        if material_missing or _has_other_terms(record, request):
-            return _renew(records, request, execution_arn)
-        imported = request["origin"] == Origin.EXTERNAL
-        return Claim(Decision.CHECK if imported else Decision.ALREADY_CREATED, record)
-    progress = executions.progress(step_functions, holder)
-    if progress == Progress.RUNNING or (wait_for_unstarted and progress == Progress.NOT_STARTED):
+    if record.status in FINISHED and record.published:
+        return _check_finished(records, record, request, execution_arn, missing=material_missing)
+    if _is_at_work(step_functions, record.execution_arn, wait_for_unstarted=wait_for_unstarted):
         if record.status == Status.FAILED:
             raise _about_to_fail(record)
         return _left_to(record, request)
     return _take_over(records, record, request, execution_arn)
 
 
-def _renew(records: Records, request: KeySetRequest, execution_arn: str) -> Claim:
-    """Take a finished key set up again, to import its key material once more."""
+def is_change(record: Record, request: KeySetRequest) -> bool:
+    """Whether a request is about a change of a key set that was finished once.
+
+    That is other content, the next revision of the same, or what a change under way, or one that
+    failed, is about. A renewal of key material is none, and neither is what is there already.
+    """
+    if not record.ever_created:
+        return False
+    if record.content_hash != content_hash(request):
+        return True
+    if record.status in FINISHED and record.published:
+        is_next = revision_of(request) > record.revision
+        return is_next and not _has_other_terms(record, request)
+    return record.is_of_a_change
+
+
+def decide_change(
+    record: Record,
+    step_functions: SFNClient,
+    request: KeySetRequest,
+    *,
+    wait_for_unstarted: bool = False,
+) -> Claim:
+    """Decide whether a request which is a change has to be carried out; nothing is claimed.
+
+    Returns
+    -------
+    Claim
+        CHANGE, or that another execution is at it.
+
+    Raises
+    ------
+    Conflict
+        The revision, or its content, does not fit what the record has or what is under way.
+    RequestBeingFinished
+        A change failed and is about to say so: decide again in a moment.
+    DependencyUnavailable
+        Step Functions did not answer.
+    """
+    check_revision(record, request)
+    is_same = record.content_hash == content_hash(request)
+    if record.published:
+        check_change(record, request)
+        return Claim(Decision.CHANGE, record)
+    holder = str(record.execution_arn)
+    if _is_at_work(step_functions, holder, wait_for_unstarted=wait_for_unstarted):
+        if record.status in (Status.FAILED, Status.UPDATE_FAILED):
+            raise _about_to_fail(record)
+        if is_same:
+            return _left_to(record, request)
+    if not is_same:
+        raise under_way(record)
+    check_change(record, request)
+    return Claim(Decision.CHANGE, record)
+
+
+def _is_at_work(step_functions: SFNClient, execution_arn: str, *, wait_for_unstarted: bool) -> bool:
+    progress = executions.progress(step_functions, execution_arn)
+    is_about_to_start = wait_for_unstarted and progress == Progress.NOT_STARTED
+    return progress == Progress.RUNNING or is_about_to_start
+
+
+def _check_finished(
+    records: Records, record: Record, request: KeySetRequest, execution_arn: str, *, missing: bool
+) -> Claim:
+    """Take a finished key set up again where its key material has to be imported once more."""
+    if record.status == Status.DECOMMISSIONED:
+        return Claim(Decision.ALREADY_CREATED, record)
+    if not missing and not _has_other_terms(record, request):
+        imported = request["origin"] == Origin.EXTERNAL
+        return Claim(Decision.CHECK if imported else Decision.ALREADY_CREATED, record)
     claimed, record = records.claim(request, execution_arn, renewing=True)
     return Claim(Decision.RENEW, record) if claimed else _left_to(record, request)
 
@@ -173,6 +249,8 @@ def check_claim(
         if (revision := revision_of(request)) > 1:
             raise RevisionSkipped(request["requestId"], revision, 1)
         return record
+    if is_change(record, request):
+        return decide_change(record, step_functions, request, wait_for_unstarted=True).record
     if record.content_hash != content_hash(request):
         check_correction(record, request)
         return record

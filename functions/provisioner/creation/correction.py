@@ -9,7 +9,15 @@ docs/exactly-one-key.md says why a correction is safe.
 
 from provisioner import json_text
 from provisioner.aws.records import Record, Status
-from provisioner.domain.plan import KeySetRequest, Names, RegionNames, names_by_region, revision_of
+from provisioner.domain.plan import (
+    KeySetRequest,
+    Names,
+    RegionNames,
+    content_hash,
+    expiry_by_region,
+    names_by_region,
+    revision_of,
+)
 from provisioner.errors import Immutable, RequestConflict, RevisionSkipped
 
 MAX_SUPERSEDED_BYTES = 32 * 1024
@@ -32,10 +40,15 @@ def check_revision(record: Record, request: KeySetRequest) -> None:
     """
     asked, current = revision_of(request), record.revision
     if asked < current:
+        what_next = (
+            f"To change its key set, send the request with revision {current + 1}."
+            if record.ever_created
+            else f"To correct what failed, send the request with revision {current} or "
+            f"{current + 1}."
+        )
         raise RequestConflict(
             f"Request {record.request_id} has revision {current}, and this is the earlier revision "
-            f"{asked}. To correct what failed, send the request with revision {current} or "
-            f"{current + 1}."
+            f"{asked}. {what_next}"
         )
     next_revision = 1 if record.status == Status.REJECTED else current + 1
     if asked > next_revision:
@@ -48,23 +61,14 @@ def check_correction(record: Record, request: KeySetRequest) -> None:
     Raises
     ------
     RequestConflict, RevisionSkipped
-        The key set was finished, an execution works on it or has to, or the revision does not fit.
+        An execution works on the request or has to, or the revision does not fit.
     Immutable
         A key exists, or may exist, that the new content cannot have.
     """
     check_revision(record, request)
     name = record.request_id
-    if record.ever_created:
-        raise RequestConflict(
-            f"The key set of request {name} was created with other content and stays as it is. "
-            "Changing a key set that was finished is not possible yet."
-        )
     if record.status != Status.FAILED or not record.published:
-        raise RequestConflict(
-            f"Request {name} is under way with other content (status {record.status}). Wait for "
-            f"its outcome, or cancel it with DELETE /keys/{name}. If it fails, send this request "
-            "again: it corrects the failed one. Sending the earlier content resumes it."
-        )
+        raise under_way(record)
     held = record.request
     if held is None or not _has_key(record):
         return
@@ -73,6 +77,47 @@ def check_correction(record: Record, request: KeySetRequest) -> None:
         key = record.key_arn or "the key that an unanswered CreateKey may have created"
         was = ", ".join(f"{field} {held.get(field)}" for field in differing)
         raise Immutable(f"Request {name} has {key}, with {was}, which never changes.", differing)
+
+
+def check_change(record: Record, request: KeySetRequest) -> None:
+    """Refuse a change of a finished key set that nobody works on, unless it may be carried out.
+
+    Raises
+    ------
+    RequestConflict
+        It has other content under the number of the revision that there is, or it changes when
+        imported key material expires as well: that is a renewal, which changes nothing else.
+    """
+    name, current = record.request_id, record.revision
+    is_new = record.content_hash != content_hash(request)
+    if is_new and revision_of(request) == current:
+        raise RequestConflict(
+            f"Request {name} has revision {current} with other content (status {record.status}). "
+            f"To change its key set, send this content with revision {current + 1}."
+        )
+    before = expiry_by_region(record.request) if record.request else {}
+    after = expiry_by_region(request)
+    common = before.keys() & after.keys()
+    if any(None is not before[one] != after[one] is not None for one in common):
+        raise RequestConflict(
+            f"Revision {revision_of(request)} of request {name} changes the key set, and also when "
+            "its imported key material expires. Send the change with validTo as it was; once it is "
+            "finished, send the same with the new validTo."
+        )
+
+
+def under_way(record: Record) -> RequestConflict:
+    """Return the refusal of other content while a request is under way."""
+    name = record.request_id
+    if record.ever_created:
+        then = f"Then send the revision that follows: {record.revision + 1}."
+    else:
+        then = "If it fails, send this request again: it corrects the failed one."
+    return RequestConflict(
+        f"Request {name} is under way with other content (status {record.status}). Wait for its "
+        f"outcome, or cancel it with DELETE /keys/{name}. {then} Sending the earlier content "
+        "resumes it."
+    )
 
 
 def superseded(record: Record, request: KeySetRequest) -> RegionNames:
@@ -107,8 +152,8 @@ def superseded(record: Record, request: KeySetRequest) -> RegionNames:
         raise RequestConflict(
             f"The contents that request {record.request_id} had so far name {size} bytes of "
             f"aliases and tag keys that this one leaves out; at most {MAX_SUPERSEDED_BYTES} are "
-            "kept. Keep more of the earlier aliases and tag keys in the request, and change them "
-            "in KMS once the key set is created."
+            "kept. Keep more of the earlier aliases and tag keys in the request, and leave them "
+            "out in a revision that follows once this one is finished."
         )
     return found
 

@@ -164,9 +164,8 @@ def test_a_failure_that_is_about_to_be_reported_is_corrected_a_moment_later(
 
 
 @pytest.mark.parametrize("failed_since", [False, True])
-@pytest.mark.parametrize("revision", [1, 2])
-def test_a_key_set_that_was_created_keeps_its_content(
-    revision: int, failed_since: bool, records: Records
+def test_a_key_set_that_was_created_keeps_its_content_under_its_revision(
+    failed_since: bool, records: Records
 ) -> None:
     claim_by(records, FIRST, EXECUTION)
     end(records, status=Status.CREATED)
@@ -175,23 +174,18 @@ def test_a_key_set_that_was_created_keeps_its_content(
     records.mark_published("CHG1", EXECUTION)
     before = record_of(records)
 
-    with pytest.raises(RequestConflict, match="was created with other content and stays as it is"):
-        claim_by(records, request_of(description="corrected", revision=revision))
+    with pytest.raises(RequestConflict, match="send this content with revision 2"):
+        claim_by(records, CORRECTED)
 
     assert record_of(records) == before
 
 
-@pytest.mark.parametrize("revision", [1, 2])
-def test_a_created_request_has_nothing_to_do_in_the_next_revision_either(
-    revision: int, records: Records
-) -> None:
+def test_a_created_request_has_nothing_to_do_in_the_same_revision(records: Records) -> None:
     claim_by(records, FIRST, EXECUTION)
     end(records, status=Status.CREATED)
     records.mark_published("CHG1", EXECUTION)
 
-    again = request_of(description="first", replicas=REPLICAS, revision=revision)
-
-    assert claim_by(records, again).decision == Decision.ALREADY_CREATED
+    assert claim_by(records, FIRST).decision == Decision.ALREADY_CREATED
 
 
 def test_the_next_revision_of_the_same_content_waits_for_the_one_under_way(
