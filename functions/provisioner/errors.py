@@ -5,7 +5,8 @@ ProvisionerError
 ├── Conflict                 what is asked does not fit what is known of its requestId
 │   ├── RequestConflict      the requestId has other content, and keeps it
 │   ├── RevisionSkipped      the revision is higher than the one that follows
-│   └── Immutable            a key exists, and the content differs in what a key never changes
+│   ├── Immutable            a key exists, and the content differs in what a key never changes
+│   └── PlanOutdated         the plan that is to be carried out is not the one that there is now
 ├── RequestBeingFinished     the request failed, and its execution is about to say so
 ├── RequestNotFound          no request of this ID is known
 ├── RequestTakenOver         another execution works on the request meanwhile
@@ -15,6 +16,8 @@ ProvisionerError
 ├── AliasInUse               the alias points to another key
 ├── AliasNotVisible          the alias exists, and KMS does not show (yet) which key has it
 ├── KeyOfEarlierDeployment   a key of this request is there that no record knows
+├── ChangeRefused            a change that was under way lacks a word now, or is not possible
+├── PromotionUnderWay        KMS does not show yet which key is the primary key
 ├── PrimaryKeyMoved          another key of the set has become its primary key
 ├── KeySetIncomplete         KMS does not show the key set that was built
 ├── ReplicaKeyNotEnabled     the replica key is still being made
@@ -153,6 +156,16 @@ class Immutable(Conflict):
     next_step = f"Send the request with these fields as before, or {_UNDER_ANOTHER_ID}."
 
 
+class PlanOutdated(Conflict):
+    """The key set, its record or the request is not what the plan was made of."""
+
+    field = "planId"
+    next_step = (
+        "Plan again (POST /keys?plan=true), see what would change now, and send the request with "
+        "the new planId."
+    )
+
+
 class RequestBeingFinished(ProvisionerError):
     """The request failed and is about to say so. Then it can be taken up again."""
 
@@ -229,6 +242,24 @@ class KeyOfEarlierDeployment(ProvisionerError):
         "(ExistingRequestsTable) and send the request again. Otherwise "
         f"{_UNDER_ANOTHER_ID}."
     )
+
+
+class ChangeRefused(ProvisionerError):
+    """What KMS has now does not allow a change that was claimed before, or asks for other words."""
+
+    field = "confirm"
+    next_step = "Send what is needed with the next revision. What was done stays done."
+
+
+class PromotionUnderWay(ProvisionerError):
+    """The keys of a set are changing their roles, or do not agree on them yet.
+
+    KMS changes roles within seconds, and meanwhile some of its answers show the earlier ones.
+    https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-update.html
+    """
+
+    field = "primaryRegion"
+    next_step = "Send the request again in a moment: it goes on where it stopped."
 
 
 class PrimaryKeyMoved(ProvisionerError):

@@ -30,6 +30,11 @@ class Settings:
     """Of the roles that work on keys, in the order of `key_access.KEY_ROLES`."""
     key_role_ids: tuple[str, ...]
 
+    @property
+    def change_state_machine_arn(self) -> str:
+        """Of the state machine that changes finished key sets; it is named beside the other one."""
+        return f"{self.state_machine_arn.removesuffix('provision-key')}change-key-set"
+
 
 @cache
 def settings() -> Settings:

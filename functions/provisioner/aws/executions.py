@@ -45,6 +45,11 @@ def execution_arn(state_machine_arn: str, name: str) -> str:
     return f"{state_machine_arn.replace(':stateMachine:', ':execution:')}:{name}"
 
 
+def machine_of(execution_arn: str) -> str:
+    """Return the ARN of an execution's state machine."""
+    return execution_arn.rsplit(":", 1)[0].replace(":execution:", ":stateMachine:")
+
+
 def start(client: SFNClient, state_machine_arn: str, execution_arn: str, request: object) -> None:
     """Start the execution of that ARN; one that was started before stays.
 

@@ -43,6 +43,7 @@ from provisioner.errors import (
     KmsThrottled,
     KmsUnavailable,
     PrimaryKeyUnconfirmed,
+    PromotionUnderWay,
     RegionNotEnabled,
 )
 
@@ -208,6 +209,36 @@ def replicate_key(client: KMSClient, primary_arn: str, plan: KeyPlan) -> Metadat
         return answer["ReplicaKeyMetadata"]
 
 
+def update_primary_region(client: KMSClient, key_arn: str, region: str) -> None:
+    """Make the replica key of a Region the primary key; KMS does so in the seconds that follow.
+
+    https://docs.aws.amazon.com/kms/latest/APIReference/API_UpdatePrimaryRegion.html
+
+    Parameters
+    ----------
+    client
+        From `clients.send_once_kms`, of the primary key's Region: this call must reach KMS at most
+        once.
+
+    Raises
+    ------
+    PromotionUnderWay
+        No usable answer: the call may have taken effect.
+    KmsError
+        KMS refused the call, or was not reached at all: nothing has changed.
+    """
+    try:
+        with _named_errors(f"UpdatePrimaryRegion to {region}", client, key_arn):
+            client.update_primary_region(KeyId=key_arn, PrimaryRegion=region)
+    except KmsUnavailable as error:
+        if isinstance(error.__cause__, _NEVER_SENT):
+            raise
+        raise PromotionUnderWay(
+            f"UpdatePrimaryRegion of {key_arn} to {region} was sent to KMS and no usable answer "
+            "came back."
+        ) from error
+
+
 def describe_key(client: KMSClient, key_id: str) -> Metadata:
     """Read a key's KeyMetadata by its ARN.
 
@@ -328,6 +359,20 @@ def create_alias(client: KMSClient, alias: str, key_arn: str) -> bool:
         except client.exceptions.AlreadyExistsException:
             return False
     return True
+
+
+def move_alias(client: KMSClient, alias: str, key_arn: str) -> None:
+    """Let an alias of another key point to this one, in the same Region.
+
+    https://docs.aws.amazon.com/kms/latest/APIReference/API_UpdateAlias.html
+
+    Raises
+    ------
+    KmsError
+        KMS refused the call or did not answer.
+    """
+    with _named_errors(f"UpdateAlias {alias}", client, key_arn):
+        client.update_alias(AliasName=alias, TargetKeyId=key_arn)
 
 
 def delete_alias(client: KMSClient, alias: str) -> None:

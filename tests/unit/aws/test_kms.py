@@ -306,6 +306,9 @@ def test_an_alias_is_created_found_and_deleted() -> None:
     assert kms.create_alias(ordinary, "alias/cards", arn)
     assert kms.find_alias(ordinary, "alias/cards") == arn
     assert not kms.create_alias(ordinary, "alias/cards", arn)
+    other = ordinary.create_key(MultiRegion=True)["KeyMetadata"]["Arn"]
+    kms.move_alias(ordinary, "alias/cards", other)
+    assert kms.find_alias(ordinary, "alias/cards") == other
     kms.delete_alias(ordinary, "alias/cards")
     assert kms.find_alias(ordinary, "alias/cards") is None
     kms.delete_alias(ordinary, "alias/cards")
@@ -463,6 +466,7 @@ def test_only_an_import_is_refused_for_its_material(code: str) -> None:
         ("ListAliases to find alias/a", lambda c: kms.find_alias(c, "alias/a")),
         ("ListAliases", lambda c: kms.read_aliases(c, key_arn())),
         ("CreateAlias alias/a", lambda c: kms.create_alias(c, "alias/a", key_arn())),
+        ("UpdateAlias alias/a", lambda c: kms.move_alias(c, "alias/a", key_arn())),
         ("DeleteAlias alias/a", lambda c: kms.delete_alias(c, "alias/a")),
         ("ListResourceTags", lambda c: kms.read_tags(c, key_arn())),
         ("GetKeyPolicy", lambda c: kms.read_policy(c, key_arn())),

@@ -1,0 +1,91 @@
+"""Makes one execution the one that carries a planned change out."""
+
+from provisioner.aws.client_types import SFNClient
+from provisioner.aws.records import FINISHED, Record, Records
+from provisioner.creation.claim import Claim, Decision, decide_change, is_change
+from provisioner.creation.correction import superseded
+from provisioner.domain.plan import KeySetRequest, RegionNames, content_hash, revision_of
+from provisioner.errors import RequestNotFound
+
+
+def claim_change(
+    records: Records,
+    step_functions: SFNClient,
+    request: KeySetRequest,
+    execution_arn: str,
+    *,
+    version: str,
+    wait_for_unstarted: bool = False,
+) -> Claim:
+    """Claim a change for an execution, or say why it has nothing to do.
+
+    Parameters
+    ----------
+    version
+        Of the record that the change was planned on.
+    wait_for_unstarted
+        Treat a holder that was not started yet as active, because the caller is about to start it.
+
+    Returns
+    -------
+    Claim
+        PROCEED, or PUBLISH where the change is done and only its outcome is not published yet: the
+        execution holds the request. CHANGE where the record is another one than the plan was made
+        on, and the request is still to be carried out: plan again. Else what another execution does
+        or has done.
+
+    Raises
+    ------
+    Conflict
+        The request does not fit what the record has now.
+    RequestNotFound
+        There is no record of the request.
+    RequestBeingFinished
+        A change failed and is about to say so: claim again in a moment.
+    DependencyUnavailable
+        DynamoDB or Step Functions did not answer.
+    """
+    record = records.get(request["requestId"])
+    if record is None:
+        raise RequestNotFound(f"There is no request {request['requestId']}.")
+    if _is_held(record, request, execution_arn):
+        if record.published:
+            return Claim(Decision.ALREADY_CREATED, record)
+    else:
+        decided = _decide(record, step_functions, request, wait_for_unstarted)
+        if decided.decision != Decision.CHANGE or record.version != version:
+            return decided
+    claimed, after = records.claim_change(
+        request, execution_arn, seen=record, superseded=failed_names(record, request)
+    )
+    if not claimed:
+        return _decide(after, step_functions, request, wait_for_unstarted)
+    is_done = record.status in FINISHED and record.content_hash == content_hash(request)
+    return Claim(Decision.PUBLISH if is_done and not record.published else Decision.PROCEED, after)
+
+
+def failed_names(record: Record, request: KeySetRequest) -> RegionNames:
+    """Name, by Region, what revisions that failed may have set and a request does not ask for.
+
+    Raises
+    ------
+    RequestConflict
+        It is more than a record can keep.
+    """
+    return superseded(record, request) if record.is_changing else {}
+
+
+def _decide(
+    record: Record, step_functions: SFNClient, request: KeySetRequest, wait_for_unstarted: bool
+) -> Claim:
+    if not is_change(record, request):
+        return Claim(Decision.ALREADY_CREATED, record)
+    return decide_change(record, step_functions, request, wait_for_unstarted=wait_for_unstarted)
+
+
+def _is_held(record: Record, request: KeySetRequest, execution_arn: str) -> bool:
+    return (
+        record.execution_arn == execution_arn
+        and record.content_hash == content_hash(request)
+        and record.revision == revision_of(request)
+    )

@@ -1,0 +1,90 @@
+"""Plans the change of a finished key set: its record, what KMS has, and the new declaration."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from provisioner.aws import kms
+from provisioner.aws.client_types import KMSClient, TaggingClient
+from provisioner.aws.records import Record
+from provisioner.change.claim import failed_names
+from provisioner.change.observe import read_key_set
+from provisioner.change.work import size_problems, waves
+from provisioner.domain.change import Change, ObservedSet, plan_change, plan_id
+from provisioner.domain.change_problems import change_problems, change_warnings, word_problems
+from provisioner.domain.plan import KeySetRequest, content_hash, revision_of
+from provisioner.errors import Problem
+from provisioner.settings import Settings
+
+
+@dataclass(frozen=True)
+class ChangePlan:
+    """What a request would change, and why it may not.
+
+    `is_resumed` says that the revision was claimed before, so that its confirmation words may be
+    used up, and a refusal of it is the failure of a change. `version` is the record's. `metadata`
+    is KMS's KeyMetadata of the primary key.
+    """
+
+    plan_id: str
+    changes: list[Change]
+    problems: list[Problem]
+    warnings: list[Problem]
+    observed: ObservedSet
+    metadata: kms.Metadata
+    is_resumed: bool
+    version: str
+
+
+def plan_of_change(
+    record: Record,
+    request: KeySetRequest,
+    *,
+    settings: Settings,
+    kms_for: Callable[[str], KMSClient],
+    tagging_for: Callable[[str], TaggingClient],
+) -> ChangePlan:
+    """Plan the change of a key set that was finished once; nothing is written.
+
+    Parameters
+    ----------
+    record
+        The request's; it has a primary key and an applied declaration.
+    kms_for, tagging_for
+        Return the clients of a Region.
+
+    Raises
+    ------
+    KmsError, PromotionUnderWay
+        KMS does not say what the key set is.
+    DependencyUnavailable
+        The tagging API did not answer.
+    RequestConflict
+        More names of failed revisions are to be taken away than a record can keep.
+    """
+    applied, key_arn = record.applied, record.key_arn
+    if applied is None or key_arn is None:
+        raise RuntimeError(f"The key set of request {record.request_id} was never finished.")
+    names = failed_names(record, request)
+    observed, metadata = read_key_set(
+        applied, request, key_arn, superseded=names, kms_for=kms_for, tagging_for=tagging_for
+    )
+    changes = plan_change(applied, request, observed, settings, names)
+    is_resumed = (
+        record.is_of_a_change
+        and record.content_hash == content_hash(request)
+        and record.revision == revision_of(request)
+    )
+    return ChangePlan(
+        plan_id=plan_id(record.revision, request, changes),
+        changes=changes,
+        problems=[
+            *change_problems(applied, request, changes, observed),
+            *size_problems(request, waves(changes, observed, settings.partition)),
+            *word_problems(applied, request, changes, observed, settings, resumed=is_resumed),
+        ],
+        warnings=change_warnings(applied, request, changes, observed),
+        observed=observed,
+        metadata=metadata,
+        is_resumed=is_resumed,
+        version=record.version,
+    )

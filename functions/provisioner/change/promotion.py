@@ -1,0 +1,181 @@
+"""Makes the replica key of a Region the primary key of its set, once.
+
+UpdatePrimaryRegion works for some seconds after it answers, and has no client token. A second one
+that arrives late would move a primary key that somebody has moved back. Therefore it is announced
+in the record before it is sent, it is sent once, and after that it is only looked for, until it can
+no longer take effect. A call is taken for five minutes after it was signed.
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
+https://docs.aws.amazon.com/kms/latest/APIReference/API_UpdatePrimaryRegion.html
+"""
+
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+
+from provisioner.aws import kms
+from provisioner.aws.client_types import KMSClient
+from provisioner.aws.clients import CALLS_AT_ONCE
+from provisioner.aws.new_keys import may_be_new
+from provisioner.aws.records import Record, Records, Status, refuse_if_cancelled
+from provisioner.change.observe import agreed_primary
+from provisioner.clock import now
+from provisioner.domain.plan import KeySetRequest, arn_in, revision_of
+from provisioner.errors import (
+    ChangeRefused,
+    KeyStateConflict,
+    KmsError,
+    PromotionUnderWay,
+    RequestTakenOver,
+)
+
+MAY_TAKE_EFFECT_FOR = timedelta(minutes=6)
+"""How long after its announcement a call can still arrive: five minutes, and one for the clocks."""
+_MOVING = ("Creating", "Updating")
+
+
+def promote_replica_key(
+    request: KeySetRequest,
+    execution_arn: str,
+    target: str,
+    in_regions: list[str],
+    *,
+    expected: str,
+    records: Records,
+    kms_for: Callable[[str], KMSClient],
+    send_once: Callable[[str], KMSClient],
+) -> str:
+    """Make sure that the primary key is in the target Region, as every Region shows.
+
+    Parameters
+    ----------
+    target
+        The Region of the key that is to be the primary key.
+    in_regions
+        The Regions that have a key of the set.
+    expected
+        The Region of the primary key when the change was planned and confirmed.
+    send_once
+        Returns the KMS client of a Region that sends every call once.
+
+    Returns
+    -------
+    str
+        The ARN of the primary key.
+
+    Raises
+    ------
+    PromotionUnderWay
+        It is not done yet, or may still take effect: call again later.
+    KeyStateConflict
+        One of the two keys is not Enabled, so that KMS cannot change their roles.
+    ChangeRefused
+        The primary key is in a third Region meanwhile.
+    RequestTakenOver
+        Another execution holds the request.
+    Cancelled
+        The request was cancelled before anything was sent.
+    KmsError, DependencyUnavailable
+        A call failed.
+    """
+    record = held_record(records, request, execution_arn)
+    request_id = record.request_id
+    key_arn = arn_in(target, str(record.key_arn))
+    keys = _read(in_regions, key_arn, kms_for)
+    source = agreed_primary(keys.values(), key_arn)
+    if moving := [region for region, key in keys.items() if key["KeyState"] in _MOVING]:
+        raise PromotionUnderWay(f"Keys of {key_arn} are not settled: in {', '.join(moving)}.")
+    _settle_announced(records, record, source)
+    if source == target:
+        return key_arn
+    if source != expected:
+        raise ChangeRefused(
+            f"The primary key of {key_arn} is in {source}, and was in {expected} when the change "
+            "was planned."
+        )
+    refuse_if_cancelled(record)
+    for region in (source, target):
+        if keys[region]["KeyState"] != "Enabled":
+            raise KeyStateConflict(
+                f"The key in {region} is {keys[region]['KeyState']}, and KMS moves the primary "
+                f"key from {source} to {target} only while both keys are Enabled."
+            )
+    token = str(uuid.uuid4())
+    if not records.announce_promotion(
+        request_id, execution_arn, source=source, target=target, token=token
+    ):
+        raise PromotionUnderWay(f"Another promotion of {key_arn} is announced.")
+    try:
+        with may_be_new(kms_for(target), key_arn):
+            kms.update_primary_region(send_once(source), keys[source]["Arn"], target)
+    except KmsError:
+        _withdraw(records, request_id, token)
+        raise
+    raise PromotionUnderWay(f"UpdatePrimaryRegion from {source} to {target} is sent.")
+
+
+def held_record(records: Records, request: KeySetRequest, execution_arn: str) -> Record:
+    """Read the record of a change that an execution carries out.
+
+    Raises
+    ------
+    RequestTakenOver
+        The execution does not hold the request, or not any more.
+    DependencyUnavailable
+        DynamoDB did not answer.
+    """
+    record = records.get(request["requestId"])
+    if (
+        record is None
+        or record.execution_arn != execution_arn
+        or record.status != Status.IN_PROGRESS
+        or record.revision != revision_of(request)
+    ):
+        raise RequestTakenOver(
+            f"{execution_arn} does not hold revision {revision_of(request)} of request "
+            f"{request['requestId']}."
+        )
+    return record
+
+
+def _withdraw(records: Records, request_id: str, token: str) -> None:
+    """Take back the announcement of a call that had no effect."""
+    record = records.get(request_id)
+    if record and record.promotion and record.promotion["token"] == token:
+        records.close_promotion(request_id, record.promotion, None)
+
+
+def _settle_announced(records: Records, record: Record, source: str) -> None:
+    """Close an announcement whose call has taken effect, or cannot any more.
+
+    Raises
+    ------
+    PromotionUnderWay
+        It may still take effect.
+    """
+    promotion = record.promotion
+    if promotion is None:
+        return
+    is_done = promotion["to"] == source
+    age = now() - datetime.fromisoformat(promotion["sentAt"])
+    if not is_done and age <= MAY_TAKE_EFFECT_FOR:
+        raise PromotionUnderWay(
+            f"UpdatePrimaryRegion from {promotion['from']} to {promotion['to']} was sent, and KMS "
+            "does not show it yet."
+        )
+    key_arn = arn_in(source, str(record.key_arn)) if is_done else None
+    records.close_promotion(record.request_id, promotion, key_arn)
+
+
+def _read(
+    in_regions: list[str], key_arn: str, kms_for: Callable[[str], KMSClient]
+) -> dict[str, kms.Metadata]:
+    """Describe the keys of the set side by side."""
+    # Made one by one, since boto3's session is not made for threads.
+    clients = {region: kms_for(region) for region in in_regions}
+
+    def read(region: str) -> kms.Metadata:
+        return kms.describe_key(clients[region], arn_in(region, key_arn))
+
+    with ThreadPoolExecutor(CALLS_AT_ONCE) as pool:
+        return dict(zip(in_regions, pool.map(read, in_regions), strict=True))
