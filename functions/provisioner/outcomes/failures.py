@@ -73,7 +73,10 @@ def _problem(
 
 def path_of(field: str, region: str, request: KeySetRequest) -> str:
     """Return the path of a field that a request has for its key in a Region."""
-    index = regions(request).index(region) - 1
+    named = regions(request)
+    if region not in named:  # Its key is removed.
+        return "replicas"
+    index = named.index(region) - 1
     if index >= 0:
         return f"replicas[{index}].{field}"
     return "primaryRegion" if field == "region" else field

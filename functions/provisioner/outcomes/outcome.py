@@ -8,14 +8,15 @@ sent and what is wrong with it, however often and by whichever way that is sent.
 
 import json
 import uuid
+from collections.abc import Iterable
 from datetime import datetime
-from typing import NotRequired, TypedDict
+from typing import NotRequired, TypedDict, cast
 
 from aws_lambda_powertools.metrics import MetricUnit
 
 from provisioner.aws import event_bus
 from provisioner.aws.client_types import EventBridgeClient
-from provisioner.aws.records import Record, Records, Status
+from provisioner.aws.records import FINISHED, OF_CHANGES, Record, Records, Removed, Status
 from provisioner.clock import now
 from provisioner.domain.key_specs import Origin
 from provisioner.domain.plan import (
@@ -39,10 +40,13 @@ DETAIL_TYPES = {
     Status.CREATED: "Multi-Region Key Created",
     Status.REJECTED: "Multi-Region Key Request Rejected",
     Status.FAILED: "Multi-Region Key Creation Failed",
+    Status.UPDATED: "Multi-Region Key Updated",
+    Status.UPDATE_FAILED: "Multi-Region Key Update Failed",
+    Status.DECOMMISSIONED: "Multi-Region Key Decommissioned",
 }
 
 
-_CLAIM = "ClaimRequest"
+_BEFORE_THE_CLAIM = ("ClaimRequest", "StartChange", "PlanChange", "ClaimChange")
 
 
 class Outcome(TypedDict):
@@ -56,6 +60,12 @@ class Outcome(TypedDict):
     replicas: list[KeyFacts]
     keyMetadata: JsonObject | None
     failures: list[Failure]
+
+
+class ChangeOutcome(Outcome):
+    """How a change ended; `removed` has the keys that wait for their deletion, by Region."""
+
+    removed: dict[str, Removed]
 
 
 class Refusal(TypedDict):
@@ -72,7 +82,7 @@ class Refusal(TypedDict):
 
 
 def publish_outcome(
-    outcome: Outcome, *, records: Records, events: EventBridgeClient, bus: str
+    outcome: Outcome | ChangeOutcome, *, records: Records, events: EventBridgeClient, bus: str
 ) -> JsonObject | None:
     """Record how a request ended, publish it, and count it.
 
@@ -93,7 +103,8 @@ def publish_outcome(
     problems = [
         problem_of(failure, request, outcome["executionArn"]) for failure in outcome["failures"]
     ]
-    warnings = _replicas_not_asked_for(request, outcome["keyMetadata"])
+    removed = cast("ChangeOutcome", outcome)["removed"] if status in OF_CHANGES else {}
+    warnings = _replicas_not_asked_for(request, outcome["keyMetadata"], removed)
     record = records.finish(
         request,
         execution_arn=outcome["executionArn"],
@@ -101,10 +112,11 @@ def publish_outcome(
         key=key,
         errors=problems,
         warnings=warnings,
+        removed=removed,
     )
     if record is None:
         return _publish_unclaimed(outcome, problems, records=records, events=events, bus=bus)
-    detail = {
+    detail: JsonObject = {
         "outcomeId": _id_of(outcome, record),
         "requestId": request["requestId"],
         "revision": revision_of(request),
@@ -115,6 +127,8 @@ def publish_outcome(
         "errors": problems,
         "warnings": warnings,
     }
+    if status in OF_CHANGES:
+        detail["removed"] = removed_keys(record)
     event_bus.put_event(events, bus, DETAIL_TYPES[status], detail)
     records.mark_published(request["requestId"], outcome["executionArn"])
     _count(status, replicas=len(outcome["replicas"]), started_at=outcome["startedAt"])
@@ -183,8 +197,30 @@ def publish_refusal(
     return detail
 
 
-def _replicas_not_asked_for(request: KeySetRequest, metadata: JsonObject | None) -> list[Problem]:
-    """Name the replica keys that KMS lists of a finished key set beside those of the request."""
+def removed_keys(record: Record) -> list[JsonObject]:
+    """List the keys that wait for their deletion since a change removed them, by Region.
+
+    `notBefore` is the earliest time at which KMS deletes the key. It is None for a primary key that
+    waits for its replica keys: its own time begins when the last of them is gone.
+    https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-delete.html
+    """
+    return [
+        {
+            "region": region,
+            "keyState": "PendingDeletion" if key["notBefore"] else "PendingReplicaDeletion",
+            **key,
+        }
+        for region, key in sorted(record.removed.items())
+    ]
+
+
+def _replicas_not_asked_for(
+    request: KeySetRequest, metadata: JsonObject | None, removed: Iterable[str]
+) -> list[Problem]:
+    """Name the replica keys that KMS lists of a finished key set beside those of the request.
+
+    It lists a removed one until that is gone.
+    """
     listed = metadata["MultiRegionConfiguration"]["ReplicaKeys"] if metadata else []
     return [
         new_problem(
@@ -195,12 +231,12 @@ def _replicas_not_asked_for(request: KeySetRequest, metadata: JsonObject | None)
             f"schedule-key-deletion --region {key['Region']} --key-id {key['Arn']}",
         )
         for key in listed
-        if key["Region"] not in regions(request)
+        if key["Region"] not in (*regions(request), *removed)
     ]
 
 
 def _publish_unclaimed(
-    outcome: Outcome,
+    outcome: Outcome | ChangeOutcome,
     problems: list[Problem],
     *,
     records: Records,
@@ -213,7 +249,7 @@ def _publish_unclaimed(
     expiry, it stays as it is, and the event says what it has.
     """
     request, execution_arn = outcome["request"], outcome["executionArn"]
-    could_claim = any(failure["step"] != _CLAIM for failure in outcome["failures"])
+    could_claim = any(failure["step"] not in _BEFORE_THE_CLAIM for failure in outcome["failures"])
     held = None
     if problems and not could_claim:
         # It returns the record that is there, and this function may read it in no other way.
@@ -229,19 +265,22 @@ def _publish_unclaimed(
         "is taken or refused by what the record has then."
     )
     problems = [*problems, new_problem("requestId", "NOT_CLAIMED", text)]
-    detail = {
-        "outcomeId": _outcome_id(Status.FAILED, execution_arn),
+    status = Status(outcome["status"])
+    detail: JsonObject = {
+        "outcomeId": _outcome_id(status, execution_arn),
         "requestId": request["requestId"],
         "revision": revision_of(request),
-        "status": Status.FAILED,
+        "status": status,
         "executionArn": execution_arn,
         "ticket": request["ticket"],
         "key": held.key,
         "errors": problems,
         "warnings": [],
     }
-    event_bus.put_event(events, bus, DETAIL_TYPES[Status.FAILED], detail)
-    _count(Status.FAILED, started_at=outcome["startedAt"])
+    if status in OF_CHANGES:
+        detail["removed"] = removed_keys(held)
+    event_bus.put_event(events, bus, DETAIL_TYPES[status], detail)
+    _count(status, started_at=outcome["startedAt"])
     logger.info("failure before the claim published", errors=[p["code"] for p in problems])
     return detail
 
@@ -254,10 +293,10 @@ def _is_same(one: KeySetRequest, other: KeySetRequest) -> bool:
     )
 
 
-def _id_of(outcome: Outcome, record: Record) -> str:
+def _id_of(outcome: Outcome | ChangeOutcome, record: Record) -> str:
     request, status = outcome["request"], Status(outcome["status"])
-    # A run that creates the key set does so once, whichever execution finishes it.
-    execution = "" if status == Status.CREATED else outcome["executionArn"]
+    # A run that succeeds does so once, whichever execution finishes it.
+    execution = "" if status in FINISHED else outcome["executionArn"]
     asked = content_hash(request)
     if request["origin"] == Origin.EXTERNAL:
         asked += json.dumps(material_terms(request))
@@ -273,6 +312,8 @@ def _count(status: Status, replicas: int = 0, started_at: str | None = None) -> 
     if status == Status.CREATED:
         metrics.add_metric("KeysCreated", MetricUnit.Count, 1)
         metrics.add_metric("ReplicasCreated", MetricUnit.Count, replicas)
+    elif status in FINISHED:
+        metrics.add_metric("KeySetsChanged", MetricUnit.Count, 1)
     elif status == Status.REJECTED:
         metrics.add_metric("RequestsRejected", MetricUnit.Count, 1)
     else:
