@@ -4,7 +4,8 @@
 
 `statemachine/NAME.yaml` is the source of `statemachine/NAME.asl.json`. What stands there more than
 once, such as a retry policy, has an anchor under a key that begins with `x-`; such keys are not
-rendered. A list in a list is rendered as its items, so that an anchor can stand for several.
+rendered. A list in a list is rendered as its items, so that an anchor can stand for several. The
+anchors of `statemachine/retries.yaml` are known in every source.
 
 Exit codes: 0 every definition is what its source renders to, 1 one is not.
 """
@@ -18,7 +19,18 @@ from typing import Any
 import yaml
 
 FOLDER = Path("statemachine")
+_RETRIES = "retries.yaml"
 _NOT_RENDERED = "x-"
+
+
+def sources() -> list[Path]:
+    """List the sources, each of which is rendered into a definition."""
+    return [path for path in sorted(FOLDER.glob("*.yaml")) if path.name != _RETRIES]
+
+
+def read(source: Path) -> str:
+    """Return the text of a source with the retry policies that it shares in front of it."""
+    return f"{(FOLDER / _RETRIES).read_text()}\n{source.read_text()}"
 
 
 def render(source: str) -> str:
@@ -50,8 +62,8 @@ def _items(values: list[Any]) -> Iterator[Any]:
 def main(arguments: list[str]) -> int:
     """Write every definition, or name those that differ; return the exit code."""
     differing = []
-    for source in sorted(FOLDER.glob("*.yaml")):
-        rendered, target = render(source.read_text()), source.with_suffix(".asl.json")
+    for source in sources():
+        rendered, target = render(read(source)), source.with_suffix(".asl.json")
         if "--write" in arguments:
             target.write_text(rendered)
         elif not target.exists() or target.read_text() != rendered:

@@ -28,6 +28,8 @@ EXCEPTIONS = {
     ("NameOurKeys", "RESOURCE_MISMATCH", "kms:DeleteAlias"): "The key is ReadAndSetOurKeys's.",
     ("RemoveOurKeys", "RESOURCE_MISMATCH", "kms:DeleteAlias"): "The alias is FreeAliases's.",
     ("FreeAliases", "RESOURCE_MISMATCH", "kms:DeleteAlias"): "The key is RemoveOurKeys's.",
+    ("MoveAliases", "RESOURCE_MISMATCH", "kms:UpdateAlias"): "The alias is MovePermittedAliases's.",
+    ("MovePermittedAliases", "RESOURCE_MISMATCH", "kms:UpdateAlias"): "The keys are MoveAliases's.",
     ("AskForExecutions", "RESOURCE_MISMATCH", "states:DescribeExecution"): (
         "It takes a standard execution or an express one; ours are standard."
     ),

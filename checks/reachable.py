@@ -423,8 +423,8 @@ class Run:
             )
             self._any(generator.ifs, inner)
         if isinstance(node, ast.DictComp):
-            self._any([node.key, node.value], inner)
-            return UNKNOWN
+            self.value(node.key, inner)
+            return frozenset({*UNKNOWN, Many(self.value(node.value, inner))})
         return frozenset({Many(self.value(node.elt, inner))})
 
     def _compare(self, node: ast.Compare, scope: Scope) -> Values:

@@ -88,8 +88,10 @@ EXCEPTIONS: dict[Finding, str] = {
     **{
         (role, REQUIRED, "express for states:DescribeExecution"): STANDARD
         for role in (
+            "ClaimChangeFunctionRole",
             "ClaimRequestFunctionRole",
             "KeysApiFunctionRole",
+            "PlanChangeFunctionRole",
             "ProvisionBatchRole",
             "StartRequestsFunctionRole",
             "SweepFunctionRole",

@@ -6,7 +6,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from provisioner.aws.clients import client, prepare, send_once_kms
 from provisioner.creation.replica_key import ensure_replica_key
-from provisioner.domain.plan import KeySetRequest, MadeKey
+from provisioner.domain.plan import KeySetRequest, MadeKey, region_of
 from provisioner.settings import settings
 from provisioner.telemetry import count_new_key, logger
 
@@ -31,7 +31,7 @@ def handler(event: Payload, _context: LambdaContext) -> MadeKey:
         region,
         event["primaryKeyArn"],
         # The SDK would repeat a throttled call within a second, and each takes quota.
-        primary_client=send_once_kms(request["primaryRegion"]),
+        primary_client=send_once_kms(region_of(event["primaryKeyArn"])),
         replica_client=client("kms", region),
         settings=settings(),
     )

@@ -1,0 +1,33 @@
+"""Change the settings of one Region's key."""
+
+from typing import TypedDict
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from provisioner.aws.clients import client, prepare
+from provisioner.change.key_settings import apply_settings
+from provisioner.change.work import Work
+from provisioner.domain.plan import KeySetRequest, plan_key
+from provisioner.settings import settings
+from provisioner.telemetry import logger
+
+prepare("kms")
+
+
+class Payload(TypedDict):
+    """What the state machine hands over."""
+
+    request: KeySetRequest
+    work: Work
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: Payload, _context: LambdaContext) -> dict[str, str]:
+    """Make the calls of one Region's work."""
+    request = event["request"]
+    logger.append_keys(request_id=request["requestId"])
+    work = event["work"]
+    region = work["region"]
+    apply_settings(client("kms", region), plan_key(request, region, settings()), work)
+    logger.info("settings are changed", region=region, calls=[*work["calls"]])
+    return {"region": region}

@@ -1,0 +1,57 @@
+"""Make this execution the one that carries the planned change out."""
+
+from typing import TypedDict
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from provisioner.aws.clients import client, prepare
+from provisioner.aws.records import Records
+from provisioner.change.claim import claim_change
+from provisioner.creation.claim import Decision
+from provisioner.domain.plan import KeySetRequest
+from provisioner.errors import Conflict, Problem
+from provisioner.outcomes.failures import conflict_problems
+from provisioner.settings import settings
+from provisioner.telemetry import logger
+
+prepare("dynamodb", "stepfunctions")
+
+
+class Payload(TypedDict):
+    """What the state machine hands over; `version` is of the record that the plan was made on."""
+
+    request: KeySetRequest
+    executionArn: str
+    version: str
+
+
+class Claimed(TypedDict):
+    """The decision, and why the change is refused."""
+
+    decision: Decision
+    problems: list[Problem]
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: Payload, _context: LambdaContext) -> Claimed:
+    """Claim the change, unless the record is another one by now.
+
+    The decision is PROCEED, PUBLISH, CHANGE (plan again), REFUSED with its problems, or that there
+    is nothing to do.
+    """
+    request = event["request"]
+    logger.append_keys(request_id=request["requestId"])
+    try:
+        claimed = claim_change(
+            Records(client("dynamodb"), settings().requests_table),
+            client("stepfunctions"),
+            request,
+            event["executionArn"],
+            version=event["version"],
+        )
+    except Conflict as conflict:
+        problems = conflict_problems(conflict)
+        logger.info("claim refused", codes=[problem["code"] for problem in problems])
+        return {"decision": Decision.REFUSED, "problems": problems}
+    logger.info("claim decided", decision=claimed.decision)
+    return {"decision": claimed.decision, "problems": []}
