@@ -32,6 +32,7 @@ class Claimed(TypedDict):
     `everCreated` says that the key set was finished once: then it is never rolled back, and
     `primary`, `replicas` and `keyMetadata` are what was published of it.
     `superseded` is what earlier contents of the request asked for and this one does not, by Region.
+    CHANGE claims nothing: the key set is finished, and another state machine changes it.
     `problems` says why the request is refused, where it does not fit what is known of its ID.
     """
 

@@ -1,4 +1,4 @@
-"""The REST API: request a key set, see what it would be, read a request's status, cancel it."""
+"""The REST API: request a key set, plan and change it, read a request's status, cancel it."""
 
 import base64
 import binascii
@@ -22,11 +22,14 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from provisioner import json_text
 from provisioner.aws import executions
 from provisioner.aws.clients import client, impatient_kms, prepare
-from provisioner.aws.records import Records, Status
+from provisioner.aws.records import Record, Records, Status
+from provisioner.change.claim import claim_change
+from provisioner.change.planning import ChangePlan, plan_of_change
 from provisioner.creation.cancellation import cancel
-from provisioner.creation.claim import Decision, check_claim, claim
+from provisioner.creation.claim import Claim, Decision, check_claim, claim, is_change
 from provisioner.creation.known_keys import known_key
 from provisioner.creation.plan_warnings import kms_warnings
+from provisioner.domain.change import plan_id
 from provisioner.domain.plan import KeySetRequest, is_request_id, plan_key, regions
 from provisioner.errors import (
     Conflict,
@@ -34,8 +37,11 @@ from provisioner.errors import (
     EventNotPublished,
     Immutable,
     KeyMaterialNotAwaited,
+    KmsError,
     NotUnderWay,
+    PlanOutdated,
     Problem,
+    PromotionUnderWay,
     RequestBeingFinished,
     RequestConflict,
     RequestNotFound,
@@ -47,11 +53,14 @@ from provisioner.intake.request import RequestFields, parse_request, policy_warn
 from provisioner.json_text import JsonObject
 from provisioner.material.response import take_answer
 from provisioner.outcomes.failures import conflict_problems, error_code
-from provisioner.outcomes.outcome import publish_refusal
+from provisioner.outcomes.outcome import publish_refusal, removed_keys
 from provisioner.settings import settings
 from provisioner.telemetry import logger
 
-prepare("dynamodb", "events", "kms", "stepfunctions")
+prepare("dynamodb", "events", "kms", "resourcegroupstaggingapi", "stepfunctions")
+
+_WORDS = ("CONFIRMATION_REQUIRED", "CONFIRMATION_UNUSED")
+"""What a plan is there to show: a plan is not refused for it, as the request is."""
 
 app = APIGatewayRestResolver()
 _records = Records(client("dynamodb"), settings().requests_table)
@@ -75,7 +84,7 @@ def _refuse_unknown_parameters(
 ) -> Response[str]:
     """Refuse parameters that no route has: who mistypes `plan` wants no key to be created."""
     event = resolver.current_event
-    known = ("plan",) if (event.http_method, event.path) == ("POST", "/keys") else ()
+    known = ("plan", "planId") if (event.http_method, event.path) == ("POST", "/keys") else ()
     several = event.get("multiValueQueryStringParameters") or {}
     takes = f"takes {', '.join(known)}" if known else "takes no query parameters"
     problems = []
@@ -98,8 +107,12 @@ app.use(middlewares=[_refuse_unknown_parameters])
 
 @app.post("/keys")
 def post_key_set() -> Response[str]:
-    """Accept a request (202), refuse it (400, 409), or only plan it (200 with `plan=true`)."""
-    planning = _is_plan((app.current_event.query_string_parameters or {}).get("plan", "false"))
+    """Accept a request (202), refuse it (400, 409), or only plan it (200 with `plan=true`).
+
+    With `planId`, a change is accepted only as it was planned.
+    """
+    query = app.current_event.query_string_parameters or {}
+    planning, planned = _is_plan(query.get("plan", "false")), query.get("planId")
     document: object = None
     try:
         document = _read_body()
@@ -110,7 +123,7 @@ def post_key_set() -> Response[str]:
         problems = rejection.problems
     else:
         logger.append_keys(request_id=request["requestId"])
-        return _answer(200, _plan(request)) if planning else _accept_or_announce(request)
+        return _plan(request) if planning else _accept_or_announce(request, planned)
     if not planning:
         _announce_refusal(document, problems)
     raise RequestRejected(problems)
@@ -136,6 +149,8 @@ def get_key_set(request_id: str) -> Response[str]:
         "ticket": record.ticket,
         "executionArn": record.execution_arn,
     }
+    if record.removed:
+        status["removed"] = removed_keys(record)
     if record.status == Status.WAITING_FOR_MATERIAL:
         status["materials"] = record.materials
         status["deadline"] = record.deadline
@@ -188,7 +203,7 @@ def _not_found(error: RequestNotFound) -> Response[str]:
     return _answer(404, {"errors": [new_problem("requestId", "NOT_FOUND", str(error))]})
 
 
-@app.exception_handler([RequestConflict, RevisionSkipped, Immutable])
+@app.exception_handler([RequestConflict, RevisionSkipped, Immutable, PlanOutdated])
 def _conflict(conflict: Conflict) -> Response[str]:
     return _answer(409, {"errors": conflict_problems(conflict)})
 
@@ -251,39 +266,108 @@ def _announce_refusal(document: object, problems: list[Problem]) -> None:
     )
 
 
-def _accept_or_announce(request: KeySetRequest) -> Response[str]:
+def _accept_or_announce(request: KeySetRequest, planned: str | None) -> Response[str]:
     try:
-        return _answer(202, _accept(request))
+        return _accept(request, planned)
     except Conflict as conflict:
         _announce_refusal(request, conflict_problems(conflict))
         raise
+    except RequestRejected as rejection:
+        _announce_refusal(request, rejection.problems)
+        raise
 
 
-def _plan(request: KeySetRequest) -> dict[str, object]:
+def _plan(request: KeySetRequest) -> Response[str]:
     record = check_claim(_records, client("stepfunctions"), request)
     plans = [plan_key(request, region, settings()) for region in regions(request)]
-    clients = {region: impatient_kms(region) for region in regions(request)}
-    warnings = kms_warnings(request, plans, record.key_arn if record else None, clients)
-    return {
+    answer: JsonObject = {
         "request": request,
         "keys": [vars(plan) for plan in plans],
-        "warnings": [*policy_warnings(request, settings()), *warnings],
+        "warnings": policy_warnings(request, settings()),
     }
+    if record is None or not record.ever_created:
+        clients = {region: impatient_kms(region) for region in regions(request)}
+        own_key = record.key_arn if record else None
+        answer["warnings"] += kms_warnings(request, plans, own_key, clients)
+        return _answer(200, answer)
+    if not is_change(record, request):
+        nothing = {"planId": plan_id(record.revision, request, []), "changes": []}
+        return _answer(200, answer | nothing)
+    try:
+        change = _plan_change(record, request)
+    except (KmsError, PromotionUnderWay) as error:
+        return _unreadable(error)
+    problems = [one for one in change.problems if one["code"] not in _WORDS]
+    if problems:
+        raise RequestRejected(problems)
+    answer["warnings"] += [*change.problems, *change.warnings]
+    return _answer(200, answer | {"planId": change.plan_id, "changes": change.changes})
 
 
-def _accept(request: KeySetRequest) -> dict[str, str | None]:
-    machine = settings().state_machine_arn
-    arn = executions.new_execution_arn(machine, request["requestId"])
+def _accept(request: KeySetRequest, planned: str | None) -> Response[str]:
     step_functions = client("stepfunctions")
+    if planned is not None:
+        record = check_claim(_records, step_functions, request)
+        if record is None or not record.ever_created:
+            raise PlanOutdated(f"Request {request['requestId']} has no key set to change.")
+    arn = executions.new_execution_arn(settings().state_machine_arn, request["requestId"])
     claimed = claim(_records, step_functions, request, arn, wait_for_unstarted=True)
+    if claimed.decision == Decision.CHANGE:
+        return _accept_change(request, claimed.record, planned)
+    return _accept_claim(request, claimed, arn)
+
+
+def _accept_claim(request: KeySetRequest, claimed: Claim, arn: str) -> Response[str]:
     holder = claimed.record.execution_arn or arn
     if claimed.decision != Decision.ALREADY_CREATED:
-        started = arn if claimed.decision == Decision.CHECK else holder
-        try:
-            _start(start={"executionArn": started, "request": request})
-        except IdempotencyAlreadyInProgressError:
-            logger.info("another call starts this execution right now")
-    return _accepted(request["requestId"], holder, claimed.record.status)
+        _start_if_not_started(request, arn if claimed.decision == Decision.CHECK else holder)
+    return _answer(202, _accepted(request["requestId"], holder, claimed.record.status))
+
+
+def _accept_change(request: KeySetRequest, record: Record, planned: str | None) -> Response[str]:
+    """Accept a change as it is planned now; where KMS cannot be read, the workflow plans it."""
+    name = request["requestId"]
+    arn = executions.new_execution_arn(settings().change_state_machine_arn, name)
+    try:
+        change = _plan_change(record, request)
+    except (KmsError, PromotionUnderWay) as error:
+        if planned is not None:
+            return _unreadable(error)
+        logger.warning("a change is accepted without a plan", reason=str(error))
+        _start_if_not_started(request, arn)
+        return _answer(202, _accepted(name, arn))
+    if planned not in (None, change.plan_id):
+        raise PlanOutdated(f"The change of request {name} that was planned is another one now.")
+    if change.problems:
+        raise RequestRejected(change.problems)
+    claimed = claim_change(
+        _records,
+        client("stepfunctions"),
+        request,
+        arn,
+        version=change.version,
+        wait_for_unstarted=True,
+    )
+    if claimed.decision == Decision.CHANGE:
+        # Somebody else's run has ended since the record was read.
+        return _accept_change(request, claimed.record, planned)
+    return _accept_claim(request, claimed, arn)
+
+
+def _plan_change(record: Record, request: KeySetRequest) -> ChangePlan:
+    return plan_of_change(
+        record,
+        request,
+        settings=settings(),
+        kms_for=impatient_kms,
+        tagging_for=lambda region: client("resourcegroupstaggingapi", region),
+    )
+
+
+def _unreadable(error: KmsError | PromotionUnderWay) -> Response[str]:
+    """Answer that the change cannot be planned, since KMS does not show the key set."""
+    problem = new_problem(error.field, error_code(type(error).__name__), str(error))
+    return _answer(503, {"errors": [problem]})
 
 
 def _instant(time: datetime | None) -> str | None:
@@ -294,6 +378,13 @@ def _accepted(
     request_id: str, execution_arn: str | None, status: Status = Status.IN_PROGRESS
 ) -> dict[str, str | None]:
     return {"requestId": request_id, "executionArn": execution_arn, "status": status}
+
+
+def _start_if_not_started(request: KeySetRequest, execution_arn: str) -> None:
+    try:
+        _start(start={"executionArn": execution_arn, "request": request})
+    except IdempotencyAlreadyInProgressError:
+        logger.info("another call starts this execution right now")
 
 
 class Start(TypedDict):
@@ -307,7 +398,7 @@ class Start(TypedDict):
 def _start(*, start: Start) -> None:
     executions.start(
         client("stepfunctions"),
-        settings().state_machine_arn,
+        executions.machine_of(start["executionArn"]),
         start["executionArn"],
         start["request"],
     )

@@ -69,7 +69,8 @@ def test_the_schema_is_the_models_own(call: Any) -> None:
 
     assert status == 200
     assert body["required"] == ["requestId", "alias"]
-    assert body["properties"].keys() == request_of(**LEAST).keys()
+    of_changes = {"enabled", "desiredState", "deletionWindowInDays", "confirm"}
+    assert body["properties"].keys() == request_of(**LEAST).keys() | of_changes
 
 
 def test_a_request_is_accepted_and_its_execution_started(call: Any) -> None:
@@ -364,7 +365,7 @@ def test_a_failed_request_is_corrected_under_its_own_id(revision: int, call: Any
     ("status", "fields", "path", "code"),
     [
         (Status.CREATED, {"description": "other"}, "requestId", "REQUEST_CONFLICT"),
-        (Status.CREATED, {"description": "other", "revision": 2}, "requestId", "REQUEST_CONFLICT"),
+        (Status.CREATED, {"description": "other", "revision": 3}, "revision", "REVISION_SKIPPED"),
         (Status.FAILED, {"description": "other", "revision": 3}, "revision", "REVISION_SKIPPED"),
         (Status.FAILED, {"origin": "EXTERNAL"}, "origin", "IMMUTABLE"),
     ],
@@ -431,8 +432,9 @@ def test_a_plan_warns_of_what_its_key_policies_make_impossible(call: Any) -> Non
 
     status, body = call(post({**LEAST, "policy": policy}, plan="true"))
 
-    (warning,) = body["warnings"]
+    warning, change = body["warnings"]
     assert status == 200
+    assert change["code"] == "CHANGE_IMPOSSIBLE"
     assert warning == {
         "path": "policy.document.Statement[1]",
         "code": "ROLLBACK_IMPOSSIBLE",
