@@ -160,6 +160,9 @@ class _Records:
                 request=request,
                 open_attempt=None,
                 ever_created=True,
+                applied=request,
+                is_changing=False,
+                removed={},
             )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 from provisioner import json_text
-from provisioner.aws.records import Record, Status
+from provisioner.aws.records import FINISHED, Record
 from provisioner.domain.plan import Expiry, material_terms
 from provisioner.errors import Problem
 
@@ -30,15 +30,11 @@ class PlannedLine:
 
 
 def is_created(record: Record, line: PlannedLine) -> bool:
-    """Whether a record shows that a line's very request is finished and its event was sent.
-
-    A line of the next revision with the same content asks for nothing else. One of any other
-    revision is not taken.
-    """
+    """Whether a record shows that a line's very request is finished and its event was sent."""
     return (
-        record.status == Status.CREATED
+        record.status in FINISHED
         and record.published
-        and has_revision(record, line)
+        and record.revision == line.revision
         and record.content_hash == line.content
         and record.request is not None
         and material_terms(record.request) == line.terms

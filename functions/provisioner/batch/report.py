@@ -11,7 +11,7 @@ from typing import TypedDict
 
 from provisioner import json_text
 from provisioner.aws.executions import execution_arn
-from provisioner.aws.records import Record, Records, Status
+from provisioner.aws.records import FINISHED, Record, Records, Status
 from provisioner.batch.csv_table import TABLE_ENDINGS
 from provisioner.batch.lines import PlannedLine, has_revision, is_created
 from provisioner.clock import instant_text, now
@@ -30,6 +30,8 @@ _PATIENCE = timedelta(hours=1, minutes=30)
 """The sweep resumes within the hour what stopped; what is not settled then is reported as it is."""
 _TIME_TO_TAKE_UP = timedelta(seconds=30)
 """From a line's start until its execution holds the request, unless another one has it."""
+_TIME_TO_PLAN = timedelta(minutes=3)
+"""The same for a change, which reads KMS in every Region before it is claimed."""
 _COLUMNS = ("line", "requestId", "status", "keyId", "primaryKeyArn", "replicaKeyArns", "errors")
 
 
@@ -42,8 +44,13 @@ class LineStatus(StrEnum):
     CREATED = "CREATED"
     REJECTED = "REJECTED"
     FAILED = "FAILED"
+    UPDATED = "UPDATED"
+    UPDATE_FAILED = "UPDATE_FAILED"
+    DECOMMISSIONED = "DECOMMISSIONED"
 
 
+_DONE = tuple(LineStatus(status) for status in FINISHED)
+_FAILED = (LineStatus.FAILED, LineStatus.UPDATE_FAILED)
 _UNSETTLED = (LineStatus.NOT_STARTED, LineStatus.IN_PROGRESS)
 
 
@@ -108,9 +115,9 @@ def report_batch(
         "startedAt": batch["startedAt"],
         "updatedAt": instant_text(moment),
         "lines": len(results),
-        "done": counts[LineStatus.CREATED],
+        "done": sum(counts[status] for status in _DONE),
         "refused": counts[LineStatus.REJECTED],
-        "failed": counts[LineStatus.FAILED],
+        "failed": sum(counts[status] for status in _FAILED),
         "waiting": waiting,
         "waitingForMaterial": counts[LineStatus.WAITING_FOR_MATERIAL],
         "expectedEnd": instant_text(expected) if waiting else None,
@@ -160,10 +167,14 @@ def _result(line: PlannedLine, record: Record | None, machine: str) -> LineResul
 def _is_refused(line: PlannedLine, record: Record) -> bool:
     """Whether a line cannot be taken any more, since its request has other content.
 
-    Until its own execution has started, it may still correct a request that failed.
+    Until its own execution has started, it may still correct a request that failed. The next
+    revision of a finished key set is planned before it is claimed.
     """
-    about_to_fail = record.status == Status.FAILED and not record.published
-    return record.ever_created or (_is_passed(line) and not about_to_fail)
+    about_to_fail = record.status in (Status.FAILED, Status.UPDATE_FAILED) and not record.published
+    if record.ever_created:
+        is_next = line.revision == record.revision + 1
+        return not is_next or (_is_passed(line, _TIME_TO_PLAN) and not about_to_fail)
+    return _is_passed(line) and not about_to_fail
 
 
 def _conflict(record: Record) -> Problem:
@@ -187,29 +198,32 @@ def _revision_problem(record: Record, line: PlannedLine) -> Problem:
 
 def _status(line: PlannedLine, record: Record, machine: str) -> LineStatus:
     if is_created(record, line):
-        return LineStatus.CREATED
+        return LineStatus(record.status)
     if record.status in (Status.IN_PROGRESS, Status.WAITING_FOR_MATERIAL):
         return LineStatus(record.status)
     own = _is_own(line, record, machine)
-    if record.status == Status.FAILED and (own or _is_passed(line)):
-        return LineStatus.FAILED if record.published else LineStatus.IN_PROGRESS
+    if record.status in (Status.FAILED, Status.UPDATE_FAILED) and (own or _is_passed(line)):
+        return LineStatus(record.status) if record.published else LineStatus.IN_PROGRESS
     # Created under other terms or not published yet, or failed in an earlier try.
     return LineStatus.IN_PROGRESS if own else LineStatus.NOT_STARTED
 
 
 def _is_own(line: PlannedLine, record: Record, machine: str) -> bool:
     own = execution_arn(machine, line.execution) if line.execution else None
+    if own and record.is_of_a_change:
+        # The execution that changes the key set has the name of the one that started it.
+        return str(record.execution_arn).endswith(f":{line.execution}")
     return record.execution_arn == own
 
 
-def _is_passed(line: PlannedLine) -> bool:
+def _is_passed(line: PlannedLine, after: timedelta = _TIME_TO_TAKE_UP) -> bool:
     """Whether a line's own execution has left a request that failed to the one that worked on it.
 
     An execution takes a failed request up as soon as it is started. Where it has not, it found
     another one at work and ended, and that one's outcome is the line's.
     """
     starts = datetime.fromisoformat(line.not_before) if line.not_before else None
-    return starts is not None and now() > starts + _TIME_TO_TAKE_UP
+    return starts is not None and now() > starts + after
 
 
 def _expected_end(batch: Batch, waiting: int, moment: datetime) -> datetime:

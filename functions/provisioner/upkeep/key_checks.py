@@ -8,12 +8,19 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from provisioner.aws import kms
-from provisioner.aws.records import Record, Status
+from provisioner.aws.records import Record, Removed, Status
 from provisioner.aws.tagging import Tags
 from provisioner.clock import instant_text, now
 from provisioner.domain.key_specs import Origin
 from provisioner.domain.key_states import PENDING_DELETION_STATES
-from provisioner.domain.plan import KeySetRequest, own_tags, plan_key, region_of, regions
+from provisioner.domain.plan import (
+    KeySetRequest,
+    is_decommissioned,
+    own_tags,
+    plan_key,
+    region_of,
+    regions,
+)
 from provisioner.outcomes.findings import Finding, Kind
 from provisioner.settings import Settings
 
@@ -24,14 +31,24 @@ CORRECTION_TIME = timedelta(days=1)
 """A failed request is usually corrected and sent again: its keys are no finding for so long."""
 
 
+def wanted_regions(record: Record) -> list[str]:
+    """List the Regions in which a finished key set is to have keys.
+
+    While a change is under way, or has failed, those are the Regions of both declarations: in the
+    others a key may be there or not. What is decommissioned is to have none.
+    """
+    if record.request is None or record.applied is None or is_decommissioned(record.request):
+        return []
+    return [region for region in regions(record.request) if region in regions(record.applied)]
+
+
 def find_state(record: Record, metadata: kms.Metadata) -> Iterator[Finding]:
     """Find that a created key cannot be used.
 
     A replica key that the request does not ask for was reported with its outcome; it may go.
     """
     arn, state = metadata["Arn"], metadata["KeyState"]
-    is_asked_for = record.request is not None and region_of(arn) in regions(record.request)
-    if state not in _NOT_READY or not is_asked_for:
+    if state not in _NOT_READY or region_of(arn) not in wanted_regions(record):
         return
     text = f"{arn} is {state}, although its key set was created.{_what_it_means(metadata)}"
     yield _finding(Kind.KEY_NOT_ENABLED, record, arn, text)
@@ -143,6 +160,16 @@ def missing(record: Record, arn: str) -> Finding:
         "there are any. A replica key can be created again from its primary key."
     )
     return _finding(Kind.KEY_MISSING, record, arn, text)
+
+
+def deleted(record: Record, arn: str, removed: Removed) -> Finding:
+    """Say that KMS has deleted a key which a revision of its request had removed."""
+    text = (
+        f"KMS has deleted {arn}, which revision {removed['revision']} of request "
+        f"{record.request_id} had removed. What was encrypted under it can be read with the other "
+        "keys of its key set only, where there are any."
+    )
+    return _finding(Kind.KEY_DELETED, record, arn, text)
 
 
 def _finding(kind: Kind, record: Record, arn: str, text: str) -> Finding:

@@ -6,6 +6,7 @@ by each worker of the sweep.
 
 from provisioner.aws.records import Records, Status
 from provisioner.domain.plan import arn_in, key_id_of, regions
+from provisioner.upkeep.key_checks import wanted_regions
 
 
 class RecordedKeys:
@@ -32,7 +33,8 @@ class RecordedKeys:
     def expected(self) -> set[str]:
         """Return the ARNs of the Region's keys whose key sets were created once, or failed.
 
-        Not every key of a set that failed was created.
+        Not every key of a set that failed was created. Keys that a change has removed are among
+        them until they are gone.
 
         Raises
         ------
@@ -48,7 +50,10 @@ class RecordedKeys:
         for record in self._records.with_keys():
             arn, request = str(record.key_arn), record.request
             self._named[key_id_of(arn)] = record.request_id
-            is_watched = record.ever_created or record.status == Status.FAILED
-            if is_watched and request and self._region in regions(request):
+            if record.ever_created:
+                watched = [*wanted_regions(record), *record.removed]
+            else:
+                watched = regions(request) if request and record.status == Status.FAILED else []
+            if self._region in watched:
                 self._expected.add(arn_in(self._region, arn))
         self._is_read = True

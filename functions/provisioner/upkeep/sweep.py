@@ -14,7 +14,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from provisioner.aws import executions, lambda_
 from provisioner.aws.client_types import EventBridgeClient, LambdaClient, SFNClient
 from provisioner.aws.executions import Progress
-from provisioner.aws.records import Record, Records, Status
+from provisioner.aws.records import FINISHED, Record, Records, Status
 from provisioner.aws.sweep_table import Position, SweepTable
 from provisioner.clock import now
 from provisioner.domain.plan import KeySetRequest, unread_key
@@ -27,7 +27,7 @@ from provisioner.intake.request import parse_request
 from provisioner.outcomes import findings
 from provisioner.outcomes.failures import failure_of
 from provisioner.outcomes.findings import Action, Finding, Kind
-from provisioner.outcomes.outcome import Outcome
+from provisioner.outcomes.outcome import ChangeOutcome, Outcome
 from provisioner.settings import Settings
 from provisioner.telemetry import logger, metrics
 
@@ -156,7 +156,7 @@ class Sweeper:
         executions.start(self.step_functions, machine, arn, request)
         return arn
 
-    def _end(self, outcome: Outcome) -> bool:
+    def _end(self, outcome: Outcome | ChangeOutcome) -> bool:
         """Let an outcome be published for an execution that is dead and would be refused again.
 
         It is published under that execution's ARN, so only while that one holds the request: False
@@ -187,33 +187,37 @@ def _reasons_against(request: KeySetRequest, settings: Settings) -> str:
     return ""
 
 
-def _last_outcome(record: Record, request: KeySetRequest, reasons: str) -> Outcome:
+def _last_outcome(record: Record, request: KeySetRequest, reasons: str) -> Outcome | ChangeOutcome:
     """Return the outcome that an execution would have published, as far as its record says."""
     key = record.key
     primary = key["primary"] if key else None
     if primary is None and record.key_arn:
         primary = unread_key(record.key_arn)
     kept = "The keys that exist are kept." if primary else "No key is recorded."
+    is_done, failed, number = record.status in FINISHED, Status.FAILED, ""
+    if record.is_of_a_change:
+        failed, number = Status.UPDATE_FAILED, f" with revision {record.revision + 1}"
     text = (
         "The run of this request ended before its outcome was published, and the request is not "
         f"valid any more, so it does not go on. {reasons} {kept} Correct the request and send it "
-        "again."
+        f"again{number}."
     )
     error = "RequestRejected"
     if record.cancelled_at:
         # No other outcome is taken of it, and it would wait for one for ever.
         error, text = "Cancelled", f"{Cancelled(record.request_id)} {reasons} {kept}"
     failure = failure_of("ValidateRequest", request["primaryRegion"], error, text)
-    return {
-        "status": Status.CREATED if record.status == Status.CREATED else Status.FAILED,
+    outcome: Outcome = {
+        "status": record.status if is_done else failed,
         "request": request,
         "executionArn": record.execution_arn or "",
         "startedAt": (record.claimed_at or now()).isoformat(),
         "primary": primary,
         "replicas": key["replicas"] if key else [],
         "keyMetadata": key["keyMetadata"] if key else None,
-        "failures": [] if record.status == Status.CREATED else [failure],
+        "failures": [] if is_done else [failure],
     }
+    return {**outcome, "removed": record.removed} if record.is_of_a_change else outcome
 
 
 def _looked[**P](

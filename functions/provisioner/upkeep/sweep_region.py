@@ -20,7 +20,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from provisioner.aws import kms
 from provisioner.aws.client_types import EventBridgeClient, KeyMetadata, KMSClient, TaggingClient
 from provisioner.aws.clients import CALLS_AT_ONCE
-from provisioner.aws.records import UNDER_WAY, Record, Records
+from provisioner.aws.records import UNDER_WAY, Record, Records, Removed
 from provisioner.aws.sweep_table import Position, SweepTable
 from provisioner.aws.tagging import Tags, find_page, find_tags
 from provisioner.clock import instant_text, now, sleep
@@ -28,14 +28,12 @@ from provisioner.domain.key_states import PENDING_DELETION_STATES
 from provisioner.domain.plan import (
     REQUEST_ID_TAG,
     STACK_TAG,
-    KeySetRequest,
     key_id_of,
     plan_key,
     region_of,
-    regions,
 )
 from provisioner.errors import KmsError, KmsKeyNotFound, ProvisionerError
-from provisioner.outcomes import surplus
+from provisioner.outcomes import findings, surplus
 from provisioner.outcomes.findings import Action, Finding, Kind
 from provisioner.settings import Settings
 from provisioner.telemetry import logger, metrics
@@ -243,14 +241,20 @@ class RegionSweeper:
 
     def _check_missing(self, record: Record | None, arn: str, found: OpenFindings) -> None:
         """Report a created key that KMS does not know; nothing is wrong with any other."""
-        is_missed = (
-            record is not None
-            and record.ever_created
-            and record.request is not None
-            and _is_of(record, arn)
-            and region_of(arn) in regions(record.request)
-        )
-        found.settle(arn, [key_checks.missing(record, arn)] if record and is_missed else [])
+        if record is None or not record.ever_created or not _is_of(record, arn):
+            found.settle(arn, [])
+            return
+        region = region_of(arn)
+        if removed := record.removed.get(region):
+            self._report_deleted(record, arn, removed)
+        is_missed = region in key_checks.wanted_regions(record)
+        found.settle(arn, [key_checks.missing(record, arn)] if is_missed else [])
+
+    def _report_deleted(self, record: Record, arn: str, removed: Removed) -> None:
+        """Report that a removed key is gone, and forget it then, so that it is reported once."""
+        finding = key_checks.deleted(record, arn, removed)
+        findings.publish(finding, events=self.events, bus=self.settings.event_bus)
+        self.records.forget_removed(record.request_id, region_of(arn), removed)
 
     def _check_key(self, record: Record, tags: Tags, metadata: KeyMetadata) -> list[Finding]:
         """Check a key that a record names."""
@@ -265,7 +269,7 @@ class RegionSweeper:
         return [
             *key_checks.find_state(record, metadata),
             *found,
-            *self._check_alias(record.request, metadata),
+            *self._check_alias(record, metadata),
             *key_checks.find_expiry(record, record.request, metadata, self.settings),
         ]
 
@@ -336,14 +340,19 @@ class RegionSweeper:
         )
         yield Finding(Kind.KEYS_OF_AN_EARLIER_DEPLOYMENT, None, self.region, None, text)
 
-    def _check_alias(self, request: KeySetRequest, metadata: KeyMetadata) -> Iterator[Finding]:
-        arn, request_id = metadata["Arn"], request["requestId"]
+    def _check_alias(self, record: Record, metadata: KeyMetadata) -> Iterator[Finding]:
+        arn, request_id = metadata["Arn"], record.request_id
         region = region_of(arn)
-        if region not in regions(request) or metadata["KeyState"] in PENDING_DELETION_STATES:
+        wanted = key_checks.wanted_regions(record)
+        if region not in wanted or metadata["KeyState"] in PENDING_DELETION_STATES:
             return  # Somebody made this replica beside the request, or means to delete the key.
-        alias = plan_key(request, region, self.settings).alias
-        if not alias or self._target_of(alias) == metadata["KeyId"]:
+        # A change that failed may have come so far or not.
+        declared = [record.request, *([record.applied] if record.is_changing else [])]
+        aliases = [plan_key(one, region, self.settings).alias for one in declared if one]
+        names = [alias for alias in aliases if alias]
+        if names != aliases or metadata["KeyId"] in map(self._target_of, names):
             return
+        alias = names[0]
         # What was listed may be minutes old.
         if (target := kms.find_alias(self.kms, alias)) != arn:
             text = f"{alias} in {region} points to {target or 'no key'}, not to {arn}."
@@ -404,9 +413,12 @@ def _is_of(record: Record | None, arn: str) -> bool:
 
 
 def _is_left_alone(record: Record | None, arn: str) -> bool:
-    """Whether a run works on the key, or may have made it. What was created stays watched."""
+    """Whether a run works on the key, or may have made it. What was created stays watched.
+
+    While it is changed it is neither as it was nor as it will be.
+    """
     return (
         record is not None
         and record.status in UNDER_WAY
-        and not (record.ever_created and _is_of(record, arn))
+        and (record.is_changing or not (record.ever_created and _is_of(record, arn)))
     )

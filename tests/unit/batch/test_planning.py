@@ -162,8 +162,8 @@ def test_what_is_created_already_is_not_started_again(records: Records) -> None:
     assert planned.lines[0].content == content_hash(request_of())
 
 
-@pytest.mark.parametrize(("revision", "starts"), [(1, 0), (2, 0), (3, 1)])
-def test_a_line_of_a_revision_that_is_not_taken_is_started_and_refused_there(
+@pytest.mark.parametrize(("revision", "starts"), [(1, 0), (2, 1), (3, 1)])
+def test_a_line_of_another_revision_than_the_created_one_is_started(
     revision: int, starts: int, records: Records
 ) -> None:
     create(records, request_of())

@@ -16,6 +16,7 @@ from provisioner.batch.report import Batch, LineStatus, Report, report_batch, re
 from provisioner.clock import instant_text
 from provisioner.domain.plan import KeySetRequest, content_hash, material_terms
 from provisioner.errors import new_problem
+from tests.support import finished_sets
 from tests.support.clock import Clock
 from tests.support.samples import (
     EXECUTION,
@@ -269,11 +270,11 @@ def test_a_line_that_corrects_its_request_ends_like_any_other(
     [
         (1, LineStatus.REJECTED, ["REQUEST_CONFLICT"]),
         (2, LineStatus.CREATED, []),
-        (3, LineStatus.CREATED, []),
+        (3, LineStatus.IN_PROGRESS, []),
         (4, LineStatus.REJECTED, ["REVISION_SKIPPED"]),
     ],
 )
-def test_a_line_counts_as_created_only_by_a_revision_that_would_be_taken(
+def test_a_line_counts_as_created_only_by_the_revision_that_there_is(
     revision: int, status: LineStatus, codes: list[str], records: Records, batch: Batch
 ) -> None:
     asked = request_of(revision=2)
@@ -283,6 +284,41 @@ def test_a_line_counts_as_created_only_by_a_revision_that_would_be_taken(
     (result,) = report(records, batch, planned(revision=revision)).results
 
     assert (result["status"], [error["code"] for error in result["errors"]]) == (status, codes)
+
+
+@pytest.mark.parametrize(
+    ("status", "settled"), [(Status.UPDATED, "done"), (Status.UPDATE_FAILED, "failed")]
+)
+def test_a_line_that_changes_a_key_set_ends_with_the_outcome_of_the_change(
+    status: Status, settled: str, records: Records, clock: Clock
+) -> None:
+    finished_sets.create(records)
+    line = planned(finished_sets.CHANGED, revision=2, not_before=instant_text(clock.time))
+    own = execution_arn(SETTINGS.change_state_machine_arn, str(line.execution))
+
+    def told() -> str:
+        return report(records, batch_of(clock), line).results[0]["status"]
+
+    planning = told()
+    finished_sets.claim(records, execution=own)
+    changing = told()
+    finished_sets.end(records, status, execution=own)
+    ended = report(records, batch_of(clock), line)
+
+    assert (planning, changing) == (LineStatus.NOT_STARTED, LineStatus.IN_PROGRESS)
+    assert (ended.results[0]["status"].value, ended.progress[settled]) == (status.value, 1)
+
+
+def test_a_change_that_was_planned_long_ago_and_not_claimed_was_refused(
+    records: Records, clock: Clock
+) -> None:
+    finished_sets.create(records)
+    line = planned(finished_sets.CHANGED, revision=2, not_before=instant_text(clock.time))
+    clock.move(seconds=181)
+
+    (result,) = report(records, batch_of(clock), line).results
+
+    assert (result["status"], result["errors"][0]["code"]) == ("REJECTED", "REQUEST_CONFLICT")
 
 
 def test_a_line_that_is_not_valid_is_refused_whatever_the_table_has(
