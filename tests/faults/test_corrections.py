@@ -64,6 +64,15 @@ def test_a_request_fails_by_its_content_and_is_created_once_that_is_corrected(
     assert [error["code"] for error in outcomes[0][1]] == codes
 
 
+def test_a_policy_that_kms_returns_in_another_form_is_not_written_again() -> None:
+    calls = [call.operation for call in Correction(wrong=BAD_REPLICA).play().calls]
+
+    # Of the replica whose policy was right from the beginning, and of the primary key, which is
+    # brought to the content before the replicas and looked at once more beside them.
+    assert calls.count("GetKeyPolicy") == 3
+    assert "PutKeyPolicy" not in calls
+
+
 def test_a_corrected_key_set_is_left_after_every_fault() -> None:
     assert count_without_problems(Correction, singles(Correction)) > 300
 

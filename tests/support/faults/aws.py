@@ -21,6 +21,7 @@ from tests.support.faults.kms import ACCOUNT, Kms, KmsInRegion
 HOME = "us-east-1"
 REGIONS = ("eu-west-1", "us-east-1", "us-west-2")
 STATE_MACHINE = f"arn:aws:states:{HOME}:{ACCOUNT}:stateMachine:mrk-provision-key"
+CHANGE_MACHINE = f"arn:aws:states:{HOME}:{ACCOUNT}:stateMachine:mrk-change-key-set"
 _READS = ("BatchGet", "Get", "Describe", "List", "Query", "Scan")
 _START = 1_800_000_000.0
 
@@ -32,6 +33,8 @@ class Call:
     service: str
     region: str
     operation: str
+    is_sent_once: bool = False
+    """Whether its client never sends it again."""
 
     @property
     def is_read(self) -> bool:
@@ -49,6 +52,7 @@ class Execution:
     document: Any
     started_at: float
     status: str = "RUNNING"
+    machine: str = STATE_MACHINE
     go_on: Callable[[], Any] = field(default=lambda: None, repr=False)
     """Enters the state once more in which the execution failed, as a redrive does."""
 
@@ -123,6 +127,8 @@ class Aws(Network):
         """Acts when a task begins to wait for an answer."""
         self.publish: Callable[[Any], dict[str, Any]] = lambda _outcome: {}
         """Runs the function that publishes outcomes; `wiring` knows it."""
+        self.done: list[Call] = []
+        """Every write that KMS took."""
         self.side_by_side: SideBySide | None = None
         """The calls that are being sent at the same time, if any are."""
         self._uuids = 0
@@ -135,6 +141,8 @@ class Aws(Network):
     def effect(self, call: Call, perform: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         """Do a call's work, and look at once whether it did harm."""
         answer = perform(**arguments)
+        if call.service == "kms" and not call.is_read:
+            self.done.append(call)
         if call.operation in ("CreateAlias", "CreateKey", "CancelKeyDeletion"):
             self._watch_keys(call)
         if call.operation == "UpdateItem" and "executionArn" in answer["Attributes"]:
@@ -149,9 +157,9 @@ class Aws(Network):
         """Fingerprint of everything that its callers and their test can see of it.
 
         All its fields count, and those of KMS, except the functions that connect it. `transitions`
-        are only counted, and no answer depends on them.
+        and what is `done` are only counted, and no answer depends on them.
         """
-        connections = ("network", "holder", "publish", "kms", "dynamodb", "transitions")
+        connections = ("network", "holder", "publish", "kms", "dynamodb", "transitions", "done")
         seen = {name: value for name, value in vars(self).items() if name not in connections}
         kms = {name: value for name, value in vars(self.kms).items() if name != "clock"}
         text = repr((seen, kms, vars(self.dynamodb)))
@@ -166,11 +174,13 @@ class Aws(Network):
         self._uuids += 1
         return self._uuids
 
-    def new_execution(self, document: Any, name: str | None = None) -> Execution:
+    def new_execution(
+        self, document: Any, name: str | None = None, machine: str = STATE_MACHINE
+    ) -> Execution:
         """Start an execution, as EventBridge's rule does."""
         name = name or f"event-{len(self.executions) + 1}"
-        arn = f"{STATE_MACHINE.replace(':stateMachine:', ':execution:')}:{name}"
-        execution = Execution(arn, document, self.time)
+        arn = f"{machine.replace(':stateMachine:', ':execution:')}:{name}"
+        execution = Execution(arn, document, self.time, machine=machine)
         self.executions[arn] = execution
         return execution
 
@@ -250,10 +260,11 @@ class _StepFunctions:
     aws: Aws
 
     def start_execution(self, *, stateMachineArn: str, name: str, input: str) -> None:  # noqa: A002
-        assert stateMachineArn == STATE_MACHINE
-        if any(arn.endswith(f":{name}") for arn in self.aws.executions):
+        assert stateMachineArn in (STATE_MACHINE, CHANGE_MACHINE)
+        arn = f"{stateMachineArn.replace(':stateMachine:', ':execution:')}:{name}"
+        if arn in self.aws.executions:
             raise refusal("ExecutionAlreadyExists", "StartExecution")
-        self.aws.to_run.append(self.aws.new_execution(json.loads(input), name))
+        self.aws.to_run.append(self.aws.new_execution(json.loads(input), name, stateMachineArn))
 
     def describe_execution(self, *, executionArn: str) -> dict[str, str]:
         if executionArn not in self.aws.executions:
@@ -374,7 +385,7 @@ class Client:
         """
         aws = self._current()
         operation = method.title().replace("_", "")
-        call = Call(self._service, self._region, operation)
+        call = Call(self._service, self._region, operation, self._sends == 1)
         perform = getattr(aws.service(self._service, self._region), method)
         for left in reversed(range(self._sends if operation == "CreateKey" else 1)):
             try:

@@ -23,7 +23,7 @@ Names = dict[str, str]
 
 _KEYS = {"requests": ("requestId",), "idempotency": ("id",), "sweep": ("place", "subject")}
 _RESERVED = set(ReservedKeywords.get_reserved_keywords())
-_TOKEN = re.compile(r"\s*(<>|<=|>=|[=+<>(),]|[#:]?\w+)")
+_TOKEN = re.compile(r"\s*(<>|<=|>=|[=+<>(),]|[#:]?\w+(?:\.#?\w+)*)")
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "=": lambda left, right: left == right,
     "<>": lambda left, right: left != right,
@@ -253,7 +253,7 @@ class _Reader:
         if token.startswith(":"):
             return lambda _item, _names, values: values[token]
         _check_name(token)
-        return lambda item, names, _values: item.get(_attribute(token, names))
+        return lambda item, names, _values: _reached(item, _path(token, names))
 
     def changes(self) -> list[Change]:
         found: list[Change] = []
@@ -276,7 +276,8 @@ class _Reader:
         def change(old: Item, new: Item, names: Names, values: Item) -> None:
             value = operand(old, names, values)
             assert value is not None
-            new[_attribute(token, names)] = value
+            holder, name = _holder(new, _path(token, names))
+            holder[name] = value
 
         return change
 
@@ -284,19 +285,38 @@ class _Reader:
         token = _check_name(self._next())
 
         def change(_old: Item, new: Item, names: Names, _values: Item) -> None:
-            new.pop(_attribute(token, names), None)
+            holder, name = _holder(new, _path(token, names))
+            holder.pop(name, None)
 
         return change
 
 
 def _check_name(token: str) -> str:
-    assert token.startswith("#") or token.isidentifier(), token
-    assert token.upper() not in _RESERVED, f"{token} is a reserved word"
+    for part in token.split("."):
+        assert part.startswith("#") or part.isidentifier(), token
+        assert part.upper() not in _RESERVED, f"{part} is a reserved word"
     return token
 
 
-def _attribute(token: str, names: Names) -> str:
-    return names[token] if token.startswith("#") else token
+def _path(token: str, names: Names) -> list[str]:
+    return [names[part] if part.startswith("#") else part for part in token.split(".")]
+
+
+def _reached(item: Item, path: list[str]) -> Any:
+    """Follow a path into maps; None where it leads nowhere."""
+    found: Any = item.get(path[0])
+    for name in path[1:]:
+        found = found["M"].get(name) if found else None
+    return found
+
+
+def _holder(item: Item, path: list[str]) -> tuple[dict[str, Any], str]:
+    """Return the map that a path leads into, as one of the item's own, and the last name."""
+    holder: dict[str, Any] = item
+    for name in path[:-1]:
+        holder[name] = {"M": dict(holder[name]["M"])}
+        holder = holder[name]["M"]
+    return holder, path[-1]
 
 
 def _compare(sign: str, left: dict[str, Any] | None, right: dict[str, Any] | None) -> bool:

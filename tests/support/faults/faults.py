@@ -54,7 +54,7 @@ def kinds_at(call: Call) -> list[Fault]:
     if call.service != "kms":
         # Conditional writes are made to be sent again: to the table, RESENT is a lost answer.
         impossible |= {Fault.RESENT, Fault.NOT_ENABLED}
-    if call.operation in _SENT_ONCE:
+    if call.operation in _SENT_ONCE or call.is_sent_once:
         impossible.add(Fault.RESENT)
     return [fault for fault in Fault if fault not in impossible]
 

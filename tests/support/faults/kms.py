@@ -73,6 +73,8 @@ class Kms:
     materials: dict[str, bytes] = field(default_factory=dict)
     """By key ID: the material that was imported first, and is the only one ever since."""
     import_tokens: int = 0
+    policy_reads: int = 0
+    """Each read returns a policy in another order."""
 
     def primaries(self) -> list[Key]:
         """List the primary keys that ever existed."""
@@ -284,6 +286,8 @@ class KmsInRegion:
             if self._kms.state_of(key) == "Disabled":
                 raise refusal("DisabledException", operation)
             self._require(key, operation, "Enabled")
+        # Rotation is the set's; only the primary key's is read here.
+        there[0].rotation_days = primary.rotation_days
         for key, kind in ((primary, "REPLICA"), (there[0], "PRIMARY")):
             key.facts = {**key.facts, "type": kind}
             key.updating_until = self._kms.clock() + _UPDATING_SECONDS
@@ -304,7 +308,9 @@ class KmsInRegion:
             key.tags.pop(name, None)
 
     def get_key_policy(self, *, KeyId: str) -> dict[str, Any]:
-        return {"Policy": self._key(KeyId, "GetKeyPolicy").policy}
+        self._kms.policy_reads += 1
+        policy = self._key(KeyId, "GetKeyPolicy").policy
+        return {"Policy": _rewritten(policy, self._kms.policy_reads)}
 
     def put_key_policy(self, *, KeyId: str, Policy: str) -> None:
         _check_policy(Policy, "PutKeyPolicy")
@@ -499,6 +505,22 @@ def _tags(tags: Tags) -> dict[str, str]:
     found = {tag["TagKey"]: tag["TagValue"] for tag in tags}
     assert len(found) == len(tags) <= 50
     return found
+
+
+def _rewritten(text: str, turn: int) -> str:
+    """Write a policy as KMS returns it: a list of one as its value, and another order each time.
+
+    https://github.com/aws/aws-cli/issues/9456
+    """
+    policy = json.loads(text)
+    statements = [_unwrapped(statement) for statement in policy["Statement"]]
+    return json.dumps({**policy, "Statement": statements[:: (-1) ** turn]})
+
+
+def _unwrapped(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _unwrapped(one) for name, one in value.items()}
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def _check_policy(text: str, operation: str) -> None:

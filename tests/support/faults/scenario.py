@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from provisioner.domain.policy_meaning import text_means
 from tests.support.faults import wiring, workflow
-from tests.support.faults.aws import Aws, Call, Execution, Holder
+from tests.support.faults.aws import STATE_MACHINE, Aws, Call, Execution, Holder
 from tests.support.faults.faults import FaultyNetwork, Schedule
 from tests.support.faults.holder import MATERIAL, answer_promptly
 from tests.support.faults.kms import ACCOUNT, Key
@@ -22,8 +23,8 @@ def policy_of(user: str) -> dict[str, Any]:
             {"Effect": "Allow", "Principal": {"AWS": root}, "Action": "kms:*", "Resource": "*"},
             {
                 "Effect": "Allow",
-                "Principal": {"AWS": user_arn},
-                "Action": "kms:Decrypt",
+                "Principal": {"AWS": [user_arn]},
+                "Action": ["kms:Decrypt"],
                 "Resource": "*",
             },
         ],
@@ -114,17 +115,23 @@ class Scenario:
         wiring.use(self.aws)
 
     def deliver(self) -> None:
-        """Deliver the event: one more execution, run to its end."""
+        """Deliver the event: one more execution, and what it starts, run to its end."""
         self.run(self.aws.new_execution(self.document))
+        self.run_started()
 
     def run(self, execution: Execution) -> None:
-        workflow.run(self.aws, execution, self.definition)
+        is_creation = execution.machine == STATE_MACHINE
+        workflow.run(self.aws, execution, self.definition if is_creation else None)
+
+    def run_started(self) -> None:
+        """Run what StartExecution was called for, and what that starts in turn."""
+        while self.aws.to_run:
+            self.run(self.aws.to_run.pop())
 
     def sweep(self) -> None:
         """Run the sweeper, and whatever it starts."""
         workflow.sweep(self.aws)
-        while self.aws.to_run:
-            self.run(self.aws.to_run.pop())
+        self.run_started()
 
     def play(self) -> Report:
         """Send the request; again if it did not succeed; once more after faults; sweep later."""
@@ -265,7 +272,7 @@ def _problem_in(aws: Aws, region: str, primary_arn: str, document: dict[str, Any
         and key.description == _description_of(document, region)
         and tags.items() <= key.tags.items()
         and (key.tags["mrk:request-id"], key.tags["mrk:stack"]) == (REQUEST_ID, "mrk")
-        and json.loads(key.policy) == policy
+        and text_means(key.policy, policy, partition="aws")
         and _has_its_material(key, document)
     )
     return None if is_as_asked else f"the key in {region} is not as asked: {key}"

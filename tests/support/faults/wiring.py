@@ -18,6 +18,7 @@ from aws_lambda_powertools.utilities.idempotency.persistence import base, datare
 
 from provisioner import clock, settings
 from provisioner.aws import clients, records
+from provisioner.change import confirm, observe, promotion
 from provisioner.creation import primary_key
 from provisioner.telemetry import logger, metrics
 from provisioner.upkeep import sweep_region
@@ -93,6 +94,9 @@ def wired() -> Iterator[None]:
         mock.patch.object(records, "SHARDS", 2),
         mock.patch.object(sweep_region, "ThreadPoolExecutor", _OneByOne),
         mock.patch.object(primary_key, "ThreadPoolExecutor", _AsOneCall),
+        mock.patch.object(observe, "ThreadPoolExecutor", _OneByOne),
+        mock.patch.object(promotion, "ThreadPoolExecutor", _OneByOne),
+        mock.patch.object(confirm, "ThreadPoolExecutor", _OneByOne),
         mock.patch.object(sweep_region, "sleep", _nothing),
         # Thousands of schedules would print a million lines.
         mock.patch.object(metrics.provider, "add_metric", _nothing),

@@ -1,4 +1,4 @@
-"""Runs statemachine/provision_key.asl.json as Step Functions would, with the real handlers.
+"""Runs the definitions of statemachine/ as Step Functions would, with the real handlers.
 
 It knows what the definition uses: JSONata, Task, Choice, Wait, Map, Parallel, Pass, Succeed and
 Fail, with Retry and Catch, and tasks that wait for an answer. Waiting moves the clock. Map items
@@ -19,15 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from aws_lambda_powertools.utilities.idempotency.exceptions import BaseError
+from botocore.exceptions import ClientError
 from jsonata.jsonata import Jsonata
 from jsonata.utils import Utils
 
 from provisioner.errors import ProvisionerError
 from provisioner.settings import settings
-from tests.support.faults.aws import Aws, Execution
+from tests.support.faults.aws import CHANGE_MACHINE, HOME, Aws, Execution
 from tests.support.template import load_template
 
 DEFINITION = Path("statemachine/provision_key.asl.json")
+CHANGES = Path("statemachine/change_key_set.asl.json")
 _NULL = Utils.NULL_VALUE
 _PATH = re.compile(r"\$\w+(\.\w+)+")
 _VARIABLE = re.compile(r"\$\w+(?:\.\w+)*")
@@ -154,17 +156,24 @@ def sweep(aws: Aws) -> None:
 
 
 @cache
-def load_definition() -> dict[str, Any]:
+def load_definition(path: Path = DEFINITION) -> dict[str, Any]:
     """Read the definition that is deployed."""
-    definition: dict[str, Any] = json.loads(DEFINITION.read_text())
+    definition: dict[str, Any] = json.loads(path.read_text())
     return definition
+
+
+def definition_of(execution: Execution) -> dict[str, Any]:
+    """Return the definition of an execution's state machine."""
+    return load_definition(CHANGES if execution.machine == CHANGE_MACHINE else DEFINITION)
 
 
 def run(aws: Aws, execution: Execution, definition: dict[str, Any] | None = None) -> None:
     """Run an execution to its end, and set its status."""
-    context = {"Execution": {"Id": execution.arn, "StartTime": _instant(execution.started_at)}}
+    name = execution.arn.rsplit(":", 1)[1]
+    started = _instant(execution.started_at)
+    context = {"Execution": {"Id": execution.arn, "Name": name, "StartTime": started}}
     machine = _Machine(aws, execution, context, {})
-    states = definition or load_definition()
+    states = definition or definition_of(execution)
     _run_to_end(machine, execution, states, _with_nulls(execution.document))
     execution.go_on = lambda: _run_to_end(
         machine, execution, {**states, "StartAt": machine.state}, machine.data
@@ -226,6 +235,8 @@ class _Machine:
         return data
 
     def _task(self, state: dict[str, Any], data: Any) -> tuple[str | None, Any]:
+        if state["Resource"].endswith("states:startExecution"):
+            return self._with_retries(state, data, self._start_execution)
         waits = state["Resource"].endswith(".waitForTaskToken")
         return self._with_retries(state, data, self._invoke_and_wait if waits else self._invoke)
 
@@ -266,6 +277,21 @@ class _Machine:
             raise
         self._stop_if_ended()
         return {"Payload": payload}
+
+    def _start_execution(self, state: dict[str, Any], data: Any) -> Any:
+        """Start an execution of another state machine, which whoever drives the test runs."""
+        arguments = self._evaluate(state["Arguments"], {"input": data})
+        assert arguments["StateMachineArn"] == "${ChangeKeySetArn}"
+        try:
+            self._aws.service("stepfunctions", HOME).start_execution(
+                stateMachineArn=CHANGE_MACHINE,
+                name=arguments["Name"],
+                input=json.dumps(arguments["Input"], default=_plain),
+            )
+        except ClientError as error:
+            name = f"StepFunctions.{error.response['Error']['Code']}Exception"
+            raise StateFailed(name, str(error)) from error
+        return {}
 
     def _invoke_and_wait(self, state: dict[str, Any], data: Any) -> Any:
         """Invoke the function with a token of this try; the result is what its holder gives."""

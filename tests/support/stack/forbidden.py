@@ -175,7 +175,10 @@ CALLS: dict[str, Callable[[str], dict[str, Any]]] = {
 }
 _ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
 
-_READS_TAGS = ("ApplyKeySettingsFunctionRole", "kms:ListResourceTags")
+_READ_TAGS = [
+    (role, "kms:ListResourceTags")
+    for role in ("ApplyChangeFunctionRole", "ApplyKeySettingsFunctionRole")
+]
 
 NO_ATTEMPTS = ("LogDelivery", "LogDeliveries", "logs:DescribeLogGroups", "xray:")
 """Parts of actions that are no API operation, or that AWS's managed policies give to others."""
@@ -433,7 +436,7 @@ def on_foreign_keys(privileges: Privileges, keys: Keys) -> Iterator[Attempt]:
     for role in privileges.roles:
         for key in (keys.of_another_stack, keys.in_use):
             for action in MANAGEMENT:
-                if (role, action) == _READS_TAGS:
+                if (role, action) in _READ_TAGS:
                     continue
                 yield Attempt(role, action, CALLS[action](key))
         for action in ("kms:PutKeyPolicy", "kms:ScheduleKeyDeletion", "kms:TagResource"):
@@ -571,7 +574,10 @@ def still_possible(keys: Keys) -> list[tuple[Attempt, str]]:
         (Attempt(primary, "kms:PutKeyPolicy", put_unused), lets_in),
         (Attempt(replica, "kms:PutKeyPolicy", put_unused), lets_in),
         (Attempt(replica, "kms:CreateKey", {"MultiRegion": False}), single_region),
-        (Attempt(*_READS_TAGS, CALLS["kms:ListResourceTags"](keys.in_use)), reads_tags),
+        *(
+            (Attempt(*grant, CALLS["kms:ListResourceTags"](keys.in_use)), reads_tags)
+            for grant in _READ_TAGS
+        ),
         (
             Attempt(replica, "kms:ReplicateKey", untagged),
             "A key of ours can be replicated without tags into an allowed Region: ReplicateKey has "

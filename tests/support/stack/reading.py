@@ -4,8 +4,8 @@ import json
 import uuid
 from typing import Any
 
-from local.policy_meaning import meaning
 from local.stack.stack import Stack
+from provisioner.domain.policy_meaning import canonical
 
 ACCOUNT = "111122223333"
 ADMIN = f"arn:aws:iam::{ACCOUNT}:role/KeyAdmin"
@@ -53,6 +53,12 @@ def read_key(stack: Stack, region: str, arn: str) -> dict[str, Any]:
         "ownTags": {t["TagKey"]: t["TagValue"] for t in tags if t["TagKey"] in OWN_TAGS},
         "policy": meaning(json.loads(kms.get_key_policy(KeyId=arn)["Policy"])),
     }
+
+
+def meaning(policy: dict[str, Any]) -> dict[str, Any]:
+    """Return a policy in the one form for all that mean the same."""
+    form: dict[str, Any] = json.loads(canonical(policy, partition="aws"))
+    return form
 
 
 def keys_of_request(stack: Stack, request_id: str, region: str) -> list[str]:

@@ -49,8 +49,11 @@ PARAMETERS = {
     "QuietPeriodInSeconds": "1",
     "SweeperMayDelete": "true",
 }
-INTENDED_DENIALS = {("CreateReplicaKeyFunctionRole", "kms:CreateKey")}
-"""The permissions that `replica_denied` takes away for a while."""
+INTENDED_DENIALS = {
+    ("CreateReplicaKeyFunctionRole", "kms:CreateKey"),
+    ("KeysApiFunctionRole", "kms:DescribeKey"),
+}
+"""What `replica_denied` takes away for a while, and what the key of `_hide` keeps to itself."""
 
 _AT_ONCE = 2
 _SDK_ATTEMPTS = 3
@@ -399,8 +402,96 @@ def _is_closed(stack: Stack, arn: str) -> bool | None:
     return not any(item["subject"]["S"].startswith(arn) for item in items) or None
 
 
+def change_and_decommission(stack: Stack) -> Generator[None]:
+    """Change every setting, add, promote, disable, remove and restore, and end with all of it."""
+    request = new_request("change", **_EVERYTHING, replicas=[{"region": NEAR}])
+    name = request["requestId"]
+    stack.send(request)
+    yield
+    _created(stack, request)
+    taken = f"alias/{name}-taken"
+    _take(stack, HOME, taken)
+    near, far = {"region": NEAR}, {"region": FAR}
+    settings: dict[str, Any] = {
+        "description": "other",
+        "tags": {"stage": "test"},
+        "policy": None,
+        "rotation": {"periodInDays": 200},
+    }
+    request = _next(request, **settings, alias=f"alias/{name}-other", replicas=[near, far])
+    stack.send(request)
+    yield
+    _deliver_again(stack, request)
+    _changed(stack, request)
+    yield
+    hidden = _hide(stack, f"alias/{name}-hidden")
+    revisions: list[tuple[dict[str, Any], list[str]]] = [
+        ({"alias": taken, "rotation": None}, [f"MOVE_ALIAS:{HOME}"]),
+        ({"primaryRegion": NEAR, "replicas": [{"region": HOME}, far]}, [f"PROMOTE:{NEAR}"]),
+        ({"replicas": [{"region": HOME, "enabled": False}]}, [f"DISABLE:{HOME}", f"REMOVE:{FAR}"]),
+        ({"replicas": [{"region": HOME}, far], "tags": {}}, [f"RESTORE:{FAR}"]),
+        ({"desiredState": "DECOMMISSIONED"}, ["DECOMMISSION"]),
+    ]
+    for changed, words in revisions:
+        request = _next(request, *words, **changed)
+        unconfirmed = {**request, "alias": hidden, "confirm": []}
+        assert stack.api("POST", "/keys?plan=true", json=unconfirmed).status_code == 200
+        if words == [f"PROMOTE:{NEAR}"]:
+            assert stack.api("POST", "/keys", json=request).status_code == 202
+        else:
+            stack.send(request)
+        yield
+        _changed(stack, request)
+
+
+def _next(request: dict[str, Any], *words: str, **changed: Any) -> dict[str, Any]:
+    return {
+        **request,
+        "revision": request.get("revision", 1) + 1,
+        "confirm": [*words],
+        **changed,
+    }
+
+
+def _changed(stack: Stack, request: dict[str, Any]) -> None:
+    """Wait until a revision is done."""
+
+    def done() -> bool | None:
+        status = stack.api("GET", f"/keys/{request['requestId']}").json()
+        assert status["status"] != "UPDATE_FAILED", status["errors"]
+        is_done = status["status"] in ("UPDATED", "DECOMMISSIONED")
+        return True if is_done and status["revision"] == request["revision"] else None
+
+    wait_for(done, f"revision {request['revision']}", timeout=60)
+
+
+def _deliver_again(stack: Stack, request: dict[str, Any]) -> None:
+    """Deliver a revision that is under way, through every door."""
+    wait_for(
+        lambda: stack.api("GET", f"/keys/{request['requestId']}").json()["revision"] == 2 or None,
+        "the claim",
+        timeout=30,
+    )
+    again = stack.start_execution(request)
+    assert stack.api("POST", "/keys", json=request).status_code == 202
+    assert stack.wait_for_execution(again)["status"] == "SUCCEEDED"
+
+
+def _hide(stack: Stack, alias: str) -> str:
+    """Give an alias to a key that keeps every role of ours out."""
+    kms = stack.client("kms", HOME)
+    owner = kms.create_key()["KeyMetadata"]["KeyId"]
+    kms.create_alias(AliasName=alias, TargetKeyId=owner)
+    actions = ["kms:PutKeyPolicy", "kms:DescribeKey", "kms:UpdateAlias"]
+    alone = {"Effect": "Allow", "Principal": {"AWS": ADMIN}, "Action": actions, "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [alone]})
+    kms.put_key_policy(KeyId=owner, Policy=policy, BypassPolicyLockoutSafetyCheck=True)
+    return alias
+
+
 SIDE_BY_SIDE: list[Path] = [
     create_by_event,
+    change_and_decommission,
     import_key_material,
     fail_and_go_on,
     lose_the_answer_of_create_key,
