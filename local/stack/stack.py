@@ -21,6 +21,9 @@ OUTCOMES = (
     "Multi-Region Key Created",
     "Multi-Region Key Request Rejected",
     "Multi-Region Key Creation Failed",
+    "Multi-Region Key Updated",
+    "Multi-Region Key Update Failed",
+    "Multi-Region Key Decommissioned",
 )
 SOURCE = "mrk.provisioner"
 

@@ -115,7 +115,7 @@ def _moto_is_not_traced() -> Iterator[None]:
 
 @pytest.fixture
 def aws() -> Iterator[None]:
-    """Return an AWS that has this stack's tables, event bus and state machine, and no keys."""
+    """Return an AWS that has this stack's tables, event bus and state machines, and no keys."""
     with mock_aws():
         _builder("dynamodb").create_table(
             TableName="idempotency",
@@ -126,11 +126,12 @@ def aws() -> Iterator[None]:
         _builder("dynamodb").create_table(TableName="requests", **REQUESTS_TABLE)
         _builder("dynamodb").create_table(TableName="sweep", **SWEEP_TABLE)
         _builder("events").create_event_bus(Name="keys")
-        _builder("stepfunctions").create_state_machine(
-            name="provision-key",
-            definition=json.dumps({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}),
-            roleArn="arn:aws:iam::111122223333:role/provision-key",
-        )
+        for name in ("provision-key", "change-key-set"):
+            _builder("stepfunctions").create_state_machine(
+                name=name,
+                definition=json.dumps({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}),
+                roleArn=f"arn:aws:iam::111122223333:role/{name}",
+            )
         yield
 
 

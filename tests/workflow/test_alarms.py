@@ -219,6 +219,30 @@ def test_an_execution_that_ends_badly_sets_off_its_alarm(
 @pytest.mark.parametrize(
     ("name", "metric"),
     [
+        ("ChangesFailedAlarm", "ExecutionsFailed"),
+        ("ChangesTimedOutAlarm", "ExecutionsTimedOut"),
+        ("ChangesAbortedAlarm", "ExecutionsAborted"),
+        ("ChangesThrottledAlarm", "ExecutionThrottled"),
+    ],
+)
+def test_an_alarm_on_changes_watches_the_state_machine_of_changes(
+    stack: Stack, names: dict[str, str], name: str, metric: str
+) -> None:
+    changes = stack.outputs["StateMachineArn"].replace("provision-key", "change-key-set")
+    alarm = Alarm(stack, names[name])
+    assert not alarm.is_on()
+
+    for index in range(alarm.described["EvaluationPeriods"]):
+        earlier = index * timedelta(seconds=alarm.described["Period"])
+        machine = frozenset({("StateMachineArn", changes)})
+        alarm.feed(Metric("AWS/States", metric, machine), [1.0], earlier=earlier)
+
+    assert alarm.is_on()
+
+
+@pytest.mark.parametrize(
+    ("name", "metric"),
+    [
         ("ExecutionsTimedOutAlarm", "ExecutionsTimedOut"),
         ("ExecutionsThrottledAlarm", "ExecutionThrottled"),
     ],
@@ -474,20 +498,27 @@ def threshold(alarm: str) -> float:
     return float(load_template()["Resources"][alarm]["Properties"]["Threshold"])
 
 
-def test_a_step_that_kms_throttles_again_and_again_counts_for_its_alarm(stack: Stack) -> None:
-    before = {name: summed(stack, name) for name in ("StepErrorsAlarm", "FunctionErrorsAlarm")}
-    event = json.loads(Path("events/apply-key-settings.json").read_text())
+@pytest.mark.parametrize(
+    ("alarm", "function", "event"),
+    [
+        ("StepErrorsAlarm", "ApplyKeySettingsFunction", "apply-key-settings"),
+        ("ChangeStepErrorsAlarm", "RetireKeyFunction", "retire-key"),
+    ],
+)
+def test_a_step_that_kms_throttles_again_and_again_counts_for_its_alarm(
+    stack: Stack, alarm: str, function: str, event: str
+) -> None:
+    before = {name: summed(stack, name) for name in (alarm, "FunctionErrorsAlarm")}
+    payload = Path(f"events/{event}.json").read_text()
     stack.put_faults(Fault("DescribeKey", "throttle", times=1_000))
 
-    for _ in range(int(threshold("StepErrorsAlarm"))):
+    for _ in range(int(threshold(alarm))):
         answer = stack.client("lambda").invoke(
-            FunctionName=stack.functions()["ApplyKeySettingsFunction"], Payload=json.dumps(event)
+            FunctionName=stack.functions()[function], Payload=payload
         )
         assert json.loads(answer["Payload"].read())["errorType"] == "KmsThrottled"
 
-    assert summed(stack, "StepErrorsAlarm") - before["StepErrorsAlarm"] == threshold(
-        "StepErrorsAlarm"
-    )
+    assert summed(stack, alarm) - before[alarm] == threshold(alarm)
     assert summed(stack, "FunctionErrorsAlarm") == before["FunctionErrorsAlarm"]
 
 
@@ -510,6 +541,7 @@ def test_a_function_that_ends_with_an_error_counts_for_its_alarm(stack: Stack) -
     ("alarm", "function"),
     [
         ("StepThrottlesAlarm", "CreatePrimaryKeyFunction"),
+        ("ChangeStepThrottlesAlarm", "RetireKeyFunction"),
         ("FunctionThrottlesAlarm", "KeysApiFunction"),
     ],
 )
@@ -534,12 +566,18 @@ def test_every_alarm_is_set_off_by_a_test_of_this_file(names: dict[str, str]) ->
 
     assert sums == {
         "StepErrorsAlarm",
+        "ChangeStepErrorsAlarm",
         "FunctionErrorsAlarm",
         "StepThrottlesAlarm",
+        "ChangeStepThrottlesAlarm",
         "FunctionThrottlesAlarm",
     }
     assert names.keys() - sums == {
         "BatchesFailedAlarm",
+        "ChangesFailedAlarm",
+        "ChangesTimedOutAlarm",
+        "ChangesAbortedAlarm",
+        "ChangesThrottledAlarm",
         "ExecutionsFailedAlarm",
         "ExecutionsTimedOutAlarm",
         "ExecutionsAbortedAlarm",

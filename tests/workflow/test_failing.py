@@ -7,6 +7,7 @@ import pytest
 from local.stack.stack import Stack
 from tests.support.stack.denials import denied, replica_denied
 from tests.support.stack.reading import (
+    ACCOUNT,
     ADMIN,
     USER,
     WRITES,
@@ -17,10 +18,36 @@ from tests.support.stack.reading import (
 )
 
 HOME = "us-east-1"
+REWRITTEN: dict[str, Any] = {
+    "Version": "2012-10-17",
+    "Id": "",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"AWS": [ACCOUNT]},
+            "Action": ["KMS:*"],
+            "Resource": ["*"],
+            "Condition": {},
+        },
+        {
+            "Sid": "Use",
+            "Effect": "Allow",
+            "Principal": {"AWS": [USER, ADMIN]},
+            "Action": ["kms:Encrypt", "kms:Decrypt"],
+            "Resource": "*",
+            "Condition": {
+                "Bool": {"kms:MultiRegion": True},
+                "NumericLessThan": {"aws:MultiFactorAuthAge": 300},
+            },
+        },
+    ],
+}
+"""A policy of which KMS returns nothing as it was put."""
 
 
 def test_a_denied_region_is_named_and_completed_with_the_same_key(stack: Stack) -> None:
-    request = new_request("retain", replicas=[{"region": "eu-west-1"}, {"region": "us-west-2"}])
+    replicas = [{"region": "eu-west-1"}, {"region": "us-west-2"}]
+    request = new_request("retain", policy={"document": REWRITTEN}, replicas=replicas)
 
     with replica_denied(stack, "us-west-2"):
         stack.send(request)
@@ -35,10 +62,15 @@ def test_a_denied_region_is_named_and_completed_with_the_same_key(stack: Stack) 
     assert detail["key"]["primary"]["alias"] == request["alias"]
     assert [r["region"] for r in detail["key"]["replicas"]] == ["eu-west-1"]
     assert stack.api("GET", f"/keys/{request['requestId']}").json()["status"] == "FAILED"
+    before = len(stack.kms_calls())
 
     stack.send(request)
     created = stack.wait_for_outcomes(request["requestId"], 2)[1]
 
+    made = [call["operation"] for call in stack.kms_calls(since=before)]
+    # The primary key's before the replicas and once more beside them, and the replica's.
+    assert made.count("GetKeyPolicy") == 3
+    assert "PutKeyPolicy" not in made
     assert created["detail-type"] == "Multi-Region Key Created"
     assert created["detail"]["key"]["keyId"] == detail["key"]["keyId"]
     assert len(created["detail"]["key"]["replicas"]) == 2

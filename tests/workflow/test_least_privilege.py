@@ -64,7 +64,7 @@ GRANTED_BUT_NOT_USED = {
         (role, action): (
             "Step Functions needs it to write logs and traces, which the emulator's own does not."
         )
-        for role in ("ProvisionBatchRole", "ProvisionKeyRole")
+        for role in ("ChangeKeySetRole", "ProvisionBatchRole", "ProvisionKeyRole")
         for action in LOGS_AND_TRACES
     },
     **{
@@ -80,6 +80,30 @@ GRANTED_BUT_NOT_USED = {
             "states:StopExecution",
         )
     },
+    **dict.fromkeys(
+        [
+            ("ApplyChangeFunctionRole", "kms:DescribeKey"),
+            ("ApplyChangeFunctionRole", "kms:ListResourceTags"),
+            ("RestoreKeyFunctionRole", "kms:DescribeKey"),
+        ],
+        "Only to find out why KMS denies a call: the key is new, or has lost our tag.",
+    ),
+    ("PlanChangeFunctionRole", "kms:ListAliases"): (
+        "Only where the key that has a declared alias keeps the role out."
+    ),
+    **dict.fromkeys(
+        [
+            ("ClaimChangeFunctionRole", "states:DescribeExecution"),
+            ("PlanChangeFunctionRole", "states:DescribeExecution"),
+        ],
+        "Only where two executions plan the same change and claim it at the same moment.",
+    ),
+    ("SweepFunctionRole", "states:DescribeExecution"): (
+        "Only while a change is under way, or where its execution has died."
+    ),
+    ("SweepRegionFunctionRole", "dynamodb:UpdateItem"): (
+        "Only once KMS has deleted a removed key, a week or more after its removal."
+    ),
     ("ReadBatchFunctionRole", "s3:ListBucket"): (
         "S3 asks for it where an object is missing, and else says that access is denied."
     ),
@@ -98,6 +122,7 @@ WITH_WILDCARD = {
     "key/mrk-*": "Keys have random IDs in every allowed Region; conditions ask for our tag.",
     "alias/*": "Requests choose the names; the key that an alias is of must be ours as well.",
     "execution:mrk-provisioner-provision-key:*": "Executions have names of their own.",
+    "execution:mrk-provisioner-change-key-set:*": "Executions have names of their own.",
     "execution:mrk-provisioner-provision-batch:*": "Executions have names of their own.",
     "BatchesBucket/*": "Whoever starts a batch names its file.",
     "BatchesBucket/batches/*": "Batches have names of their own.",

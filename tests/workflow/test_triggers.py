@@ -6,11 +6,10 @@ from typing import Any
 import pytest
 
 from local.emulator.faults import Fault
-from local.policy_meaning import meaning
 from local.polling import wait_for
 from local.stack.stack import Stack
 from tests.support.stack.material_holder import wait_for_question
-from tests.support.stack.reading import ADMIN, USER, new_request, read_key
+from tests.support.stack.reading import ADMIN, USER, meaning, new_request, read_key
 
 REPLICAS: list[dict[str, Any]] = [
     {"region": "eu-west-1"},

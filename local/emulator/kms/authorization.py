@@ -28,6 +28,7 @@ _PARAMETER_KEYS = {
     ("ImportKeyMaterial", "ValidTo"): "kms:ValidTo",
     ("ReplicateKey", "ReplicaRegion"): "kms:ReplicaRegion",
     ("ScheduleKeyDeletion", "PendingWindowInDays"): "kms:ScheduleKeyDeletionPendingWindowInDays",
+    ("UpdatePrimaryRegion", "PrimaryRegion"): "kms:PrimaryRegion",
 }
 
 
