@@ -91,16 +91,18 @@ GRANTED_BUT_NOT_USED = {
     ("PlanChangeFunctionRole", "kms:ListAliases"): (
         "Only where the key that has a declared alias keeps the role out."
     ),
-    **dict.fromkeys(
-        [
-            ("ClaimChangeFunctionRole", "states:DescribeExecution"),
-            ("PlanChangeFunctionRole", "states:DescribeExecution"),
-        ],
-        "Only where two executions plan the same change and claim it at the same moment.",
-    ),
-    ("SweepFunctionRole", "states:DescribeExecution"): (
-        "Only while a change is under way, or where its execution has died."
-    ),
+    **{
+        (role, "states:DescribeExecution"): (
+            "Only while another execution works on the same change, or where that has died."
+        )
+        for role in (
+            "ClaimChangeFunctionRole",
+            "ClaimRequestFunctionRole",
+            "KeysApiFunctionRole",
+            "PlanChangeFunctionRole",
+            "SweepFunctionRole",
+        )
+    },
     ("SweepRegionFunctionRole", "dynamodb:UpdateItem"): (
         "Only once KMS has deleted a removed key, a week or more after its removal."
     ),
