@@ -11,6 +11,7 @@ _SHOWN = ("TaskStateEntered", "WaitStateEntered")
 """What takes time; other states decide, or hold these."""
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _WAITS_FOR_ANSWER = ".waitForTaskToken"
+_STARTS_EXECUTION = "startExecution"
 
 
 class Steps:
@@ -27,6 +28,8 @@ class Steps:
         self._state_of: dict[int, tuple[str, str] | None] = {}
         self._retries: dict[tuple[str, str], int] = {}
         self._waiting: set[tuple[str, str]] = set()
+        self.started: str | None = None
+        """The ARN of the execution that this one has started to go on with its work."""
         for event in history:
             self._read(event)
 
@@ -78,6 +81,9 @@ class Steps:
         elif event["type"] == "TaskSucceeded":
             retries = self._retries[state]
             line.note = f"after {retries} {'retry' if retries == 1 else 'retries'}" * bool(retries)
+            succeeded = event.get("taskSucceededEventDetails", {})
+            if succeeded.get("resource", "").endswith(_STARTS_EXECUTION):
+                self.started = json.loads(succeeded["output"])["ExecutionArn"]
         return state
 
     def _schedule(self, state: tuple[str, str], scheduled: dict[str, Any]) -> None:
@@ -109,9 +115,8 @@ def _region(text: str | None) -> str:
     document = json.loads(text) if text else None
     if not isinstance(document, dict):
         return ""
-    inner = document.get("key")
-    for holder in (document, inner if isinstance(inner, dict) else {}):
-        if isinstance(holder.get("region"), str):
+    for holder in (document, document.get("key"), document.get("work")):
+        if isinstance(holder, dict) and isinstance(holder.get("region"), str):
             return str(holder["region"])
     return ""
 

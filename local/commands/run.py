@@ -23,6 +23,7 @@ _RUN_TIMEOUT = 1800
 _OUTCOME_TIMEOUT = 15
 _WAITS_FOR_MATERIAL = "WAITING_FOR_MATERIAL"
 _UNDER_WAY = ("IN_PROGRESS", _WAITS_FOR_MATERIAL)
+_DONE = ("CREATED", "UPDATED", "DECOMMISSIONED")
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def run(described: dict[str, Any], event: Event, console: Console) -> int:
     Returns
     -------
     int
-        The exit code: 0 if the key set is there, else 1.
+        The exit code: 0 if the key set is as the request says, else 1.
 
     Raises
     ------
@@ -91,8 +92,8 @@ def run(described: dict[str, Any], event: Event, console: Console) -> int:
         seconds = time.monotonic() - began
         calls = _calls_of(event, detail, stack.kms_calls(since=calls_before))
         reads = sum(is_read(call) for call in calls)
-        created = detail["status"] == "CREATED"
-        colour = "green" if created else "red"
+        done = detail["status"] in _DONE
+        colour = "green" if done else "red"
         console.print(f"[bold {colour}]{detail['status']}[/] request {event.request_id}")
         for one in [*(detail.get("errors") or []), *(detail.get("warnings") or [])]:
             console.print(f"  {one['path']}: {one['code']}: {one['message']}", markup=False)
@@ -102,7 +103,7 @@ def run(described: dict[str, Any], event: Event, console: Console) -> int:
             f"{len(calls) - reads} KMS writes and {reads} reads in {seconds:.1f} s; "
             f"execution {execution}"
         )
-    return 0 if created else 1
+    return 0 if done else 1
 
 
 def _follow_to_outcome(
@@ -112,7 +113,8 @@ def _follow_to_outcome(
     with progress.step("Send the request"):
         execution = _send(stack, event)
     while True:
-        _follow(stack, execution, event, progress)
+        while started := _follow(stack, execution, event, progress):
+            execution = started
         with progress.step("Receive the outcome"):
             detail = _outcome(stack, event, execution)
         if detail is not None:
@@ -132,12 +134,12 @@ def _send(stack: Stack, event: Event) -> str:
     return wait_for(started, "an execution to start", timeout=_START_TIMEOUT)
 
 
-def _follow(stack: Stack, execution: str, event: Event, progress: Progress) -> None:
-    """Show each step of an execution, until it ends."""
+def _follow(stack: Stack, execution: str, event: Event, progress: Progress) -> str | None:
+    """Show each step of an execution, until it ends; return the one that goes on with its work."""
     show = progress.below()
     asked = False
 
-    def ended() -> bool | None:
+    def ended() -> Steps | None:
         nonlocal asked
         # Asked before the history is read, so that nothing comes after what is shown last.
         running = stack.is_running(execution)
@@ -149,9 +151,10 @@ def _follow(stack: Stack, execution: str, event: Event, progress: Progress) -> N
             asked = True
             hint = f"make provide REQUEST={event.request_id} MATERIAL=<file>"
             progress.say(f"The request waits for key material: {hint}")
-        return None if running else True
+        return None if running else steps
 
-    wait_for(ended, f"execution {execution} to end", timeout=_RUN_TIMEOUT, interval=0.2)
+    steps = wait_for(ended, f"execution {execution} to end", timeout=_RUN_TIMEOUT, interval=0.2)
+    return steps.started
 
 
 def _waits_for_material(stack: Stack, event: Event) -> bool:
@@ -163,7 +166,7 @@ def _outcome(stack: Stack, event: Event, execution: str) -> dict[str, Any] | Non
     """Return the outcome of a request, once one of its executions has ended.
 
     That is what the execution published, or what the API answers: a request that is sent again
-    after its key set was created ends without another event. None where another execution works on
+    after its key set was finished ends without another event. None where another execution works on
     the request.
     """
 
@@ -173,7 +176,7 @@ def _outcome(stack: Stack, event: Event, execution: str) -> dict[str, Any] | Non
             if detail["executionArn"] == execution:
                 return [detail]
         record = _record(stack, event)
-        if record and record["status"] == "CREATED":
+        if record and record["status"] in _DONE:
             return [record]
         if record and record["executionArn"] != execution and record["status"] in _UNDER_WAY:
             return [None]

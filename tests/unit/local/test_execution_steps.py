@@ -80,6 +80,7 @@ def test_the_region_is_that_of_the_input_or_of_the_keys_facts_or_what_comes_of_i
     for given, output in (
         ({"region": "eu-west-1"}, None),
         ({"key": {"region": "eu-west-2"}}, None),
+        ({"work": {"region": "eu-west-3", "kind": "SETTINGS"}}, None),
         ({"key": None}, {"key": {"region": "us-east-1"}}),
         ([], {"region": "us-east-2"}),
         ({"region": 1}, "nothing"),
@@ -88,7 +89,7 @@ def test_the_region_is_that_of_the_input_or_of_the_keys_facts_or_what_comes_of_i
         history.exit(f"Step{entered - 1}", entered, 0, output)
 
     regions = [line.region for line in history.lines]
-    assert regions == ["eu-west-1", "eu-west-2", "us-east-1", "us-east-2", ""]
+    assert regions == ["eu-west-1", "eu-west-2", "eu-west-3", "us-east-1", "us-east-2", ""]
 
 
 def test_what_runs_has_begun_and_not_ended() -> None:
@@ -165,6 +166,19 @@ def test_a_step_that_waits_for_an_answer_is_known_by_its_task() -> None:
 
     assert waiting
     assert not Steps(history.events).waits_for_answer
+
+
+def test_the_execution_that_another_one_has_started_is_known() -> None:
+    history, arn = History(), "arn:aws:states:us-east-1:111122223333:execution:change-key-set:name"
+    state = history.enter("StartChange", 0, 1)
+    assert Steps(history.events).started is None
+
+    for resource in ("startExecution", "arn:aws:states:::states:startExecution"):
+        scheduled = history.schedule(state, 1, resource)
+        succeeded = {"resource": resource, "output": json.dumps({"ExecutionArn": arn})}
+        history.add("TaskSucceeded", scheduled, 2, taskSucceededEventDetails=succeeded)
+        assert Steps(history.events).started == arn
+        history.events.pop()
 
 
 def test_the_emulator_says_what_came_before_each_event() -> None:
