@@ -33,16 +33,36 @@ def revised(before: Document, *words: str, **changed: Any) -> Document:
 
 
 class ChangeScenario(Scenario):
-    """A new declaration, sent over a network with faults, of a key set that others use as well."""
+    """A new declaration, sent over a network with faults, of a key set that others use as well.
+
+    Parameters
+    ----------
+    before
+        The declarations that were applied before.
+    taken
+        The Region and the name of an alias that points to a key of somebody else.
+    """
 
     def __init__(
-        self, schedule: Schedule = (), *, before: tuple[Document, ...], document: Document
+        self,
+        schedule: Schedule = (),
+        *,
+        before: tuple[Document, ...],
+        document: Document,
+        taken: tuple[str, str] | None = None,
     ) -> None:
         aws = copy_of(before)
+        self.key_id = aws.kms.primaries()[0].key_id
+        if taken:
+            aws.kms.take_alias(*taken).tags[FOREIGN_TAG[0]] = FOREIGN_TAG[1]
         super().__init__(schedule, aws=aws, document=document)
         self.before = {arn: copy.deepcopy(key) for arn, key in aws.kms.keys.items()}
         self.aliases_before = dict(aws.kms.aliases)
         self.words = document.get("confirm", [])
+
+    def fingerprint(self) -> bytes:
+        """Count what was done in KMS as well, since `problems` looks at it."""
+        return super().fingerprint() + repr(sorted(map(str, self.aws.done))).encode()
 
     def _come_to_rest(self) -> list[str]:
         for mended in (False, True):
@@ -95,7 +115,8 @@ class ChangeScenario(Scenario):
         document, kms = self.document, self.aws.kms
         members = {one["region"]: {**document, "enabled": True, **one} for one in self._members()}
         found = []
-        for key in kms.keys.values():
+        ours = [key for key in kms.keys.values() if key.key_id == self.key_id]
+        for key in ours:
             if key.region == BY_HAND:
                 continue
             wanted = members.get(key.region)
@@ -103,7 +124,7 @@ class ChangeScenario(Scenario):
                 found.append(f"{key.arn} is {kms.state_of(key)}")
             elif wanted and not _is_decommissioned(document):
                 found += self._faults_of(key, wanted)
-        present = {key.region for key in kms.keys.values()}
+        present = {key.region for key in ours}
         found += [f"there is no key in {region}" for region in members.keys() - present]
         if not _is_decommissioned(document):
             found += self._faults_of_the_primary()
@@ -137,10 +158,13 @@ class ChangeScenario(Scenario):
         return [
             f"{key.arn} is not the primary key that was asked for"
             for key in self.aws.kms.keys.values()
-            if (key.facts["type"] == "PRIMARY") != (key.region == self.document["primaryRegion"])
-            or (
-                key.facts["type"] == "PRIMARY"
-                and key.rotation_days != (rotation["periodInDays"] if rotation else None)
+            if key.key_id == self.key_id
+            and (
+                (key.facts["type"] == "PRIMARY") != (key.region == self.document["primaryRegion"])
+                or (
+                    key.facts["type"] == "PRIMARY"
+                    and key.rotation_days != (rotation["periodInDays"] if rotation else None)
+                )
             )
         ]
 
@@ -154,8 +178,9 @@ class ChangeScenario(Scenario):
             if place[1] == FOREIGN_ALIAS and kms.aliases.get(place) != arn:
                 found.append(f"the alias of others in {place[0]} is gone")
         for arn, before in self.before.items():
-            if before.region == BY_HAND and _settings_of(kms.keys[arn]) != _settings_of(before):
-                found.append(f"the key that was made by hand has changed: {kms.keys[arn]}")
+            is_foreign = before.region == BY_HAND or before.key_id != self.key_id
+            if is_foreign and _settings_of(kms.keys[arn]) != _settings_of(before):
+                found.append(f"a key of others has changed: {kms.keys[arn]}")
         named = {alias for (region, alias), _ in kms.aliases.items() if region != BY_HAND}
         wanted = {one.get("alias", self.document["alias"]) for one in self._members()}
         kept = {alias for place, alias in self.aliases_before if place not in self._regions()}
