@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -30,6 +31,80 @@ _HURTS = {
 def revised(before: Document, *words: str, **changed: Any) -> Document:
     """Return the next revision of a declaration."""
     return {**before, "revision": before.get("revision", 1) + 1, "confirm": [*words], **changed}
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A declaration that the keys of a set are held against."""
+
+    aws: Aws
+    document: Document
+    key_id: str
+
+    def problems(self) -> list[str]:
+        """Say where a key is not as declared."""
+        document, kms = self.document, self.aws.kms
+        members = {one["region"]: {**document, "enabled": True, **one} for one in self.members()}
+        found = []
+        ours = [key for key in kms.keys.values() if key.key_id == self.key_id]
+        for key in ours:
+            if key.region == BY_HAND:
+                continue
+            wanted = members.get(key.region)
+            if (wanted is None or _is_decommissioned(document)) != (kms.state_of(key) in _LEAVING):
+                found.append(f"{key.arn} is {kms.state_of(key)}")
+            elif wanted and not _is_decommissioned(document):
+                found += self._faults_of(key, wanted)
+        present = {key.region for key in ours}
+        found += [f"there is no key in {region}" for region in members.keys() - present]
+        if not _is_decommissioned(document):
+            found += self._faults_of_the_primary()
+        return found
+
+    def members(self) -> list[dict[str, Any]]:
+        """List what is declared of each Region, the primary key's first."""
+        document = self.document
+        enabled = document.get("enabled", True)
+        primary = {"region": document["primaryRegion"], "enabled": enabled}
+        return [primary, *document["replicas"]]
+
+    def _faults_of(self, key: Key, wanted: dict[str, Any]) -> list[str]:
+        tags = {**wanted["tags"], "mrk:request-id": REQUEST_ID, "mrk:stack": "mrk"}
+        state = "Enabled" if wanted["enabled"] else "Disabled"
+        faults = {
+            "state": self.aws.kms.state_of(key) != state,
+            "alias": self.aws.kms.aliases.get((key.region, wanted["alias"])) != key.arn,
+            "description": key.description != (wanted["description"] or ""),
+            "tags": not tags.items() <= key.tags.items(),
+            "old tags": bool({*key.tags} - {*tags, FOREIGN_TAG[0], "mrk:attempt"}),
+            "policy": not same_meaning(
+                json.loads(key.policy), wanted["policy"]["document"], partition="aws"
+            ),
+        }
+        return [
+            f"{key.arn} has another {name}: {key}" for name, is_wrong in faults.items() if is_wrong
+        ]
+
+    def _faults_of_the_primary(self) -> list[str]:
+        rotation = self.document.get("rotation")
+        return [
+            f"{key.arn} is not the primary key that was asked for"
+            for key in self.aws.kms.keys.values()
+            if key.key_id == self.key_id
+            and (
+                (key.facts["type"] == "PRIMARY") != (key.region == self.document["primaryRegion"])
+                or (
+                    key.facts["type"] == "PRIMARY"
+                    and key.rotation_days != (rotation["periodInDays"] if rotation else None)
+                )
+            )
+        ]
+
+    def regions(self) -> list[str]:
+        """List the Regions that keep a key."""
+        if _is_decommissioned(self.document):
+            return []
+        return [member["region"] for member in self.members()]
 
 
 class ChangeScenario(Scenario):
@@ -80,7 +155,7 @@ class ChangeScenario(Scenario):
             *self.aws.violations,
             *self._problems_of_the_record(),
             *self._problems_of_the_calls(),
-            *self._problems_of_the_keys(),
+            *Declared(self.aws, self.document, self.key_id).problems(),
             *self._problems_of_what_is_not_ours(),
         ]
 
@@ -111,63 +186,6 @@ class ChangeScenario(Scenario):
             found.append(f"{len(promotions)} promotions instead of {asked}")
         return found
 
-    def _problems_of_the_keys(self) -> list[str]:
-        document, kms = self.document, self.aws.kms
-        members = {one["region"]: {**document, "enabled": True, **one} for one in self._members()}
-        found = []
-        ours = [key for key in kms.keys.values() if key.key_id == self.key_id]
-        for key in ours:
-            if key.region == BY_HAND:
-                continue
-            wanted = members.get(key.region)
-            if (wanted is None or _is_decommissioned(document)) != (kms.state_of(key) in _LEAVING):
-                found.append(f"{key.arn} is {kms.state_of(key)}")
-            elif wanted and not _is_decommissioned(document):
-                found += self._faults_of(key, wanted)
-        present = {key.region for key in ours}
-        found += [f"there is no key in {region}" for region in members.keys() - present]
-        if not _is_decommissioned(document):
-            found += self._faults_of_the_primary()
-        return found
-
-    def _members(self) -> list[dict[str, Any]]:
-        document = self.document
-        enabled = document.get("enabled", True)
-        primary = {"region": document["primaryRegion"], "enabled": enabled}
-        return [primary, *document["replicas"]]
-
-    def _faults_of(self, key: Key, wanted: dict[str, Any]) -> list[str]:
-        tags = {**wanted["tags"], "mrk:request-id": REQUEST_ID, "mrk:stack": "mrk"}
-        state = "Enabled" if wanted["enabled"] else "Disabled"
-        faults = {
-            "state": self.aws.kms.state_of(key) != state,
-            "alias": self.aws.kms.aliases.get((key.region, wanted["alias"])) != key.arn,
-            "description": key.description != (wanted["description"] or ""),
-            "tags": not tags.items() <= key.tags.items(),
-            "old tags": bool({*key.tags} - {*tags, FOREIGN_TAG[0], "mrk:attempt"}),
-            "policy": not same_meaning(
-                json.loads(key.policy), wanted["policy"]["document"], partition="aws"
-            ),
-        }
-        return [
-            f"{key.arn} has another {name}: {key}" for name, is_wrong in faults.items() if is_wrong
-        ]
-
-    def _faults_of_the_primary(self) -> list[str]:
-        rotation = self.document.get("rotation")
-        return [
-            f"{key.arn} is not the primary key that was asked for"
-            for key in self.aws.kms.keys.values()
-            if key.key_id == self.key_id
-            and (
-                (key.facts["type"] == "PRIMARY") != (key.region == self.document["primaryRegion"])
-                or (
-                    key.facts["type"] == "PRIMARY"
-                    and key.rotation_days != (rotation["periodInDays"] if rotation else None)
-                )
-            )
-        ]
-
     def _problems_of_what_is_not_ours(self) -> list[str]:
         """Say what became of what others set, and of what the declaration left as it was."""
         found, kms = [], self.aws.kms
@@ -182,14 +200,12 @@ class ChangeScenario(Scenario):
             if is_foreign and _settings_of(kms.keys[arn]) != _settings_of(before):
                 found.append(f"a key of others has changed: {kms.keys[arn]}")
         named = {alias for (region, alias), _ in kms.aliases.items() if region != BY_HAND}
-        wanted = {one.get("alias", self.document["alias"]) for one in self._members()}
-        kept = {alias for place, alias in self.aliases_before if place not in self._regions()}
+        declared = Declared(self.aws, self.document, self.key_id)
+        wanted = {one.get("alias", self.document["alias"]) for one in declared.members()}
+        kept = {alias for place, alias in self.aliases_before if place not in declared.regions()}
         if left := named - wanted - kept - {FOREIGN_ALIAS}:
             found.append(f"old aliases are left: {left}")
         return found
-
-    def _regions(self) -> list[str]:
-        return [] if _is_decommissioned(self.document) else [m["region"] for m in self._members()]
 
 
 _TOLD = ("Multi-Region Key Updated", "Multi-Region Key Decommissioned")
