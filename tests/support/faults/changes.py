@@ -76,7 +76,7 @@ class Declared:
             "alias": self.aws.kms.aliases.get((key.region, wanted["alias"])) != key.arn,
             "description": key.description != (wanted["description"] or ""),
             "tags": not tags.items() <= key.tags.items(),
-            "old tags": bool({*key.tags} - {*tags, FOREIGN_TAG[0], "mrk:attempt"}),
+            "old tags": bool({*filter(_may_be_ours, key.tags)} - {*tags, "mrk:attempt"}),
             "policy": not same_meaning(
                 json.loads(key.policy), wanted["policy"]["document"], partition="aws"
             ),
@@ -221,6 +221,10 @@ def is_changed(aws: Aws, document: Document) -> bool:
 
 def _is_decommissioned(document: Document) -> bool:
     return document.get("desiredState") == "DECOMMISSIONED"
+
+
+def _may_be_ours(tag: str) -> bool:
+    return not tag.startswith(FOREIGN_TAG[0])
 
 
 def _settings_of(key: Key) -> tuple[Any, ...]:
