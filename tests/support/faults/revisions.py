@@ -27,11 +27,8 @@ def _settings(before: Document, kind: str, which: int) -> Document:
             return {"policy": {"document": policy_of(("Other", "CardService")[which % 2])}}
         case "rotation":
             return {"rotation": None if before.get("rotation") else {"periodInDays": 180}}
-        case "end":
-            return {"desiredState": "DECOMMISSIONED"}
-        case "back":
-            return {"desiredState": "ACTIVE"}
-    return {}
+    states = {"end": "DECOMMISSIONED", "back": "ACTIVE"}
+    return {"desiredState": states[kind]} if kind in states else {}
 
 
 def _members(aws: ChangingAws, kind: str, which: int) -> Document:
@@ -67,7 +64,7 @@ def recovery(aws: ChangingAws) -> Document:
 
 
 def finished(aws: ChangingAws, document: Document) -> Document:
-    """Return a document with its number, its mark, and the words that it needs by what KMS has now."""
+    """Complete a document: its number, its mark, and the words that KMS makes necessary."""
     marked = {
         **document,
         "revision": aws.revision + 1,
