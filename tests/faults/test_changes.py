@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 
 from tests.support.faults.change_kinds import (
+    ALL_WORDS,
     DECOMMISSION,
     DISABLE,
     KINDS,
@@ -18,7 +19,7 @@ from tests.support.faults.change_kinds import (
     TAG,
     TAKEN_ALIAS,
 )
-from tests.support.faults.changes import ROTATING, ChangeScenario, Document, revised
+from tests.support.faults.changes import FOREIGN_ALIAS, ROTATING, ChangeScenario, Document, revised
 from tests.support.faults.enumeration import singles
 
 
@@ -63,6 +64,18 @@ def test_a_change_of_one_tag_is_one_write_and_two_reads_a_key_and_one_a_set() ->
     assert [str(call) for call in scenario.aws.done] == ["kms TagResource in us-west-2"]
     reads = [call for call in calls if call not in map(str, scenario.aws.done)]
     assert len(reads) == 2 * 3 + 1
+
+
+def test_what_a_decommissioned_set_was_not_to_have_any_more_is_gone_once_it_is_restored() -> None:
+    less = {"tags": {"stage": "production"}, "rotation": None, "alias": "alias/payments/new"}
+    left_out = revised(DECOMMISSION, **less)
+    document = revised(left_out, *ALL_WORDS, desiredState="ACTIVE")
+    scenario = ChangeScenario(before=(ROTATING, DECOMMISSION, left_out), document=document)
+
+    assert scenario.play().problems == []
+    names = {name for region, name in scenario.aws.kms.aliases if region == "us-east-1"}
+    assert names == {"alias/payments/new", FOREIGN_ALIAS}
+    assert scenario.aws.kms.primaries()[0].rotation_days is None
 
 
 def test_nothing_is_written_where_nothing_differs() -> None:
