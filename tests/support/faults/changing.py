@@ -20,8 +20,9 @@ _WORDS = {
     "CancelKeyDeletion": ("RESTORE:{}",),
     "UpdateAlias": ("MOVE_ALIAS:{}",),
 }
+_UPDATED = "Multi-Region Key Updated"
 _OUTCOMES = {
-    "Multi-Region Key Updated": True,
+    _UPDATED: True,
     "Multi-Region Key Decommissioned": True,
     "Multi-Region Key Update Failed": False,
 }
@@ -66,6 +67,14 @@ class ChangingAws(SteppedAws):
     def newest(self) -> Document:
         """The document that was taken last."""
         return self.taken[max(self.taken)]
+
+    def owned(self) -> set[str]:
+        """Return the Regions of the revision that was applied last, and of those that followed."""
+        told = [e.detail["revision"] for e in self.events if e.detail_type == _UPDATED]
+        last = max(told, default=1)
+        return {
+            r for number in self.taken if number >= last for r in regions_of(self.taken[number])
+        }
 
     def keys(self) -> dict[str, Key]:
         """Return the keys of the set that there are, by Region."""

@@ -76,13 +76,13 @@ def finished(aws: ChangingAws, document: Document) -> Document:
 def words_for(aws: ChangingAws, document: Document) -> set[str]:
     """List the words that a document needs, by the keys alone."""
     keys, states = aws.keys(), {r: aws.kms.state_of(key) for r, key in aws.keys().items()}
-    ever = {region for one in aws.taken.values() for region in regions_of(one)}
+    owned = aws.owned()
     stays = {region for region in keys if states[region] not in LEAVING}
     if document.get("desiredState") == "DECOMMISSIONED":
-        return {"DECOMMISSION"} if stays & {*ever, *regions_of(document)} else set()
+        return {"DECOMMISSION"} if stays & {*owned, *regions_of(document)} else set()
     wanted = {document["primaryRegion"]: True}
     wanted |= {one["region"]: one.get("enabled", True) for one in document["replicas"]}
-    found = {f"REMOVE:{region}" for region in (stays & ever) - wanted.keys()}
+    found = {f"REMOVE:{region}" for region in (stays & owned) - wanted.keys()}
     for region, is_enabled in wanted.items():
         state = states.get(region)
         if state in LEAVING:
