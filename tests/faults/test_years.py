@@ -21,7 +21,7 @@ from tests.support.faults.kms import Key, KmsInRegion
 from tests.support.faults.revisions import KINDS, next_document, recovery
 from tests.support.faults.stepping import Stepper
 
-EXAMPLES = int(os.environ.get("FAULTS_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("FAULTS_EXAMPLES", "120"))
 _MOST_AT_ONCE = 3
 _FAULTS = sorted(set(Fault) - {Fault.REDELIVERED, Fault.STOPPED})
 _NEAR = 40

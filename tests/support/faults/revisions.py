@@ -6,7 +6,9 @@ from tests.support.faults.changes import Document
 from tests.support.faults.changing import LEAVING, ChangingAws, regions_of
 from tests.support.faults.scenario import policy_of
 
-KINDS = ("tags", "alias", "policy", "rotation", "add", "leave", "promote", "disable", "end", "back")
+_SETTINGS = ("tags", "alias", "policy", "rotation")
+_HURTS = ("leave", "promote", "disable")
+KINDS = (*_HURTS, *_SETTINGS, "add", "back", *_HURTS, "end")
 NEW = "ap-south-1"
 
 
