@@ -5,57 +5,22 @@ own, none of which the declarations mention. `ChangeScenario.problems` has the i
 """
 
 from functools import partial
-from typing import Any
 
 import pytest
 
-from tests.support.faults.changes import ROTATING, ChangeScenario, Document, revised
-from tests.support.faults.enumeration import singles
-from tests.support.faults.scenario import policy_of
-
-EUROPE, WEST = ROTATING["replicas"]
-
-
-def promoted(*words: str, **changed: Any) -> Document:
-    return revised(ROTATING, "PROMOTE:eu-west-1", *words, primaryRegion="eu-west-1", **changed)
-
-
-TAG = revised(ROTATING, replicas=[EUROPE, {**WEST, "tags": {"team": "cards"}}])
-SETTINGS = revised(
-    ROTATING,
-    alias="alias/payments/new",
-    description="New",
-    tags={"stage": "production"},
-    policy={"document": policy_of("Other")},
-    rotation={"periodInDays": 180},
+from tests.support.faults.change_kinds import (
+    ALL_WORDS,
+    DECOMMISSION,
+    DISABLE,
+    KINDS,
+    MOVE_ALIAS,
+    PROMOTE,
+    REMOVE,
+    TAG,
+    TAKEN_ALIAS,
 )
-WITHOUT_ROTATION = revised(ROTATING, rotation=None)
-ADD = revised(ROTATING, replicas=[EUROPE, WEST, {"region": "ap-south-1"}])
-PROMOTE = promoted(replicas=[{"region": "us-east-1"}, WEST])
-LEAVE_THE_PRIMARY = promoted("REMOVE:us-east-1", replicas=[WEST])
-REMOVE = revised(ROTATING, "REMOVE:us-west-2", replicas=[EUROPE])
-DISABLE = revised(ROTATING, "DISABLE:us-west-2", replicas=[EUROPE, {**WEST, "enabled": False}])
-DECOMMISSION = revised(ROTATING, "DECOMMISSION", desiredState="DECOMMISSIONED")
-ALL_WORDS = [f"RESTORE:{region}" for region in ("us-east-1", "eu-west-1", "us-west-2")]
-KINDS: dict[str, tuple[tuple[Document, ...], Document]] = {
-    "a tag in one Region": ((ROTATING,), TAG),
-    "every setting": ((ROTATING,), SETTINGS),
-    "no rotation any more": ((ROTATING,), WITHOUT_ROTATION),
-    "a Region more": ((ROTATING,), ADD),
-    "a promotion": ((ROTATING,), PROMOTE),
-    "a promotion, and the earlier primary's Region removed": ((ROTATING,), LEAVE_THE_PRIMARY),
-    "a Region less": ((ROTATING,), REMOVE),
-    "a key disabled": ((ROTATING,), DISABLE),
-    "all decommissioned": ((ROTATING,), DECOMMISSION),
-    "a removed Region restored": (
-        (ROTATING, REMOVE),
-        revised(REMOVE, "RESTORE:us-west-2", replicas=[EUROPE, WEST]),
-    ),
-    "all restored": (
-        (ROTATING, DECOMMISSION),
-        revised(DECOMMISSION, *ALL_WORDS, desiredState="ACTIVE"),
-    ),
-}
+from tests.support.faults.changes import FOREIGN_ALIAS, ROTATING, ChangeScenario, Document, revised
+from tests.support.faults.enumeration import singles
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -73,6 +38,21 @@ def test_a_change_is_made_once_and_nothing_else_is_touched_after_any_fault(kind:
     assert played > 150
 
 
+def test_an_alias_of_another_key_is_moved_and_that_key_is_left_as_it_is_after_any_fault() -> None:
+    make = partial(ChangeScenario, before=(ROTATING,), document=MOVE_ALIAS, taken=TAKEN_ALIAS)
+    played, moves = 0, set()
+    for single in singles(make):
+        scenario = make((single,))
+        report = scenario.play()
+        played += 1
+        moves |= {str(call) for call in scenario.aws.done if call.operation == "UpdateAlias"}
+
+        assert report.problems == [], str(report)
+    print(f"an alias moved: {played} single faults")
+    assert played > 150
+    assert moves == {"kms UpdateAlias in us-west-2"}
+
+
 def test_a_change_of_one_tag_is_one_write_and_two_reads_a_key_and_one_a_set() -> None:
     scenario = ChangeScenario(before=(ROTATING,), document=TAG)
 
@@ -86,6 +66,18 @@ def test_a_change_of_one_tag_is_one_write_and_two_reads_a_key_and_one_a_set() ->
     assert len(reads) == 2 * 3 + 1
 
 
+def test_what_a_decommissioned_set_was_not_to_have_any_more_is_gone_once_it_is_restored() -> None:
+    less = {"tags": {"stage": "production"}, "rotation": None, "alias": "alias/payments/new"}
+    left_out = revised(DECOMMISSION, **less)
+    document = revised(left_out, *ALL_WORDS, desiredState="ACTIVE")
+    scenario = ChangeScenario(before=(ROTATING, DECOMMISSION, left_out), document=document)
+
+    assert scenario.play().problems == []
+    names = {name for region, name in scenario.aws.kms.aliases if region == "us-east-1"}
+    assert names == {"alias/payments/new", FOREIGN_ALIAS}
+    assert scenario.aws.kms.primaries()[0].rotation_days is None
+
+
 def test_nothing_is_written_where_nothing_differs() -> None:
     scenario = ChangeScenario(before=(ROTATING,), document=revised(ROTATING))
 
@@ -95,11 +87,12 @@ def test_nothing_is_written_where_nothing_differs() -> None:
 
 @pytest.mark.parametrize(
     "document",
-    [DISABLE, REMOVE, PROMOTE, DECOMMISSION],
-    ids=["disable", "remove", "promote", "decommission"],
+    [DISABLE, REMOVE, PROMOTE, DECOMMISSION, MOVE_ALIAS],
+    ids=["disable", "remove", "promote", "decommission", "move an alias"],
 )
 def test_without_its_word_nothing_is_done_or_claimed(document: Document) -> None:
-    scenario = ChangeScenario(before=(ROTATING,), document={**document, "confirm": []})
+    document = {**document, "confirm": []}
+    scenario = ChangeScenario(before=(ROTATING,), document=document, taken=TAKEN_ALIAS)
     before = dict(scenario.aws.dynamodb.tables["requests"]["CHG0031337"])
 
     scenario.deliver()

@@ -721,7 +721,10 @@ class Records:
         for number, (region, leaving) in enumerate((removed or {}).items()):
             update += f", {_removed_in(region)} = :removed{number}"
             values[f":removed{number}"] = json_text.text(leaving)
-        update += f" REMOVE {_ENDED}{', superseded, applied' if status in FINISHED else ''}"
+        update += f" REMOVE {_ENDED}{', applied' if status in FINISHED else ''}"
+        if status in FINISHED and status != Status.DECOMMISSIONED:
+            # A key that waits for its deletion still has what was left out, and may be restored.
+            update += ", superseded"
         condition = _may_end(status, revision_of(request))
         if status == Status.FAILED:
             values[":rejected"] = Status.REJECTED

@@ -1,10 +1,16 @@
 """Makes one execution the one that carries a planned change out."""
 
 from provisioner.aws.client_types import SFNClient
-from provisioner.aws.records import FINISHED, Record, Records
+from provisioner.aws.records import FINISHED, Record, Records, Status
 from provisioner.creation.claim import Claim, Decision, decide_change, is_change
 from provisioner.creation.correction import superseded
-from provisioner.domain.plan import KeySetRequest, RegionNames, content_hash, revision_of
+from provisioner.domain.plan import (
+    KeySetRequest,
+    RegionNames,
+    content_hash,
+    is_decommissioned,
+    revision_of,
+)
 from provisioner.errors import RequestNotFound
 
 
@@ -65,14 +71,18 @@ def claim_change(
 
 
 def failed_names(record: Record, request: KeySetRequest) -> RegionNames:
-    """Name, by Region, what revisions that failed may have set and a request does not ask for.
+    """Name, by Region, what earlier revisions left behind and a request does not ask for.
+
+    These are revisions that failed, and those of a set that was decommissioned: a key that waits
+    for its deletion keeps what they took away from the declaration.
 
     Raises
     ------
     RequestConflict
         It is more than a record can keep.
     """
-    return superseded(record, request) if record.is_changing else {}
+    is_kept = record.is_changing or record.status == Status.DECOMMISSIONED
+    return superseded(record, request) if is_kept or is_decommissioned(request) else {}
 
 
 def _decide(

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -32,17 +33,111 @@ def revised(before: Document, *words: str, **changed: Any) -> Document:
     return {**before, "revision": before.get("revision", 1) + 1, "confirm": [*words], **changed}
 
 
+@dataclass(frozen=True)
+class Declared:
+    """A declaration that the keys of a set are held against."""
+
+    aws: Aws
+    document: Document
+    key_id: str
+
+    def problems(self) -> list[str]:
+        """Say where a key is not as declared."""
+        document, kms = self.document, self.aws.kms
+        members = {one["region"]: {**document, "enabled": True, **one} for one in self.members()}
+        found = []
+        ours = [key for key in kms.keys.values() if key.key_id == self.key_id]
+        for key in ours:
+            if key.region == BY_HAND:
+                continue
+            wanted = members.get(key.region)
+            if (wanted is None or _is_decommissioned(document)) != (kms.state_of(key) in _LEAVING):
+                found.append(f"{key.arn} is {kms.state_of(key)}")
+            elif wanted and not _is_decommissioned(document):
+                found += self._faults_of(key, wanted)
+        present = {key.region for key in ours}
+        found += [f"there is no key in {region}" for region in members.keys() - present]
+        if not _is_decommissioned(document):
+            found += self._faults_of_the_primary()
+        return found
+
+    def members(self) -> list[dict[str, Any]]:
+        """List what is declared of each Region, the primary key's first."""
+        document = self.document
+        enabled = document.get("enabled", True)
+        primary = {"region": document["primaryRegion"], "enabled": enabled}
+        return [primary, *document["replicas"]]
+
+    def _faults_of(self, key: Key, wanted: dict[str, Any]) -> list[str]:
+        tags = {**wanted["tags"], "mrk:request-id": REQUEST_ID, "mrk:stack": "mrk"}
+        state = "Enabled" if wanted["enabled"] else "Disabled"
+        faults = {
+            "state": self.aws.kms.state_of(key) != state,
+            "alias": self.aws.kms.aliases.get((key.region, wanted["alias"])) != key.arn,
+            "description": key.description != (wanted["description"] or ""),
+            "tags": not tags.items() <= key.tags.items(),
+            "old tags": bool({*filter(_may_be_ours, key.tags)} - {*tags, "mrk:attempt"}),
+            "policy": not same_meaning(
+                json.loads(key.policy), wanted["policy"]["document"], partition="aws"
+            ),
+        }
+        return [
+            f"{key.arn} has another {name}: {key}" for name, is_wrong in faults.items() if is_wrong
+        ]
+
+    def _faults_of_the_primary(self) -> list[str]:
+        rotation = self.document.get("rotation")
+        return [
+            f"{key.arn} is not the primary key that was asked for"
+            for key in self.aws.kms.keys.values()
+            if key.key_id == self.key_id
+            and (
+                (key.facts["type"] == "PRIMARY") != (key.region == self.document["primaryRegion"])
+                or (
+                    key.facts["type"] == "PRIMARY"
+                    and key.rotation_days != (rotation["periodInDays"] if rotation else None)
+                )
+            )
+        ]
+
+    def regions(self) -> list[str]:
+        """List the Regions that keep a key."""
+        if _is_decommissioned(self.document):
+            return []
+        return [member["region"] for member in self.members()]
+
+
 class ChangeScenario(Scenario):
-    """A new declaration, sent over a network with faults, of a key set that others use as well."""
+    """A new declaration, sent over a network with faults, of a key set that others use as well.
+
+    Parameters
+    ----------
+    before
+        The declarations that were applied before.
+    taken
+        The Region and the name of an alias that points to a key of somebody else.
+    """
 
     def __init__(
-        self, schedule: Schedule = (), *, before: tuple[Document, ...], document: Document
+        self,
+        schedule: Schedule = (),
+        *,
+        before: tuple[Document, ...],
+        document: Document,
+        taken: tuple[str, str] | None = None,
     ) -> None:
         aws = copy_of(before)
+        self.key_id = aws.kms.primaries()[0].key_id
+        if taken:
+            aws.kms.take_alias(*taken).tags[FOREIGN_TAG[0]] = FOREIGN_TAG[1]
         super().__init__(schedule, aws=aws, document=document)
         self.before = {arn: copy.deepcopy(key) for arn, key in aws.kms.keys.items()}
         self.aliases_before = dict(aws.kms.aliases)
         self.words = document.get("confirm", [])
+
+    def fingerprint(self) -> bytes:
+        """Count what was done in KMS as well, since `problems` looks at it."""
+        return super().fingerprint() + repr(sorted(map(str, self.aws.done))).encode()
 
     def _come_to_rest(self) -> list[str]:
         for mended in (False, True):
@@ -60,13 +155,15 @@ class ChangeScenario(Scenario):
             *self.aws.violations,
             *self._problems_of_the_record(),
             *self._problems_of_the_calls(),
-            *self._problems_of_the_keys(),
+            *Declared(self.aws, self.document, self.key_id).problems(),
             *self._problems_of_what_is_not_ours(),
         ]
 
     def _problems_of_the_record(self) -> list[str]:
         item, found = self.aws.dynamodb.tables["requests"][REQUEST_ID], []
-        left = {"unfinished", "applied", "promotion", "superseded"} & item.keys()
+        left = {"unfinished", "applied", "promotion"} & item.keys()
+        if not _is_decommissioned(self.document) or item["superseded"] != {"S": "{}"}:
+            left |= {"superseded"} & item.keys()
         if not is_changed(self.aws, self.document) or left:
             found.append(f"the record is {item}")
         if any(execution.status == "RUNNING" for execution in self.aws.executions.values()):
@@ -91,59 +188,6 @@ class ChangeScenario(Scenario):
             found.append(f"{len(promotions)} promotions instead of {asked}")
         return found
 
-    def _problems_of_the_keys(self) -> list[str]:
-        document, kms = self.document, self.aws.kms
-        members = {one["region"]: {**document, "enabled": True, **one} for one in self._members()}
-        found = []
-        for key in kms.keys.values():
-            if key.region == BY_HAND:
-                continue
-            wanted = members.get(key.region)
-            if (wanted is None or _is_decommissioned(document)) != (kms.state_of(key) in _LEAVING):
-                found.append(f"{key.arn} is {kms.state_of(key)}")
-            elif wanted and not _is_decommissioned(document):
-                found += self._faults_of(key, wanted)
-        present = {key.region for key in kms.keys.values()}
-        found += [f"there is no key in {region}" for region in members.keys() - present]
-        if not _is_decommissioned(document):
-            found += self._faults_of_the_primary()
-        return found
-
-    def _members(self) -> list[dict[str, Any]]:
-        document = self.document
-        enabled = document.get("enabled", True)
-        primary = {"region": document["primaryRegion"], "enabled": enabled}
-        return [primary, *document["replicas"]]
-
-    def _faults_of(self, key: Key, wanted: dict[str, Any]) -> list[str]:
-        tags = {**wanted["tags"], "mrk:request-id": REQUEST_ID, "mrk:stack": "mrk"}
-        state = "Enabled" if wanted["enabled"] else "Disabled"
-        faults = {
-            "state": self.aws.kms.state_of(key) != state,
-            "alias": self.aws.kms.aliases.get((key.region, wanted["alias"])) != key.arn,
-            "description": key.description != (wanted["description"] or ""),
-            "tags": not tags.items() <= key.tags.items(),
-            "old tags": bool({*key.tags} - {*tags, FOREIGN_TAG[0], "mrk:attempt"}),
-            "policy": not same_meaning(
-                json.loads(key.policy), wanted["policy"]["document"], partition="aws"
-            ),
-        }
-        return [
-            f"{key.arn} has another {name}: {key}" for name, is_wrong in faults.items() if is_wrong
-        ]
-
-    def _faults_of_the_primary(self) -> list[str]:
-        rotation = self.document.get("rotation")
-        return [
-            f"{key.arn} is not the primary key that was asked for"
-            for key in self.aws.kms.keys.values()
-            if (key.facts["type"] == "PRIMARY") != (key.region == self.document["primaryRegion"])
-            or (
-                key.facts["type"] == "PRIMARY"
-                and key.rotation_days != (rotation["periodInDays"] if rotation else None)
-            )
-        ]
-
     def _problems_of_what_is_not_ours(self) -> list[str]:
         """Say what became of what others set, and of what the declaration left as it was."""
         found, kms = [], self.aws.kms
@@ -154,17 +198,16 @@ class ChangeScenario(Scenario):
             if place[1] == FOREIGN_ALIAS and kms.aliases.get(place) != arn:
                 found.append(f"the alias of others in {place[0]} is gone")
         for arn, before in self.before.items():
-            if before.region == BY_HAND and _settings_of(kms.keys[arn]) != _settings_of(before):
-                found.append(f"the key that was made by hand has changed: {kms.keys[arn]}")
+            is_foreign = before.region == BY_HAND or before.key_id != self.key_id
+            if is_foreign and _settings_of(kms.keys[arn]) != _settings_of(before):
+                found.append(f"a key of others has changed: {kms.keys[arn]}")
         named = {alias for (region, alias), _ in kms.aliases.items() if region != BY_HAND}
-        wanted = {one.get("alias", self.document["alias"]) for one in self._members()}
-        kept = {alias for place, alias in self.aliases_before if place not in self._regions()}
+        declared = Declared(self.aws, self.document, self.key_id)
+        wanted = {one.get("alias", self.document["alias"]) for one in declared.members()}
+        kept = {alias for place, alias in self.aliases_before if place not in declared.regions()}
         if left := named - wanted - kept - {FOREIGN_ALIAS}:
             found.append(f"old aliases are left: {left}")
         return found
-
-    def _regions(self) -> list[str]:
-        return [] if _is_decommissioned(self.document) else [m["region"] for m in self._members()]
 
 
 _TOLD = ("Multi-Region Key Updated", "Multi-Region Key Decommissioned")
@@ -180,6 +223,10 @@ def is_changed(aws: Aws, document: Document) -> bool:
 
 def _is_decommissioned(document: Document) -> bool:
     return document.get("desiredState") == "DECOMMISSIONED"
+
+
+def _may_be_ours(tag: str) -> bool:
+    return not tag.startswith(FOREIGN_TAG[0])
 
 
 def _settings_of(key: Key) -> tuple[Any, ...]:

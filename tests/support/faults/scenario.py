@@ -148,10 +148,14 @@ class Scenario:
         self.deliver()
         if not self.network.is_past_its_faults:
             return self._report(self._come_to_rest())
-        begin = self.aws.digest()
+        begin = self.fingerprint()
         if begin not in ends:
             ends[begin] = self._come_to_rest()
         return self._report(ends[begin])
+
+    def fingerprint(self) -> bytes:
+        """Fingerprint of all that decides what follows, and what is wrong in the end."""
+        return self.aws.digest()
 
     def _report(self, found: list[str]) -> Report:
         return Report(self.schedule, self.network.calls, found, self.aws)

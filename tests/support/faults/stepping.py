@@ -59,6 +59,8 @@ class Stepper:
 
     def halt(self, *, call: Call | None = None, wakes_at: float | None = None) -> Fault | None:
         """Wait, in the stepper's own thread, for the next `step`; give the fault it brings."""
+        if self._is_abandoned:
+            raise _Abandoned  # in the calls of a `finally` as well
         self.call, self.wakes_at = call, wakes_at
         self._halted.release()
         self._go.acquire()
