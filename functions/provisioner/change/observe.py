@@ -53,14 +53,17 @@ def observe(
     tagging_for: Callable[[str], TaggingClient],
 ) -> ObservedSet:
     """Read a key set in all its Regions side by side, as `read_key_set` does."""
-    return read_key_set(
+    read = read_key_set(
         applied,
         declared,
         key_arn,
         superseded=superseded,
         kms_for=kms_for,
         tagging_for=tagging_for,
-    )[0]
+    )
+    if read is None:
+        raise KmsKeyNotFound(f"No Region of its key set has {key_arn}.")
+    return read[0]
 
 
 def read_key_set(
@@ -71,7 +74,7 @@ def read_key_set(
     superseded: RegionNames,
     kms_for: Callable[[str], KMSClient],
     tagging_for: Callable[[str], TaggingClient],
-) -> tuple[ObservedSet, kms.Metadata]:
+) -> tuple[ObservedSet, kms.Metadata] | None:
     """Read a key set in all its Regions side by side.
 
     A key takes two calls: DescribeKey by the declared alias, which returns the key that it points
@@ -91,15 +94,13 @@ def read_key_set(
 
     Returns
     -------
-    tuple of ObservedSet and Metadata
-        The set, and KMS's KeyMetadata of its primary key.
+    tuple of ObservedSet and Metadata, or None
+        The set, and KMS's KeyMetadata of its primary key; None where no Region has a key of it.
 
     Raises
     ------
     PromotionUnderWay
         The keys do not agree (yet) on which of them is the primary key.
-    KmsKeyNotFound
-        No Region has a key of the set.
     KmsError, DependencyUnavailable
         A call failed.
     """
@@ -115,6 +116,8 @@ def read_key_set(
 
         states = [*pool.map(read, questions)]
         found = {state.region: state.metadata for state in states if state.metadata}
+        if not found:
+            return None
         primary = agreed_primary(found.values(), key_arn)
         rotates = any(ROTATION in n["settings"] for names in all_names for n in names.values())
 

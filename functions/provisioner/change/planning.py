@@ -10,9 +10,14 @@ from provisioner.change.claim import failed_names
 from provisioner.change.observe import read_key_set
 from provisioner.change.work import size_problems, waves
 from provisioner.domain.change import Change, ObservedSet, plan_change, plan_id
-from provisioner.domain.change_problems import change_problems, change_warnings, word_problems
-from provisioner.domain.plan import KeySetRequest, content_hash, revision_of
-from provisioner.errors import Problem
+from provisioner.domain.change_problems import (
+    change_problems,
+    change_warnings,
+    gone_set_problem,
+    word_problems,
+)
+from provisioner.domain.plan import KeySetRequest, content_hash, key_id_of, region_of, revision_of
+from provisioner.errors import KmsKeyNotFound, Problem
 from provisioner.settings import Settings
 
 
@@ -65,15 +70,20 @@ def plan_of_change(
     if applied is None or key_arn is None:
         raise RuntimeError(f"The key set of request {record.request_id} was never finished.")
     names = failed_names(record, request)
-    observed, metadata = read_key_set(
+    read = read_key_set(
         applied, request, key_arn, superseded=names, kms_for=kms_for, tagging_for=tagging_for
     )
-    changes = plan_change(applied, request, observed, settings, names)
     is_resumed = (
         record.is_of_a_change
         and record.content_hash == content_hash(request)
         and record.revision == revision_of(request)
     )
+    if read is None:
+        if is_resumed:  # It is claimed, so that it has to fail.
+            raise KmsKeyNotFound(f"No Region of its key set has {key_arn}.")
+        return _of_a_gone_set(record, request, key_arn)
+    observed, metadata = read
+    changes = plan_change(applied, request, observed, settings, names)
     return ChangePlan(
         plan_id=plan_id(record.revision, request, changes),
         changes=changes,
@@ -86,5 +96,19 @@ def plan_of_change(
         observed=observed,
         metadata=metadata,
         is_resumed=is_resumed,
+        version=record.version,
+    )
+
+
+def _of_a_gone_set(record: Record, request: KeySetRequest, key_arn: str) -> ChangePlan:
+    """Refuse whatever is declared for a set of which KMS has no key any more."""
+    return ChangePlan(
+        plan_id=plan_id(record.revision, request, []),
+        changes=[],
+        problems=[gone_set_problem(request)],
+        warnings=[],
+        observed={"primaryRegion": region_of(key_arn), "keys": {}},
+        metadata={"KeyId": key_id_of(key_arn)},
+        is_resumed=False,
         version=record.version,
     )

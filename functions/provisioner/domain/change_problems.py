@@ -52,6 +52,15 @@ def change_problems(
     ]
 
 
+def gone_set_problem(declared: KeySetRequest) -> Problem:
+    """Return why a set of which KMS has no key any more cannot be changed."""
+    text = (
+        f"Every key of request {declared['requestId']} is deleted for good, so the key set cannot "
+        "be changed any more. Request another key set with another requestId."
+    )
+    return new_problem("requestId", "CHANGE_NOT_SUPPORTED", text)
+
+
 def _immutable(applied: KeySetRequest, declared: KeySetRequest) -> Iterator[Problem]:
     """https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-overview.html ."""
     was: dict[str, object] = {**applied}

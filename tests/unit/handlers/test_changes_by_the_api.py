@@ -405,3 +405,18 @@ def test_a_change_that_fails_while_it_is_planned_is_planned_again(
     assert (status, started()) == (202, [body["executionArn"]])
     assert record_of(records).execution_arn == body["executionArn"]
     assert key_set.writes() == []
+
+
+def test_a_set_whose_keys_are_all_deleted_is_not_changed_any_more(
+    call: Any, key_set: KeySet
+) -> None:
+    key_set.aws.kms.keys.clear()
+    key_set.aws.kms.aliases.clear()
+
+    for query in ({}, {"plan": "true"}):
+        status, body = call(CHANGED, **query)
+
+        assert status == 400
+        assert [(one["path"], one["code"]) for one in body["errors"]] == [
+            ("requestId", "CHANGE_NOT_SUPPORTED")
+        ]
