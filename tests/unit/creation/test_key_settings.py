@@ -1,4 +1,3 @@
-import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +10,7 @@ from provisioner.domain.key_policy import policy_text
 from provisioner.domain.plan import KeyPlan, Names
 from provisioner.errors import AliasInUse, AliasNotVisible, KeyTagsNotInEffect, KmsAccessDenied
 from tests.support.answering import answer, calls_of, kms_for, refusal
-from tests.support.samples import ADMIN, USER, plan_of, request_of
+from tests.support.samples import ACCOUNT, ADMIN, KEY_ID, ROOT, USER, plan_of, request_of
 
 pytestmark = pytest.mark.usefixtures("aws")
 
@@ -141,15 +140,80 @@ def test_only_what_differs_is_written(
     assert parameters[argument[0]] == argument[1]
 
 
-def test_a_policy_that_is_only_written_otherwise_is_left_alone() -> None:
-    arn, kms = make_key(**WANTED), kms_for(REGION)
-    pretty = json.dumps(plan_of(**WANTED).policy, indent=2, sort_keys=True)
-    kms.put_key_policy(KeyId=arn, PolicyName="default", Policy=pretty)
+ASKED: dict[str, Any] = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Sid": "Account",
+            "Effect": "Allow",
+            "Principal": {"AWS": [ACCOUNT]},
+            "Action": ["kms:*"],
+            "Resource": ["*"],
+        },
+        {
+            "Effect": "Allow",
+            "Principal": {"AWS": [ADMIN, USER]},
+            "Action": ["kms:Decrypt", "kms:Encrypt"],
+            "Resource": "*",
+            "Condition": {"NumericLessThan": {"aws:MultiFactorAuthAge": 300}},
+        },
+    ],
+}
+RETURNED = """{
+  "Version" : "2012-10-17",
+  "Statement" : [ {
+    "Effect" : "Allow",
+    "Principal" : { "AWS" : [ "arn:aws:iam::111122223333:role/CardService",
+                              "arn:aws:iam::111122223333:role/KeyAdmin" ] },
+    "Action" : [ "kms:Encrypt", "kms:Decrypt" ],
+    "Resource" : "*",
+    "Condition" : { "NumericLessThan" : { "aws:MultiFactorAuthAge" : "300" } }
+  }, {
+    "Sid" : "Account",
+    "Effect" : "Allow",
+    "Principal" : { "AWS" : "arn:aws:iam::111122223333:root" },
+    "Action" : "kms:*",
+    "Resource" : "*"
+  } ]
+}"""
+"""What KMS returns of `ASKED`."""
+
+
+def policy_writes(kms: Any, returned: str, arn: str) -> int:
+    """Count the calls that write the policy of an older key, of which KMS returns this one."""
+    plan = plan_of(policy={"document": ASKED})
+    answer(kms, "DescribeKey", {"KeyMetadata": {"Arn": arn, "Description": ""}})
+    answer(kms, "ListResourceTags", {"Tags": []})
+    answer(kms, "GetKeyPolicy", {"Policy": returned})
+    for operation in ("TagResource", "PutKeyPolicy", "CreateAlias"):
+        answer(kms, operation, {})
     calls = calls_of(kms)
+    settle(kms, plan, arn, fresh=False)
+    return writes_of(calls).count("PutKeyPolicy")
 
-    settle(kms, plan_of(**WANTED), arn, fresh=False)
 
-    assert "PutKeyPolicy" not in writes_of(calls)
+@pytest.mark.parametrize("partition", ["aws", "aws-cn"])
+def test_a_policy_that_is_only_written_otherwise_is_left_alone(partition: str) -> None:
+    arn = f"arn:{partition}:kms:{REGION}:{ACCOUNT}:key/{KEY_ID}"
+    returned = RETURNED.replace(ROOT, f"arn:{partition}:iam::{ACCOUNT}:root")
+
+    assert policy_writes(kms_for(REGION), returned, arn) == 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("role/CardService", "role/CardServiceUs"),
+        ("arn:aws:iam::111122223333:role/CardService", "AROAEXAMPLEEXAMPLE123"),
+        ("arn:aws:iam::111122223333:root", "arn:aws-cn:iam::111122223333:root"),
+        ('"Sid" : "Account"', '"Sid" : "Account", "Sid" : "Account"'),
+        ('"kms:*"', "[" * 50_000),
+    ],
+)
+def test_a_policy_that_may_mean_something_else_is_written(old: str, new: str) -> None:
+    arn = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{KEY_ID}"
+
+    assert policy_writes(kms_for(REGION), RETURNED.replace(old, new), arn) == 1
 
 
 def test_an_alias_of_another_key_stays_where_it_is() -> None:
