@@ -237,6 +237,8 @@ _NOT_ASKED = {
     "key-policy-resource": "It takes kms:PutKeyPolicy; the stack refuses such a policy.",
     "lockout-check-context": "It takes kms:CreateKey; the stack refuses such a policy.",
     "not-principal-spares": "It takes kms:PutKeyPolicy.",
+    "policy-spelling-kept": "It takes kms:PutKeyPolicy.",
+    "empty-elements-are-none": "It takes kms:PutKeyPolicy.",
     "lambda-and-kms-clocks": "It takes a function's own clock.",
     "edwards-not-under-rsa-2048": "It takes a key of its own for one answer.",
     "bypass-key-absent": "It takes kms:CreateKey; nothing depends on it.",

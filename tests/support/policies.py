@@ -64,7 +64,7 @@ def _statements(draw: st.DrawFn) -> Policy:
         "Effect": effect,
         ("" if effect == "Allow" else draw(no)) + "Principal": draw(_principals),
         draw(no) + "Action": draw(_some(_ACTIONS)),
-        "Resource": draw(_some(_RESOURCES)),
+        draw(no) + "Resource": draw(_some(_RESOURCES)),
     }
     sid = draw(st.sampled_from(["", "Use", "Administration"]))
     condition = draw(_conditions)

@@ -245,6 +245,7 @@ DIFFERENT: dict[str, tuple[Any, Any]] = {
     "a number that is none": (when(Bool={"aws:x": 1}), when(Bool={"aws:x": True})),
     "a number with a point": (when(Bool={"aws:x": 1}), when(Bool={"aws:x": 1.0})),
     "null": (when(Bool={"aws:x": None}), when(Bool={"aws:x": "null"})),
+    "null beside a text": (when(Bool={"aws:x": [None, "a"]}), when(Bool={"aws:x": ["a", "null"]})),
     "null in a list": (when(Bool={"aws:x": [None]}), when(Bool={"aws:x": None})),
     "a number for an account": (
         with_(Principal={"AWS": ACCOUNT}),
@@ -346,6 +347,7 @@ def test_what_is_too_deep_to_be_a_policy_is_different() -> None:
         ({**ALLOW, "Principal": {"AWS": GONE}}, [GONE]),
         ({**ALLOW, "Principal": {"AWS": ["AIDACKCEVSQ6C2EXAMPLE", ROOT, GONE, GONE]}}, None),
         ({**ALLOW, "Principal": {"AWS": [ROOT, ACCOUNT, USER, "*"]}}, []),
+        ({**ALLOW, "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:role/{GONE}"}}, []),
         ({**ALLOW, "Principal": {"Service": GONE}}, []),
         ({"Effect": "Deny", "NotPrincipal": {"AWS": GONE}}, [GONE]),
         ({**ALLOW, "Principal": "*"}, []),
