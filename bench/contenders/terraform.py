@@ -42,8 +42,7 @@ class Terraform:
         """Write the configuration, and install the provider."""
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True)
-        settings = json.dumps(configuration(key_set, self._stack.url), indent=2)
-        (self._folder / "main.tf.json").write_text(settings)
+        self.configure(key_set)
         if self._mirror:
             installation = f'filesystem_mirror {{ path = "{self._mirror}" }}'
             text = f"provider_installation {{\n  {installation}\n}}\n"
@@ -51,6 +50,11 @@ class Terraform:
         self._run("init", "-input=false")
         # The provider is some 700 MB: it is read from the disk once before the clock is on.
         self._run("validate")
+
+    def configure(self, key_set: KeySet) -> None:
+        """Write the configuration, which the next apply carries out."""
+        settings = json.dumps(configuration(key_set, self._stack.url), indent=2)
+        (self._folder / "main.tf.json").write_text(settings)
 
     def make(self, key_set: KeySet) -> float:  # noqa: ARG002 - it is in the configuration
         """Make the key set; give the seconds on the wall."""
