@@ -4,22 +4,23 @@ import io
 import json
 import logging
 import os
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import boto3
 import hypothesis
 import pytest
 from moto import mock_aws
-from moto.core.botocore_stubber import BotocoreStubber
+from moto.backends import get_backend
+from moto.kms.utils import generate_private_key
 
 from provisioner.aws import clients
 from provisioner.aws.records import Records
 from provisioner.settings import settings
 from tests.support.answering import forget_answers
+from tests.support.branch_monitor import measure_branches_by_monitoring
 from tests.support.clock import USERS, Clock
 from tests.support.environment import ENVIRONMENT
 from tests.support.template import table_properties
@@ -30,10 +31,20 @@ for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KMS", "AWS_SES
     os.environ.pop(name, None)
 
 
+measure_branches_by_monitoring()
 hypothesis.settings.register_profile("unit", deadline=None, max_examples=50)
 hypothesis.settings.load_profile("unit")
 
-REQUESTS_TABLE, SWEEP_TABLE = table_properties("RequestsTable"), table_properties("SweepTable")
+ACCOUNT, REGION = ENVIRONMENT["ACCOUNT_ID"], "us-east-1"
+TABLES = {
+    "idempotency": {
+        "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+        "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+        "BillingMode": "PAY_PER_REQUEST",
+    },
+    "requests": table_properties("RequestsTable"),
+    "sweep": table_properties("SweepTable"),
+}
 
 
 # What takes longest, the longest first: by `--durations=60`.
@@ -85,52 +96,59 @@ def _no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("provisioner.upkeep.sweep_region.sleep", lambda _: None)
 
 
-@cache
-def _builder(service: str) -> Any:
-    """Return a client that only sets things up; one that is made anew takes a tenth of a second."""
-    new_client: Callable[..., Any] = boto3.client
-    return new_client(service, region_name="us-east-1")
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Stop the tracer that pytest-cov starts in a worker before the one that counts.
 
-
-def _untraced(work: Callable[..., Any]) -> Callable[..., Any]:
-    """Let coverage see nothing of what runs in here; it is not ours, and runs faster so."""
-
-    def run(*arguments: Any, **more: Any) -> Any:
-        trace = sys.gettrace()
-        sys.settrace(None)
-        try:
-            return work(*arguments, **more)
-        finally:
-            sys.settrace(trace)
-
-    return run
+    It would go on tracing the tests that are marked `no_cover`.
+    """
+    plugin: Any = session.config.pluginmanager.getplugin("_cov")
+    if plugin and plugin.cov_controller and hasattr(session.config, "workerinput"):
+        plugin.cov_controller.pause()
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _moto_is_not_traced() -> Iterator[None]:
+def _moto_is_quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(BotocoreStubber, "__call__", _untraced(BotocoreStubber.__call__))
+        # Nothing here calls AWS by `requests`, which moto spends most of its start on.
+        patch.setattr("moto.core.models.RESPONSES_METHODS", [])
+        # moto makes a key pair for each key, whatever its kind; no test here uses one.
+        patch.setattr("moto.kms.models.generate_private_key", cache(generate_private_key))
         yield
+
+
+def _add_table(name: str, properties: dict[str, Any]) -> None:
+    get_backend("dynamodb")[ACCOUNT][REGION].create_table(
+        name,
+        schema=properties["KeySchema"],
+        attr=properties["AttributeDefinitions"],
+        global_indexes=properties.get("GlobalSecondaryIndexes", []),
+        indexes=[],
+        billing_mode=properties["BillingMode"],
+        throughput=None,
+        warm_throughput=None,
+        streams=None,
+        sse_specification=None,
+        tags=[],
+        deletion_protection_enabled=False,
+    )
 
 
 @pytest.fixture
 def aws() -> Iterator[None]:
-    """Return an AWS that has this stack's tables, event bus and state machines, and no keys."""
+    """Return an AWS that has this stack's tables, event bus and state machines, and no keys.
+
+    They are set up in moto's own stores: calls of its API would take five times as long.
+    """
     with mock_aws():
-        _builder("dynamodb").create_table(
-            TableName="idempotency",
-            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-            BillingMode="PAY_PER_REQUEST",
-        )
-        _builder("dynamodb").create_table(TableName="requests", **REQUESTS_TABLE)
-        _builder("dynamodb").create_table(TableName="sweep", **SWEEP_TABLE)
-        _builder("events").create_event_bus(Name="keys")
+        for name, properties in TABLES.items():
+            _add_table(name, deepcopy(properties))
+        get_backend("events")[ACCOUNT][REGION].create_event_bus("keys")
         for name in ("provision-key", "change-key-set"):
-            _builder("stepfunctions").create_state_machine(
+            get_backend("stepfunctions")[ACCOUNT][REGION].create_state_machine(
                 name=name,
                 definition=json.dumps({"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}),
-                roleArn=f"arn:aws:iam::111122223333:role/{name}",
+                roleArn=f"arn:aws:iam::{ACCOUNT}:role/{name}",
             )
         yield
 
