@@ -118,13 +118,13 @@ class LocalKms:
 
         https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
         """
-        own = {
-            "aws:principalarn": kms_principals.arn_of_role(asked.principal_arn),
-            "aws:securetransport": "true",
-            **self._condition_keys,
-        }
-        if name.lower() in own:
-            return own[name.lower()]
+        match name.lower():
+            case own if own in self._condition_keys:
+                return self._condition_keys[own]
+            case "aws:principalarn":
+                return kms_principals.arn_of_role(asked.principal_arn)
+            case "aws:securetransport":
+                return "true"
         return _emulator_condition_key(name, asked)
 
     def call(self, function: str, region: str, operation: str, **parameters: Any) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def errors_of_handler(step: str) -> set[str]:
 
 def errors_of(module: str, function: str) -> set[str]:
     """Name every error that a function of a module can end with."""
-    return _errors_of(module, function, frozenset())
+    return {*_errors_of(module, function, frozenset())}
 
 
 def every_concrete_error() -> set[str]:
@@ -86,6 +86,7 @@ def _module(name: str) -> _Module:
     return _Module(functions, constants, imports)
 
 
+@cache
 def _errors_of(module: str, function: str, calling: frozenset[tuple[str, str]]) -> set[str]:
     """Name the errors of one function; `calling` are those whose errors are being looked for."""
     if (module, function) in calling or function not in _module(module).functions:

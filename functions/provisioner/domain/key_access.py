@@ -53,7 +53,7 @@ class Purpose(StrEnum):
 
 @dataclass(frozen=True)
 class Key:
-    """One key that a request asks for, under a key policy that it gives as a document.
+    """One key that a request asks for, under a key policy that it has as a document.
 
     What is None is not known, since that field of the request is wrong.
     """
@@ -243,8 +243,9 @@ def _grouped(
     grouped: dict[tuple[str, tuple[str, ...]], list[_Finding]] = defaultdict(list)
     roles = _roles(settings)
     for key in keys:
+        known = {name: _known(key, role, settings) for name, role in roles.items()}
         for need in NEEDS:
-            for context in _contexts(need, key, roles[need.role], settings):
+            for context in _contexts(need, key, known[need.role], settings):
                 verdict = key.policy.may(roles[need.role], f"kms:{need.action}", context)
                 if not verdict.allowed:
                     found = grouped[key.path, verdict.statements]
@@ -258,13 +259,17 @@ def _roles(settings: Settings) -> dict[str, Role]:
     return dict(zip(KEY_ROLES, map(Role, arns, settings.key_role_ids), strict=True))
 
 
-def _contexts(need: Need, key: Key, role: Role, settings: Settings) -> Iterator[Context]:
+def _known(key: Key, role: Role, settings: Settings) -> Context:
+    """Return the condition keys that all calls of a role on a key have alike."""
+    return {**_ABSENT, **_of_caller(role, settings), **_of_key(key)}
+
+
+def _contexts(need: Need, key: Key, known: Context, settings: Settings) -> Iterator[Context]:
     """Return the condition keys of each of these calls on a key; nothing where none is made."""
     if not need.applies(key):
         return
     own = _of_operation(need, key, settings)
-    known = {**_ABSENT, **_of_caller(role, settings), **_of_key(key), **own}
-    context = {name: values for name, values in known.items() if values is not None}
+    context = {**known, **own} if own else known
     if need.action == "ReplicateKey":
         for region in key.replicas:
             yield {**context, "kms:replicaregion": (region,)}

@@ -20,10 +20,11 @@ type Statement = Mapping[str, Any]
 type Truth = bool | None
 type Value = str | tuple[str, ...] | None
 """Of a condition key in one call: a text, several, or None where the call has no such key."""
-type Context = Mapping[str, tuple[Value, ...]]
+type Context = Mapping[str, tuple[Value, ...] | None]
 """Condition keys of a call, in lower case, each with every value that it may have.
 
-A name that ends in `/` or `:` stands for all keys that begin so. What is not in it is not known.
+A name that ends in `/` or `:` stands for all keys that begin so. What is None, or not in it, is not
+known.
 """
 
 

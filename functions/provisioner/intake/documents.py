@@ -1,10 +1,11 @@
 """Documents that come from outside: what makes one unreadable, and how its problems are phrased.
 
 Requests and answers to a question for key material are read in the same way: first whether the
-document can be looked at, then its fields by a pydantic model, every problem with its path.
+document can be read, then its fields by a pydantic model, every problem with its path.
 """
 
 from collections.abc import Iterator
+from functools import cache
 from itertools import accumulate, takewhile
 from typing import Any, get_args
 
@@ -32,7 +33,7 @@ class Fields(BaseModel):
 
 
 def unreadable(document: object, what: str, max_bytes: int) -> Problem | None:
-    """Say why no field of the document can be looked at, if that is so.
+    """Say why no field of the document can be read, if that is so.
 
     Parameters
     ----------
@@ -106,9 +107,13 @@ def _field(place: tuple[int | str, ...], model: type[BaseModel]) -> tuple[type[B
     for step in place:
         if isinstance(step, str) and inner:
             holder, name = inner, step
-            field = holder.model_fields.get(name)
-            inner = _model_in(field.annotation) if field else None
+            inner = _model_of_field(inner, name) if name in inner.model_fields else None
     return holder, name
+
+
+@cache
+def _model_of_field(holder: type[BaseModel], name: str) -> type[BaseModel] | None:
+    return _model_in(holder.model_fields[name].annotation)
 
 
 def _model_in(annotation: object) -> type[BaseModel] | None:

@@ -11,6 +11,7 @@ statement they allow nothing. The account's root user needs the key policy as ev
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
 from ministack.core import iam_actions, iam_evaluator
@@ -36,7 +37,7 @@ class KeyPolicy:
     @classmethod
     def of(cls, key: Key) -> "KeyPolicy":
         """Return the policy that a key has."""
-        return cls(json.loads(key["Policy"]), key.get("_unique_ids", {}))
+        return cls(_document(key["Policy"]), key.get("_unique_ids", {}))
 
     def statements(self, effect: str) -> Iterator[_Statement]:
         """List the statements with an effect; a Resource other than the key itself makes it none.
@@ -73,13 +74,13 @@ class _Caller:
 
     principal: iam_evaluator.PrincipalInfo
 
-    @property
+    @cached_property
     def own(self) -> set[str]:
         """The ARNs of the user, or of the role and its session."""
         arn = self.principal.arn
         return {arn, kms_principals.arn_of_role(arn)} - {self.account}
 
-    @property
+    @cached_property
     def account(self) -> str:
         """The ARN that stands for the account, and is its root user's."""
         return f"arn:aws:iam::{self.principal.account}:root"
@@ -113,6 +114,13 @@ def may_put_policy(document: dict[str, Any], check: Check) -> bool:
     allowed = bool(decided.decision == "Allow")
     permissions.record(principal.arn, check, allowed=allowed)
     return allowed
+
+
+@lru_cache(maxsize=256)
+def _document(text: str) -> dict[str, Any]:
+    """Parse a key policy, which nobody changes in place."""
+    document: dict[str, Any] = json.loads(text)
+    return document
 
 
 def _key(arn: str) -> Key | None:

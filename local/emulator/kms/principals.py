@@ -2,6 +2,7 @@
 
 import datetime as dt
 import re
+from functools import lru_cache
 from typing import Any
 
 from ministack.services import iam
@@ -17,14 +18,22 @@ _ACCOUNT = re.compile(r"\d{12}")
 
 def find(arn: str) -> dict[str, Any] | None:
     """Return IAM's record of a role or user, or of the role of a session; None if there is none."""
-    session = _SESSION.fullmatch(arn)
-    named = session or _ENTITY.fullmatch(arn)
-    if not named:
+    kind, account, name = _parts(arn)
+    if not kind:
         return None
-    is_user = not session and named["kind"] == "user"
-    store = iam._users if is_user else iam._roles
-    found: dict[str, Any] | None = store.get_scoped(named["account"], None, named["name"])
-    return found if session or (found and found["Arn"] == arn) else None
+    store = iam._users if kind == "user" else iam._roles
+    found: dict[str, Any] | None = store.get_scoped(account, None, name)
+    return found if kind == "session" or (found and found["Arn"] == arn) else None
+
+
+@lru_cache(maxsize=1024)
+def _parts(arn: str) -> tuple[str, str, str]:
+    """Split an ARN into its kind (`session`, `role`, `user` or none), account and name."""
+    if session := _SESSION.fullmatch(arn):
+        return "session", session["account"], session["name"]
+    if named := _ENTITY.fullmatch(arn):
+        return named["kind"], named["account"], named["name"]
+    return "", "", ""
 
 
 def is_visible(arn: str) -> bool:
@@ -45,7 +54,7 @@ def arn_of_role(arn: str) -> str:
     It is what `aws:PrincipalArn` says of a session:
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
     """
-    role = find(arn) if _SESSION.fullmatch(arn) else None
+    role = find(arn) if _parts(arn)[0] == "session" else None
     return str(role["Arn"]) if role else arn
 
 
@@ -59,7 +68,5 @@ def unique_id(arn: str) -> str | None:
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html
     """
-    if _SESSION.fullmatch(arn):
-        return None
-    found = find(arn)
+    found = find(arn) if _parts(arn)[0] != "session" else None
     return str(found.get("RoleId") or found["UserId"]) if found else None
