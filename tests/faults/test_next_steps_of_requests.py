@@ -11,7 +11,7 @@ from tests.support.faults.api import ask, post
 from tests.support.faults.aws import Aws, Call, Network
 from tests.support.faults.corrections import with_an_open_attempt
 from tests.support.faults.holder import answer, asked_for, give
-from tests.support.faults.next_steps import ended_with, last
+from tests.support.faults.next_steps import Full, ended_with, last, send
 from tests.support.faults.scenario import (
     IMPORTED,
     REQUEST,
@@ -31,12 +31,6 @@ ANOTHER: dict[str, Any] = {
     "alias": "alias/other",
     "replicas": REQUEST["replicas"][:1],
 }
-
-
-def send(scenario: Scenario, **changes: Any) -> None:
-    """Send the request with other fields than before."""
-    scenario.document = {**scenario.document, **changes}
-    scenario.deliver()
 
 
 def create_another(scenario: Scenario) -> None:
@@ -330,15 +324,6 @@ def test_a_request_is_finished_once_the_tags_of_its_key_count() -> None:
     scenario.deliver()
 
     assert is_created(scenario.aws)
-
-
-class Full(Network):
-    """A bus that takes no event, although it takes the call."""
-
-    def carry(self, call: Call, effect: Callable[[], Any]) -> Any:
-        if call.operation == "PutEvents":
-            return {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "ThrottlingException"}]}
-        return effect()
 
 
 @walks("EventNotPublished")

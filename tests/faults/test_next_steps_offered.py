@@ -11,12 +11,14 @@ from tests.support.faults.aws import Aws, Call, Network, WaitingTask
 from tests.support.faults.corrections import BAD_PRIMARY, BAD_REPLICA
 from tests.support.faults.holder import answer, answer_promptly, asked_for, give
 from tests.support.faults.next_steps import (
+    Full,
     Refusing,
     ended_with,
     failed_with,
     failures,
     last,
     run_what_is_named,
+    send,
 )
 from tests.support.faults.scenario import (
     IMPORTED,
@@ -34,12 +36,6 @@ from tests.support.walks import walks
 
 ANOTHER_ID = "CHG0031338"
 ANOTHER_ALIAS = "alias/payments/other"
-
-
-def send(scenario: Scenario, **changes: Any) -> None:
-    """Send the request with other fields than before."""
-    scenario.document = {**scenario.document, **changes}
-    scenario.deliver()
 
 
 def is_as_sent(scenario: Scenario) -> bool:
@@ -256,15 +252,6 @@ def test_a_key_that_was_disabled_meanwhile_is_enabled_when_the_request_is_sent_a
 
     assert is_created(scenario.aws)
     assert problems(scenario.aws) == []
-
-
-class Full(Network):
-    """A bus that takes no event, although it takes the call."""
-
-    def carry(self, call: Call, effect: Callable[[], Any]) -> Any:
-        if call.operation == "PutEvents":
-            return {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "ThrottlingException"}]}
-        return effect()
 
 
 @walks("EventNotPublished")

@@ -32,6 +32,21 @@ class Refusing(Network):
         return effect()
 
 
+class Full(Network):
+    """A bus that takes no event, although it takes the call."""
+
+    def carry(self, call: Call, effect: Callable[[], Any]) -> Any:
+        if call.operation == "PutEvents":
+            return {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "ThrottlingException"}]}
+        return effect()
+
+
+def send(scenario: Scenario, **changes: Any) -> None:
+    """Send the request with other fields than before."""
+    scenario.document = {**scenario.document, **changes}
+    scenario.deliver()
+
+
 def failures(aws: Aws) -> list[dict[str, Any]]:
     """List the errors of every outcome that says the request failed."""
     return [

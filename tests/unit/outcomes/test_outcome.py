@@ -1,5 +1,5 @@
 import uuid
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -37,7 +37,7 @@ def facts(region: str) -> KeyFacts:
 
 
 def outcome_of(**fields: Any) -> Outcome:
-    outcome: Any = {
+    outcome = {
         "status": "CREATED",
         "request": REQUEST,
         "executionArn": EXECUTION,
@@ -48,7 +48,7 @@ def outcome_of(**fields: Any) -> Outcome:
         "failures": [],
         **fields,
     }
-    return outcome  # type: ignore[no-any-return]
+    return cast(Outcome, outcome)
 
 
 def failed(error: str, region: str = "us-east-1", **fields: Any) -> Outcome:

@@ -1,7 +1,7 @@
 """What is recorded and published of changes of finished key sets."""
 
 import io
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -35,7 +35,7 @@ METADATA = {"Arn": key_arn(), "MultiRegionConfiguration": {"ReplicaKeys": []}}
 def outcome_of(status: Status = Status.UPDATED, **fields: Any) -> ChangeOutcome:
     request = fields.get("request", CHANGED)
     key = key_of(request)
-    outcome: Any = {
+    outcome = {
         "status": status.value,
         "request": request,
         "executionArn": CHANGE_EXECUTION,
@@ -47,7 +47,7 @@ def outcome_of(status: Status = Status.UPDATED, **fields: Any) -> ChangeOutcome:
         "removed": {},
         **fields,
     }
-    return outcome  # type: ignore[no-any-return]
+    return cast(ChangeOutcome, outcome)
 
 
 def failed(step: str = "ApplyChange", **fields: Any) -> ChangeOutcome:
