@@ -24,7 +24,7 @@ class Payload(TypedDict, total=False):
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: Payload, _context: LambdaContext) -> dict[str, int]:
-    """Return how many requests were looked at and in how many Regions a worker was started."""
+    """Return how many requests were checked and in how many Regions a worker was started."""
     sweeper = Sweeper(
         records=Records(client("dynamodb"), settings().requests_table),
         table=SweepTable(client("dynamodb"), os.environ["SWEEP_TABLE"]),

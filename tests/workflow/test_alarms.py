@@ -359,7 +359,7 @@ def test_many_keys_within_an_hour_set_off_their_alarm(stack: Stack, names: dict[
 def test_two_sweeps_that_cannot_look_set_off_their_alarm(
     stack: Stack, names: dict[str, str]
 ) -> None:
-    alarm, since = Alarm(stack, names["LooksFailedAlarm"]), time.time()
+    alarm, since = Alarm(stack, names["ChecksFailedAlarm"]), time.time()
     created_key(stack, "alarm-unseen")
     stack.put_faults(
         Fault("DescribeKey", "refuse", code="AccessDeniedException", region=HOME, times=1_000)
@@ -367,7 +367,7 @@ def test_two_sweeps_that_cannot_look_set_off_their_alarm(
 
     def failed() -> dict[Metric, list[float]] | None:
         stack.invoke("SweepFunction", {})
-        emitted = emitted_by(stack, "a sweep", since, "LooksFailed")
+        emitted = emitted_by(stack, "a sweep", since, "ChecksFailed")
         return emitted if sum(emitted[alarm.metric]) else None
 
     emitted = wait_for(failed, "a look to fail", timeout=60, interval=1)
@@ -385,7 +385,7 @@ def test_the_silence_of_the_sweep_sets_off_its_alarm(stack: Stack, names: dict[s
     alarm, since = Alarm(stack, names["SweepMissingAlarm"]), time.time()
 
     stack.invoke("SweepFunction", {})
-    emitted = emitted_by(stack, "SweepFunction", since, "LooksFailed")
+    emitted = emitted_by(stack, "SweepFunction", since, "ChecksFailed")
     assert emitted.keys() == {alarm.metric}
     alarm.feed(alarm.metric, emitted[alarm.metric])
 
@@ -597,7 +597,7 @@ def test_every_alarm_is_set_off_by_a_test_of_this_file(names: dict[str, str]) ->
         "PrimaryElsewhereAlarm",
         "UnfinishedKeySetAlarm",
         "KeysOfAnEarlierDeploymentAlarm",
-        "LooksFailedAlarm",
+        "ChecksFailedAlarm",
         "SweepMissingAlarm",
         "ApiErrorsAlarm",
     }

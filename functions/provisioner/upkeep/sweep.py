@@ -32,7 +32,7 @@ from provisioner.settings import Settings
 from provisioner.telemetry import logger, metrics
 
 _OVERDUE = timedelta(hours=3)
-"""A Region whose keys were last looked through longer ago than that is reported."""
+"""A Region whose keys were last checked longer ago than that is reported."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,12 @@ class Sweeper:
     def sweep(self, in_regions: Collection[str]) -> dict[str, int]:
         """Check every unfinished request, and start a worker in each of these Regions.
 
-        What cannot be looked at is logged and counted, and the sweep goes on.
+        What cannot be checked is logged and counted, and the sweep goes on.
 
         Returns
         -------
         dict
-            How many `requests` were looked at, how many `regions` have a worker, and how many
+            How many `requests` were checked, how many `regions` have a worker, and how many
             looks `failed`.
 
         Raises
@@ -74,10 +74,10 @@ class Sweeper:
         positions = self.table.positions(in_regions)
         for region in in_regions:
             if _is_overdue(positions.get(region)):
-                logger.error("keys were not looked through for hours", subject=region)
+                logger.error("keys were not checked for hours", subject=region)
                 counts["failed"] += 1
         self._start_workers(in_regions, counts, begin=True)
-        metrics.add_metric("LooksFailed", MetricUnit.Count, counts["failed"])
+        metrics.add_metric("ChecksFailed", MetricUnit.Count, counts["failed"])
         metrics.flush_metrics()
         return counts
 
@@ -226,7 +226,7 @@ def _looked[**P](
     try:
         look(*arguments, **named)
     except ProvisionerError:
-        logger.exception("could not look", subject=subject)
+        logger.exception("check failed", subject=subject)
         return False
     return True
 

@@ -79,7 +79,7 @@ class RegionSweeper:
     ) -> Position | None:
         """Check the Region's keys, from where an earlier worker stopped.
 
-        What cannot be looked at is logged and counted, and the sweep goes on. Where the Region
+        What cannot be checked is logged and counted, and the sweep goes on. Where the Region
         itself does not answer, the worker stops, and a later one goes on.
 
         Parameters
@@ -116,15 +116,15 @@ class RegionSweeper:
                 found.count()
         except ProvisionerError:
             self._failed += 1
-            logger.exception("could not look", subject=self.region)
+            logger.exception("check failed", subject=self.region)
         finally:
             self.table.release(self.region, worker)
-            metrics.add_metric("LooksFailed", MetricUnit.Count, self._failed)
+            metrics.add_metric("ChecksFailed", MetricUnit.Count, self._failed)
             metrics.flush_metrics()
         return position
 
     def _pages(self, position: Position, found: OpenFindings, *, begin: bool) -> Iterator[Position]:
-        """Check one page after the other; give the position before the first and after each."""
+        """Check one page after the other; yield the position before the first and after each."""
         if begin and not position.is_under_way:
             position = Position(
                 is_under_way=True, begun_at=now().isoformat(), ended_at=position.ended_at
@@ -150,7 +150,7 @@ class RegionSweeper:
         ours = {STACK_TAG: self.settings.stack_name}
         page = find_page(self.tagging, ours, position.token)
         if page is None:
-            # Listed once more from the start; what was looked at is passed over, by its pages.
+            # Listed once more from the start; what was checked is passed over, by its pages.
             return replace(position, token="", page=0)
         keys, token = page
         position = replace(position, token=token, page=position.page + 1)
@@ -189,7 +189,7 @@ class RegionSweeper:
                     earlier += self._is_of_an_earlier_deployment(record, answer)
                     self._check_surplus(keys[arn].get(REQUEST_ID_TAG), record, answer, found)
             except ProvisionerError:
-                logger.exception("could not look", subject=arn)
+                logger.exception("check failed", subject=arn)
                 failed += 1
         return failed, earlier
 
@@ -297,7 +297,7 @@ class RegionSweeper:
             if not self._may_go(record, metadata):
                 found.settle(arn, [])
                 return
-        # Published first: once it waits for its deletion, nothing looks at it again.
+        # Published first: once it waits for its deletion, nothing checks it again.
         found.settle(arn, [surplus.surplus_key(request_id, metadata, Action.REPORTED)])
         if goes:
             surplus.retire_surplus_key(
@@ -373,7 +373,7 @@ class RegionSweeper:
         self._named_keys = set(self._alias_targets.values())
 
     def _describe(self, arns: Iterable[str]) -> Iterator[tuple[str, KeyMetadata | KmsError]]:
-        """Read the metadata of keys, some side by side, and give each key with KMS's answer."""
+        """Read the metadata of keys, some side by side, and yield each key with KMS's answer."""
         with ThreadPoolExecutor(CALLS_AT_ONCE) as pool:
             for some in batched(arns, CALLS_AT_ONCE, strict=False):
                 began = now()

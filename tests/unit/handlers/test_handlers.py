@@ -611,7 +611,7 @@ def test_a_sweep_looks_in_every_enabled_region(
     assert [line["counts"] for line in swept] == [counts]
     assert json.loads(text.splitlines()[-1])["position"] == positions[-1]
     assert not [secret for secret in NEVER_LOGGED if secret in text]
-    assert capsys.readouterr().out.count('"LooksFailed":[0.0]') == 3
+    assert capsys.readouterr().out.count('"ChecksFailed":[0.0]') == 3
 
 
 def test_a_worker_leaves_over_what_it_has_no_time_for_and_the_next_goes_on(

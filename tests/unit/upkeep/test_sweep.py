@@ -487,9 +487,9 @@ def test_a_request_that_cannot_be_looked_at_is_counted_and_the_rest_goes_on(
     (line,) = [
         line for line in map(json.loads, log.getvalue().splitlines()) if line["level"] == "ERROR"
     ]
-    assert line["message"] == "could not look"
+    assert line["message"] == "check failed"
     assert line["subject"] in ("CHG1", "CHG2")
-    assert '"LooksFailed":[1.0]' in capsys.readouterr().out
+    assert '"ChecksFailed":[1.0]' in capsys.readouterr().out
 
 
 def test_a_key_that_cannot_be_looked_at_is_counted_and_the_rest_goes_on(
@@ -644,7 +644,7 @@ def test_a_worker_that_cannot_be_started_is_counted_and_the_rest_goes_on(
     counts = sweeper(records).sweep([HOME, "eu-west-1"])
 
     assert counts == {"requests": 0, "regions": 1, "failed": 1}
-    assert '"LooksFailed":[1.0]' in capsys.readouterr().out
+    assert '"ChecksFailed":[1.0]' in capsys.readouterr().out
 
 
 def test_no_region_is_no_worker(records: Records) -> None:

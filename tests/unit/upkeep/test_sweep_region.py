@@ -254,10 +254,10 @@ def test_a_region_that_does_not_answer_is_counted_and_gone_on_with_later(
 
     broken = work(records)
     forget_answers()
-    mended = work(records, begin=False)
+    repaired = work(records, begin=False)
 
-    assert (broken.is_under_way, mended.is_under_way, mended.keys) == (True, False, 1)
-    assert capsys.readouterr().out.count('"LooksFailed":[1.0]') == 1
+    assert (broken.is_under_way, repaired.is_under_way, repaired.keys) == (True, False, 1)
+    assert capsys.readouterr().out.count('"ChecksFailed":[1.0]') == 1
 
 
 def test_a_table_that_does_not_say_what_is_open_leaves_the_region_to_the_next(
