@@ -60,7 +60,7 @@ class Measured:
 
 
 def main() -> int:
-    """Measure what the command line asks for; give the exit code."""
+    """Measure what the command line asks for; return the exit code."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = _WIDTH

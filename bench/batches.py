@@ -93,7 +93,7 @@ class Outcome:
 
 
 def main() -> int:
-    """Run both batches; give the exit code."""
+    """Run both batches; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m bench.batches", description=__doc__)
     parser.add_argument(
         "--requests", type=int, default=1_000, help="lines of the paced file with one replica"

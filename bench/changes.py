@@ -97,7 +97,7 @@ class ByTerraform:
 class ByScript:
     """The floor: TagResource for each key at once, by a script that knows what differs.
 
-    It reads nothing, keeps no record and tells nobody.
+    It reads nothing, keeps no record and reports to nobody.
     """
 
     name = "parallel script, the floor"

@@ -73,7 +73,7 @@ class Starts:
 
 
 def main() -> int:
-    """Measure, print the tables; give 1 where a function takes too long or loads too much."""
+    """Measure, print the tables; return 1 where a function takes too long or loads too much."""
     parser = argparse.ArgumentParser(prog="python -m bench.cold_start", description=__doc__)
     parser.add_argument("--rounds", type=int, default=9, help="starts of each kind (default: 9)")
     rounds = parser.parse_args().rounds

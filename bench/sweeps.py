@@ -56,7 +56,7 @@ class Sweep:
 
 
 def main() -> int:
-    """Sweep at each size; give the exit code."""
+    """Sweep at each size; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m bench.sweeps", description=__doc__)
     parser.add_argument("--emulated", type=int, nargs="*", default=[1_000, 10_000])
     parser.add_argument("--in-process", type=int, nargs="*", default=[100_000])

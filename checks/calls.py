@@ -58,7 +58,7 @@ UNSEEN = "call of what is not known to be a client"
 GRANT = "action is not granted"
 EXCESS = "granted action has no call"
 
-# How botocore's paginator is told of pages; the call itself has no such parameter.
+# The parameter of botocore's paginators for pages; the call itself has no such parameter.
 # https://docs.aws.amazon.com/boto3/latest/guide/paginators.html
 PAGES = "PaginationConfig"
 

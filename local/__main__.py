@@ -33,7 +33,7 @@ _AGAIN = {
 
 
 def main() -> int:
-    """Run a command; give the exit code."""
+    """Run a command; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("up", help="start the local stack, or bring it up to date")

@@ -1,4 +1,4 @@
-"""What the local stack tells its user when it cannot go on."""
+"""What the local stack reports to its user when it cannot go on."""
 
 
 class LocalStackError(Exception):

@@ -9,12 +9,12 @@ from local.errors import LocalStackError
 def wait_for[T](
     find: Callable[[], T | None], what: str, *, timeout: float, interval: float = 0.1
 ) -> T:
-    """Call `find` until it gives something.
+    """Call `find` until it returns something.
 
     Parameters
     ----------
     find
-        Gives what is waited for, or None if it is not there yet.
+        Returns what is waited for, or None if it is not there yet.
     what
         What is waited for, as it reads after "waited 5 s for".
     timeout, interval

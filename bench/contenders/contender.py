@@ -15,7 +15,7 @@ class Contender(Protocol):
         """Do what is not measured: what can be done once for many key sets."""
 
     def make(self, key_set: KeySet) -> float:
-        """Make the key set; give the seconds on the wall.
+        """Make the key set; return the seconds on the wall.
 
         Raises
         ------

@@ -14,7 +14,7 @@ class Parallel:
     """Makes every call as soon as what it needs is there, and looks when a replica is Enabled.
 
     It knows how long a replica is `Creating`, which nobody knows in AWS, so that it needs one
-    read a replica. It keeps no record, survives no failure and tells nobody.
+    read a replica. It keeps no record, survives no failure and reports to nobody.
     """
 
     name = "parallel script, the floor"
@@ -30,7 +30,7 @@ class Parallel:
         self._creating_seconds = self._stack.kms_settings().creating_seconds
 
     def make(self, key_set: KeySet) -> float:
-        """Make the key set; give the seconds on the wall."""
+        """Make the key set; return the seconds on the wall."""
         with ThreadPoolExecutor(max_workers=len(key_set.keys)) as threads:
             began = time.monotonic()
             primary = key_set.primary

@@ -23,7 +23,7 @@ class Sequential:
         self._clients = {key.region: self._stack.client("kms", key.region) for key in key_set.keys}
 
     def make(self, key_set: KeySet) -> float:
-        """Make the key set; give the seconds on the wall."""
+        """Make the key set; return the seconds on the wall."""
         began = time.monotonic()
         primary = key_set.primary
         kms = self._clients[primary.region]

@@ -57,7 +57,7 @@ class Terraform:
         (self._folder / "main.tf.json").write_text(settings)
 
     def make(self, key_set: KeySet) -> float:  # noqa: ARG002 - it is in the configuration
-        """Make the key set; give the seconds on the wall."""
+        """Make the key set; return the seconds on the wall."""
         began = time.monotonic()
         output = self._run("apply", "-auto-approve", "-input=false", "-json")
         seconds = time.monotonic() - began

@@ -28,7 +28,7 @@ class Workflow:
         """Do nothing: the functions' environments are there from the runs before."""
 
     def make(self, key_set: KeySet) -> float:
-        """Make the key set; give the seconds on the wall."""
+        """Make the key set; return the seconds on the wall."""
         began = time.time()
         self._stack.send(key_set.request)
         detail = self._stack.wait_for_outcome(key_set.name, timeout=_TIMEOUT)["detail"]

@@ -35,7 +35,7 @@ def handler(event: Payload, _context: LambdaContext) -> MaterialState:
         settings=settings(),
     )
     logger.info(
-        "key material was looked at",
+        "key material was checked",
         region=key["region"],
         keyState=state["key"]["keyState"],
         needed=bool(state["materials"]),

@@ -484,7 +484,7 @@ class ImportTokenInvalid(KeyMaterialRefused):
 
 
 class ImportTokenExpired(KeyMaterialRefused):
-    """Import parameters are good for 24 hours.
+    """Import parameters are valid for 24 hours.
 
     https://docs.aws.amazon.com/kms/latest/APIReference/API_GetParametersForImport.html
     """

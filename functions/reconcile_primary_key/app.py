@@ -30,7 +30,7 @@ class Polled(TypedDict):
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: Payload, _context: LambdaContext) -> Polled:
-    """Look once, and count the look."""
+    """Check once whether the attempt is settled, and count the check."""
     request, polls = event["request"], event["polls"] + 1
     logger.append_keys(request_id=request["requestId"])
     region = request["primaryRegion"]

@@ -54,7 +54,7 @@ def handler(event: Payload, _context: LambdaContext) -> Reported:
         objects.write(s3, bucket, results, content)
     progress = {**report.progress, "results": results}
     objects.write(s3, bucket, f"{batch['folder']}/progress.json", json_text.text(progress))
-    logger.info("batch was looked at", progress=progress)
+    logger.info("batch was checked", progress=progress)
     return {
         "settled": report.settled,
         "waitSeconds": report.wait_seconds,

@@ -15,7 +15,7 @@ from provisioner.telemetry import logger
 class Validated(TypedDict):
     """The normalised request, or null and every problem.
 
-    `refused` is what the refusal gives back of a request; the whole of it may be too large for
+    `refused` is what the refusal repeats of a request; the whole of it may be too large for
     that. It is null where the request is valid.
     """
 

@@ -79,7 +79,7 @@ def _enforce(  # noqa: PLR0917 - the emulator's own signature
     resource_arn: str = "*",
     service_context: dict[str, Any] | None = None,
 ) -> Any:
-    """Stand in for `ministack.core.iam_evaluator.enforce`: give None if all is allowed."""
+    """Stand in for `ministack.core.iam_evaluator.enforce`: return None if all is allowed."""
     request = _request.get()
     asked = Check(iam_action, region, resource_arn, service_context or {})
     caller = iam_evaluator.resolve_caller_identity(access_key_id)

@@ -1,6 +1,6 @@
 """Faults that calls of AWS services can be made to meet, for tests of what follows.
 
-`PUT /_local/faults` takes a JSON list of rules with the fields of `Fault`, `GET` tells which are
+`PUT /_local/faults` takes a JSON list of rules with the fields of `Fault`, `GET` returns which are
 left, `DELETE` removes them. A call counts for the first rule that fits it, and for no other: two
 rules for one operation are met one after the other.
 """
@@ -127,7 +127,7 @@ class Faults:
         return [asdict(fault) for fault in self._left]
 
     def next(self, service: Service, operation: str, region: str) -> Fault | None:
-        """Count a call; give the fault that it meets, or None."""
+        """Count a call; return the fault that it meets, or None."""
         for index, fault in enumerate(self._left):
             if (fault.service, fault.operation) != (service, operation):
                 continue

@@ -77,7 +77,7 @@ class Endpoint:
     def create_role(
         self, name: str, *, path: str = "/", policy: dict[str, Any] | None = None
     ) -> str:
-        """Create a role that the account may assume, if there is none; give its ARN."""
+        """Create a role that the account may assume, if there is none; return its ARN."""
         iam = self.client("iam")
         trust = {
             "Version": "2012-10-17",
@@ -96,7 +96,7 @@ class Endpoint:
         return f"arn:aws:iam::{ACCOUNT_ID}:role{path}{name}"
 
     def credentials_of(self, role: str) -> Credentials:
-        """Assume a role, given by its name, and give its credentials."""
+        """Assume a role, given by its name, and return its credentials."""
         answer = self.client("sts").assume_role(
             RoleArn=f"arn:aws:iam::{ACCOUNT_ID}:role/{role}", RoleSessionName="local"
         )
@@ -130,7 +130,7 @@ class Endpoint:
         return KmsSettings().changed(self._control("GET", _KMS_SETTINGS_PATH))
 
     def change_kms_settings(self, **changes: Unpack[KmsChanges]) -> KmsSettings:
-        """Change some of the settings of the emulator's KMS; give all."""
+        """Change some of the settings of the emulator's KMS; return all."""
         answer = self._control("PUT", _KMS_SETTINGS_PATH, over_http(changes))
         return KmsSettings().changed(answer)
 

@@ -144,7 +144,7 @@ class Stack(Endpoint):
         return http().send(request)
 
     def start_execution(self, document: Any) -> str:
-        """Start the workflow with a request as its input; give the execution's ARN."""
+        """Start the workflow with a request as its input; return the execution's ARN."""
         answer = self.client("stepfunctions").start_execution(
             stateMachineArn=self.outputs["StateMachineArn"],
             input=json.dumps(document, ensure_ascii=False),
@@ -153,7 +153,7 @@ class Stack(Endpoint):
         return arn
 
     def start_batch(self, file: str) -> str:
-        """Start a batch with a file that is in the stack's bucket; give the execution's ARN."""
+        """Start a batch with a file that is in the stack's bucket; return the execution's ARN."""
         answer = self.client("stepfunctions").start_execution(
             stateMachineArn=self.outputs["BatchStateMachineArn"], input=json.dumps({"file": file})
         )
@@ -219,7 +219,7 @@ class Stack(Endpoint):
         }
 
     def invoke(self, logical_id: str, event: Any) -> Any:
-        """Call a function, named as in template.yaml, and give its answer.
+        """Call a function, named as in template.yaml, and return its answer.
 
         Raises
         ------

@@ -45,7 +45,7 @@ _EMPTY: dict[str, Any] = {"Sid": "", "Condition": {}}
 
 
 def canonical(policy: object, *, partition: str) -> str:
-    """Write a policy so that all policies of the same meaning give the same text.
+    """Write a policy so that all policies of the same meaning become the same text.
 
     The text is JSON. What is no policy, or no element of one, stays as it is.
 

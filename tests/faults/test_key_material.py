@@ -547,7 +547,7 @@ def test_a_renewal_leaves_what_was_changed_by_hand_at_whatever_call_a_fault_come
         before = hand_made(aws)
 
         scenario.deliver()
-        scenario.network.mend()
+        scenario.network.end_faults()
         scenario.deliver()
         aws.time += QUIET_SECONDS + 1
         scenario.sweep()

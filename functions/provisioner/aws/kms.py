@@ -90,7 +90,7 @@ def _named_errors(
     key_arn: str | None = None,
     own: dict[str, type[KmsError]] | None = None,
 ) -> Iterator[None]:
-    """Raise our errors for botocore's; `own` are those that only this operation gives.
+    """Raise our errors for botocore's; `own` are those that only this operation raises.
 
     The message names the key, which KMS itself does for some errors only.
 

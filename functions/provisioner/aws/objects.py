@@ -27,7 +27,7 @@ def read(client: S3Client, bucket: str, key: str) -> bytes:
     except client.exceptions.NoSuchKey as error:
         raise BatchUnreadable(f"There is no object {key} in the bucket {bucket}.") from error
     except (BotoCoreError, ClientError) as error:
-        raise DependencyUnavailable(f"S3 did not give {key}: {error}.") from error
+        raise DependencyUnavailable(f"S3 did not return {key}: {error}.") from error
     return content
 
 

@@ -16,7 +16,7 @@ failed; at all other times a finished set has what `request` says. `promotion` i
 UpdatePrimaryRegion that was announced and whose end is not confirmed. `removed` has, by Region, the
 keys that changes have scheduled for deletion, until they are gone.
 `unfinished` is there until the outcome is published (`publishedAt`); an index over it finds what
-the sweeper has to look at. Its value is one of a few shards: a partition of an index takes 1,000
+the sweep has to check. Its value is one of a few shards: a partition of an index takes 1,000
 writes a second, and each request writes to it twice.
 
 Every update may be sent again by the SDK after it took effect. Its condition therefore holds, or is
@@ -266,7 +266,7 @@ class Records:
                     break
                 time.sleep(pause)
             else:
-                raise DependencyUnavailable("DynamoDB gives only some of the records asked for.")
+                raise DependencyUnavailable("DynamoDB returned only some of the records asked for.")
 
     def with_keys(self) -> Iterator[Record]:
         """Read the record of every request that has a key, consistently: it reads the whole table.
@@ -360,7 +360,7 @@ class Records:
         Returns
         -------
         bool
-            False where the record has changed: look at it again.
+            False where the record has changed: read it again.
         """
         condition = (
             "#status = :failed AND attribute_exists(publishedAt) AND "

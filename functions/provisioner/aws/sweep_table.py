@@ -26,8 +26,8 @@ class Position:
     """How far the listing of a Region's keys is. Times are ISO 8601, empty for never.
 
     `page` is the next page of the listing and `token` what asks for it; `looked` is how many pages
-    were looked at. They differ only while a listing that had to be asked for again catches up.
-    `keys`, `failed` and `earlier` count the keys that were looked at, those that could not be, and
+    were checked. They differ only while a listing that had to be asked for again catches up.
+    `keys`, `failed` and `earlier` count the keys that were checked, those that could not be, and
     those of an earlier deployment. After the last page, `is_listed`: keys that records name and no
     page had come next, in the order of their ARNs, and `unlisted` is the last one that was looked
     at. `ended_at` is when all of that came to its end last.

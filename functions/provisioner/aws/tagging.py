@@ -87,7 +87,7 @@ def find_page(client: TaggingClient, tags: Tags, token: str) -> tuple[dict[str, 
 def find_tags(client: TaggingClient, arns: list[str]) -> dict[str, Tags]:
     """Find the tags of these keys, a hundred at most; one that never had any is not answered.
 
-    The API takes no filters and gives no pages where it is asked for ARNs.
+    The API takes no filters and returns no pages where it is asked for ARNs.
     https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/API_GetResources.html
 
     Raises

@@ -58,7 +58,7 @@ class Line:
 
 @dataclass(frozen=True)
 class _Column:
-    """A column of a table: the field of a request that it gives, if any, and its name."""
+    """A column of a table: the field of a request that it holds, if any, and its name."""
 
     field: str | None
     title: str
@@ -249,7 +249,7 @@ def _put(document: JsonObject, column: str, value: object) -> None:
     Raises
     ------
     ValueError
-        Another column gives the whole of which this is a part, or the other way round.
+        Another column holds the whole of which this is a part, or the other way round.
     """
     *groups, name = column.split(".", 1)
     inner = document

@@ -58,7 +58,7 @@ def plan_batch(
     records: Records,
     settings: Settings,
 ) -> Plan:
-    """Check every line, leave out what is created already, and give the rest its time.
+    """Check every line, leave out what is created already, and set the time of the rest.
 
     An object is sent into the workflow even where it is no valid request, so that its refusal is
     published like any other.

@@ -89,7 +89,7 @@ class Report:
 def report_batch(
     batch: Batch, lines: Iterable[PlannedLine], *, records: Records, state_machine_arn: str
 ) -> Report:
-    """Look at the record of every line's request.
+    """Read the record of every line's request.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def report_batch(
 
 
 def results_text(batch: Batch, results: list[LineResult]) -> tuple[str, str]:
-    """Write the results in the form of the batch's own file; give the file's name and content."""
+    """Write the results in the form of the batch's own file; return the file's name and content."""
     if batch["file"].lower().endswith(TABLE_ENDINGS):
         return "results.csv", _as_csv(results)
     return "results.jsonl", "".join(json_text.text(result) + "\n" for result in results)

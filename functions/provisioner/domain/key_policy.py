@@ -166,7 +166,7 @@ def check_policy(policy: Policy, path: str, *, partition: str) -> list[Problem]:
         Where the policy stands in the request, such as `replicas[0].policy.document`.
     """
     if (size := policy_bytes(policy)) > MAX_POLICY_BYTES:
-        # Nothing inside is looked at: a policy this long has to change as a whole.
+        # Nothing inside is checked: a policy this long has to change as a whole.
         return [
             new_problem(
                 path,

@@ -1,6 +1,6 @@
 """What one request means in each Region: alias, description, tags and key policy of every key.
 
-A request travels through the workflow as the plain JSON that `request.parse_request` gives. A
+A request travels through the workflow as the plain JSON that `request.parse_request` returns. A
 replica in it holds only what the caller gave for that Region, so that the request stays small; this
 module resolves the rest.
 """

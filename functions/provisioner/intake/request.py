@@ -1,7 +1,7 @@
 """Reads a request: the schema of its fields, the rules across them, and every problem at once.
 
 pydantic checks each field by itself. The rules below check what fields mean together, and only
-where the fields they look at are sound, so that one mistake is reported once.
+where the fields they read are sound, so that one mistake is reported once.
 """
 
 import re
@@ -596,7 +596,7 @@ def _wrapping(draft: _Draft) -> tuple[str, str] | None:
 def _principal_problems(names: list[object], path: str, settings: Settings) -> Iterator[Problem]:
     for index, name in enumerate(names):
         if not isinstance(name, str):
-            continue  # Told already, by the schema.
+            continue  # Reported already, by the schema.
         if re.fullmatch(r"arn:.*", name) and key_policy.is_principal(name, settings.partition):
             yield from guardrails.principal_problems(f"{path}[{index}]", name, settings)
         else:

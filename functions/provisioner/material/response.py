@@ -44,7 +44,7 @@ def take_answer(document: object, *, records: Records, step_functions: SFNClient
         The request does not wait for key material, or another answer to its question was faster;
         what that leaves open is asked for again, and this answer can be sent then.
     DependencyUnavailable
-        DynamoDB or Step Functions did not answer; giving the same answer again is safe.
+        DynamoDB or Step Functions did not answer; sending the same answer again is safe.
     """
     answer = parse_answer(document)
     request_id, digest = answer["requestId"], _digest(answer)

@@ -1,4 +1,4 @@
-"""What a refusal gives back of the request that it refuses."""
+"""What a refusal repeats of the request that it refuses."""
 
 from typing import TypedDict
 

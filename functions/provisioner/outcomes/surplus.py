@@ -45,7 +45,7 @@ def report_and_retire_surplus_key(
         A call failed. Calling again does all of it again.
     """
     is_used = _is_used(client, metadata)
-    # Published first: once it waits for its deletion, nothing looks at it again.
+    # Published first: once it waits for its deletion, nothing checks it again.
     findings.report(
         surplus_key(request_id, metadata, Action.REPORTED), events=events, bus=settings.event_bus
     )

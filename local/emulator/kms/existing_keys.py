@@ -16,7 +16,7 @@ from local.settings import ACCOUNT_ID
 
 
 def add(asked: Any) -> dict[str, int]:
-    """Make keys; give how many the Region has then.
+    """Make keys; return how many the Region has then.
 
     Raises
     ------

@@ -227,7 +227,7 @@ def _check_symmetric_only(key: Key, parameters: dict[str, Any]) -> None:
 
 
 def _material(key: Key, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Unwrap the material of a request; give it as fields of the emulator's key."""
+    """Unwrap the material of a request; return it as fields of the emulator's key."""
     # KMS says nothing beyond the names of these exceptions; the expired token's is as documented.
     token = _tokens.get(str(parameters.get("ImportToken")))
     if token is None or token.key_arn != key["Arn"]:

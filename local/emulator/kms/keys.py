@@ -1,4 +1,4 @@
-"""The emulator's keys: finding them, what belongs together, what DescribeKey tells of them.
+"""The emulator's keys: finding them, what belongs together, what DescribeKey returns of them.
 
 A key is the emulator's own record, a dict, kept for each account and Region. What it has beyond
 the emulator's fields:
@@ -62,7 +62,7 @@ def find(operation: str, key_id: str) -> Key:
     """Find the key that a request's KeyId names.
 
     A key or alias is not there until it is visible: every operation, reads and writes alike, can
-    give NotFoundException for a while after CreateKey, ReplicateKey or CreateAlias.
+    return NotFoundException for a while after CreateKey, ReplicateKey or CreateAlias.
     https://docs.aws.amazon.com/kms/latest/developerguide/accessing-kms.html#programming-eventual-consistency
 
     Raises
@@ -177,7 +177,7 @@ def metadata(key: Key) -> dict[str, Any]:
     for name in ("EncryptionAlgorithms", "SigningAlgorithms", "KeyAgreementAlgorithms"):
         algorithms = sorted(key.get(name) or [])
         described.pop(name, None)
-        # KMS tells the algorithms of the key's own usage, and no empty list.
+        # KMS returns the algorithms of the key's own usage, and no empty list.
         if algorithms:
             described[name] = algorithms
     if key["MultiRegion"]:

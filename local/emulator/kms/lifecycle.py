@@ -1,4 +1,4 @@
-"""CreateKey, the deletion of keys, and what is told of which keys there are.
+"""CreateKey, the deletion of keys, and what is reported of which keys there are.
 
 https://docs.aws.amazon.com/kms/latest/APIReference/API_CreateKey.html
 https://docs.aws.amazon.com/kms/latest/APIReference/API_ScheduleKeyDeletion.html

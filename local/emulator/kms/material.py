@@ -117,7 +117,7 @@ def place(key: Key) -> bool:
     if materials.current and key["KeySpec"] == "SYMMETRIC_DEFAULT":
         key["_material_id"] = materials.current.id
     if complete:
-        # The emulator's ciphertexts do not tell their material: with the first for all of them,
+        # The emulator's ciphertexts do not name their material: with the first for all of them,
         # those from before a rotation can be decrypted.
         key |= there[0].material
         ends = [each.valid_to for each in there if each.valid_to is not None]
@@ -214,7 +214,7 @@ def _entry(key: Key, material: Material) -> dict[str, Any]:
 def identify(key: Key, material: dict[str, Any]) -> str:
     """Return material's ID on a key.
 
-    KMS tells IDs of symmetric keys alone; the sameness of the others' is checked as well.
+    KMS returns IDs of symmetric keys alone; the sameness of the others' is checked as well.
     """
     secret = material.get("_symmetric_key") or material.get("_hmac_key")
     # The same private key can be encoded in several ways.

@@ -52,7 +52,7 @@ _OTHER_SERVICES = frozenset({"edgelambda", "vpc-flow-logs"})
 
 
 def check(parameters: dict[str, Any], change: Check) -> None:
-    """Check the policy that a request gives, if it gives one.
+    """Check the policy that a request has, if it has one.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""GetKeyPolicy, which gives back another text than the one that was put.
+"""GetKeyPolicy, which returns another text than the one that was put.
 
 https://docs.aws.amazon.com/kms/latest/APIReference/API_GetKeyPolicy.html
 

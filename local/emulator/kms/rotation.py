@@ -1,4 +1,4 @@
-"""Rotation: when it can be set or asked for, and what is told of it.
+"""Rotation: when it can be set or asked for, and what is reported of it.
 
 https://docs.aws.amazon.com/kms/latest/developerguide/rotate-keys.html
 

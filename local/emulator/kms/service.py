@@ -88,7 +88,7 @@ async def _handle_request(
 
 def _check_key(operation: str, parameters: dict[str, Any]) -> None:
     """Check that the key of a request is there, and in a state that allows it."""
-    # A symmetric ciphertext tells its key.
+    # A symmetric ciphertext names its key.
     key_id = parameters.get("KeyId") or _kms_key_id_from_ciphertext(
         parameters.get("CiphertextBlob") or ""
     )

@@ -16,7 +16,7 @@ _MOST = 50
 
 
 def check(parameters: dict[str, Any], present: Any = ()) -> None:
-    """Check the tags that a request gives, and that a key has.
+    """Check the tags that a request has, and that a key has.
 
     Every message is one that KMS was recorded with:
     https://github.com/localstack/localstack/blob/main/tests/aws/services/kms/test_kms.snapshot.json

@@ -136,13 +136,13 @@ class ChangeScenario(Scenario):
         self.words = document.get("confirm", [])
 
     def fingerprint(self) -> bytes:
-        """Count what was done in KMS as well, since `problems` looks at it."""
+        """Count what was done in KMS as well, since `problems` reads it."""
         return super().fingerprint() + repr(sorted(map(str, self.aws.done))).encode()
 
     def _come_to_rest(self) -> list[str]:
-        for mended in (False, True):
-            if mended:
-                self.network.mend()
+        for is_over in (False, True):
+            if is_over:
+                self.network.end_faults()
             if not is_changed(self.aws, self.document):
                 self.deliver()
         self.aws.time += wiring.QUIET_SECONDS + 1
@@ -168,9 +168,9 @@ class ChangeScenario(Scenario):
             found.append(f"the record is {item}")
         if any(execution.status == "RUNNING" for execution in self.aws.executions.values()):
             found.append("an execution never ended")
-        told = [e.detail for e in self.aws.events if e.detail_type in _TOLD]
-        if len({detail["outcomeId"] for detail in told}) != 1:
-            found.append(f"the change was told {len(told)} times")
+        published = [e.detail for e in self.aws.events if e.detail_type in _PUBLISHED]
+        if len({detail["outcomeId"] for detail in published}) != 1:
+            found.append(f"the change was published {len(published)} times")
         return found
 
     def _problems_of_the_calls(self) -> list[str]:
@@ -210,7 +210,7 @@ class ChangeScenario(Scenario):
         return found
 
 
-_TOLD = ("Multi-Region Key Updated", "Multi-Region Key Decommissioned")
+_PUBLISHED = ("Multi-Region Key Updated", "Multi-Region Key Decommissioned")
 
 
 def is_changed(aws: Aws, document: Document) -> bool:

@@ -102,7 +102,7 @@ class Correction(Scenario):
         self.marked = [*self.aws.kms.keys]
         self.document = self.right
         self.deliver()
-        self.network.mend()
+        self.network.end_faults()
         for _ in range(2):
             if not is_created(self.aws):
                 # What died over the wrong content is resumed by the sweep, and ends with FAILED.
@@ -159,7 +159,7 @@ class FailedCorrection(Scenario):
         self.deliver()
         self.document = STILL_BAD
         self.deliver()
-        self.network.mend()
+        self.network.end_faults()
         self.aws.time += wiring.QUIET_SECONDS + 1
         self.sweep()
         self.deliver()

@@ -79,7 +79,7 @@ def distinct_kinds_at(call: Call) -> list[Fault]:
 
 
 class FaultyNetwork(Network):
-    """Makes a schedule's faults happen, until it is mended.
+    """Makes a schedule's faults happen, until `end_faults`.
 
     `deliver` delivers the event again and runs the execution to its end. `calls` are those that
     the schedule counts: of calls that are sent side by side the first one, whose fault all of them
@@ -90,7 +90,7 @@ class FaultyNetwork(Network):
         self._aws = aws
         self._faults: Mapping[int, Fault] = dict(schedule)
         self._deliver = deliver
-        self._mended = False
+        self._is_over = False
         self.calls: list[Call] = []
         self.sent: list[Call] = []
 
@@ -99,9 +99,9 @@ class FaultyNetwork(Network):
         """Whether every call has been made at which something was to go wrong."""
         return len(self.calls) > max(self._faults, default=-1)
 
-    def mend(self) -> None:
+    def end_faults(self) -> None:
         """Let nothing go wrong, and count nothing, from now on."""
-        self._mended = True
+        self._is_over = True
 
     def carry(self, call: Call, effect: Callable[[], Any]) -> Any:
         invocation = INVOCATION.get()
@@ -117,13 +117,13 @@ class FaultyNetwork(Network):
             fault = self._next(call, together and SideBySide())
             if together:
                 together.fault = fault
-        if not self._mended:
+        if not self._is_over:
             self.sent.append(call)
         invocation.die_if_out_of_time()
         return effect() if fault is None else go_wrong(call, effect, fault)
 
     def _next(self, call: Call, together: SideBySide | None) -> Fault | None:
-        if self._mended:
+        if self._is_over:
             return None
         if together and together.is_counted:
             fault: Fault | None = together.fault

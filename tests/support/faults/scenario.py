@@ -162,9 +162,9 @@ class Scenario:
 
     def _come_to_rest(self) -> list[str]:
         """Do all that follows the first sending, and say what is wrong then."""
-        for mended in (False, True):
-            if mended:
-                self.network.mend()
+        for is_over in (False, True):
+            if is_over:
+                self.network.end_faults()
             if not is_created(self.aws):
                 self.deliver()
         self.aws.time += wiring.QUIET_SECONDS + 1

@@ -467,7 +467,7 @@ def _changed(stack: Stack, request: dict[str, Any]) -> None:
 
 
 def _hide(stack: Stack, alias: str) -> str:
-    """Give an alias to a key that keeps every role of ours out."""
+    """Create an alias of a key that keeps every role of ours out."""
     kms = stack.client("kms", HOME)
     owner = kms.create_key()["KeyMetadata"]["KeyId"]
     kms.create_alias(AliasName=alias, TargetKeyId=owner)

@@ -43,7 +43,7 @@ def test_an_object_that_is_too_large_is_not_read() -> None:
 def test_a_denied_read_is_no_missing_object() -> None:
     answer(client("s3"), "GetObject", refusal("AccessDenied", "No.", 403))
 
-    with pytest.raises(DependencyUnavailable, match=r"did not give a/b.*No\."):
+    with pytest.raises(DependencyUnavailable, match=r"did not return a/b.*No\."):
         objects.read(client("s3"), "bucket", "a/b")
 
 

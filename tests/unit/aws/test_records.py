@@ -863,7 +863,7 @@ def test_what_dynamodb_leaves_out_for_good_makes_it_unavailable(
     left = {"requests": {"Keys": [{"requestId": {"S": "CHG1"}}]}}
     answer(client("dynamodb"), "BatchGetItem", {"Responses": {}, "UnprocessedKeys": left})
 
-    with pytest.raises(DependencyUnavailable, match="gives only some of the records"):
+    with pytest.raises(DependencyUnavailable, match="returned only some of the records"):
         list(records.get_many(["CHG1"]))
 
 

@@ -17,7 +17,7 @@ class Terminal(io.StringIO):
 
 
 class Time:
-    """A clock that stands still until it is told otherwise."""
+    """A clock that stands still until a test moves it."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
