@@ -6,8 +6,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from provisioner.aws.clients import client, prepare, send_once_kms
 from provisioner.aws.records import Records
+from provisioner.change.claim import held_record
 from provisioner.change.key_states import retire_key
-from provisioner.change.promotion import held_record
 from provisioner.change.work import Work
 from provisioner.domain.plan import KeySetRequest, deletion_window
 from provisioner.settings import settings

@@ -11,7 +11,7 @@ from provisioner.domain.plan import (
     is_decommissioned,
     revision_of,
 )
-from provisioner.errors import RequestNotFound
+from provisioner.errors import RequestNotFound, RequestTakenOver
 
 
 def claim_change(
@@ -68,6 +68,30 @@ def claim_change(
         return _decide(after, step_functions, request, wait_for_unstarted)
     is_done = record.status in FINISHED and record.content_hash == content_hash(request)
     return Claim(Decision.PUBLISH if is_done and not record.published else Decision.PROCEED, after)
+
+
+def held_record(records: Records, request: KeySetRequest, execution_arn: str) -> Record:
+    """Read the record of a change that an execution carries out.
+
+    Raises
+    ------
+    RequestTakenOver
+        The execution does not hold the request, or not any more.
+    DependencyUnavailable
+        DynamoDB did not answer.
+    """
+    record = records.get(request["requestId"])
+    if (
+        record is None
+        or record.execution_arn != execution_arn
+        or record.status != Status.IN_PROGRESS
+        or record.revision != revision_of(request)
+    ):
+        raise RequestTakenOver(
+            f"{execution_arn} does not hold revision {revision_of(request)} of request "
+            f"{request['requestId']}."
+        )
+    return record
 
 
 def failed_names(record: Record, request: KeySetRequest) -> RegionNames:

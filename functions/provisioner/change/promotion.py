@@ -17,16 +17,16 @@ from provisioner.aws import kms
 from provisioner.aws.client_types import KMSClient
 from provisioner.aws.clients import CALLS_AT_ONCE
 from provisioner.aws.new_keys import may_be_new
-from provisioner.aws.records import Record, Records, Status, refuse_if_cancelled
+from provisioner.aws.records import Record, Records, refuse_if_cancelled
+from provisioner.change.claim import held_record
 from provisioner.change.observe import agreed_primary
 from provisioner.clock import now
-from provisioner.domain.plan import KeySetRequest, arn_in, revision_of
+from provisioner.domain.plan import KeySetRequest, arn_in
 from provisioner.errors import (
     ChangeRefused,
     KeyStateConflict,
     KmsError,
     PromotionUnderWay,
-    RequestTakenOver,
 )
 
 MAY_TAKE_EFFECT_FOR = timedelta(minutes=6)
@@ -112,30 +112,6 @@ def promote_replica_key(
         _withdraw(records, request_id, token)
         raise
     raise PromotionUnderWay(f"UpdatePrimaryRegion from {source} to {target} is sent.")
-
-
-def held_record(records: Records, request: KeySetRequest, execution_arn: str) -> Record:
-    """Read the record of a change that an execution carries out.
-
-    Raises
-    ------
-    RequestTakenOver
-        The execution does not hold the request, or not any more.
-    DependencyUnavailable
-        DynamoDB did not answer.
-    """
-    record = records.get(request["requestId"])
-    if (
-        record is None
-        or record.execution_arn != execution_arn
-        or record.status != Status.IN_PROGRESS
-        or record.revision != revision_of(request)
-    ):
-        raise RequestTakenOver(
-            f"{execution_arn} does not hold revision {revision_of(request)} of request "
-            f"{request['requestId']}."
-        )
-    return record
 
 
 def _withdraw(records: Records, request_id: str, token: str) -> None:
