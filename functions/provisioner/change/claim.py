@@ -1,7 +1,7 @@
 """Makes one execution the one that carries a planned change out."""
 
 from provisioner.aws.client_types import SFNClient
-from provisioner.aws.records import FINISHED, Record, Records, Status
+from provisioner.aws.records import FINISHED, Record, Records, Status, refuse_if_cancelled
 from provisioner.creation.claim import Claim, Decision, decide_change, is_change
 from provisioner.creation.correction import superseded
 from provisioner.domain.plan import (
@@ -92,6 +92,21 @@ def held_record(records: Records, request: KeySetRequest, execution_arn: str) ->
             f"{request['requestId']}."
         )
     return record
+
+
+def check_wanted(records: Records, request: KeySetRequest, execution_arn: str) -> None:
+    """Check, before a step of a change writes, that this execution is still to carry it out.
+
+    Raises
+    ------
+    RequestTakenOver
+        The execution does not hold the request, or not any more.
+    Cancelled
+        The change was cancelled: what it reached stays, and nothing more is to be done.
+    DependencyUnavailable
+        DynamoDB did not answer.
+    """
+    refuse_if_cancelled(held_record(records, request, execution_arn))
 
 
 def failed_names(record: Record, request: KeySetRequest) -> RegionNames:
