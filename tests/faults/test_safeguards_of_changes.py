@@ -13,7 +13,13 @@ from provisioner.aws.records import Record, Records, Status
 from provisioner.change import key_states, planning, promotion
 from tests.support.faults.aws import Aws, Call, Network
 from tests.support.faults.change_kinds import ADD, DISABLE, EUROPE, KINDS, PROMOTE, REMOVE, WEST
-from tests.support.faults.changes import ROTATING, ChangeScenario, Document, revised
+from tests.support.faults.changes import (
+    ROTATING,
+    ChangeScenario,
+    Document,
+    ended_without_promotion,
+    revised,
+)
 from tests.support.faults.faults import Fault, go_wrong
 from tests.support.faults.interrupted import played_cancelled
 from tests.support.faults.workflow import INVOCATION
@@ -160,10 +166,13 @@ def test_a_step_that_does_not_check_whether_it_is_wanted_is_caught(
 
 
 def promotions_sent() -> int:
-    """Count the promotions of a change whose first one takes effect late."""
+    """Count the promotions of a change whose first one takes effect late, and of the next one."""
     scenario = changing(PROMOTE)
     scenario.aws.network = network = Late(scenario.aws)
     scenario.deliver()
+    if ended_without_promotion(scenario.aws):
+        scenario.document = revised(PROMOTE, *PROMOTE["confirm"])
+        scenario.deliver()
     return network.sent
 
 
