@@ -7,11 +7,9 @@ from provisioner.aws.client_types import KMSClient
 from provisioner.aws.deletion import cancel_deletion
 from provisioner.aws.new_keys import may_be_new
 from provisioner.change.work import Work
-from provisioner.domain.key_states import PENDING_DELETION_STATES
+from provisioner.domain.key_states import MOVING_STATES, PENDING_DELETION_STATES
 from provisioner.domain.plan import region_of
 from provisioner.errors import KeyStateConflict, ReplicaKeyNotEnabled
-
-_MOVING = ("Creating", "Updating")
 
 
 def restore_key(client: KMSClient, work: Work) -> None:
@@ -71,7 +69,7 @@ def retire_key(
     """
     arn, calls = work["arn"], work["calls"]
     state = str(kms.describe_key(client, arn)["KeyState"])
-    if state in _MOVING:
+    if state in MOVING_STATES:
         raise ReplicaKeyNotEnabled(f"The key {arn} is still {state}.")
     is_leaving = state in PENDING_DELETION_STATES
     check_wanted()

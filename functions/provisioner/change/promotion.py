@@ -22,6 +22,7 @@ from provisioner.aws.records import Record, Records, refuse_if_cancelled
 from provisioner.change.claim import held_record
 from provisioner.change.observe import agreed_primary
 from provisioner.clock import instant_text, now
+from provisioner.domain.key_states import MOVING_STATES
 from provisioner.domain.plan import KeySetRequest, arn_in
 from provisioner.errors import (
     ChangeRefused,
@@ -33,7 +34,6 @@ from provisioner.errors import (
 
 MAY_TAKE_EFFECT_FOR = timedelta(minutes=6)
 """How long after its announcement a call can still arrive: five minutes, and one for the clocks."""
-_MOVING = ("Creating", "Updating")
 
 
 def promote_replica_key(
@@ -87,7 +87,7 @@ def promote_replica_key(
     key_arn = arn_in(target, str(record.key_arn))
     keys = _read(in_regions, key_arn, kms_for)
     source = agreed_primary(keys.values(), key_arn)
-    if moving := [region for region, key in keys.items() if key["KeyState"] in _MOVING]:
+    if moving := [region for region, key in keys.items() if key["KeyState"] in MOVING_STATES]:
         raise PromotionUnderWay(f"Keys of {key_arn} are not settled: in {', '.join(moving)}.")
     _settle_announced(records, record, source)
     if source == target:
