@@ -5,13 +5,15 @@ from typing import TypedDict
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from provisioner.aws.clients import client, prepare
+from provisioner.aws.records import Records
+from provisioner.change.claim import check_wanted
 from provisioner.change.key_settings import apply_settings
 from provisioner.change.work import Work
 from provisioner.domain.plan import KeySetRequest, plan_key
 from provisioner.settings import settings
 from provisioner.telemetry import logger
 
-prepare("kms")
+prepare("dynamodb", "kms")
 
 
 class Payload(TypedDict):
@@ -19,14 +21,16 @@ class Payload(TypedDict):
 
     request: KeySetRequest
     work: Work
+    executionArn: str
 
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: Payload, _context: LambdaContext) -> dict[str, str]:
-    """Make the calls of one Region's work."""
+    """Make the calls of one Region's work, as long as this execution is to carry it out."""
     request = event["request"]
     logger.append_keys(request_id=request["requestId"])
-    work = event["work"]
+    work, records = event["work"], Records(client("dynamodb"), settings().requests_table)
+    check_wanted(records, request, event["executionArn"])
     region = work["region"]
     apply_settings(client("kms", region), plan_key(request, region, settings()), work)
     logger.info("settings are changed", region=region, calls=[*work["calls"]])

@@ -18,6 +18,7 @@ ProvisionerError
 ├── KeyOfEarlierDeployment   a key of this request is there that no record knows
 ├── ChangeRefused            a change that was under way lacks a word now, or is not possible
 ├── PromotionUnderWay        KMS does not show yet which key is the primary key
+├── PromotionNotDone         the one promotion of a revision has not moved the primary key
 ├── PrimaryKeyMoved          another key of the set has become its primary key
 ├── KeySetIncomplete         KMS does not show the key set that was built
 ├── ReplicaKeyNotEnabled     the replica key is still being made
@@ -260,6 +261,20 @@ class PromotionUnderWay(ProvisionerError):
 
     field = "primaryRegion"
     next_step = "Send the request again in a moment: it goes on where it stopped."
+
+
+class PromotionNotDone(ProvisionerError):
+    """The one UpdatePrimaryRegion of this revision has not moved the primary key for good.
+
+    It was never sent, KMS never did it, or somebody has moved the primary key back since. Another
+    call might undo what somebody has done on purpose, so it takes another word.
+    """
+
+    field = "primaryRegion"
+    next_step = (
+        "If the primary key is to be moved, send the next revision with the word again; a revision "
+        "promotes once."
+    )
 
 
 class PrimaryKeyMoved(ProvisionerError):

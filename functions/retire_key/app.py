@@ -6,8 +6,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from provisioner.aws.clients import client, prepare, send_once_kms
 from provisioner.aws.records import Records
+from provisioner.change.claim import check_wanted
 from provisioner.change.key_states import retire_key
-from provisioner.change.promotion import held_record
 from provisioner.change.work import Work
 from provisioner.domain.plan import KeySetRequest, deletion_window
 from provisioner.settings import settings
@@ -26,7 +26,7 @@ class Payload(TypedDict):
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: Payload, _context: LambdaContext) -> dict[str, str]:
-    """Make the call of one Region's work, as long as this execution holds the request."""
+    """Make the call of one Region's work, as long as this execution is to carry it out."""
     request = event["request"]
     logger.append_keys(request_id=request["requestId"])
     work, records = event["work"], Records(client("dynamodb"), settings().requests_table)
@@ -34,7 +34,7 @@ def handler(event: Payload, _context: LambdaContext) -> dict[str, str]:
         client("kms", work["region"]),
         work,
         send_once=send_once_kms,
-        check_claim=lambda: held_record(records, request, event["executionArn"]),
+        check_wanted=lambda: check_wanted(records, request, event["executionArn"]),
         days=deletion_window(request),
     )
     logger.info("key is retired", region=work["region"], calls=[*work["calls"]])

@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.support.faults.api import ask
-from tests.support.faults.aws import Aws, Call, Network, WaitingTask, nobody
+from tests.support.faults.aws import Aws, Call, WaitingTask, nobody
 from tests.support.faults.holder import answer_promptly
+from tests.support.faults.interrupted import Interrupted, cancel, played_cancelled
 from tests.support.faults.scenario import (
     IMPORTED,
     REQUEST,
-    REQUEST_ID,
     Scenario,
     imported,
     is_created,
@@ -21,40 +20,6 @@ from tests.support.faults.scenario import (
 )
 from tests.support.faults.wiring import QUIET_SECONDS
 from tests.support.faults.workflow import sweep
-
-
-def cancel(aws: Aws) -> int:
-    """Send DELETE for the request; return the status of the answer."""
-    return ask(aws, "DELETE", REQUEST_ID)[0]
-
-
-class Interrupted(Network):
-    """Carries everything, and has something else done before the call of that number."""
-
-    def __init__(self, aws: Aws, place: int | None, act: Callable[[Aws], Any]) -> None:
-        self.calls: list[Call] = []
-        self.answer: Any = None
-        self._aws = aws
-        self._place = place
-        self._act = act
-
-    def carry(self, call: Call, effect: Callable[[], Any]) -> Any:
-        self.calls.append(call)
-        if len(self.calls) - 1 == self._place:
-            self._aws.network = self._aws
-            self.answer = self._act(self._aws)
-            self._aws.network = self
-        return effect()
-
-
-def played(scenario: Scenario, place: int | None) -> Interrupted:
-    """Play a scenario once, cancelled before that call."""
-    network = Interrupted(scenario.aws, place, cancel)
-    scenario.aws.network = network
-    scenario.deliver()
-    scenario.aws.network = scenario.aws
-    return network
-
 
 MAKERS: dict[str, tuple[Callable[[str], Scenario], bool]] = {
     "created": (lambda f: Scenario(document={**REQUEST, "onFailure": f}), False),
@@ -69,12 +34,12 @@ def test_a_request_ends_cancelled_exactly_where_that_was_accepted(
     kind: str, on_failure: str
 ) -> None:
     make, is_renewal = MAKERS[kind]
-    calls = played(make(on_failure), None).calls
+    calls = played_cancelled(make(on_failure), None).calls
     answers = set()
     for place, call in enumerate(calls):
         scenario = make(on_failure)
         aws = scenario.aws
-        network = played(scenario, place)
+        network = played_cancelled(scenario, place)
         answers.add(network.answer)
         where = f"{place} {call}"
 

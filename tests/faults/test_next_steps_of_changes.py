@@ -68,3 +68,15 @@ def test_a_promotion_that_takes_long_is_looked_for_when_the_revision_is_sent_aga
     scenario.aws.time += 2 * 3_600
 
     ends_well(scenario, PROMOTE)
+
+
+@walks("PromotionNotDone")
+def test_a_promotion_that_kms_never_did_is_sent_again_by_the_next_revision() -> None:
+    scenario = ChangeScenario(before=(ROTATING,), document=PROMOTE)
+    scenario.aws.network = Refusing("UpdatePrimaryRegion", "KMSInternalException", 500)
+    for _ in range(2):
+        scenario.deliver()
+        ended_with(scenario, "PromotionNotDone", "UPDATE_FAILED")
+    assert scenario.aws.done == []
+
+    ends_well(scenario, revised(PROMOTE, *PROMOTE["confirm"]))

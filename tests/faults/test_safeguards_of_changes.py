@@ -13,8 +13,15 @@ from provisioner.aws.records import Record, Records, Status
 from provisioner.change import key_states, planning, promotion
 from tests.support.faults.aws import Aws, Call, Network
 from tests.support.faults.change_kinds import ADD, DISABLE, EUROPE, KINDS, PROMOTE, REMOVE, WEST
-from tests.support.faults.changes import ROTATING, ChangeScenario, Document, revised
+from tests.support.faults.changes import (
+    ROTATING,
+    ChangeScenario,
+    Document,
+    ended_without_promotion,
+    revised,
+)
 from tests.support.faults.faults import Fault, go_wrong
+from tests.support.faults.interrupted import played_cancelled
 from tests.support.faults.workflow import INVOCATION
 
 RESTORE = revised(REMOVE, "RESTORE:us-west-2", replicas=[EUROPE, WEST])
@@ -119,17 +126,53 @@ def state_after_a_removal_that_comes_late() -> str:
 
 def test_a_removal_that_does_not_check_its_claim_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     with_the_safeguard = state_after_a_removal_that_comes_late()
-    monkeypatch.setattr("retire_key.app.held_record", lambda *_arguments: None)
+    monkeypatch.setattr("retire_key.app.check_wanted", lambda *_arguments: None)
 
     assert with_the_safeguard == "Enabled"
     assert state_after_a_removal_that_comes_late() == "PendingDeletion"
 
 
+STEPS = {
+    "a Region more": ("create_replica_key", "ReplicateKey"),
+    "a tag in one Region": ("apply_change", "TagResource"),
+    "all restored": ("restore_key", "CancelKeyDeletion"),
+    "a key disabled": ("retire_key", "DisableKey"),
+}
+"""By a kind of change: the step that writes in it, and what that sends first."""
+
+
+def writes_of_a_cancelled_change(kind: str) -> list[str]:
+    """Cancel a change when it is claimed and nothing was written yet; return what is written."""
+    before, document = KINDS[kind]
+    scenario = ChangeScenario(before=before, document=document)
+    calls = played_cancelled(scenario, None).calls
+    first = next(n for n, call in enumerate(calls) if call.service == "kms" and not call.is_read)
+    claim = max(n for n, call in enumerate(calls[:first]) if call.operation == "UpdateItem")
+    scenario = ChangeScenario(before=before, document=document)
+    assert played_cancelled(scenario, claim + 1).answer == 202
+    return [call.operation for call in scenario.aws.done]
+
+
+@pytest.mark.parametrize("kind", STEPS)
+def test_a_step_that_does_not_check_whether_it_is_wanted_is_caught(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, operation = STEPS[kind]
+    with_the_safeguard = writes_of_a_cancelled_change(kind)
+    monkeypatch.setattr(f"{step}.app.check_wanted", lambda *_arguments: None)
+
+    assert with_the_safeguard == []
+    assert operation in writes_of_a_cancelled_change(kind)
+
+
 def promotions_sent() -> int:
-    """Count the promotions of a change whose first one takes effect late."""
+    """Count the promotions of a change whose first one takes effect late, and of the next one."""
     scenario = changing(PROMOTE)
     scenario.aws.network = network = Late(scenario.aws)
     scenario.deliver()
+    if ended_without_promotion(scenario.aws):
+        scenario.document = revised(PROMOTE, *PROMOTE["confirm"])
+        scenario.deliver()
     return network.sent
 
 

@@ -14,9 +14,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.support.faults import wiring, workflow
-from tests.support.faults.changes import BY_HAND, FOREIGN_ALIAS, Declared, Document
+from tests.support.faults.changes import (
+    BY_HAND,
+    FOREIGN_ALIAS,
+    Declared,
+    Document,
+    ended_without_promotion,
+)
 from tests.support.faults.changing import ChangingAws, regions_of
 from tests.support.faults.faults import Fault
+from tests.support.faults.interrupted import cancel
 from tests.support.faults.kms import Key, KmsInRegion
 from tests.support.faults.revisions import KINDS, next_document, recovery
 from tests.support.faults.stepping import Stepper
@@ -118,6 +125,12 @@ class OneKeySet(RuleBasedStateMachine):
         """Start a sweep, as the schedule does."""
         self._add("sweep", self._sweep)
 
+    @rule()
+    @precondition(lambda self: self.has_room())
+    def cancel(self) -> None:
+        """Send DELETE for the request, whether anything is under way or not."""
+        self._add("cancel", self._cancel)
+
     @rule(which=_ANY)
     def tag_and_name_by_hand(self, which: int) -> None:
         key = self._key(which)
@@ -162,7 +175,11 @@ class OneKeySet(RuleBasedStateMachine):
             status = self.aws.record["status"]["S"]
             assert status in ("CREATED", "UPDATED", "UPDATE_FAILED", "DECOMMISSIONED")
             assert "publishedAt" in self.aws.record
-            if self.is_as_declared and not self.aws.touched:
+            if (
+                self.is_as_declared
+                and not self.aws.touched
+                and not ended_without_promotion(self.aws)
+            ):
                 assert status != "UPDATE_FAILED", self.aws.events[-1]
                 assert self._differences() == []
             self._set_right()
@@ -245,6 +262,10 @@ class OneKeySet(RuleBasedStateMachine):
     def _run(self, arn: str) -> None:
         execution = self.aws.executions[arn]
         self._add(arn, lambda: workflow.run(self.aws, execution))
+
+    def _cancel(self) -> None:
+        with contextlib.suppress(workflow.StateFailed):  # whoever sent it may send it again
+            cancel(self.aws)
 
     def _sweep(self) -> None:
         try:

@@ -13,8 +13,9 @@ published.
 it is what revisions that failed may have set.
 `applied` is the declaration that the key set has, as long as a change of it is under way or has
 failed; at all other times a finished set has what `request` says. `promotion` is the
-UpdatePrimaryRegion that was announced and whose end is not confirmed. `removed` has, by Region, the
-keys that changes have scheduled for deletion, until they are gone.
+UpdatePrimaryRegion that was announced and whose end is not confirmed; `promotedBy` is the revision
+that has announced the last one that may have been sent, and `promotedAt` when. `removed` has, by
+Region, the keys that changes have scheduled for deletion, until they are gone.
 `unfinished` is there until the outcome is published (`publishedAt`); an index over it finds what
 the sweep has to check. Its value is one of a few shards: a partition of an index takes 1,000
 writes a second, and each request writes to it twice.
@@ -125,8 +126,9 @@ class Record:
     `cancelled_at` is None unless the request is under way, or about to publish, and was cancelled.
     `applied` is the declaration that was applied last, None before the key set was finished once.
     `is_changing` says that a change of it is under way or has failed. `promotion` is an announced
-    UpdatePrimaryRegion without a confirmed end. `removed` has the keys that wait for their deletion
-    by Region.
+    UpdatePrimaryRegion without a confirmed end; `promoted_by` is the revision that announced the
+    last one, whatever came of it, at `promoted_at`. `removed` has the keys that wait for their
+    deletion by Region.
     """
 
     request_id: str
@@ -157,6 +159,8 @@ class Record:
     applied: KeySetRequest | None = None
     is_changing: bool = False
     promotion: Promotion | None = None
+    promoted_by: int | None = None
+    promoted_at: datetime | None = None
     removed: dict[str, Removed] = field(default_factory=dict)
 
     @property
@@ -449,9 +453,17 @@ class Records:
         return False, holder
 
     def announce_promotion(
-        self, request_id: str, execution_arn: str, *, source: str, target: str, token: str
+        self,
+        request: KeySetRequest,
+        execution_arn: str,
+        *,
+        source: str,
+        target: str,
+        token: str,
     ) -> bool:
         """Write down, before UpdatePrimaryRegion is sent, that it is about to be.
+
+        A revision does that once, unless it is withdrawn.
 
         Parameters
         ----------
@@ -463,25 +475,31 @@ class Records:
         Returns
         -------
         bool
-            False where this execution does not hold the request, or another promotion is open.
+            False where this execution does not hold the request, another promotion is open, or
+            this revision has announced one before.
 
         Raises
         ------
         Cancelled
             The request was cancelled.
         """
-        promotion = {"from": source, "to": target, "token": token, "sentAt": now().isoformat()}
+        sent_at = now().isoformat()
+        promotion = {"from": source, "to": target, "token": token, "sentAt": sent_at}
         condition = (
             "executionArn = :me AND #status = :running AND attribute_not_exists(promotion) "
+            "AND (attribute_not_exists(promotedBy) OR promotedBy <> :revision) "
             "AND attribute_not_exists(cancelledAt)"
         )
+        update = "SET promotion = :promotion, promotedBy = :revision, promotedAt = :at"
         values: _Values = {
             ":me": execution_arn,
             ":running": Status.IN_PROGRESS,
             ":promotion": json_text.text(promotion),
+            ":revision": revision_of(request),
+            ":at": sent_at,
         }
         try:
-            self._update(request_id, condition, "SET promotion = :promotion", values)
+            self._update(request["requestId"], condition, update, values)
         except _ConditionFailed as failed:
             record = failed.record
             if record and record.promotion and record.promotion["token"] == token:
@@ -489,6 +507,12 @@ class Records:
             _refuse_if_cancelled(record, execution_arn)
             return False
         return True
+
+    def withdraw_promotion(self, request_id: str, promotion: Promotion) -> None:
+        """Take back an announcement whose call had no effect; the revision may announce another."""
+        values: _Values = {":promotion": json_text.text(promotion)}
+        update = "REMOVE promotion, promotedBy, promotedAt"
+        self._update_if(request_id, "promotion = :promotion", update, values)
 
     def close_promotion(self, request_id: str, promotion: Promotion, key_arn: str | None) -> bool:
         """Write down what came of a promotion: the primary key's ARN now, or None for no change.
@@ -971,6 +995,8 @@ def _record(item: Mapping[str, AttributeValue]) -> Record:
         applied=json.loads(applied) if (applied := text("applied")) else finished,
         is_changing="applied" in item,
         promotion=json.loads(text("promotion") or "null"),
+        promoted_by=int(promoted["N"]) if (promoted := item.get("promotedBy")) else None,
+        promoted_at=instant("promotedAt"),
         removed={
             region.replace("_", "-"): json.loads(key["S"])
             for region, key in item.get("removed", {"M": {}})["M"].items()

@@ -1,7 +1,7 @@
 """Makes one execution the one that carries a planned change out."""
 
 from provisioner.aws.client_types import SFNClient
-from provisioner.aws.records import FINISHED, Record, Records, Status
+from provisioner.aws.records import FINISHED, Record, Records, Status, refuse_if_cancelled
 from provisioner.creation.claim import Claim, Decision, decide_change, is_change
 from provisioner.creation.correction import superseded
 from provisioner.domain.plan import (
@@ -11,7 +11,7 @@ from provisioner.domain.plan import (
     is_decommissioned,
     revision_of,
 )
-from provisioner.errors import RequestNotFound
+from provisioner.errors import RequestNotFound, RequestTakenOver
 
 
 def claim_change(
@@ -68,6 +68,45 @@ def claim_change(
         return _decide(after, step_functions, request, wait_for_unstarted)
     is_done = record.status in FINISHED and record.content_hash == content_hash(request)
     return Claim(Decision.PUBLISH if is_done and not record.published else Decision.PROCEED, after)
+
+
+def held_record(records: Records, request: KeySetRequest, execution_arn: str) -> Record:
+    """Read the record of a change that an execution carries out.
+
+    Raises
+    ------
+    RequestTakenOver
+        The execution does not hold the request, or not any more.
+    DependencyUnavailable
+        DynamoDB did not answer.
+    """
+    record = records.get(request["requestId"])
+    if (
+        record is None
+        or record.execution_arn != execution_arn
+        or record.status != Status.IN_PROGRESS
+        or record.revision != revision_of(request)
+    ):
+        raise RequestTakenOver(
+            f"{execution_arn} does not hold revision {revision_of(request)} of request "
+            f"{request['requestId']}."
+        )
+    return record
+
+
+def check_wanted(records: Records, request: KeySetRequest, execution_arn: str) -> None:
+    """Check, before a step of a change writes, that this execution is still to carry it out.
+
+    Raises
+    ------
+    RequestTakenOver
+        The execution does not hold the request, or not any more.
+    Cancelled
+        The change was cancelled: what it reached stays, and nothing more is to be done.
+    DependencyUnavailable
+        DynamoDB did not answer.
+    """
+    refuse_if_cancelled(held_record(records, request, execution_arn))
 
 
 def failed_names(record: Record, request: KeySetRequest) -> RegionNames:

@@ -7,11 +7,9 @@ from provisioner.aws.client_types import KMSClient
 from provisioner.aws.deletion import cancel_deletion
 from provisioner.aws.new_keys import may_be_new
 from provisioner.change.work import Work
-from provisioner.domain.key_states import PENDING_DELETION_STATES
+from provisioner.domain.key_states import MOVING_STATES, PENDING_DELETION_STATES
 from provisioner.domain.plan import region_of
 from provisioner.errors import KeyStateConflict, ReplicaKeyNotEnabled
-
-_MOVING = ("Creating", "Updating")
 
 
 def restore_key(client: KMSClient, work: Work) -> None:
@@ -38,14 +36,14 @@ def retire_key(
     work: Work,
     *,
     send_once: Callable[[str], KMSClient],
-    check_claim: Callable[[], object],
+    check_wanted: Callable[[], object],
     days: int,
 ) -> None:
     """Disable a key or schedule its deletion, as its Region's work says, unless it is done.
 
-    The state is read first, and the claim after it: a revision that was taken over asks for nothing
-    any more. The call is sent once. One that the SDK sends again may arrive when somebody has
-    canceled the deletion already, and would schedule another one.
+    The state is read first, and the record after it: a revision that was taken over or cancelled
+    asks for nothing any more. The call is sent once. One that the SDK sends again may arrive when
+    somebody has canceled the deletion already, and would schedule another one.
 
     Parameters
     ----------
@@ -53,8 +51,8 @@ def retire_key(
         KMS client of the key's own Region, for what is read.
     send_once
         Returns the KMS client of a Region that sends every call once.
-    check_claim
-        Raises where the execution does not hold the request any more.
+    check_wanted
+        Raises where the execution is not to carry the change out any more.
     days
         How long the key waits for its deletion: 7 to 30.
 
@@ -64,17 +62,17 @@ def retire_key(
         The key is being made or is changing its role: call again later.
     KeyStateConflict
         The key waits for its deletion and is to be disabled.
-    RequestTakenOver
-        From `check_claim`.
+    RequestTakenOver, Cancelled
+        From `check_wanted`.
     KmsError
         KMS refused a call or did not answer. Calling again looks first.
     """
     arn, calls = work["arn"], work["calls"]
     state = str(kms.describe_key(client, arn)["KeyState"])
-    if state in _MOVING:
+    if state in MOVING_STATES:
         raise ReplicaKeyNotEnabled(f"The key {arn} is still {state}.")
     is_leaving = state in PENDING_DELETION_STATES
-    check_claim()
+    check_wanted()
     once = send_once(region_of(arn))
     with may_be_new(client, arn):
         if "ScheduleKeyDeletion" in calls and not is_leaving:

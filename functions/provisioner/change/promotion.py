@@ -1,9 +1,10 @@
 """Makes the replica key of a Region the primary key of its set, once.
 
 UpdatePrimaryRegion works for some seconds after it answers, and has no client token. A second one
-that arrives late would move a primary key that somebody has moved back. Therefore it is announced
-in the record before it is sent, it is sent once, and after that it is only looked for, until it can
-no longer take effect. A call is taken for five minutes after it was signed.
+would move a primary key that somebody has moved back, and the word that confirms a promotion
+confirms one. Therefore it is announced in the record before it is sent, it is sent once in a
+revision, and after that it is only looked for. Another revision waits until it can no longer take
+effect: a call is taken for five minutes after it was signed.
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 https://docs.aws.amazon.com/kms/latest/APIReference/API_UpdatePrimaryRegion.html
 """
@@ -17,21 +18,22 @@ from provisioner.aws import kms
 from provisioner.aws.client_types import KMSClient
 from provisioner.aws.clients import CALLS_AT_ONCE
 from provisioner.aws.new_keys import may_be_new
-from provisioner.aws.records import Record, Records, Status, refuse_if_cancelled
+from provisioner.aws.records import Record, Records, refuse_if_cancelled
+from provisioner.change.claim import held_record
 from provisioner.change.observe import agreed_primary
-from provisioner.clock import now
-from provisioner.domain.plan import KeySetRequest, arn_in, revision_of
+from provisioner.clock import instant_text, now
+from provisioner.domain.key_states import MOVING_STATES
+from provisioner.domain.plan import KeySetRequest, arn_in
 from provisioner.errors import (
     ChangeRefused,
     KeyStateConflict,
     KmsError,
+    PromotionNotDone,
     PromotionUnderWay,
-    RequestTakenOver,
 )
 
 MAY_TAKE_EFFECT_FOR = timedelta(minutes=6)
 """How long after its announcement a call can still arrive: five minutes, and one for the clocks."""
-_MOVING = ("Creating", "Updating")
 
 
 def promote_replica_key(
@@ -71,6 +73,9 @@ def promote_replica_key(
         One of the two keys is not Enabled, so that KMS cannot change their roles.
     ChangeRefused
         The primary key is in a third Region meanwhile.
+    PromotionNotDone
+        This revision has promoted before, and the primary key is not in the target Region: it was
+        moved back, or the call was never sent or never carried out.
     RequestTakenOver
         Another execution holds the request.
     Cancelled
@@ -79,11 +84,10 @@ def promote_replica_key(
         A call failed.
     """
     record = held_record(records, request, execution_arn)
-    request_id = record.request_id
     key_arn = arn_in(target, str(record.key_arn))
     keys = _read(in_regions, key_arn, kms_for)
     source = agreed_primary(keys.values(), key_arn)
-    if moving := [region for region, key in keys.items() if key["KeyState"] in _MOVING]:
+    if moving := [region for region, key in keys.items() if key["KeyState"] in MOVING_STATES]:
         raise PromotionUnderWay(f"Keys of {key_arn} are not settled: in {', '.join(moving)}.")
     _settle_announced(records, record, source)
     if source == target:
@@ -94,6 +98,7 @@ def promote_replica_key(
             "was planned."
         )
     refuse_if_cancelled(record)
+    _refuse_second(record, source, target)
     for region in (source, target):
         if keys[region]["KeyState"] != "Enabled":
             raise KeyStateConflict(
@@ -102,47 +107,23 @@ def promote_replica_key(
             )
     token = str(uuid.uuid4())
     if not records.announce_promotion(
-        request_id, execution_arn, source=source, target=target, token=token
+        request, execution_arn, source=source, target=target, token=token
     ):
         raise PromotionUnderWay(f"Another promotion of {key_arn} is announced.")
     try:
         with may_be_new(kms_for(target), key_arn):
             kms.update_primary_region(send_once(source), keys[source]["Arn"], target)
     except KmsError:
-        _withdraw(records, request_id, token)
+        _withdraw(records, record.request_id, token)
         raise
     raise PromotionUnderWay(f"UpdatePrimaryRegion from {source} to {target} is sent.")
-
-
-def held_record(records: Records, request: KeySetRequest, execution_arn: str) -> Record:
-    """Read the record of a change that an execution carries out.
-
-    Raises
-    ------
-    RequestTakenOver
-        The execution does not hold the request, or not any more.
-    DependencyUnavailable
-        DynamoDB did not answer.
-    """
-    record = records.get(request["requestId"])
-    if (
-        record is None
-        or record.execution_arn != execution_arn
-        or record.status != Status.IN_PROGRESS
-        or record.revision != revision_of(request)
-    ):
-        raise RequestTakenOver(
-            f"{execution_arn} does not hold revision {revision_of(request)} of request "
-            f"{request['requestId']}."
-        )
-    return record
 
 
 def _withdraw(records: Records, request_id: str, token: str) -> None:
     """Take back the announcement of a call that had no effect."""
     record = records.get(request_id)
     if record and record.promotion and record.promotion["token"] == token:
-        records.close_promotion(request_id, record.promotion, None)
+        records.withdraw_promotion(request_id, record.promotion)
 
 
 def _settle_announced(records: Records, record: Record, source: str) -> None:
@@ -157,14 +138,41 @@ def _settle_announced(records: Records, record: Record, source: str) -> None:
     if promotion is None:
         return
     is_done = promotion["to"] == source
-    age = now() - datetime.fromisoformat(promotion["sentAt"])
-    if not is_done and age <= MAY_TAKE_EFFECT_FOR:
+    if not is_done and _may_take_effect(datetime.fromisoformat(promotion["sentAt"])):
         raise PromotionUnderWay(
             f"UpdatePrimaryRegion from {promotion['from']} to {promotion['to']} was sent, and KMS "
             "does not show it yet."
         )
     key_arn = arn_in(source, str(record.key_arn)) if is_done else None
     records.close_promotion(record.request_id, promotion, key_arn)
+
+
+def _refuse_second(record: Record, source: str, target: str) -> None:
+    """Refuse another promotion of a revision that has announced one.
+
+    Raises
+    ------
+    PromotionUnderWay
+        That one was so short a time ago that KMS may not show it everywhere.
+    PromotionNotDone
+        It had no effect that lasts.
+    """
+    if record.promoted_at is None or record.promoted_by != record.revision:
+        return
+    if _may_take_effect(record.promoted_at):
+        raise PromotionUnderWay(
+            f"UpdatePrimaryRegion to {target} was sent, and KMS shows the primary key in {source}."
+        )
+    raise PromotionNotDone(
+        f"Revision {record.revision} announced UpdatePrimaryRegion from {source} to {target} at "
+        f"{instant_text(record.promoted_at)}, and the primary key of {record.key_arn} is in "
+        f"{source}. Somebody has moved it back since, which CloudTrail shows as another "
+        "UpdatePrimaryRegion, or the call was never sent or carried out."
+    )
+
+
+def _may_take_effect(sent_at: datetime) -> bool:
+    return now() - sent_at <= MAY_TAKE_EFFECT_FOR
 
 
 def _read(

@@ -11,7 +11,7 @@ from provisioner.change.work import WaveWork, waves, with_look_for_promotion
 from provisioner.creation.claim import Decision, decide_change, is_change
 from provisioner.creation.confirm import as_json
 from provisioner.domain.change import Change, ObservedKey, ObservedSet, Wave
-from provisioner.domain.key_states import PENDING_DELETION_STATES
+from provisioner.domain.key_states import MOVING_STATES, PENDING_DELETION_STATES
 from provisioner.domain.plan import (
     KeyFacts,
     KeySetRequest,
@@ -193,9 +193,7 @@ def _to_confirm(request: KeySetRequest, changes: list[Change], observed: Observe
         found |= {*_members_then(changes, observed)} & {*regions(request)}
     home = observed["primaryRegion"]
     changed = {c["region"] for c in changes if c["property"] in _CHANGES_METADATA}
-    in_transition = {
-        r for r, k in observed["keys"].items() if k["keyState"] in ("Creating", "Updating")
-    }
+    in_transition = {r for r, k in observed["keys"].items() if k["keyState"] in MOVING_STATES}
     found |= in_transition & {*regions(request)}
     if home in changed or found:
         found.add(request["primaryRegion"] if not is_decommissioned(request) else home)

@@ -9,6 +9,8 @@ from provisioner.domain.plan import KeySetRequest, regions
 from provisioner.errors import Conflict, Problem, ProvisionerError, new_problem
 
 _UNEXPECTED = "UnexpectedFailure"
+_OF_THE_REQUEST = ("requestId", "primaryRegion", "confirm")
+"""Fields that a request has once, whichever Region's key an error is about."""
 # Lambda puts it first, and what follows it may be cut.
 # https://docs.aws.amazon.com/lambda/latest/dg/python-exceptions.html
 _MESSAGE = re.compile(r'"errorMessage": *"((?:[^"\\]|\\u[0-9a-fA-F]{4}|\\[^u])*)')
@@ -74,6 +76,8 @@ def _problem(
 def path_of(field: str, region: str, request: KeySetRequest) -> str:
     """Return the path of a field that a request has for its key in a Region."""
     named = regions(request)
+    if field in _OF_THE_REQUEST:
+        return field
     if region not in named:  # Its key is removed.
         return "replicas"
     index = named.index(region) - 1

@@ -100,9 +100,7 @@ def publish_outcome(
     request = outcome["request"]
     status = Status(outcome["status"])
     key = key_facts(request, outcome["primary"], outcome["replicas"], outcome["keyMetadata"])
-    problems = [
-        problem_of(failure, request, outcome["executionArn"]) for failure in outcome["failures"]
-    ]
+    problems = _problems(outcome)
     removed = cast("ChangeOutcome", outcome)["removed"] if status in OF_CHANGES else {}
     warnings = _replicas_not_asked_for(request, outcome["keyMetadata"], removed)
     record = records.finish(
@@ -195,6 +193,16 @@ def publish_refusal(
     _count(status)
     logger.info("request refused", errors=[problem["code"] for problem in problems])
     return detail
+
+
+def _problems(outcome: Outcome | ChangeOutcome) -> list[Problem]:
+    """Phrase the failures; what several Regions report of the request as a whole stands once."""
+    found: list[Problem] = []
+    for failure in outcome["failures"]:
+        problem = problem_of(failure, outcome["request"], outcome["executionArn"])
+        if problem not in found:
+            found.append(problem)
+    return found
 
 
 def removed_keys(record: Record) -> list[JsonObject]:

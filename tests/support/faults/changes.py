@@ -145,6 +145,10 @@ class ChangeScenario(Scenario):
                 self.network.end_faults()
             if not is_changed(self.aws, self.document):
                 self.deliver()
+        if ended_without_promotion(self.aws):
+            # As its message says, whether or not the call was ever sent.
+            self.document = revised(self.document, *self.words)
+            self.deliver()
         self.aws.time += wiring.QUIET_SECONDS + 1
         self.sweep()
         return self.problems()
@@ -219,6 +223,15 @@ def is_changed(aws: Aws, document: Document) -> bool:
     status = "DECOMMISSIONED" if _is_decommissioned(document) else "UPDATED"
     is_done = record["status"] == {"S": status} and "publishedAt" in record
     return is_done and record["revision"] == {"N": str(document["revision"])}
+
+
+def ended_without_promotion(aws: Aws) -> bool:
+    """Whether the newest outcome is that the one promotion of a revision had no effect."""
+    outcome: dict[str, Any] = next(
+        (e.detail for e in reversed(aws.events) if "status" in e.detail), {}
+    )
+    codes = {error["code"] for error in outcome.get("errors", [])}
+    return outcome.get("status") == "UPDATE_FAILED" and "PROMOTION_NOT_DONE" in codes
 
 
 def _is_decommissioned(document: Document) -> bool:

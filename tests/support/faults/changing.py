@@ -11,7 +11,7 @@ from tests.support.faults.changes import FOREIGN_ALIAS, ROTATING, Document, copy
 from tests.support.faults.kms import Key
 from tests.support.faults.scenario import REQUEST_ID
 from tests.support.faults.stepping import SteppedAws
-from tests.support.faults.workflow import INVOCATION
+from tests.support.faults.workflow import INVOCATION, Invocation
 
 LEAVING = ("PendingDeletion", "PendingReplicaDeletion")
 _WORDS = {
@@ -48,6 +48,8 @@ class ChangingAws(SteppedAws):
         self.touched: set[str] = set()
         """Regions in which a call came late: when its execution held the request no more."""
         self._revision_then: dict[str, int] = {}
+        self._found_cancelled: dict[int, tuple[Invocation, bool]] = {}
+        """Whether a function read, before it went on, that the request was cancelled."""
 
     def new_execution(self, document: Any, *arguments: Any, **more: Any) -> Execution:
         execution = super().new_execution(document, *arguments, **more)
@@ -90,11 +92,19 @@ class ChangingAws(SteppedAws):
         answer = super().effect(call, perform, arguments)
         if call.operation == "UpdateItem" and "request" in self.record:
             self._note_taken()
+        if call.operation == "GetItem":
+            invocation = INVOCATION.get()
+            self._found_cancelled[id(invocation)] = invocation, self.is_cancelled
         if call.service == "kms" and not call.is_read:
             self.violations += self._wrongs(call, arguments)
             if self._of_others() != others:
                 self.violations.append(f"{call} with {arguments} changed what others had set")
         return answer
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether a revision that is under way was cancelled."""
+        return "cancelledAt" in self.record
 
     def _note_taken(self) -> None:
         document = self.sent[json.loads(self.record["request"]["S"])["description"]]
@@ -108,6 +118,8 @@ class ChangingAws(SteppedAws):
             yield f"{call} is of an old document, of revision {asked}"
         if self.record["executionArn"]["S"] != execution.arn:
             self.touched.add(call.region)
+        elif self.is_cancelled and self._found_cancelled.get(id(INVOCATION.get()), (None, True))[1]:
+            yield f"{call} was sent after the revision was cancelled"
         words = {word for one in self.taken.values() for word in one.get("confirm", [])}
         needed = {word.format(call.region) for word in _WORDS.get(call.operation, ())}
         if needed and not needed & words:

@@ -7,7 +7,7 @@ import pytest
 
 from provisioner.aws.clients import client
 from provisioner.aws.records import Promotion, Record, Records, Removed, Status
-from provisioner.domain.plan import content_hash
+from provisioner.domain.plan import KeySetRequest, content_hash
 from provisioner.errors import Cancelled, DependencyUnavailable, NotUnderWay
 from tests.support.answering import answer, on, refusal
 from tests.support.clock import Clock
@@ -38,9 +38,14 @@ def try_claim(records: Records, seen: Record | None = None) -> bool:
     )[0]
 
 
-def promote(records: Records, said_by: str = "token", execution: str = CHANGE_EXECUTION) -> bool:
+def promote(
+    records: Records,
+    said_by: str = "token",
+    execution: str = CHANGE_EXECUTION,
+    request: KeySetRequest = CHANGED,
+) -> bool:
     return records.announce_promotion(
-        "CHG1", execution, source="us-east-1", target="eu-west-1", token=said_by
+        request, execution, source="us-east-1", target="eu-west-1", token=said_by
     )
 
 
@@ -296,7 +301,7 @@ def test_a_promotion_stays_announced_for_whoever_changes_the_key_set_next(
     end(records, Status.UPDATE_FAILED)
 
     assert claim(records, CHANGED_AGAIN, OTHER_CHANGE_EXECUTION).promotion == promotion
-    assert not promote(records, "other", OTHER_CHANGE_EXECUTION)
+    assert not promote(records, "other", OTHER_CHANGE_EXECUTION, CHANGED_AGAIN)
 
 
 @pytest.mark.parametrize("moved", [key_arn("eu-west-1"), None])
@@ -311,9 +316,27 @@ def test_a_promotion_is_closed_with_what_came_of_it(moved: str | None, records: 
 
     record = record_of(records)
     assert (record.promotion, record.key_arn) == (None, moved or key_arn())
-    assert promote(records, "next")
+    assert not promote(records, "next"), "a revision promotes once"
+    end(records, Status.UPDATE_FAILED)
+    claim(records, CHANGED_AGAIN, OTHER_CHANGE_EXECUTION)
+    assert promote(records, "next", OTHER_CHANGE_EXECUTION, CHANGED_AGAIN)
     assert not records.close_promotion("CHG1", promotion, moved)
     assert announced(records) != promotion
+
+
+def test_a_promotion_that_had_no_effect_may_be_announced_anew(records: Records) -> None:
+    create(records)
+    claim(records)
+    promote(records)
+    first = announced(records)
+    assert record_of(records).promoted_by == 2
+
+    records.withdraw_promotion("CHG1", first)
+
+    assert record_of(records).promoted_by is None
+    assert promote(records, "next")
+    records.withdraw_promotion("CHG1", first)
+    assert record_of(records).promoted_by == 2, "that is another one"
 
 
 def test_a_promotion_is_not_closed_in_two_ways(records: Records) -> None:

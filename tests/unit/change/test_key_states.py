@@ -1,11 +1,13 @@
 """Keys are disabled and removed by one call each, and only while the revision is still held."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from provisioner.change.key_states import restore_key, retire_key
 from provisioner.errors import (
+    Cancelled,
     KeyStateConflict,
     KmsUnavailable,
     ReplicaKeyNotEnabled,
@@ -26,12 +28,16 @@ def retire(key_set: KeySet, call: str, **more: Any) -> None:
     retire_key(
         key_set.kms_for(WEST),
         {"region": WEST, "arn": key_set.key(WEST).arn, "calls": {call: []}},
-        **{"send_once": key_set.send_once, "check_claim": lambda: None, "days": 9, **more},
+        **{"send_once": key_set.send_once, "check_wanted": lambda: None, "days": 9, **more},
     )
 
 
 def taken_over() -> None:
     raise RequestTakenOver("Another execution holds the request.")
+
+
+def cancelled() -> None:
+    raise Cancelled("CHG1")
 
 
 @pytest.mark.parametrize(
@@ -54,10 +60,13 @@ def test_a_key_waits_as_long_as_the_request_says(key_set: KeySet) -> None:
     assert key_set.key(WEST).window_days == 9
 
 
+@pytest.mark.parametrize("check", [taken_over, cancelled])
 @pytest.mark.parametrize("call", ["DisableKey", "ScheduleKeyDeletion"])
-def test_nothing_is_retired_for_a_revision_that_was_taken_over(key_set: KeySet, call: str) -> None:
-    with pytest.raises(RequestTakenOver):
-        retire(key_set, call, check_claim=taken_over)
+def test_nothing_is_retired_for_a_revision_that_was_taken_over_or_cancelled(
+    key_set: KeySet, call: str, check: Callable[[], None]
+) -> None:
+    with pytest.raises((RequestTakenOver, Cancelled)):
+        retire(key_set, call, check_wanted=check)
 
     assert key_set.writes() == []
 

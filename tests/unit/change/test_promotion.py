@@ -15,6 +15,7 @@ from provisioner.errors import (
     ChangeRefused,
     KeyStateConflict,
     KmsRequestRefused,
+    PromotionNotDone,
     PromotionUnderWay,
     RequestTakenOver,
 )
@@ -34,22 +35,32 @@ class FakeRecords:
     promotion: dict[str, str] | None = None
     holder: str = ME
     closed: list[str | None] = field(default_factory=list)
+    revision: int = 1
+    promoted_by: int | None = None
+    promoted_at: datetime | None = None
 
     def get(self, request_id: str) -> Any:
         return SimpleNamespace(
             request_id=request_id,
             execution_arn=self.holder,
             status=Status.IN_PROGRESS,
-            revision=1,
+            revision=self.revision,
             key_arn=self.key_arn,
             promotion=self.promotion,
+            promoted_by=self.promoted_by,
+            promoted_at=self.promoted_at,
             cancelled_at=None,
         )
 
-    def announce_promotion(self, *_: str, source: str, target: str, token: str) -> bool:
-        sent_at = datetime.fromtimestamp(self.clock(), UTC).isoformat()
+    def announce_promotion(self, *_: Any, source: str, target: str, token: str) -> bool:
+        self.promoted_by = self.revision
+        self.promoted_at = datetime.fromtimestamp(self.clock(), UTC)
+        sent_at = self.promoted_at.isoformat()
         self.promotion = {"from": source, "to": target, "token": token, "sentAt": sent_at}
         return True
+
+    def withdraw_promotion(self, _request_id: str, _promotion: Any) -> None:
+        self.promotion = self.promoted_by = self.promoted_at = None
 
     def close_promotion(self, _request_id: str, _promotion: Any, key_arn: str | None) -> bool:
         self.promotion = None
@@ -65,7 +76,7 @@ def key_set(monkeypatch: pytest.MonkeyPatch) -> KeySet:
 
 
 def promote(key_set: KeySet, records: FakeRecords, expected: str = HOME) -> str:
-    request: Any = REQUEST
+    request: Any = {**REQUEST, "revision": records.revision}
     table: Any = records
     return promote_replica_key(
         request,
@@ -91,9 +102,7 @@ def test_a_promotion_is_sent_once_and_done_when_every_region_shows_it(key_set: K
     assert records.closed == [key_set.key(EUROPE).arn]
 
 
-def test_a_lost_call_is_followed_by_another_only_when_it_cannot_take_effect(
-    key_set: KeySet,
-) -> None:
+def test_a_lost_call_is_followed_by_another_of_the_next_revision_alone(key_set: KeySet) -> None:
     records = FakeRecords(key_set.arn, lambda: key_set.aws.time)
     lost = refusal("KMSInternalException", "UpdatePrimaryRegion", status=500)
     key_set.refused[HOME, "UpdatePrimaryRegion"] = lost
@@ -104,12 +113,36 @@ def test_a_lost_call_is_followed_by_another_only_when_it_cannot_take_effect(
 
     with pytest.raises(PromotionUnderWay, match="does not show it yet"):
         promote(key_set, records)
-    assert len(key_set.writes()) == 1
 
     key_set.aws.time += timedelta(seconds=1).total_seconds()
+    for _ in range(2):
+        with pytest.raises(PromotionNotDone, match="from us-east-1 to eu-west-1 at 20"):
+            promote(key_set, records)
+    assert len(key_set.writes()) == 1
+
+    records.revision = 2
     with pytest.raises(PromotionUnderWay, match="is sent"):
         promote(key_set, records)
     assert len(key_set.writes()) == 2
+
+
+def test_a_primary_that_somebody_has_moved_back_stays_there(key_set: KeySet) -> None:
+    records = FakeRecords(key_set.arn, lambda: key_set.aws.time)
+    with pytest.raises(PromotionUnderWay):
+        promote(key_set, records)
+    key_set.aws.time += 30
+    promote(key_set, records)
+    key_set.in_region(EUROPE).update_primary_region(
+        KeyId=key_set.key(EUROPE).arn, PrimaryRegion=HOME
+    )
+    key_set.aws.time += 30
+
+    with pytest.raises(PromotionUnderWay, match="primary key in us-east-1"):
+        promote(key_set, records)
+    key_set.aws.time += MAY_TAKE_EFFECT_FOR.total_seconds()
+    with pytest.raises(PromotionNotDone, match="moved it back"):
+        promote(key_set, records)
+    assert key_set.writes() == [f"UpdatePrimaryRegion {HOME}"]
 
 
 def test_a_refused_call_leaves_no_announcement(key_set: KeySet) -> None:
@@ -118,7 +151,7 @@ def test_a_refused_call_leaves_no_announcement(key_set: KeySet) -> None:
 
     with pytest.raises(KmsRequestRefused):
         promote(key_set, records)
-    assert (records.promotion, records.closed) == (None, [None])
+    assert (records.promotion, records.promoted_by) == (None, None)
 
 
 def test_a_primary_that_was_moved_since_the_plan_is_left_where_it_is(key_set: KeySet) -> None:

@@ -36,6 +36,7 @@ FINAL = {
     "KmsLimitExceeded",
     "KmsRequestRefused",
     "PrimaryKeyMoved",
+    "PromotionNotDone",
     "RequestNotFound",
     "RequestTakenOver",
 }
@@ -103,7 +104,7 @@ def test_the_definition_may_invoke_the_functions_that_it_uses_and_no_others() ->
     assert {arn["Fn::GetAtt"] for arn in statement["Resource"]} == used
 
 
-def test_a_promotion_is_looked_for_until_it_cannot_take_effect_any_more_and_made_again() -> None:
+def test_a_promotion_is_looked_for_until_it_cannot_take_effect_any_more() -> None:
     assert least_seconds(TASKS["PromoteReplicaKey"], "PromotionUnderWay") > 6 * 60 + 60
 
 
