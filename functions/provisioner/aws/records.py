@@ -14,7 +14,8 @@ it is what revisions that failed may have set.
 `applied` is the declaration that the key set has, as long as a change of it is under way or has
 failed; at all other times a finished set has what `request` says. `promotion` is the
 UpdatePrimaryRegion that was announced and whose end is not confirmed. `removed` has, by Region, the
-keys that changes have scheduled for deletion, until they are gone.
+keys that changes have scheduled for deletion, until they are gone. `removedNames` has the names
+that such keys still have, until their Region is declared again.
 `unfinished` is there until the outcome is published (`publishedAt`); an index over it finds what
 the sweeper has to look at. Its value is one of a few shards: a partition of an index takes 1,000
 writes a second, and each request writes to it twice.
@@ -126,7 +127,8 @@ class Record:
     `applied` is the declaration that was applied last, None before the key set was finished once.
     `is_changing` says that a change of it is under way or has failed. `promotion` is an announced
     UpdatePrimaryRegion without a confirmed end. `removed` has the keys that wait for their deletion
-    by Region.
+    by Region. `removed_names` names the aliases and tag keys that the provisioner set in Regions
+    which are not declared any more: their keys have them as long as they wait for their deletion.
     """
 
     request_id: str
@@ -158,6 +160,7 @@ class Record:
     is_changing: bool = False
     promotion: Promotion | None = None
     removed: dict[str, Removed] = field(default_factory=dict)
+    removed_names: RegionNames = field(default_factory=dict)
 
     @property
     def is_of_a_change(self) -> bool:
@@ -393,6 +396,7 @@ class Records:
         *,
         seen: Record,
         superseded: RegionNames,
+        removed_names: RegionNames | None = None,
     ) -> tuple[bool, Record]:
         """Make an execution the one that changes a finished key set to what a request says.
 
@@ -403,7 +407,10 @@ class Records:
         Parameters
         ----------
         superseded
-            What earlier revisions which failed may have set, and this one does not ask for.
+            What earlier revisions may have set in declared Regions, or where they failed in any,
+            and this one does not ask for.
+        removed_names
+            What earlier revisions have set in Regions that this one does not declare.
 
         Returns
         -------
@@ -434,10 +441,11 @@ class Records:
             ":applied": json_text.text(seen.applied),
             ":superseded": json_text.text(superseded),
             ":removed": removed,
+            ":removedNames": json_text.text(removed_names or {}),
         }
         update = (
-            f"SET {_CLAIMED}, applied = :applied, superseded = :superseded, removed = :removed "
-            f"REMOVE {_FORGOTTEN}"
+            f"SET {_CLAIMED}, applied = :applied, superseded = :superseded, removed = :removed, "
+            f"removedNames = :removedNames REMOVE {_FORGOTTEN}"
         )
         request_id = request["requestId"]
         try:
@@ -975,4 +983,5 @@ def _record(item: Mapping[str, AttributeValue]) -> Record:
             region.replace("_", "-"): json.loads(key["S"])
             for region, key in item.get("removed", {"M": {}})["M"].items()
         },
+        removed_names=json.loads(text("removedNames") or "{}"),
     )

@@ -16,6 +16,7 @@ from provisioner.domain.plan import (
     content_hash,
     expiry_by_region,
     names_by_region,
+    regions,
     revision_of,
 )
 from provisioner.errors import Immutable, RequestConflict, RevisionSkipped
@@ -147,15 +148,72 @@ def superseded(record: Record, request: KeySetRequest) -> RegionNames:
         }
         if region not in after or any(kinds.values()):
             found[region] = kinds
-    size = json_text.size(found)
-    if size > MAX_SUPERSEDED_BYTES:
+    _check_size(record, found)
+    return found
+
+
+def with_restored(names: RegionNames, record: Record, request: KeySetRequest) -> RegionNames:
+    """Add to `superseded` what keys have still whose removed Regions a request declares again.
+
+    Raises
+    ------
+    RequestConflict
+        It is more than a record can keep.
+    """
+    found = {**names}
+    for region, wanted in names_by_region(request).items():
+        had = record.removed_names.get(region, {})
+        known = found.get(region, {})
+        left = {kind: {*had.get(kind, [])} - {*wanted[kind]} for kind in ("aliases", "tags")}
+        if any(left.values()):
+            more = {kind: sorted({*known.get(kind, []), *left[kind]}) for kind in left}
+            found[region] = {"settings": [], **known, **more}
+    _check_size(record, found)
+    return found
+
+
+def removed_names(record: Record, request: KeySetRequest, names: RegionNames) -> RegionNames:
+    """Name the aliases and tag keys of Regions that a request does not declare, by Region.
+
+    Rotation is the primary key's, so it does not belong to a Region that was removed.
+
+    Parameters
+    ----------
+    names
+        What the record keeps of earlier revisions otherwise.
+
+    Raises
+    ------
+    RequestConflict
+        It is more than a record can keep.
+    """
+    applied = names_by_region(record.applied) if record.applied else {}
+    known = (record.removed_names, applied, names)
+    found: RegionNames = {
+        region: {
+            kind: sorted({name for one in known for name in one.get(region, {}).get(kind, [])})
+            for kind in ("aliases", "tags")
+        }
+        for region in sorted({*known[0], *known[1], *known[2]} - {*regions(request)})
+    }
+    if (size := json_text.size(found)) > MAX_SUPERSEDED_BYTES:
+        raise RequestConflict(
+            f"The Regions that request {record.request_id} removes, or has removed, have {size} "
+            f"bytes of aliases and tag keys, and at most {MAX_SUPERSEDED_BYTES} are kept to "
+            "restore them. Take tags away from these Regions in a revision of its own, and remove "
+            "them in the next."
+        )
+    return found
+
+
+def _check_size(record: Record, names: RegionNames) -> None:
+    if (size := json_text.size(names)) > MAX_SUPERSEDED_BYTES:
         raise RequestConflict(
             f"The contents that request {record.request_id} had so far name {size} bytes of "
             f"aliases and tag keys that this one leaves out; at most {MAX_SUPERSEDED_BYTES} are "
             "kept. Keep more of the earlier aliases and tag keys in the request, and leave them "
             "out in a revision that follows once this one is finished."
         )
-    return found
 
 
 def _has_key(record: Record) -> bool:
