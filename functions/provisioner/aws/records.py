@@ -293,14 +293,17 @@ class Records:
         *,
         dead_execution: str | None = None,
         renewing: bool = False,
+        only_created: bool = False,
     ) -> tuple[bool, Record]:
         """Make an execution the one that works on a request.
 
         That is possible for a new request, a refused one, and, where the content is the same and
         the revision is the same or the next, for one whose failure was published, one that this
         execution holds already, and one whose execution is known to be dead and left no published
-        outcome. With `renewing` also for one that was published as CREATED or UPDATED. Where the
-        last run was a change that has not succeeded, only `claim_change` takes the request.
+        outcome. With `renewing` also for one that was published as CREATED or UPDATED. With
+        `only_created`, which is for a later revision, for none whose key set was never finished.
+        Where the last run was a change that has not succeeded, only `claim_change` takes the
+        request.
 
         Returns
         -------
@@ -337,6 +340,8 @@ class Records:
         }
         if revision == 1:
             values[":rejected"] = Status.REJECTED
+        if only_created:
+            condition += " AND attribute_exists(createdAt)"
         update = f"SET {_CLAIMED} REMOVE {_FORGOTTEN}"
         try:
             return True, self._update(request_id, condition, update, values)

@@ -13,13 +13,16 @@ from provisioner.domain.plan import (
     KeySetRequest,
     Names,
     RegionNames,
+    confirmed_words,
     content_hash,
     expiry_by_region,
+    is_decommissioned,
+    is_enabled,
     names_by_region,
     regions,
     revision_of,
 )
-from provisioner.errors import Immutable, RequestConflict, RevisionSkipped
+from provisioner.errors import Immutable, Problem, RequestConflict, RevisionSkipped, new_problem
 
 MAX_SUPERSEDED_BYTES = 32 * 1024
 """What Step Functions passes on beside a request of 128 KB and its keys, of 256 KB in all.
@@ -78,6 +81,32 @@ def check_correction(record: Record, request: KeySetRequest) -> None:
         key = record.key_arn or "the key that an unanswered CreateKey may have created"
         was = ", ".join(f"{field} {held.get(field)}" for field in differing)
         raise Immutable(f"Request {name} has {key}, with {was}, which never changes.", differing)
+
+
+def too_early_problems(request: KeySetRequest) -> list[Problem]:
+    """Find what a later revision asks for and only a key set that was finished once can have.
+
+    A first revision with any of it is refused by itself, before anything is known of a record.
+    """
+    if revision_of(request) == 1:
+        return []
+    later = "Leave it out, and send it in the next revision once the key set is created."
+    paths = {request["primaryRegion"]: "enabled"} | {
+        replica["region"]: f"replicas[{index}].enabled"
+        for index, replica in enumerate(request["replicas"])
+    }
+    found = [
+        new_problem(path, "KEY_SET_NOT_CREATED", f"Keys are created enabled. {later}")
+        for region, path in paths.items()
+        if not is_enabled(request, region)
+    ]
+    if is_decommissioned(request):
+        text = f"This key set was never created, so it cannot be decommissioned. {later}"
+        found.append(new_problem("desiredState", "KEY_SET_NOT_CREATED", text))
+    for index, word in enumerate(confirmed_words(request)):
+        text = f"This key set was never created, so that nothing needs {word}; leave it out."
+        found.append(new_problem(f"confirm[{index}]", "CONFIRMATION_UNUSED", text))
+    return found
 
 
 def check_change(record: Record, request: KeySetRequest) -> None:

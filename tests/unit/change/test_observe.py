@@ -137,7 +137,7 @@ def test_the_primary_is_where_kms_has_it(key_set: KeySet) -> None:
 
 
 def test_an_imported_key_whose_material_is_gone_says_so(key_set: KeySet) -> None:
-    for region, material in (("us-east-1", "kept"), ("eu-west-1", None)):
+    for region, material in (("us-east-1", b"kept"), ("eu-west-1", None)):
         key = key_set.key(region)
         key.facts["origin"], key.material, key.leaving = "EXTERNAL", material, True
 
