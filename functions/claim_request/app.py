@@ -8,7 +8,7 @@ from provisioner.aws.clients import client, prepare
 from provisioner.aws.records import Records
 from provisioner.creation.claim import Decision, claim, known_keys
 from provisioner.domain.plan import KeyFacts, KeySetRequest, RegionNames
-from provisioner.errors import Conflict, Problem
+from provisioner.errors import Conflict, Problem, RequestRejected
 from provisioner.json_text import JsonObject
 from provisioner.outcomes.failures import conflict_problems
 from provisioner.settings import settings
@@ -59,8 +59,8 @@ def handler(event: Payload, _context: LambdaContext) -> Claimed:
             execution_arn,
             material_missing=event["materialMissing"],
         )
-    except Conflict as conflict:
-        problems = conflict_problems(conflict)
+    except (Conflict, RequestRejected) as refusal:
+        problems = conflict_problems(refusal) if isinstance(refusal, Conflict) else refusal.problems
         logger.info("claim refused", codes=[problem["code"] for problem in problems])
         return {
             "decision": Decision.REFUSED,

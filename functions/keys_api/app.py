@@ -49,6 +49,7 @@ from provisioner.errors import (
     RevisionSkipped,
     new_problem,
 )
+from provisioner.intake.primary_region import usual_primary_region
 from provisioner.intake.request import RequestFields, parse_request, policy_warnings
 from provisioner.json_text import JsonObject
 from provisioner.material.response import take_answer
@@ -116,7 +117,8 @@ def post_key_set() -> Response[str]:
     document: object = None
     try:
         document = _read_body()
-        request = parse_request(document, settings())
+        usual = usual_primary_region(document, _records, settings())
+        request = parse_request(document, settings(), primary_region=usual)
     except json_text.Unreadable as unreadable:
         document, problems = unreadable.document, unreadable.problems
     except RequestRejected as rejection:

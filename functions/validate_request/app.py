@@ -4,12 +4,17 @@ from typing import TypedDict
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from provisioner.aws.clients import client, prepare
+from provisioner.aws.records import Records
 from provisioner.domain.plan import KeySetRequest
 from provisioner.errors import Problem, RequestRejected
+from provisioner.intake.primary_region import usual_primary_region
 from provisioner.intake.request import parse_request
 from provisioner.outcomes.refusal import GivenBack, given_back
 from provisioner.settings import settings
 from provisioner.telemetry import logger
+
+prepare("dynamodb")
 
 
 class Validated(TypedDict):
@@ -32,7 +37,9 @@ def handler(event: object, _context: LambdaContext) -> Validated:
     and a refusal lists every problem.
     """
     try:
-        request = parse_request(event, settings())
+        records = Records(client("dynamodb"), settings().requests_table)
+        usual = usual_primary_region(event, records, settings())
+        request = parse_request(event, settings(), primary_region=usual)
     except RequestRejected as rejection:
         codes = [problem["code"] for problem in rejection.problems]
         logger.info("request is not valid", codes=codes)

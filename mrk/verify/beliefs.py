@@ -241,6 +241,7 @@ _NOT_ASKED = {
     "empty-elements-are-none": "It takes kms:PutKeyPolicy.",
     "lambda-and-kms-clocks": "It takes a function's own clock.",
     "edwards-not-under-rsa-2048": "It takes a key of its own for one answer.",
+    "leaving-key-shows-its-material": "A proof does not wait until key material has expired.",
     "bypass-key-absent": "It takes kms:CreateKey; nothing depends on it.",
     "large-event-is-a-dead-letter": "A dead letter sets off the stack's alarm.",
     "data-limit-is-caught-by-its-name": "It takes states:StartExecution.",

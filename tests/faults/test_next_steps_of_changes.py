@@ -41,6 +41,32 @@ def ends_well(scenario: ChangeScenario, document: Document) -> None:
     assert scenario.problems() == []
 
 
+def test_a_failed_outcome_shows_no_state_that_a_key_may_have_lost_meanwhile() -> None:
+    document = revised(
+        ROTATING,
+        *("DISABLE:us-west-2", "REMOVE:eu-west-1"),
+        replicas=[{**WEST, "enabled": False}],
+    )
+    scenario = ChangeScenario(before=(ROTATING,), document=document)
+    scenario.aws.network = Refusing("ScheduleKeyDeletion", "AccessDeniedException")
+    scenario.deliver()
+
+    key = ended_with(scenario, "KmsAccessDenied", "UPDATE_FAILED")["key"]
+
+    assert [(one["region"], one["keyState"]) for one in key["replicas"]] == [("us-west-2", None)]
+    ends_well(scenario, document)
+
+
+def test_a_failed_outcome_shows_the_states_that_it_was_not_to_change() -> None:
+    scenario = ChangeScenario(before=(ROTATING,), document=TAG)
+    scenario.aws.network = Refusing("TagResource", "AccessDeniedException")
+    scenario.deliver()
+
+    key = ended_with(scenario, "KmsAccessDenied", "UPDATE_FAILED")["key"]
+
+    assert {one["keyState"] for one in (key["primary"], *key["replicas"])} == {"Enabled"}
+
+
 @walks("ChangeRefused")
 def test_a_revision_that_kms_does_not_allow_any_more_is_followed_by_one_with_the_word() -> None:
     scenario = ChangeScenario(before=(ROTATING,), document=TAG)

@@ -15,7 +15,8 @@ it is what revisions that failed may have set.
 failed; at all other times a finished set has what `request` says. `promotion` is the
 UpdatePrimaryRegion that was announced and whose end is not confirmed; `promotedBy` is the revision
 that has announced the last one that may have been sent, and `promotedAt` when. `removed` has, by
-Region, the keys that changes have scheduled for deletion, until they are gone.
+Region, the keys that changes have scheduled for deletion, until they are gone. `removedNames` has
+the names that such keys still have, until their Region is declared again.
 `unfinished` is there until the outcome is published (`publishedAt`); an index over it finds what
 the sweep has to check. Its value is one of a few shards: a partition of an index takes 1,000
 writes a second, and each request writes to it twice.
@@ -128,7 +129,9 @@ class Record:
     `is_changing` says that a change of it is under way or has failed. `promotion` is an announced
     UpdatePrimaryRegion without a confirmed end; `promoted_by` is the revision that announced the
     last one, whatever came of it, at `promoted_at`. `removed` has the keys that wait for their
-    deletion by Region.
+    deletion by Region. `removed_names` names the aliases and tag keys that the provisioner set in
+    Regions which are not declared any more: their keys have them as long as they wait for their
+    deletion.
     """
 
     request_id: str
@@ -162,6 +165,7 @@ class Record:
     promoted_by: int | None = None
     promoted_at: datetime | None = None
     removed: dict[str, Removed] = field(default_factory=dict)
+    removed_names: RegionNames = field(default_factory=dict)
 
     @property
     def is_of_a_change(self) -> bool:
@@ -294,14 +298,17 @@ class Records:
         *,
         dead_execution: str | None = None,
         renewing: bool = False,
+        only_created: bool = False,
     ) -> tuple[bool, Record]:
         """Make an execution the one that works on a request.
 
         That is possible for a new request, a refused one, and, where the content is the same and
         the revision is the same or the next, for one whose failure was published, one that this
         execution holds already, and one whose execution is known to be dead and left no published
-        outcome. With `renewing` also for one that was published as CREATED or UPDATED. Where the
-        last run was a change that has not succeeded, only `claim_change` takes the request.
+        outcome. With `renewing` also for one that was published as CREATED or UPDATED. With
+        `only_created`, which is for a later revision, for none whose key set was never finished.
+        Where the last run was a change that has not succeeded, only `claim_change` takes the
+        request.
 
         Returns
         -------
@@ -338,6 +345,8 @@ class Records:
         }
         if revision == 1:
             values[":rejected"] = Status.REJECTED
+        if only_created:
+            condition += " AND attribute_exists(createdAt)"
         update = f"SET {_CLAIMED} REMOVE {_FORGOTTEN}"
         try:
             return True, self._update(request_id, condition, update, values)
@@ -397,6 +406,7 @@ class Records:
         *,
         seen: Record,
         superseded: RegionNames,
+        removed_names: RegionNames | None = None,
     ) -> tuple[bool, Record]:
         """Make an execution the one that changes a finished key set to what a request says.
 
@@ -407,7 +417,10 @@ class Records:
         Parameters
         ----------
         superseded
-            What earlier revisions which failed may have set, and this one does not ask for.
+            What earlier revisions may have set in declared Regions, or where they failed in any,
+            and this one does not ask for.
+        removed_names
+            What earlier revisions have set in Regions that this one does not declare.
 
         Returns
         -------
@@ -438,10 +451,11 @@ class Records:
             ":applied": json_text.text(seen.applied),
             ":superseded": json_text.text(superseded),
             ":removed": removed,
+            ":removedNames": json_text.text(removed_names or {}),
         }
         update = (
-            f"SET {_CLAIMED}, applied = :applied, superseded = :superseded, removed = :removed "
-            f"REMOVE {_FORGOTTEN}"
+            f"SET {_CLAIMED}, applied = :applied, superseded = :superseded, removed = :removed, "
+            f"removedNames = :removedNames REMOVE {_FORGOTTEN}"
         )
         request_id = request["requestId"]
         try:
@@ -1001,4 +1015,5 @@ def _record(item: Mapping[str, AttributeValue]) -> Record:
             region.replace("_", "-"): json.loads(key["S"])
             for region, key in item.get("removed", {"M": {}})["M"].items()
         },
+        removed_names=json.loads(text("removedNames") or "{}"),
     )

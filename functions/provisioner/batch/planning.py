@@ -7,12 +7,12 @@ already is left alone, and the rest goes on where it stopped.
 
 import uuid
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from provisioner import json_text
-from provisioner.aws.records import Records
+from provisioner.aws.records import Record, Records
 from provisioner.batch.file import Line
 from provisioner.batch.lines import PlannedLine, is_created
 from provisioner.batch.pace import Pace, Quota, needs
@@ -26,6 +26,7 @@ from provisioner.domain.plan import (
     revision_of,
 )
 from provisioner.errors import RequestRejected, new_problem
+from provisioner.intake.primary_region import declared_before, needs_record
 from provisioner.intake.request import parse_request
 from provisioner.settings import Settings
 
@@ -73,7 +74,9 @@ def plan_batch(
     DependencyUnavailable
         The records cannot be read.
     """
-    checked = [(line, *_check(line, batch, settings)) for line in lines]
+    lines = [*lines]
+    held = _held(lines, records)
+    checked = [(line, *_check(line, batch, settings, held)) for line in lines]
     firsts: dict[str, PlannedLine] = {}
     for _, request, planned in checked:
         if request:
@@ -108,7 +111,16 @@ def plan_batch(
     return Plan(timed, items, max(starts.values(), default=begins))
 
 
-def _check(line: Line, batch: str, settings: Settings) -> tuple[KeySetRequest | None, PlannedLine]:
+def _held(lines: list[Line], records: Records) -> dict[str, Record]:
+    """Read the records of the requests that have their primary key in the Region of before."""
+    names = {name for line in lines if (name := needs_record(line.document))}
+    found = records.get_many(sorted(names), consistently=True)
+    return {record.request_id: record for record in found}
+
+
+def _check(
+    line: Line, batch: str, settings: Settings, held: Mapping[str, Record]
+) -> tuple[KeySetRequest | None, PlannedLine]:
     given = line.document.get("requestId") if isinstance(line.document, dict) else None
     request_id = given if is_request_id(given) else None
     refused = PlannedLine(line.number, request_id, None, None, None, line.problems)
@@ -119,7 +131,9 @@ def _check(line: Line, batch: str, settings: Settings) -> tuple[KeySetRequest | 
         text = "The line is too large for a batch."
         return None, replace(refused, problems=[new_problem("", "LINE_TOO_LARGE", text)])
     try:
-        request = parse_request(line.document, settings)
+        record = held.get(request_id) if request_id else None
+        usual = declared_before(record, line.document, settings)
+        request = parse_request(line.document, settings, primary_region=usual)
     except RequestRejected as rejection:
         if not isinstance(line.document, dict):
             # An execution takes an object for its input, and only an object has an ID to answer to.

@@ -3,7 +3,7 @@
 from provisioner.aws.client_types import SFNClient
 from provisioner.aws.records import FINISHED, Record, Records, Status, refuse_if_cancelled
 from provisioner.creation.claim import Claim, Decision, decide_change, is_change
-from provisioner.creation.correction import superseded
+from provisioner.creation.correction import removed_names, superseded, with_restored
 from provisioner.domain.plan import (
     KeySetRequest,
     RegionNames,
@@ -62,7 +62,11 @@ def claim_change(
         if decided.decision != Decision.CHANGE or record.version != version:
             return decided
     claimed, after = records.claim_change(
-        request, execution_arn, seen=record, superseded=failed_names(record, request)
+        request,
+        execution_arn,
+        seen=record,
+        superseded=(names := failed_names(record, request)),
+        removed_names=removed_names(record, request, names),
     )
     if not claimed:
         return _decide(after, step_functions, request, wait_for_unstarted)
@@ -113,7 +117,8 @@ def failed_names(record: Record, request: KeySetRequest) -> RegionNames:
     """Name, by Region, what earlier revisions left behind and a request does not ask for.
 
     These are revisions that failed, and those of a set that was decommissioned: a key that waits
-    for its deletion keeps what they took away from the declaration.
+    for its deletion keeps what they took away from the declaration. So does the key of a Region
+    that was removed, and that the request declares again.
 
     Raises
     ------
@@ -121,7 +126,8 @@ def failed_names(record: Record, request: KeySetRequest) -> RegionNames:
         It is more than a record can keep.
     """
     is_kept = record.is_changing or record.status == Status.DECOMMISSIONED
-    return superseded(record, request) if is_kept or is_decommissioned(request) else {}
+    found = superseded(record, request) if is_kept or is_decommissioned(request) else {}
+    return with_restored(found, record, request)
 
 
 def _decide(

@@ -15,7 +15,8 @@ from provisioner.errors import KeyStateConflict, ReplicaKeyNotEnabled
 def restore_key(client: KMSClient, work: Work) -> None:
     """Cancel a key's deletion, or enable it, or both, as its Region's work says.
 
-    CancelKeyDeletion leaves a key Disabled.
+    CancelKeyDeletion leaves a key Disabled, or PendingImport where its key material has expired or
+    was deleted. Such a key is not to be enabled: an import does that.
     https://docs.aws.amazon.com/kms/latest/APIReference/API_CancelKeyDeletion.html
 
     Raises
@@ -28,7 +29,15 @@ def restore_key(client: KMSClient, work: Work) -> None:
         if "CancelKeyDeletion" in calls:
             cancel_deletion(client, arn)
         if "EnableKey" in calls:
-            kms.write(client, "EnableKey", KeyId=arn)
+            _enable(client, arn)
+
+
+def _enable(client: KMSClient, arn: str) -> None:
+    try:
+        kms.write(client, "EnableKey", KeyId=arn)
+    except KeyStateConflict:
+        if kms.describe_key(client, arn)["KeyState"] != "PendingImport":
+            raise
 
 
 def retire_key(

@@ -204,7 +204,7 @@ def _look_up(client: KMSClient, alias: str) -> kms.Metadata | None:
 
 def _observed(metadata: kms.Metadata, owners: dict[str, str | None]) -> ObservedKey:
     deletion = metadata.get("DeletionDate")
-    return {
+    key: ObservedKey = {
         "region": region_of(metadata["Arn"]),
         "arn": metadata["Arn"],
         "keyState": metadata["KeyState"],
@@ -215,6 +215,10 @@ def _observed(metadata: kms.Metadata, owners: dict[str, str | None]) -> Observed
         "rotationPeriodInDays": None,
         "deletionDate": instant_text(deletion) if deletion else None,
     }
+    # https://docs.aws.amazon.com/kms/latest/APIReference/API_KeyMetadata.html
+    if metadata.get("Origin") == "EXTERNAL" and "ExpirationModel" not in metadata:
+        key["lacksMaterial"] = True
+    return key
 
 
 def _policy(client: KMSClient, key_arn: str) -> JsonObject | None:

@@ -12,6 +12,7 @@ from provisioner.creation.correction import (
     check_correction,
     check_revision,
     superseded,
+    too_early_problems,
     under_way,
 )
 from provisioner.domain.key_specs import Origin
@@ -25,7 +26,12 @@ from provisioner.domain.plan import (
     revision_of,
     unread_key,
 )
-from provisioner.errors import RequestBeingFinished, RequestConflict, RevisionSkipped
+from provisioner.errors import (
+    RequestBeingFinished,
+    RequestConflict,
+    RequestRejected,
+    RevisionSkipped,
+)
 
 
 class Decision(StrEnum):
@@ -83,12 +89,14 @@ def claim(
     Conflict
         The request has other content and cannot be corrected, or another execution is at work on
         it under other terms for the key material.
+    RequestRejected
+        The key set was never finished, and the request asks for what only a finished one can.
     RequestBeingFinished
         Its execution failed and is about to say so: claim again in a moment.
     DependencyUnavailable
         DynamoDB or Step Functions did not answer.
     """
-    claimed, record = records.claim(request, execution_arn)
+    claimed, record = _claim_unless_too_early(records, request, execution_arn)
     if claimed:
         return Claim(_what_is_left(record, request), record)
     if is_change(record, request):
@@ -114,6 +122,16 @@ def claim(
             raise _about_to_fail(record)
         return _left_to(record, request)
     return _take_over(records, record, request, execution_arn)
+
+
+def _claim_unless_too_early(
+    records: Records, request: KeySetRequest, execution_arn: str
+) -> tuple[bool, Record]:
+    too_early = too_early_problems(request)
+    claimed, record = records.claim(request, execution_arn, only_created=bool(too_early))
+    if too_early and not record.ever_created:
+        raise RequestRejected(too_early)
+    return claimed, record
 
 
 def is_change(record: Record, request: KeySetRequest) -> bool:
@@ -241,6 +259,8 @@ def check_claim(
     Conflict
         The request has other content and cannot be corrected, or another execution is at work on
         it under other terms for the key material.
+    RequestRejected
+        The key set was never finished, and the request asks for what only a finished one can.
     DependencyUnavailable
         DynamoDB or Step Functions did not answer.
     """
@@ -249,6 +269,8 @@ def check_claim(
         if (revision := revision_of(request)) > 1:
             raise RevisionSkipped(request["requestId"], revision, 1)
         return record
+    if not record.ever_created and (too_early := too_early_problems(request)):
+        raise RequestRejected(too_early)
     if is_change(record, request):
         return decide_change(record, step_functions, request, wait_for_unstarted=True).record
     if record.content_hash != content_hash(request):

@@ -13,12 +13,16 @@ from provisioner.domain.plan import (
     KeySetRequest,
     Names,
     RegionNames,
+    confirmed_words,
     content_hash,
     expiry_by_region,
+    is_decommissioned,
+    is_enabled,
     names_by_region,
+    regions,
     revision_of,
 )
-from provisioner.errors import Immutable, RequestConflict, RevisionSkipped
+from provisioner.errors import Immutable, Problem, RequestConflict, RevisionSkipped, new_problem
 
 MAX_SUPERSEDED_BYTES = 32 * 1024
 """What Step Functions passes on beside a request of 128 KB and its keys, of 256 KB in all.
@@ -77,6 +81,32 @@ def check_correction(record: Record, request: KeySetRequest) -> None:
         key = record.key_arn or "the key that an unanswered CreateKey may have created"
         was = ", ".join(f"{field} {held.get(field)}" for field in differing)
         raise Immutable(f"Request {name} has {key}, with {was}, which never changes.", differing)
+
+
+def too_early_problems(request: KeySetRequest) -> list[Problem]:
+    """Find what a later revision asks for and only a key set that was finished once can have.
+
+    A first revision with any of it is refused by itself, before anything is known of a record.
+    """
+    if revision_of(request) == 1:
+        return []
+    later = "Leave it out, and send it in the next revision once the key set is created."
+    paths = {request["primaryRegion"]: "enabled"} | {
+        replica["region"]: f"replicas[{index}].enabled"
+        for index, replica in enumerate(request["replicas"])
+    }
+    found = [
+        new_problem(path, "KEY_SET_NOT_CREATED", f"Keys are created enabled. {later}")
+        for region, path in paths.items()
+        if not is_enabled(request, region)
+    ]
+    if is_decommissioned(request):
+        text = f"This key set was never created, so it cannot be decommissioned. {later}"
+        found.append(new_problem("desiredState", "KEY_SET_NOT_CREATED", text))
+    for index, word in enumerate(confirmed_words(request)):
+        text = f"This key set was never created, so that nothing needs {word}; leave it out."
+        found.append(new_problem(f"confirm[{index}]", "CONFIRMATION_UNUSED", text))
+    return found
 
 
 def check_change(record: Record, request: KeySetRequest) -> None:
@@ -147,15 +177,72 @@ def superseded(record: Record, request: KeySetRequest) -> RegionNames:
         }
         if region not in after or any(kinds.values()):
             found[region] = kinds
-    size = json_text.size(found)
-    if size > MAX_SUPERSEDED_BYTES:
+    _check_size(record, found)
+    return found
+
+
+def with_restored(names: RegionNames, record: Record, request: KeySetRequest) -> RegionNames:
+    """Add to `superseded` what keys have still whose removed Regions a request declares again.
+
+    Raises
+    ------
+    RequestConflict
+        It is more than a record can keep.
+    """
+    found = {**names}
+    for region, wanted in names_by_region(request).items():
+        had = record.removed_names.get(region, {})
+        known = found.get(region, {})
+        left = {kind: {*had.get(kind, [])} - {*wanted[kind]} for kind in ("aliases", "tags")}
+        if any(left.values()):
+            more = {kind: sorted({*known.get(kind, []), *left[kind]}) for kind in left}
+            found[region] = {"settings": [], **known, **more}
+    _check_size(record, found)
+    return found
+
+
+def removed_names(record: Record, request: KeySetRequest, names: RegionNames) -> RegionNames:
+    """Name the aliases and tag keys of Regions that a request does not declare, by Region.
+
+    Rotation is the primary key's, so it does not belong to a Region that was removed.
+
+    Parameters
+    ----------
+    names
+        What the record keeps of earlier revisions otherwise.
+
+    Raises
+    ------
+    RequestConflict
+        It is more than a record can keep.
+    """
+    applied = names_by_region(record.applied) if record.applied else {}
+    known = (record.removed_names, applied, names)
+    found: RegionNames = {
+        region: {
+            kind: sorted({name for one in known for name in one.get(region, {}).get(kind, [])})
+            for kind in ("aliases", "tags")
+        }
+        for region in sorted({*known[0], *known[1], *known[2]} - {*regions(request)})
+    }
+    if (size := json_text.size(found)) > MAX_SUPERSEDED_BYTES:
+        raise RequestConflict(
+            f"The Regions that request {record.request_id} removes, or has removed, have {size} "
+            f"bytes of aliases and tag keys, and at most {MAX_SUPERSEDED_BYTES} are kept to "
+            "restore them. Take tags away from these Regions in a revision of its own, and remove "
+            "them in the next."
+        )
+    return found
+
+
+def _check_size(record: Record, names: RegionNames) -> None:
+    if (size := json_text.size(names)) > MAX_SUPERSEDED_BYTES:
         raise RequestConflict(
             f"The contents that request {record.request_id} had so far name {size} bytes of "
             f"aliases and tag keys that this one leaves out; at most {MAX_SUPERSEDED_BYTES} are "
             "kept. Keep more of the earlier aliases and tag keys in the request, and leave them "
             "out in a revision that follows once this one is finished."
         )
-    return found
 
 
 def _has_key(record: Record) -> bool:

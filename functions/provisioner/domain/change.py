@@ -38,7 +38,8 @@ class ObservedKey(TypedDict):
     matters in this Region (those of the applied and of the new declaration, and superseded ones)
     with the ARN of the key that it points to, or None where there is no such alias.
     `rotationPeriodInDays` is read of the primary key only, None where rotation is off.
-    `deletionDate` is ISO 8601 in UTC, None where KMS names none.
+    `deletionDate` is ISO 8601 in UTC, None where KMS names none. `lacksMaterial` is true, and only
+    there, for a key of origin EXTERNAL without its key material.
     """
 
     region: str
@@ -50,6 +51,7 @@ class ObservedKey(TypedDict):
     aliases: dict[str, str | None]
     rotationPeriodInDays: int | None
     deletionDate: str | None
+    lacksMaterial: NotRequired[bool]
 
 
 class ObservedSet(TypedDict):
@@ -292,13 +294,15 @@ def is_leaving(key: ObservedKey) -> bool:
 def _state_changes(key: ObservedKey, *, enabled: bool) -> Iterator[Change]:
     """Restore, enable or disable a key. A key whose deletion is canceled is disabled.
 
+    One without its key material is PendingImport then, and no call but an import enables it.
     https://docs.aws.amazon.com/kms/latest/developerguide/deleting-keys-cancelling-key-deletion.html
     """
     region, state = key["region"], key["keyState"]
     if is_leaving(key):
         word = f"RESTORE:{region}"
-        yield _change(region, "keyState", state, _DISABLED, "CancelKeyDeletion", confirm=word)
-        state = _DISABLED
+        becomes = "PendingImport" if key.get("lacksMaterial") else _DISABLED
+        yield _change(region, "keyState", state, becomes, "CancelKeyDeletion", confirm=word)
+        state = becomes
     if enabled and state == _DISABLED:
         yield _change(region, "keyState", state, _ENABLED, "EnableKey")
     elif not enabled and state != _DISABLED:

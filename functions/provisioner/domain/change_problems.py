@@ -14,6 +14,7 @@ from provisioner.domain.change import (
     state_by_then,
 )
 from provisioner.domain.key_specs import Origin
+from provisioner.domain.key_states import PENDING_DELETION_STATES
 from provisioner.domain.plan import (
     KeySetRequest,
     confirmed_words,
@@ -115,15 +116,22 @@ def _disabled_keys(
             state = state_by_then(region, changes, key) if key else "Creating"
             if state not in _PASSES:
                 what = f"The key in {region} is {state}, and only an enabled key"
-                text = f"{what} {_NEEDS_ENABLED[change['call']]}. {_way_out(region, state)}"
+                now = key["keyState"] if key else state
+                text = f"{what} {_NEEDS_ENABLED[change['call']]}. {_way_out(region, state, now)}"
                 yield new_problem(path, "CHANGE_NOT_SUPPORTED", text)
         if change["call"] == "DisableKey" and change["from"] == "PendingImport":
             text = f"The key in {change['region']} is PendingImport and cannot be disabled."
-            text = f"{text} {_way_out(change['region'], 'PendingImport')}"
+            now = observed["keys"][change["region"]]["keyState"]
+            text = f"{text} {_way_out(change['region'], 'PendingImport', now)}"
             yield new_problem(path, "CHANGE_NOT_SUPPORTED", text)
 
 
-def _way_out(region: str, state: str) -> str:
+def _way_out(region: str, state: str, now: str) -> str:
+    if state == "PendingImport" and now in PENDING_DELETION_STATES:
+        return (
+            f"Restore the key in {region} first, enabled, and send that revision a second time, so "
+            "that its key material is imported; then send this change as the next."
+        )
     if state == "PendingImport":
         return "Send the last revision again, so that its key material is imported first."
     verb = "enables" if state == "Disabled" else "restores"
@@ -226,11 +234,12 @@ def change_warnings(
 ) -> list[Problem]:
     """List what is to be known before a change that is carried out all the same.
 
-    These are replica keys that no declaration names, and key policies in which KMS shows that a
-    principal is gone.
+    These are replica keys that no declaration names, keys that are restored without their key
+    material, and key policies in which KMS shows that a principal is gone.
     """
     return [
         *_undeclared_keys(applied, declared, changes, observed),
+        *_restored_without_material(declared, changes),
         *_gone_principals(declared, changes),
     ]
 
@@ -252,6 +261,22 @@ def _undeclared_keys(
         else:
             text = f"{text} To manage it, name {region} among the replicas."
         yield new_problem("replicas", "KEY_NOT_DECLARED", text)
+
+
+def _restored_without_material(declared: KeySetRequest, changes: list[Change]) -> Iterator[Problem]:
+    for change in changes:
+        if change["call"] == "CancelKeyDeletion" and change["to"] == "PendingImport":
+            path = _path(declared, change["region"], "region")
+            yield missing_material_warning(path, change["region"])
+
+
+def missing_material_warning(path: str, region: str) -> Problem:
+    """Return what is to be known of a key whose key material has expired or was deleted."""
+    text = (
+        f"The key in {region} has no key material, so it is PendingImport once this revision is "
+        "finished. Send the same revision again then: the material is asked for and imported."
+    )
+    return new_problem(path, "KEY_MATERIAL_MISSING", text)
 
 
 def _gone_principals(declared: KeySetRequest, changes: list[Change]) -> Iterator[Problem]:

@@ -187,13 +187,18 @@ class RequestFields(Fields):
     ticket: Annotated[dict[str, Any], AfterValidator(_small_ticket)] | None = None
 
 
-def parse_request(document: object, settings: Settings) -> KeySetRequest:
+def parse_request(
+    document: object, settings: Settings, *, primary_region: str | None = None
+) -> KeySetRequest:
     """Check a request as a whole and fill in its defaults.
 
     Parameters
     ----------
     document
         What the caller sent, parsed from JSON.
+    primary_region
+        The default of `primaryRegion`: what `usual_primary_region` returns. None is the stack's own
+        Region, as in a first revision.
 
     Returns
     -------
@@ -207,29 +212,30 @@ def parse_request(document: object, settings: Settings) -> KeySetRequest:
     RequestRejected
         With every problem, each with the path of its field, a code and a message.
     """
+    usual = primary_region or settings.home_region
     unreadable = documents.unreadable(document, "request", MAX_REQUEST_BYTES)
     if unreadable is None:
-        return _parse(cast(JsonObject, document), settings)
+        return _parse(cast(JsonObject, document), settings, usual)
     if documents.unreadable(document, "request", MAX_REQUEST_BYTES + _DEFAULTS_BYTES) is None:
         with suppress(RequestRejected):
-            request = _parse(cast(JsonObject, document), settings)
+            request = _parse(cast(JsonObject, document), settings, usual)
             if request == document:
                 return request
     raise RequestRejected([unreadable])
 
 
-def _parse(document: JsonObject, settings: Settings) -> KeySetRequest:
+def _parse(document: JsonObject, settings: Settings, primary_region: str) -> KeySetRequest:
     fields, details = None, []
     try:
         fields = RequestFields.model_validate(document)
     except ValidationError as error:
         details = error.errors(include_url=False)
-    draft = _Draft(document, [detail["loc"] for detail in details], settings)
+    draft = _Draft(document, [detail["loc"] for detail in details], settings, primary_region)
     problems = documents.problems_from(details, RequestFields)
     problems += [problem for rule in _RULES for problem in rule(draft)]
     if fields is None or problems:
         raise RequestRejected(documents.bounded(problems))
-    return _normalised(fields, settings)
+    return _normalised(fields, settings, primary_region)
 
 
 def policy_warnings(request: KeySetRequest, settings: Settings) -> list[Problem]:
@@ -238,7 +244,7 @@ def policy_warnings(request: KeySetRequest, settings: Settings) -> list[Problem]
     That is what they take away that it can be carried out without, which other accounts they let
     in, and what names other Regions than those of the keys that have the policy.
     """
-    draft = _Draft(cast(JsonObject, request), [], settings)
+    draft = _Draft(cast(JsonObject, request), [], settings, request["primaryRegion"])
     warnings = [*key_access.warnings(_keys_under_documents(draft), settings)]
     known = known_regions(settings.partition)
     for prefix, fields in draft.members:
@@ -258,10 +264,15 @@ class _Draft:
     """A request of which some fields may be wrong: the rules ask it for sound values only."""
 
     def __init__(
-        self, document: JsonObject, wrong: list[tuple[int | str, ...]], settings: Settings
+        self,
+        document: JsonObject,
+        wrong: list[tuple[int | str, ...]],
+        settings: Settings,
+        primary_region: str,
     ) -> None:
         self.document = document
         self.settings = settings
+        self.primary_region = primary_region
         self._wrong = {""} if wrong else set()
         for place in wrong:
             above = ""
@@ -295,9 +306,7 @@ class _Draft:
             name = "region" if prefix else "primaryRegion"
             path, region = f"{prefix}{name}", fields.get(name)
             if self.sound(path):
-                found.append(
-                    (prefix, path, self.settings.home_region if region is None else region)
-                )
+                found.append((prefix, path, self.primary_region if region is None else region))
         return found
 
     @cached_property
@@ -329,6 +338,8 @@ def _region_rule(draft: _Draft) -> Iterator[Problem]:
             yield problem
         elif region in seen:
             text = f"{region} has a key of this set already; a Region holds one."
+            if region == draft.primary_region and draft.document.get("primaryRegion") is None:
+                text = f"{text} It is the primary's, as long as primaryRegion names no other one."
             yield new_problem(path, "DUPLICATE_REGION", text)
         seen.add(region)
 
@@ -631,9 +642,9 @@ _USUAL_CHANGES: dict[str, Any] = {
 """What a request says of a key set that exists, where it says nothing of it."""
 
 
-def _normalised(fields: RequestFields, settings: Settings) -> KeySetRequest:
+def _normalised(fields: RequestFields, settings: Settings, primary_region: str) -> KeySetRequest:
     given: Json = fields.model_dump(mode="json")
-    given["primaryRegion"] = fields.primaryRegion or settings.home_region
+    given["primaryRegion"] = fields.primaryRegion or primary_region
     given["keyUsage"] = fields.keyUsage or KEY_SPECS[fields.keySpec].usages[0]
     given["description"] = fields.description or ""
     given["tags"] = fields.tags or {}

@@ -18,6 +18,7 @@ from provisioner.aws import event_bus
 from provisioner.aws.client_types import EventBridgeClient
 from provisioner.aws.records import FINISHED, OF_CHANGES, Record, Records, Removed, Status
 from provisioner.clock import now
+from provisioner.domain.change_problems import missing_material_warning
 from provisioner.domain.key_specs import Origin
 from provisioner.domain.plan import (
     KeyFacts,
@@ -103,6 +104,8 @@ def publish_outcome(
     problems = _problems(outcome)
     removed = cast("ChangeOutcome", outcome)["removed"] if status in OF_CHANGES else {}
     warnings = _replicas_not_asked_for(request, outcome["keyMetadata"], removed)
+    if status == Status.UPDATED:
+        warnings += _keys_without_material(outcome)
     record = records.finish(
         request,
         execution_arn=outcome["executionArn"],
@@ -240,6 +243,16 @@ def _replicas_not_asked_for(
         )
         for key in listed
         if key["Region"] not in (*regions(request), *removed)
+    ]
+
+
+def _keys_without_material(outcome: Outcome) -> list[Problem]:
+    """Name the keys of a changed set whose key material has expired or was deleted."""
+    keys = [key for key in (outcome["primary"], *outcome["replicas"]) if key]
+    return [
+        missing_material_warning("keyMaterial", key["region"])
+        for key in keys
+        if key["keyState"] == "PendingImport"
     ]
 
 

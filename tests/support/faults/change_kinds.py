@@ -48,6 +48,14 @@ KINDS: dict[str, tuple[tuple[Document, ...], Document]] = {
         (ROTATING, REMOVE),
         revised(REMOVE, "RESTORE:us-west-2", replicas=[EUROPE, WEST]),
     ),
+    "a removed Region restored with other names": (
+        (ROTATING, REMOVE),
+        revised(
+            REMOVE,
+            "RESTORE:us-west-2",
+            replicas=[EUROPE, {**WEST, "alias": "alias/payments/west", "tags": {"stage": "x"}}],
+        ),
+    ),
     "all restored": (
         (ROTATING, DECOMMISSION),
         revised(DECOMMISSION, *ALL_WORDS, desiredState="ACTIVE"),

@@ -76,6 +76,10 @@ class Declared:
             "alias": self.aws.kms.aliases.get((key.region, wanted["alias"])) != key.arn,
             "description": key.description != (wanted["description"] or ""),
             "tags": not tags.items() <= key.tags.items(),
+            "old aliases": any(
+                owner == key.arn and alias != wanted["alias"] and _may_be_our_name(alias)
+                for (_, alias), owner in self.aws.kms.aliases.items()
+            ),
             "old tags": bool({*filter(_may_be_ours, key.tags)} - {*tags, "mrk:attempt"}),
             "policy": not same_meaning(
                 json.loads(key.policy), wanted["policy"]["document"], partition="aws"
@@ -240,6 +244,10 @@ def _is_decommissioned(document: Document) -> bool:
 
 def _may_be_ours(tag: str) -> bool:
     return not tag.startswith(FOREIGN_TAG[0])
+
+
+def _may_be_our_name(alias: str) -> bool:
+    return not alias.startswith(FOREIGN_ALIAS)
 
 
 def _settings_of(key: Key) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ from tests.support.faults.scenario import policy_of
 
 _SETTINGS = ("tags", "alias", "policy", "rotation")
 _HURTS = ("leave", "promote", "disable")
-KINDS = (*_HURTS, *_SETTINGS, "add", "back", *_HURTS, "end")
+KINDS = (*_HURTS, *_SETTINGS, "add", "back", *_HURTS, "back with other names", "end")
 NEW = "ap-south-1"
 
 
@@ -29,6 +29,9 @@ def _settings(before: Document, kind: str, which: int) -> Document:
             return {"policy": {"document": policy_of(("Other", "CardService")[which % 2])}}
         case "rotation":
             return {"rotation": None if before.get("rotation") else {"periodInDays": 180}}
+        case "back with other names":
+            names = _settings(before, "tags", which) | _settings(before, "alias", which)
+            return {"desiredState": "ACTIVE", **names}
     states = {"end": "DECOMMISSIONED", "back": "ACTIVE"}
     return {"desiredState": states[kind]} if kind in states else {}
 
@@ -39,7 +42,7 @@ def _members(aws: ChangingAws, kind: str, which: int) -> Document:
     one = replicas[which % len(replicas)] if replicas else None
     if kind == "add" and NEW not in named:
         replicas.append({"region": NEW})
-    elif kind == "back":
+    elif kind.startswith("back"):
         replicas += [{"region": one} for one in sorted({*regions_of(aws.taken[1])} - {*named})]
     elif kind == "leave" and one:
         replicas.remove(one)

@@ -54,6 +54,23 @@ def create(records: Records, request: KeySetRequest, *, published: bool = True) 
         records.mark_published(request["requestId"], EXECUTION)
 
 
+def test_a_later_revision_that_names_no_primary_region_has_that_of_before(
+    records: Records,
+) -> None:
+    away: dict[str, Any] = {"primaryRegion": "eu-west-1", "requestId": "R1"}
+    create(records, request_of(**away))
+
+    (known, unknown) = plan(
+        records,
+        line(1, requestId="R1", description="second", revision=2),
+        line(2, requestId="R2", description="second", revision=2),
+    ).lines
+
+    second = {"description": "second", "revision": 2}
+    assert known.content == content_hash(request_of(**away, **second))
+    assert unknown.content == content_hash(request_of(requestId="R2", **second))
+
+
 def test_every_request_gets_its_time_and_the_earliest_is_first(
     records: Records, clock: Clock
 ) -> None:

@@ -9,6 +9,7 @@ from provisioner.aws.clients import client
 from provisioner.aws.executions import machine_of
 from provisioner.aws.records import Records, Status
 from provisioner.change.claim import claim_change, failed_names
+from provisioner.creation import correction
 from provisioner.creation.claim import Claim, Decision, check_claim, claim
 from provisioner.domain.plan import KeySetRequest
 from provisioner.errors import (
@@ -318,6 +319,69 @@ def test_what_failed_revisions_may_have_set_is_kept_until_one_succeeds(records: 
     end(records, Status.UPDATED, right)
 
     assert record_of(records).superseded == {}
+
+
+EUROPE = {"region": "eu-west-1", "alias": "alias/europe", "tags": {"stage": "x", "team": "y"}}
+OF_EUROPE = {"aliases": ["alias/europe"], "tags": ["stage", "team"]}
+WITH_EUROPE = request_of(replicas=[EUROPE])
+
+
+def without_europe(revision: int) -> KeySetRequest:
+    return request_of(revision=revision, description=str(revision))
+
+
+def apply(records: Records, *requests: KeySetRequest) -> None:
+    for request in requests:
+        take(records, request)
+        end(records, Status.UPDATED, request)
+
+
+def test_the_names_of_a_removed_key_are_known_until_its_region_is_declared_again(
+    records: Records,
+) -> None:
+    create(records, WITH_EUROPE)
+    apply(records, without_europe(2), without_europe(3))
+    assert record_of(records).removed_names == {"eu-west-1": OF_EUROPE}
+    assert failed_names(record_of(records), without_europe(4)) == {}
+    again = {**EUROPE, "alias": "alias/again", "tags": {"stage": "x"}}
+
+    restored = request_of(replicas=[again], revision=4)
+    record = take(records, restored).record
+
+    left = {"aliases": ["alias/europe"], "tags": ["team"], "settings": []}
+    assert record.superseded == {"eu-west-1": left}
+    assert record.removed_names == {}
+    end(records, Status.UPDATED, restored)
+    assert record_of(records).superseded == {}
+
+
+def test_a_restoration_that_fails_forgets_no_name(records: Records) -> None:
+    create(records, WITH_EUROPE)
+    apply(records, without_europe(2))
+    renamed = {**EUROPE, "alias": "alias/again", "tags": {}}
+    restored = request_of(replicas=[renamed], revision=3)
+    take(records, restored)
+    end(records, Status.UPDATE_FAILED, restored)
+
+    record = take(records, without_europe(4)).record
+
+    names = ["alias/again", "alias/europe"]
+    assert record.removed_names == {"eu-west-1": {**OF_EUROPE, "aliases": names}}
+    assert record.superseded == {"eu-west-1": {**OF_EUROPE, "aliases": names, "settings": []}}
+
+
+def test_more_names_of_removed_keys_than_a_record_keeps_are_refused(
+    records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create(records, WITH_EUROPE)
+    monkeypatch.setattr(correction, "MAX_SUPERSEDED_BYTES", 60)
+
+    with pytest.raises(RequestConflict, match="in a revision of its own") as refused:
+        take(records, without_europe(2))
+
+    assert "bytes of aliases and tag keys, and at most 60 are kept" in str(refused.value)
+    fewer = request_of(replicas=[{**EUROPE, "tags": {"team": "y"}}], revision=2)
+    apply(records, fewer, without_europe(3))
 
 
 def test_imported_material_of_a_finished_revision_is_renewed(records: Records) -> None:

@@ -107,6 +107,29 @@ def test_a_deletion_is_canceled_and_the_key_enabled(key_set: KeySet) -> None:
     assert key_set.aws.kms.state_of(key_set.key(WEST)) == "Enabled"
 
 
+def test_a_key_that_lost_its_material_is_restored_and_waits_for_it(key_set: KeySet) -> None:
+    key = key_set.key(WEST)
+    key.leaving = True
+    key.facts["origin"] = "EXTERNAL"
+
+    restore_key(
+        key_set.kms_for(WEST),
+        {"region": WEST, "arn": key.arn, "calls": {"CancelKeyDeletion": [], "EnableKey": []}},
+    )
+
+    assert key_set.aws.kms.state_of(key) == "PendingImport"
+
+
+def test_a_key_that_cannot_be_enabled_for_another_reason_is_a_conflict(key_set: KeySet) -> None:
+    key_set.key(WEST).enabled_at = key_set.aws.time + 1
+
+    with pytest.raises(KeyStateConflict):
+        restore_key(
+            key_set.kms_for(WEST),
+            {"region": WEST, "arn": key_set.key(WEST).arn, "calls": {"EnableKey": []}},
+        )
+
+
 def test_a_key_that_is_to_stay_disabled_is_only_restored(key_set: KeySet) -> None:
     key_set.key(WEST).leaving = True
 

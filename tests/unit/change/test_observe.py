@@ -136,6 +136,20 @@ def test_the_primary_is_where_kms_has_it(key_set: KeySet) -> None:
     assert "GetKeyRotationStatus eu-west-1" in key_set.kms_calls()
 
 
+def test_an_imported_key_whose_material_is_gone_says_so(key_set: KeySet) -> None:
+    for region, material in (("us-east-1", b"kept"), ("eu-west-1", None)):
+        key = key_set.key(region)
+        key.facts["origin"], key.material, key.leaving = "EXTERNAL", material, True
+
+    found = read(key_set, REQUEST)["keys"]
+
+    assert {region: key.get("lacksMaterial", False) for region, key in found.items()} == {
+        "us-east-1": False,
+        "eu-west-1": True,
+        "us-west-2": False,
+    }
+
+
 def test_a_deletion_has_its_date(key_set: KeySet) -> None:
     key_set.in_region("eu-west-1").schedule_key_deletion(
         KeyId=key_set.key("eu-west-1").arn, PendingWindowInDays=7

@@ -8,9 +8,15 @@ import pytest
 from provisioner.aws.clients import client
 from provisioner.aws.records import Record, Records, Status
 from provisioner.creation import correction
-from provisioner.creation.claim import Claim, Decision, claim
+from provisioner.creation.claim import Claim, Decision, check_claim, claim
 from provisioner.domain.plan import KeySetRequest, content_hash
-from provisioner.errors import Immutable, RequestBeingFinished, RequestConflict, RevisionSkipped
+from provisioner.errors import (
+    Immutable,
+    RequestBeingFinished,
+    RequestConflict,
+    RequestRejected,
+    RevisionSkipped,
+)
 from provisioner.outcomes.failures import conflict_problems
 from tests.support.answering import answer, on
 from tests.support.samples import (
@@ -131,6 +137,44 @@ def test_the_first_revision_that_is_not_refused_is_the_first(records: Records) -
     with pytest.raises(RevisionSkipped, match="is 1, and this is revision 2"):
         claim_by(records, request_of(revision=2))
     assert claim_by(records, request_of()).decision == Decision.PROCEED
+
+
+@pytest.mark.parametrize("description", ["first", "second"])
+def test_a_correction_asks_for_nothing_that_only_a_finished_set_can_have(
+    description: str, records: Records
+) -> None:
+    fail(records, request_of(description="first", replicas=[{"region": "eu-west-1"}]))
+    correction = request_of(
+        description=description,
+        replicas=[{"region": "eu-west-1", "enabled": False}],
+        enabled=False,
+        desiredState="DECOMMISSIONED",
+        confirm=["DECOMMISSION"],
+        revision=2,
+    )
+
+    for attempt in (
+        lambda: claim_by(records, correction),
+        lambda: check_claim(records, client("stepfunctions"), correction),
+    ):
+        with pytest.raises(RequestRejected) as refused:
+            attempt()
+        assert [(one["path"], one["code"]) for one in refused.value.problems] == [
+            ("enabled", "KEY_SET_NOT_CREATED"),
+            ("replicas[0].enabled", "KEY_SET_NOT_CREATED"),
+            ("desiredState", "KEY_SET_NOT_CREATED"),
+            ("confirm[0]", "CONFIRMATION_UNUSED"),
+        ]
+    assert (record_of(records).status, record_of(records).revision) == (Status.FAILED, 1)
+
+
+def test_a_word_of_a_correction_with_the_same_content_is_refused_too(records: Records) -> None:
+    fail(records, request_of())
+
+    with pytest.raises(RequestRejected):
+        claim_by(records, request_of(revision=2, confirm=["REMOVE:eu-west-1"]))
+
+    assert claim_by(records, request_of(revision=2)).decision == Decision.PROCEED
 
 
 def test_a_request_under_way_is_not_corrected(records: Records) -> None:

@@ -323,6 +323,36 @@ def test_a_key_without_key_material_is_not_disabled() -> None:
     assert pairs_of(applied, declared, observed) == {("replicas[0].enabled", UNSUPPORTED)}
 
 
+WITHOUT_MATERIAL: dict[str, Any] = {"keyState": "PendingDeletion", "lacksMaterial": True}
+
+
+def test_a_key_that_lost_its_material_is_restored_and_not_enabled() -> None:
+    applied = applied_of(origin="EXTERNAL")
+    observed = with_key(applied, EU, **WITHOUT_MATERIAL)
+    declared = declared_of(origin="EXTERNAL", confirm=[f"RESTORE:{EU}"])
+
+    changes = plan_change(applied, declared, observed, SETTINGS)
+
+    (change,) = changes
+    assert (change["call"], change["to"]) == ("CancelKeyDeletion", "PendingImport")
+    assert problems_of(applied, declared, observed) == []
+    (warning,) = change_warnings(applied, declared, changes, observed)
+    assert (warning["path"], warning["code"]) == ("replicas[0].region", "KEY_MATERIAL_MISSING")
+
+
+def test_a_key_that_is_restored_without_its_material_takes_part_in_nothing_else() -> None:
+    applied = applied_of(origin="EXTERNAL")
+    observed = with_key(applied, EU, **WITHOUT_MATERIAL)
+    replicas = [{"region": EU, "enabled": False}, {"region": WEST}]
+    words = [f"RESTORE:{EU}", f"DISABLE:{EU}"]
+    declared = declared_of(origin="EXTERNAL", replicas=replicas, confirm=words)
+
+    (problem,) = problems_of(applied, declared, observed)
+
+    assert (problem["path"], problem["code"]) == ("replicas[0].enabled", UNSUPPORTED)
+    assert f"Restore the key in {EU} first" in problem["message"]
+
+
 def warnings_of(declared: KeySetRequest, observed: ObservedSet) -> list[Problem]:
     changes = plan_change(applied_of(), declared, observed, SETTINGS)
     return change_warnings(applied_of(), declared, changes, observed)

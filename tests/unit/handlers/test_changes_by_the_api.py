@@ -275,6 +275,55 @@ def test_a_plan_is_carried_out_with_its_words(call: Any) -> None:
     assert (status, started()) == (202, [body["executionArn"]])
 
 
+AWAY = {
+    **DOCUMENT,
+    "primaryRegion": "eu-west-1",
+    "replicas": [{"region": "us-east-1"}, {"region": "us-west-2"}],
+    "revision": 2,
+}
+
+
+def test_a_revision_that_names_no_primary_region_leaves_the_primary_key_where_it_is(
+    call: Any, key_set: KeySet, records: Records
+) -> None:
+    key_set.in_region("us-east-1").update_primary_region(
+        KeyId=key_set.arn, PrimaryRegion="eu-west-1"
+    )
+    key_set.aws.time += 3600
+    key = finished_sets.key_of(request_of(AWAY), key_set.key("eu-west-1").arn)
+    carried_out(records, AWAY, Status.UPDATED, key=key)
+    document = {**AWAY, "description": "Cards", "revision": 3}
+    del document["primaryRegion"]
+
+    status, planned = call(document, plan="true")
+    answers = [call(document) for _ in range(50)]
+
+    assert status == 200
+    assert planned["request"]["primaryRegion"] == "eu-west-1"
+    assert {change["property"] for change in planned["changes"]} == {"description"}
+    (execution,) = started()
+    assert {(code, body["executionArn"]) for code, body in answers} == {(202, execution)}
+    named = {**document, "primaryRegion": "eu-west-1"}
+    assert call(named) == answers[0]
+    assert record_of(records).request == request_of(named)
+
+
+def test_a_set_promoted_by_hand_is_not_promoted_back_by_a_field_that_is_left_out(
+    call: Any, key_set: KeySet
+) -> None:
+    key_set.in_region("us-east-1").update_primary_region(
+        KeyId=key_set.arn, PrimaryRegion="eu-west-1"
+    )
+    key_set.aws.time += 3600
+
+    status, body = call(CHANGED)
+
+    assert (status, codes(body)) == (400, [("primaryRegion", "CONFIRMATION_REQUIRED")])
+    assert "declare primaryRegion eu-west-1 and us-east-1 as a replica" in str(body)
+    assert started() == []
+    assert call({**AWAY, "description": "Cards"})[0] == 202
+
+
 def test_a_plan_that_was_accepted_is_accepted_again(call: Any, records: Records) -> None:
     _, plan = call(CHANGED, plan="true")
     answer(client("stepfunctions"), "DescribeExecution", {"status": "RUNNING"})

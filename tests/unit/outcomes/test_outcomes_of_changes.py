@@ -134,6 +134,21 @@ def test_a_removed_replica_that_kms_still_lists_is_no_warning(records: Records) 
     assert key_arn("ap-south-1") in warning["message"]
 
 
+def test_a_key_that_was_restored_without_its_material_is_told_with_what_to_do(
+    records: Records,
+) -> None:
+    create(records)
+    claim(records)
+    (replica,) = key_of(CHANGED)["replicas"]
+
+    detail = publish(records, outcome_of(replicas=[{**replica, "keyState": "PendingImport"}]))
+
+    assert detail
+    (warning,) = detail["warnings"]
+    assert warning["code"] == "KEY_MATERIAL_MISSING"
+    assert "The key in eu-west-1" in warning["message"]
+
+
 def test_an_event_that_was_not_sent_is_sent_again_as_the_same_outcome(records: Records) -> None:
     create(records)
     claim(records)

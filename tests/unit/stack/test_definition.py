@@ -187,7 +187,7 @@ def test_a_document_is_refused_by_what_no_task_ends_with() -> None:
     assert errors_of("provisioner.intake.request", "parse_request") == {"RequestRejected"}
     answering = errors_of("provisioner.material.response", "take_answer")
     assert answering == REFUSALS_OF_A_DOCUMENT | {"DependencyUnavailable"}
-    assert errors_of_handler("validate_request") == set()
+    assert errors_of_handler("validate_request") == {"DependencyUnavailable"}
 
 
 def test_a_function_that_the_bus_calls_ends_only_with_what_may_pass() -> None:
