@@ -119,8 +119,8 @@ check-definition: $(ENVIRONMENT) ## Fail if a definition is not what its source 
 checks: check-template check-policies check-reference check-calls check-security check-secrets ## The checks that follow
 
 .PHONY: check-template
-check-template: $(EXPANDED) ## Lint the template after the SAM transform, the definition inline
-	cfn-lint $<
+check-template: $(EXPANDED) ## Lint the template after the SAM transform, the definition inline, and the nested one
+	cfn-lint $< observability.yaml
 
 .PHONY: check-policies
 check-policies: $(EXPANDED) ## Lint the IAM policies of the roles
@@ -135,8 +135,8 @@ check-calls: $(EXPANDED) ## Hold every AWS call against the runtime's SDK and it
 	$(RUNTIME_BOTOCORE) -m checks.calls $< $(<D)/documents.json
 
 .PHONY: check-security
-check-security: $(EXPANDED) ## Hold the template against checkov's rules
-	$(CHECKOV) --file $< --framework cloudformation --skip-download --compact --quiet
+check-security: $(EXPANDED) ## Hold both templates against checkov's rules
+	$(CHECKOV) --file $< observability.yaml --framework cloudformation --skip-download --compact --quiet
 
 .PHONY: check-secrets
 check-secrets: $(ENVIRONMENT) ## Look for secrets in every tracked file

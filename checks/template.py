@@ -52,6 +52,7 @@ ARNS = {
 REFERRED_TO_BY_ARN = {"AWS::SNS::Topic", "AWS::StepFunctions::StateMachine"}
 # `sam package` puts code and definitions there; the transform takes them from nowhere else.
 PACKAGED = "s3://bucket/key"
+PACKAGED_TEMPLATE = "https://s3.us-east-1.amazonaws.com/bucket/key"
 NOTHING = {"Ref": "AWS::NoValue"}
 
 type Template = dict[str, Any]
@@ -74,6 +75,8 @@ def expanded(source: Path) -> Template:
             path = source.parent / resource["Properties"]["DefinitionUri"]
             definitions[name] = json.loads(path.read_text())
             resource["Properties"]["DefinitionUri"] = PACKAGED
+        elif resource["Type"] == "AWS::Serverless::Application":
+            resource["Properties"]["Location"] = PACKAGED_TEMPLATE
     metadata = {
         name: resource["Metadata"]
         for name, resource in template["Resources"].items()

@@ -44,6 +44,7 @@ from local.emulator import (
     faults,
     lambda_turns,
     map_items,
+    nested_stacks,
     permissions,
     regions,
     runtime_api,
@@ -278,6 +279,7 @@ def main() -> None:
     branches.install()
     bus_policies.install()
     cloudformation_names.install()
+    nested_stacks.install()
     distributed_maps.install()
     kms_service.install()
     lambda_turns.install()

@@ -27,6 +27,7 @@ PACKAGE = _BUILD / "functions"
 """What every function is deployed with."""
 _ARCHIVE = _BUILD / "functions.zip"
 _BUILT_TEMPLATE = _BUILD / "template.yaml"
+_BUILT_OBSERVABILITY = _BUILD / "Observability" / "template.yaml"
 _FINGERPRINT = _BUILD / "fingerprint"
 
 # The emulator runs a `python*` function in a way of its own, which hides the exception's class
@@ -37,9 +38,9 @@ _EMULATED_RUNTIME = "Runtime: provided.al2023"
 # The functions run on this machine, whatever AWS runs them on: pydantic's core is machine code.
 _ARCHITECTURE = "Architectures: [arm64]"
 _MACHINES = {"aarch64": "arm64", "arm64": "arm64", "x86_64": "x86_64"}
-_PATH = re.compile(r"(?P<property>CodeUri|DefinitionUri): (?P<path>\S+)$", re.MULTILINE)
+_PATH = re.compile(r"(?P<property>CodeUri|DefinitionUri|Location): (?P<path>\S+)$", re.MULTILINE)
 # The emulator keeps no saved queries of CloudWatch Logs, and has no TLS, which the policy of the
-# bucket demands. Nothing of the stack refers to either.
+# bucket demands. Nothing refers to either.
 _NOT_EMULATED = {"AWS::Logs::QueryDefinition", "AWS::S3::BucketPolicy"}
 _BOOTSTRAP = """\
 #!/bin/sh
@@ -144,13 +145,18 @@ def _build() -> None:
         dict(os.environ),
     )
     template = _replaced(_BUILT_TEMPLATE.read_text(), _RUNTIME, _EMULATED_RUNTIME)
-    emulated = _with_one_package(_as_emulated(yaml.safe_load(template)))
-    _BUILT_TEMPLATE.write_text(yaml.safe_dump(emulated, sort_keys=False))
+    _write(_BUILT_TEMPLATE, _with_one_package(_as_emulated(yaml.safe_load(template))))
+    observability = yaml.safe_load(_BUILT_OBSERVABILITY.read_text())
+    _write(_BUILT_OBSERVABILITY, _as_emulated(observability))
     compile_functions(_BUILD)
     bootstrap = PACKAGE / "bootstrap"
     bootstrap.write_text(_BOOTSTRAP.format(python=shlex.quote(sys.executable)))
     bootstrap.chmod(0o755)
     shutil.make_archive(str(_ARCHIVE.with_suffix("")), "zip", PACKAGE)
+
+
+def _write(path: Path, template: dict[str, Any]) -> None:
+    path.write_text(yaml.safe_dump(template, sort_keys=False))
 
 
 def _replaced(template: str, expected: str, emulated: str) -> str:
@@ -201,7 +207,8 @@ def _as_emulated(template: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fingerprint() -> str:
-    sources = [ROOT / "template.yaml", Path(__file__), Path(__file__).with_name("bytecode.py")]
+    sources = [ROOT / "template.yaml", ROOT / "observability.yaml"]
+    sources += [Path(__file__), Path(__file__).with_name("bytecode.py")]
     for folder in ("functions", "statemachine"):
         sources += sorted(
             path

@@ -90,7 +90,7 @@ def _deploy(server: Server, template: Path, parameters: dict[str, str], stack_na
             *("--template-file", str(template)),
             *("--stack-name", stack_name),
             *("--region", server.region),
-            *("--capabilities", "CAPABILITY_IAM"),
+            *("--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"),
             "--resolve-s3",
             "--no-confirm-changeset",
             "--no-fail-on-empty-changeset",

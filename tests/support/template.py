@@ -1,5 +1,6 @@
-"""Reads template.yaml as plain data."""
+"""Reads template.yaml and observability.yaml as plain data."""
 
+import re
 from copy import deepcopy
 from functools import cache, partial
 from pathlib import Path
@@ -33,7 +34,38 @@ _Loader.add_multi_constructor("!", _intrinsic)
 
 def load_template() -> dict[str, Any]:
     """Return template.yaml with its anchors resolved and its intrinsic functions in long form."""
-    return deepcopy(_template())
+    return deepcopy(_read("template.yaml"))
+
+
+def load_observability() -> dict[str, Any]:
+    """Return observability.yaml as `load_template` does, with what is passed for its parameters."""
+    passed = _read("template.yaml")["Resources"]["Observability"]["Properties"]["Parameters"]
+    nested = _read("observability.yaml")
+    return {**nested, "Resources": _with_passed(nested["Resources"], passed)}
+
+
+def nested_template() -> dict[str, Any]:
+    """Return observability.yaml as it stands, with its anchors resolved."""
+    return deepcopy(_read("observability.yaml"))
+
+
+def _with_passed(value: Any, passed: dict[str, Any]) -> Any:
+    if isinstance(value, list):
+        return [_with_passed(item, passed) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {"Ref"}:
+        return passed.get(value["Ref"], value)
+    if value.keys() == {"Fn::Sub"}:
+        return {"Fn::Sub": re.sub(r"\$\{(\w+)\}", partial(_substitute, passed), value["Fn::Sub"])}
+    return {key: _with_passed(item, passed) for key, item in value.items()}
+
+
+def _substitute(passed: dict[str, Any], reference: re.Match[str]) -> str:
+    if reference[1] not in passed:
+        return reference[0]
+    (name,) = passed[reference[1]].values()
+    return f"${{{name}}}"
 
 
 def expanded_template() -> Template:
@@ -45,13 +77,13 @@ _expanded = cache(partial(expanded, Path("template.yaml")))
 
 
 @cache
-def _template() -> dict[str, Any]:
-    template: dict[str, Any] = yaml.load(Path("template.yaml").read_text(), _Loader)  # noqa: S506
+def _read(name: str) -> dict[str, Any]:
+    template: dict[str, Any] = yaml.load(Path(name).read_text(), _Loader)  # noqa: S506
     return template
 
 
 def table_properties(resource: str) -> dict[str, Any]:
     """Return what makes a table of template.yaml what it is to its callers."""
-    properties = _template()["Resources"][resource]["Properties"]
+    properties = _read("template.yaml")["Resources"][resource]["Properties"]
     names = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
     return {name: properties[name] for name in names if name in properties}

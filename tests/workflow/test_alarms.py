@@ -13,7 +13,7 @@ is refused its room. What the emulator does with it differs from CloudWatch:
   in the emulator, and the alarm's own metric, dimensions included, evaluated here as CloudWatch
   does.
 - It has no alarms on sums: `local/stack/build.py` puts the first metric in place of the sum. The
-  test adds up the metrics that template.yaml names. It does not wait for three periods of five
+  test adds up the metrics that observability.yaml names. It does not wait for three periods of five
   minutes.
 - Its CloudFormation forgets a function's dead-letter queue, so the test sets the template's one.
 - It neither throttles Step Functions nor times an execution out: these two metrics are fed without
@@ -23,6 +23,7 @@ is refused its room. What the emulator does with it differs from CloudWatch:
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ from provisioner.clock import instant_text
 from tests.support.emitted_metrics import Metric, metrics_in
 from tests.support.stack.material_holder import new_material, provide
 from tests.support.stack.reading import keys_of_request, new_request
-from tests.support.template import load_template
+from tests.support.template import load_observability
 
 HOME = "us-east-1"
 HOUR = timedelta(hours=1)
@@ -56,8 +57,9 @@ def no_faults_left(stack: Stack) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def names(stack: Stack) -> dict[str, str]:
-    """Map each alarm's name in template.yaml to its name in the emulator."""
-    return stack.resources("AWS::CloudWatch::Alarm")
+    """Map each alarm's name in observability.yaml to its name in the emulator."""
+    nested = stack.resources("AWS::CloudFormation::Stack")["Observability"]
+    return replace(stack, name=nested).resources("AWS::CloudWatch::Alarm")
 
 
 class Alarm:
@@ -471,10 +473,10 @@ def test_a_5xx_of_the_api_sets_off_its_alarm(stack: Stack, names: dict[str, str]
 
 
 def summed(stack: Stack, alarm: str) -> float:
-    """Add up what an alarm of template.yaml watches, as Lambda counted it in this hour."""
+    """Add up what an alarm of observability.yaml watches, as Lambda counted it in this hour."""
     cloudwatch, functions = stack.client("cloudwatch"), stack.functions()
     total = 0.0
-    for query in load_template()["Resources"][alarm]["Properties"]["Metrics"]:
+    for query in load_observability()["Resources"][alarm]["Properties"]["Metrics"]:
         metric = query.get("MetricStat", {}).get("Metric", {})
         if metric.get("Namespace") != "AWS/Lambda":
             continue
@@ -495,7 +497,7 @@ def summed(stack: Stack, alarm: str) -> float:
 
 
 def threshold(alarm: str) -> float:
-    return float(load_template()["Resources"][alarm]["Properties"]["Threshold"])
+    return float(load_observability()["Resources"][alarm]["Properties"]["Threshold"])
 
 
 @pytest.mark.parametrize(
@@ -562,7 +564,9 @@ def test_a_function_without_room_counts_for_its_alarm(
 
 
 def test_every_alarm_is_set_off_by_a_test_of_this_file(names: dict[str, str]) -> None:
-    sums = {name for name in names if "Metrics" in load_template()["Resources"][name]["Properties"]}
+    sums = {
+        name for name in names if "Metrics" in load_observability()["Resources"][name]["Properties"]
+    }
 
     assert sums == {
         "StepErrorsAlarm",

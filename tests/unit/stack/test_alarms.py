@@ -1,4 +1,4 @@
-"""The alarms and the dashboard of template.yaml, against what is really counted."""
+"""The alarms and the dashboard of observability.yaml, against what is really counted."""
 
 import json
 import re
@@ -16,13 +16,14 @@ from publish_outcome import app as publish_outcome
 from tests.support.emitted_metrics import Metric, metrics_in
 from tests.support.samples import key_arn, sample_event
 from tests.support.sweeping import region_sweeper, sweeper, workers_started
-from tests.support.template import load_template
+from tests.support.template import load_observability, load_template, nested_template
 
 TEMPLATE = load_template()
 RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]
+OBSERVABILITY: dict[str, dict[str, Any]] = load_observability()["Resources"]
 ALARMS = {
     name: resource["Properties"]
-    for name, resource in RESOURCES.items()
+    for name, resource in OBSERVABILITY.items()
     if resource["Type"] == "AWS::CloudWatch::Alarm"
 }
 FUNCTIONS = {
@@ -92,7 +93,7 @@ def watched(alarm: dict[str, Any]) -> list[Metric]:
 
 
 def dashboard() -> dict[str, Any]:
-    body = RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    body = OBSERVABILITY["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
     parsed: dict[str, Any] = json.loads(body)
     return parsed
 
@@ -168,6 +169,26 @@ def assert_is_counted(metric: Metric, emitted: set[Metric]) -> None:
     assert {name for name, _ in metric.dimensions} == set(dimensions)
     for name, value in metric.dimensions:
         assert value in VALUES_OF_AWS[name]
+
+
+def test_everything_is_passed_under_the_name_of_what_it_is() -> None:
+    nested = RESOURCES["Observability"]["Properties"]["Parameters"]
+    stands_for = {name: as_text(value) for name, value in nested.items()}
+
+    assert nested.keys() == nested_template()["Parameters"].keys()
+    assert stands_for.pop("StackName") == "${AWS::StackName}"
+    assert stands_for == {
+        name: f"${{{name}.QueueName}}" if name in QUEUES else f"${{{name}}}" for name in stands_for
+    }
+
+
+def test_nothing_is_named_after_the_nested_stack() -> None:
+    assert "AWS::Stack" not in json.dumps(nested_template()["Resources"])
+
+
+def test_the_nested_application_has_no_more_parameters_than_sam_takes() -> None:
+    # https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/serverless-sam-template-nested-applications.html
+    assert len(nested_template()["Parameters"]) <= 60
 
 
 def test_the_functions_emit_in_the_namespace_and_by_the_name_of_the_stack() -> None:
@@ -297,10 +318,16 @@ def test_the_expression_of_the_dashboard_names_lines_that_are_there() -> None:
 
 
 def test_the_dashboard_substitutes_only_what_is_there() -> None:
-    body = RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    body = OBSERVABILITY["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
     names = {name.split(".")[0] for name in re.findall(r"\$\{([\w:.]+)\}", body)}
 
-    assert names <= {*RESOURCES, *TEMPLATE["Parameters"], "AWS::StackName", "AWS::Region"}
+    assert names <= {
+        *OBSERVABILITY,
+        *RESOURCES,
+        *TEMPLATE["Parameters"],
+        "AWS::StackName",
+        "AWS::Region",
+    }
 
 
 def test_no_widget_of_the_dashboard_lies_on_another() -> None:

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from checks.template import PSEUDO_PARAMETERS, resolved
-from tests.support.template import expanded_template
+from tests.support.template import expanded_template, load_observability
 
 TEMPLATE = expanded_template()
 RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]
+NESTED: dict[str, dict[str, Any]] = load_observability()["Resources"]
 
 
 def names_in(value: Any) -> Iterator[str]:
@@ -113,7 +114,7 @@ def longest_names(stack_name: str) -> Iterator[tuple[str, str, int]]:
     """Return each name that the template puts together: resource, name and limit."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PSEUDO_PARAMETERS, "AWS::StackName", stack_name)
-        for logical_id, resource in RESOURCES.items():
+        for logical_id, resource in {**RESOURCES, **NESTED}.items():
             for (kind, name), limit in NAMES.items():
                 if resource["Type"] == kind and name in resource["Properties"]:
                     value = resolved(TEMPLATE, resource["Properties"][name], condition=True)
@@ -137,7 +138,7 @@ def test_a_longer_stack_name_fits_not_every_name() -> None:
 def test_every_name_with_the_stacks_name_in_it_has_a_limit_here() -> None:
     given = {
         (resource["Type"], name)
-        for resource in RESOURCES.values()
+        for resource in {**RESOURCES, **NESTED}.values()
         for name, value in resource["Properties"].items()
         if name.endswith("Name") and "AWS::StackName" in names_in(value)
     }

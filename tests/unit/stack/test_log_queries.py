@@ -1,4 +1,4 @@
-"""The saved queries of template.yaml, and the dashboard's, against the lines that are written."""
+"""The saved queries and those of the dashboard, against the lines that are written."""
 
 import io
 import json
@@ -14,10 +14,10 @@ from publish_outcome import app as publish_outcome
 from tests.support.answering import answer, refusal
 from tests.support.samples import sample_event
 from tests.support.sweeping import region_sweeper
-from tests.support.template import load_template
+from tests.support.template import load_observability, load_template
 
 TEMPLATE = load_template()
-RESOURCES = TEMPLATE["Resources"]
+RESOURCES = load_observability()["Resources"]
 QUERIES = {
     name: resource["Properties"]
     for name, resource in RESOURCES.items()

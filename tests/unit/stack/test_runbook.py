@@ -15,12 +15,13 @@ from botocore import xform_name
 from provisioner.outcomes.failures import error_code
 from provisioner.outcomes.findings import Kind
 from tests.support.raised_errors import every_concrete_error
-from tests.support.template import load_template
+from tests.support.template import load_observability, load_template
 
 RUNBOOK = Path("docs/runbook.md").read_text()
 DEFINITION = Path("statemachine/provision_key.asl.json").read_text()
 TEMPLATE = load_template()
 RESOURCES = TEMPLATE["Resources"]
+OBSERVABILITY = load_observability()["Resources"]
 SCRIPTS = re.findall(r"```bash\n(.*?)```", RUNBOOK, re.DOTALL)
 TEXT = re.sub(r"```.*?```", "", RUNBOOK, flags=re.DOTALL)
 LINK = re.compile(r"\]\(([^)#]*)(?:#([^)]*))?\)")
@@ -56,7 +57,7 @@ def named_by_the_definition() -> set[str]:
 
 
 def test_every_alarm_has_an_entry_and_every_entry_its_alarm() -> None:
-    alarms = [name for name, r in RESOURCES.items() if r["Type"] == "AWS::CloudWatch::Alarm"]
+    alarms = [name for name, r in OBSERVABILITY.items() if r["Type"] == "AWS::CloudWatch::Alarm"]
 
     assert sorted(entries("Alarms")) == sorted(alarms)
 
@@ -83,7 +84,7 @@ def test_every_entry_says_what_to_do_or_where_that_is_said() -> None:
 def test_every_saved_query_is_named_as_it_is_called() -> None:
     names = {
         resource["Properties"]["Name"]["Fn::Sub"].removeprefix("${AWS::StackName}/")
-        for resource in RESOURCES.values()
+        for resource in OBSERVABILITY.values()
         if resource["Type"] == "AWS::Logs::QueryDefinition"
     }
     table = TEXT.split("| query | answers |")[1].split("\n\n")[0]
@@ -110,7 +111,7 @@ def test_the_readme_leads_to_the_runbook() -> None:
 
 
 def test_every_link_of_the_template_leads_into_the_runbook() -> None:
-    linked = set(re.findall(r"\$\{RunbookUrl\}#([\w-]+)", json.dumps(RESOURCES)))
+    linked = set(re.findall(r"\$\{RunbookUrl\}#([\w-]+)", json.dumps(OBSERVABILITY)))
 
     assert TEMPLATE["Parameters"]["RunbookUrl"]["Default"] == "docs/runbook.md"
     assert linked
