@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 
+from tests.support.faults import wiring
 from tests.support.faults.change_kinds import (
     ALL_WORDS,
     DECOMMISSION,
@@ -19,8 +20,16 @@ from tests.support.faults.change_kinds import (
     TAG,
     TAKEN_ALIAS,
 )
-from tests.support.faults.changes import FOREIGN_ALIAS, ROTATING, ChangeScenario, Document, revised
+from tests.support.faults.changes import (
+    FOREIGN_ALIAS,
+    ROTATING,
+    ChangeScenario,
+    Document,
+    is_changed,
+    revised,
+)
 from tests.support.faults.enumeration import singles
+from tests.support.faults.next_steps import Full
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -103,3 +112,22 @@ def test_without_its_word_nothing_is_done_or_claimed(document: Document) -> None
     assert scenario.aws.done == []
     after = scenario.aws.dynamodb.tables["requests"]["CHG0031337"]
     assert (after["revision"], after["status"]) == (before.get("revision"), before["status"])
+
+
+def test_a_change_that_is_done_is_published_and_not_carried_out_again() -> None:
+    before, document = KINDS["every setting"]
+    scenario = ChangeScenario(before=before, document=document)
+    scenario.aws.network = Full()
+    scenario.deliver()
+    assert not is_changed(scenario.aws, document)
+    (primary,) = (key for key in scenario.aws.kms.primaries() if key.key_id == scenario.key_id)
+    primary.description = "Changed by hand"
+    done = [str(call) for call in scenario.aws.done]
+
+    scenario.aws.network = scenario.aws
+    scenario.aws.time += wiring.QUIET_SECONDS + 1
+    scenario.sweep()
+
+    assert is_changed(scenario.aws, document)
+    assert [str(call) for call in scenario.aws.done] == done
+    assert primary.description == "Changed by hand"
