@@ -181,6 +181,10 @@ bench: $(READY) ## Measure key sets beside Terraform and scripts; renew the page
 	$(PLOT) .local/bench.json; \
 	exit $$status
 
+.PHONY: bench-changes
+bench-changes: $(READY) ## Measure a change of tags beside Terraform and a script
+	@python -m bench.changes $(ARGS)
+
 .PHONY: bench-batch
 bench-batch: $(READY) ## Send files of requests under KMS's quotas, and stop one half-way; renew the page (half an hour)
 	@python -m bench.batches $(ARGS)

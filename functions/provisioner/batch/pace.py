@@ -37,10 +37,10 @@ _PERCENT = 100
 _CREATE_KEY_PER_REPLICA = 2
 _TICKS = 20
 """Ticks a second where quotas are used as a whole, and in proportion where a part of them is."""
-_LATENESS = 0.6
+_LATENESS = 0.35
 """How many seconds later than even pace allows a quota's calls may be counted. With none, requests
-of several kinds leave holes that no other one fits into; with a second's worth, and what a start
-may be late, more calls can come together than KMS allows."""
+of several kinds leave holes that no other one fits into. With more, no plan becomes shorter, but
+its calls come so close together that a start a tenth of a second late exceeds what KMS allows."""
 _SLOW_START_SECONDS = 6
 """How long the rate grows until it is the full one: as long as the functions of a request take to
 start, one after another."""
