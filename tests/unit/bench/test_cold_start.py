@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from bench.cold_start import PARSERS
 from tests.support.environment import ENVIRONMENT
 
 STEPS = sorted(path.parent.name for path in Path("functions").glob("*/app.py"))
-PARSERS = {"keys_api", "read_batch", "receive_key_material", "redrive", "sweep", "validate_request"}
 POWERTOOLS = {"aws_lambda_powertools", "typing_extensions"}
 PYDANTIC = {"annotated_types", "pydantic", "pydantic_core", "typing_inspection"}
 
