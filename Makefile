@@ -195,7 +195,7 @@ bench-sweep: $(READY) ## Sweep 1,000, 10,000 and 100,000 keys; count calls and s
 
 .PHONY: cold-start
 cold-start: $(READY) ## Measure how long each function takes to start, and what it loads for that
-	@python -m bench.cold_start $(ARGS)
+	@PYTHONPATH=functions python -m bench.cold_start $(ARGS)
 
 .PHONY: lock
 lock: $(UV) ## Pin the newest versions that the requirements' inputs allow
