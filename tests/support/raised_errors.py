@@ -1,7 +1,8 @@
 """Finds, by reading the code, which errors of `provisioner.errors` can leave a handler.
 
 It follows the calls it can resolve without running anything: to functions of the package, to the
-methods of classes whose instances are annotated or built in sight, and into `with` and `try`.
+methods of classes whose instances are annotated, or fields of such ones, or built in sight, and
+into `with` and `try`.
 What is caught and not raised again does not leave.
 """
 
@@ -36,6 +37,8 @@ class _Module:
     constants: dict[str, ast.expr]
     imports: dict[str, tuple[str, str | None]]
     """Local name to (module, name in it); the name is None where the module itself is meant."""
+    fields: dict[str, str]
+    """A class's name and its field's, joined by a dot, to the field's annotation."""
 
 
 def errors_of_handler(step: str) -> set[str]:
@@ -63,6 +66,7 @@ def _module(name: str) -> _Module:
     functions: dict[str, ast.FunctionDef] = {}
     constants: dict[str, ast.expr] = {}
     imports: dict[str, tuple[str, str | None]] = {}
+    fields: dict[str, str] = {}
     for node in tree.body:
         if isinstance(node, ast.FunctionDef):
             functions[node.name] = node
@@ -71,6 +75,11 @@ def _module(name: str) -> _Module:
                 f"{node.name}.{method.name}": method
                 for method in node.body
                 if isinstance(method, ast.FunctionDef)
+            }
+            fields |= {
+                f"{node.name}.{ast.unparse(field.target)}": ast.unparse(field.annotation)
+                for field in node.body
+                if isinstance(field, ast.AnnAssign)
             }
         elif isinstance(node, ast.Assign | ast.AnnAssign) and node.value:
             target = node.targets[0] if isinstance(node, ast.Assign) else node.target
@@ -83,7 +92,7 @@ def _module(name: str) -> _Module:
                     if is_module
                     else (node.module, alias.name)
                 )
-    return _Module(functions, constants, imports)
+    return _Module(functions, constants, imports, fields)
 
 
 @cache
@@ -159,13 +168,21 @@ class _Reader:
             module, name = self._module.imports.get(owner, ("", ""))
             if module and name is None:
                 return _errors_of(module, called.attr, self._calling)
-            if kind := self._class_of(owner):
-                module, name = self._module.imports.get(kind, (self._name, kind))
-                return _errors_of(module, f"{name}.{called.attr}", self._calling)
+            if kind := self._class_of(called.value):
+                return _errors_of(kind[0], f"{kind[1]}.{called.attr}", self._calling)
         return set()
 
-    def _class_of(self, owner: str) -> str | None:
-        """Name the class of an object: `self`, a parameter by its annotation, or one built here."""
+    def _class_of(self, owner: ast.expr) -> tuple[str, str] | None:
+        """Find the class of an object, as its module and name; a field's by its annotation."""
+        if isinstance(owner, ast.Attribute) and (holder := self._class_of(owner.value)):
+            module = _module(holder[0])
+            kind = module.fields.get(f"{holder[1]}.{owner.attr}")
+            return _class_named(holder[0], kind) if kind else None
+        kind = self._class_in_sight(ast.unparse(owner))
+        return _class_named(self._name, kind) if kind else None
+
+    def _class_in_sight(self, owner: str) -> str | None:
+        """Name the class of `self`, a parameter by its annotation, or one built here."""
         if owner == "self":
             return next(
                 name.split(".")[0]
@@ -183,3 +200,9 @@ class _Reader:
         }
         value = built.get(owner) or self._module.constants.get(owner)
         return ast.unparse(value.func) if isinstance(value, ast.Call) else None
+
+
+def _class_named(module: str, name: str) -> tuple[str, str]:
+    """Return the module that has a class, and the class's name there."""
+    found, original = _module(module).imports.get(name, (module, name))
+    return found, original or name

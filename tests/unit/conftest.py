@@ -43,6 +43,7 @@ TABLES = {
         "BillingMode": "PAY_PER_REQUEST",
     },
     "requests": table_properties("RequestsTable"),
+    "history": table_properties("HistoryTable"),
     "sweep": table_properties("SweepTable"),
 }
 

@@ -9,6 +9,7 @@ recognises an answer that comes twice. `createdAt` stays once the key set was fi
 `cancelledAt` is there from the cancellation of a request that is under way until that outcome is
 published.
 `run` counts the outcomes that were published before, and `nextRun` is its value for the next run.
+`provenance` says who asked for the run `provenanceRun`, and who approved it.
 `superseded` is what corrections of the request no longer ask for, until it is created; for a change
 it is what revisions that failed may have set.
 `applied` is the declaration that the key set has, as long as a change of it is under way or has
@@ -52,6 +53,7 @@ from provisioner.domain.plan import (
     regions,
     revision_of,
 )
+from provisioner.domain.provenance import UNKNOWN, Provenance
 from provisioner.errors import (
     Cancelled,
     DependencyUnavailable,
@@ -77,6 +79,7 @@ class Status(StrEnum):
 
     IN_PROGRESS = "IN_PROGRESS"
     WAITING_FOR_MATERIAL = "WAITING_FOR_MATERIAL"
+    WAITING_FOR_APPROVAL = "WAITING_FOR_APPROVAL"
     CREATED = "CREATED"
     REJECTED = "REJECTED"
     FAILED = "FAILED"
@@ -131,7 +134,7 @@ class Record:
     last one, whatever came of it, at `promoted_at`. `removed` has the keys that wait for their
     deletion by Region. `removed_names` names the aliases and tag keys that the provisioner set in
     Regions which are not declared any more: their keys have them as long as they wait for their
-    deletion.
+    deletion. `provenance` is who asked for this run and who approved it, as far as that is known.
     """
 
     request_id: str
@@ -166,6 +169,7 @@ class Record:
     promoted_at: datetime | None = None
     removed: dict[str, Removed] = field(default_factory=dict)
     removed_names: RegionNames = field(default_factory=dict)
+    provenance: Provenance = field(default_factory=lambda: UNKNOWN)
 
     @property
     def is_of_a_change(self) -> bool:
@@ -299,6 +303,7 @@ class Records:
         dead_execution: str | None = None,
         renewing: bool = False,
         only_created: bool = False,
+        provenance: Provenance | None = None,
     ) -> tuple[bool, Record]:
         """Make an execution the one that works on a request.
 
@@ -309,6 +314,11 @@ class Records:
         `only_created`, which is for a later revision, for none whose key set was never finished.
         Where the last run was a change that has not succeeded, only `claim_change` takes the
         request.
+
+        Parameters
+        ----------
+        provenance
+            Who asks for the run. None leaves what was said of it before.
 
         Returns
         -------
@@ -347,7 +357,7 @@ class Records:
             values[":rejected"] = Status.REJECTED
         if only_created:
             condition += " AND attribute_exists(createdAt)"
-        update = f"SET {_CLAIMED} REMOVE {_FORGOTTEN}"
+        update = f"SET {_CLAIMED}{_asked_by(provenance, values)} REMOVE {_FORGOTTEN}"
         try:
             return True, self._update(request_id, condition, update, values)
         except _ConditionFailed as failed:
@@ -359,7 +369,13 @@ class Records:
         return False, holder
 
     def correct(
-        self, request: KeySetRequest, execution_arn: str, *, seen: Record, superseded: RegionNames
+        self,
+        request: KeySetRequest,
+        execution_arn: str,
+        *,
+        seen: Record,
+        superseded: RegionNames,
+        provenance: Provenance | None = None,
     ) -> bool:
         """Claim a request that failed, with other content.
 
@@ -369,6 +385,8 @@ class Records:
         ----------
         superseded
             What the record has to keep of earlier contents, which this one does not ask for.
+        provenance
+            As in `claim`.
 
         Returns
         -------
@@ -396,7 +414,8 @@ class Records:
             else:
                 condition += f" AND {name} = :{name}"
                 values[f":{name}"] = value
-        update = f"SET {_CLAIMED}, superseded = :superseded REMOVE {_FORGOTTEN}"
+        claimed = f"{_CLAIMED}{_asked_by(provenance, values)}"
+        update = f"SET {claimed}, superseded = :superseded REMOVE {_FORGOTTEN}"
         return self._update_if(request["requestId"], condition, update, values)
 
     def claim_change(
@@ -407,6 +426,7 @@ class Records:
         seen: Record,
         superseded: RegionNames,
         removed_names: RegionNames | None = None,
+        provenance: Provenance | None = None,
     ) -> tuple[bool, Record]:
         """Make an execution the one that changes a finished key set to what a request says.
 
@@ -421,6 +441,8 @@ class Records:
             and this one does not ask for.
         removed_names
             What earlier revisions have set in Regions that this one does not declare.
+        provenance
+            As in `claim`.
 
         Returns
         -------
@@ -441,7 +463,7 @@ class Records:
             for region, key in seen.removed.items()
             if region not in kept
         }
-        values = {
+        values: _Values = {
             **_holding(request, execution_arn),
             ":running": Status.IN_PROGRESS,
             ":seen": seen.content_hash,
@@ -454,8 +476,9 @@ class Records:
             ":removedNames": json_text.text(removed_names or {}),
         }
         update = (
-            f"SET {_CLAIMED}, applied = :applied, superseded = :superseded, removed = :removed, "
-            f"removedNames = :removedNames REMOVE {_FORGOTTEN}"
+            f"SET {_CLAIMED}{_asked_by(provenance, values)}, applied = :applied, "
+            "superseded = :superseded, removed = :removed, removedNames = :removedNames "
+            f"REMOVE {_FORGOTTEN}"
         )
         request_id = request["requestId"]
         try:
@@ -718,6 +741,7 @@ class Records:
         errors: list[Problem],
         warnings: Sequence[Problem] = (),
         removed: Mapping[str, Removed] | None = None,
+        provenance: Provenance | None = None,
     ) -> Record | None:
         """Record the outcome of an execution; None where another one holds the request.
 
@@ -730,6 +754,9 @@ class Records:
         ----------
         removed
             The keys that this change has scheduled for deletion, by Region.
+        provenance
+            Who asked, where no claim has written that down: whoever goes on with the request has
+            to know that it came through a webhook.
 
         Raises
         ------
@@ -756,6 +783,9 @@ class Records:
             # Whoever has promoted a replica key, the record follows.
             update += ", keyArn = :primary"
             values[":primary"] = key["primary"]["arn"]
+        if provenance is not None:
+            update += ", provenance = :provenance, provenanceRun = if_not_exists(run, :zero)"
+            values[":provenance"] = json_text.text(provenance)
         for number, (region, leaving) in enumerate((removed or {}).items()):
             update += f", {_removed_in(region)} = :removed{number}"
             values[f":removed{number}"] = json_text.text(leaving)
@@ -904,6 +934,14 @@ _ENDED = "publishedAt, materials, taskToken, deadline"
 """What is over with an outcome; its event is still to be published."""
 
 
+def _asked_by(provenance: Provenance | None, values: _Values) -> str:
+    """Return what of a claim's update says who asks, and put its value to the others."""
+    if provenance is None:
+        return ""
+    values[":provenance"] = json_text.text(provenance)
+    return ", provenance = :provenance, provenanceRun = if_not_exists(nextRun, :zero)"
+
+
 def _may_end(status: Status, revision: int) -> str:
     """Return the condition that an execution may record an outcome of this status."""
     if status in (Status.UPDATED, Status.DECOMMISSIONED):
@@ -1016,4 +1054,13 @@ def _record(item: Mapping[str, AttributeValue]) -> Record:
             for region, key in item.get("removed", {"M": {}})["M"].items()
         },
         removed_names=json.loads(text("removedNames") or "{}"),
+        provenance=_provenance(item),
     )
+
+
+def _provenance(item: Mapping[str, AttributeValue]) -> Provenance:
+    """Return who asked for the run that an item is in; what is kept of an earlier one is not."""
+    run = item.get("run", {}).get("N", "0")
+    if item.get("provenanceRun", {}).get("N") != run:
+        return UNKNOWN
+    return cast("Provenance", json.loads(item["provenance"]["S"]))

@@ -11,6 +11,7 @@ from provisioner.domain.plan import (
     is_decommissioned,
     revision_of,
 )
+from provisioner.domain.provenance import Provenance
 from provisioner.errors import RequestNotFound, RequestTakenOver
 
 
@@ -22,6 +23,7 @@ def claim_change(
     *,
     version: str,
     wait_for_unstarted: bool = False,
+    provenance: Provenance | None = None,
 ) -> Claim:
     """Claim a change for an execution, or say why it has nothing to do.
 
@@ -31,6 +33,8 @@ def claim_change(
         Of the record that the change was planned on.
     wait_for_unstarted
         Treat a holder that was not started yet as active, because the caller is about to start it.
+    provenance
+        Who asks for it. None leaves what was said of that when the same run was claimed before.
 
     Returns
     -------
@@ -67,6 +71,7 @@ def claim_change(
         seen=record,
         superseded=(names := failed_names(record, request)),
         removed_names=removed_names(record, request, names),
+        provenance=provenance,
     )
     if not claimed:
         return _decide(after, step_functions, request, wait_for_unstarted)

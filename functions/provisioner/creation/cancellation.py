@@ -6,14 +6,13 @@ one that failed, so that what exists is kept or rolled back as the request asks.
 """
 
 from dataclasses import replace
-from typing import cast
 
 from provisioner.aws import executions
 from provisioner.aws.client_types import SFNClient
 from provisioner.aws.executions import Progress
 from provisioner.aws.records import UNDER_WAY, Record, Records, refuse_if_cancelled
-from provisioner.domain.plan import KeySetRequest
 from provisioner.errors import Cancelled
+from provisioner.intake.envelope import resumed
 
 
 def cancel(
@@ -54,6 +53,6 @@ def cancel(
     if progress == Progress.ENDED:
         holder = executions.successor_arn(state_machine_arn, request_id, holder)
     # What was not started yet is started under its own name: whoever is about to start it finds it.
-    request = cast("KeySetRequest", record.request)
-    executions.start(step_functions, executions.machine_of(holder), holder, request)
+    document = resumed(record.request, record.provenance["via"])
+    executions.start(step_functions, executions.machine_of(holder), holder, document)
     return replace(record, execution_arn=holder)

@@ -26,6 +26,7 @@ from provisioner.domain.plan import (
     revision_of,
     unread_key,
 )
+from provisioner.domain.provenance import Provenance
 from provisioner.errors import (
     RequestBeingFinished,
     RequestConflict,
@@ -49,6 +50,8 @@ class Decision(StrEnum):
     ALREADY_CREATED = "ALREADY_CREATED"
     """The key set is as the request says, by what was recorded."""
     ANOTHER_RUN_IS_ACTIVE = "ANOTHER_RUN_IS_ACTIVE"
+    ASK_FOR_APPROVAL = "ASK_FOR_APPROVAL"
+    """Nothing is claimed: the request waits until it is approved."""
     REFUSED = "REFUSED"
 
 
@@ -68,6 +71,7 @@ def claim(
     *,
     wait_for_unstarted: bool = False,
     material_missing: bool = False,
+    provenance: Provenance | None = None,
 ) -> Claim:
     """Claim a request for an execution, or say why it has nothing to do.
 
@@ -83,6 +87,8 @@ def claim(
         Treat a holder that was not started yet as active, because the caller is about to start it.
     material_missing
         A key of the finished set was seen without the material that is asked for.
+    provenance
+        Who asks for it. None leaves what was said of that when the same run was claimed before.
 
     Raises
     ------
@@ -96,13 +102,13 @@ def claim(
     DependencyUnavailable
         DynamoDB or Step Functions did not answer.
     """
-    claimed, record = _claim_unless_too_early(records, request, execution_arn)
+    claimed, record = _claim_unless_too_early(records, request, execution_arn, provenance)
     if claimed:
         return Claim(_what_is_left(record, request), record)
     if is_change(record, request):
         return decide_change(record, step_functions, request, wait_for_unstarted=wait_for_unstarted)
     if record.content_hash != content_hash(request):
-        _correct(records, step_functions, record, request, execution_arn)
+        _correct(records, step_functions, record, request, execution_arn, provenance=provenance)
         # Where somebody else was faster, what the record says now decides.
         return claim(
             records,
@@ -111,24 +117,34 @@ def claim(
             execution_arn,
             wait_for_unstarted=wait_for_unstarted,
             material_missing=material_missing,
+            provenance=provenance,
         )
     check_revision(record, request)
     if record.execution_arn is None:
         raise RuntimeError(f"The record of {record.request_id} refuses a claim, but has no holder.")
     if record.status in FINISHED and record.published:
-        return _check_finished(records, record, request, execution_arn, missing=material_missing)
+        return _check_finished(
+            records,
+            record,
+            request,
+            execution_arn,
+            provenance=provenance,
+            missing=material_missing,
+        )
     if _is_at_work(step_functions, record.execution_arn, wait_for_unstarted=wait_for_unstarted):
         if record.status == Status.FAILED:
             raise _about_to_fail(record)
         return _left_to(record, request)
-    return _take_over(records, record, request, execution_arn)
+    return _take_over(records, record, request, execution_arn, provenance)
 
 
 def _claim_unless_too_early(
-    records: Records, request: KeySetRequest, execution_arn: str
+    records: Records, request: KeySetRequest, execution_arn: str, provenance: Provenance | None
 ) -> tuple[bool, Record]:
     too_early = too_early_problems(request)
-    claimed, record = records.claim(request, execution_arn, only_created=bool(too_early))
+    claimed, record = records.claim(
+        request, execution_arn, only_created=bool(too_early), provenance=provenance
+    )
     if too_early and not record.ever_created:
         raise RequestRejected(too_early)
     return claimed, record
@@ -148,6 +164,33 @@ def is_change(record: Record, request: KeySetRequest) -> bool:
         is_next = revision_of(request) > record.revision
         return is_next and not _has_other_terms(record, request)
     return record.is_of_a_change
+
+
+def is_left_to_do(
+    record: Record | None,
+    request: KeySetRequest,
+    execution_arn: str,
+    *,
+    step_functions: SFNClient,
+    material_missing: bool = False,
+) -> bool:
+    """Whether a claim would leave something to do that is not a change of a finished key set.
+
+    Raises
+    ------
+    DependencyUnavailable
+        Step Functions did not answer.
+    """
+    if record is None or record.status == Status.REJECTED:
+        return True
+    if is_change(record, request):
+        return False
+    if record.status in FINISHED and record.published:
+        is_other = material_missing or _has_other_terms(record, request)
+        return is_other and record.status != Status.DECOMMISSIONED
+    if record.published or record.execution_arn == execution_arn:
+        return True
+    return executions.progress(step_functions, str(record.execution_arn)) != Progress.RUNNING
 
 
 def decide_change(
@@ -197,7 +240,13 @@ def _is_at_work(step_functions: SFNClient, execution_arn: str, *, wait_for_unsta
 
 
 def _check_finished(
-    records: Records, record: Record, request: KeySetRequest, execution_arn: str, *, missing: bool
+    records: Records,
+    record: Record,
+    request: KeySetRequest,
+    execution_arn: str,
+    *,
+    provenance: Provenance | None,
+    missing: bool,
 ) -> Claim:
     """Take a finished key set up again where its key material has to be imported once more."""
     if record.status == Status.DECOMMISSIONED:
@@ -205,16 +254,22 @@ def _check_finished(
     if not missing and not _has_other_terms(record, request):
         imported = request["origin"] == Origin.EXTERNAL
         return Claim(Decision.CHECK if imported else Decision.ALREADY_CREATED, record)
-    claimed, record = records.claim(request, execution_arn, renewing=True)
+    claimed, record = records.claim(request, execution_arn, renewing=True, provenance=provenance)
     return Claim(Decision.RENEW, record) if claimed else _left_to(record, request)
 
 
 def _take_over(
-    records: Records, record: Record, request: KeySetRequest, execution_arn: str
+    records: Records,
+    record: Record,
+    request: KeySetRequest,
+    execution_arn: str,
+    provenance: Provenance | None,
 ) -> Claim:
     """Claim a request whose holder died before its outcome was published."""
     is_finished = record.status == Status.CREATED and not _has_other_terms(record, request)
-    claimed, record = records.claim(request, execution_arn, dead_execution=record.execution_arn)
+    claimed, record = records.claim(
+        request, execution_arn, dead_execution=record.execution_arn, provenance=provenance
+    )
     if not claimed:
         return _left_to(record, request)
     return Claim(Decision.PUBLISH if is_finished else _what_is_left(record, request), record)
@@ -292,6 +347,8 @@ def _correct(
     record: Record,
     request: KeySetRequest,
     execution_arn: str,
+    *,
+    provenance: Provenance | None,
 ) -> None:
     """Claim a request with other content, as long as the record is as it was read."""
     if (
@@ -302,7 +359,7 @@ def _correct(
         raise _about_to_fail(record)
     check_correction(record, request)
     names = superseded(record, request)
-    records.correct(request, execution_arn, seen=record, superseded=names)
+    records.correct(request, execution_arn, seen=record, superseded=names, provenance=provenance)
 
 
 def _about_to_fail(record: Record) -> RequestBeingFinished:

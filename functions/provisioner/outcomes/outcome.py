@@ -1,4 +1,6 @@
-"""What became of a request: its record, its completion event and its metrics, in that order.
+"""What became of a request: its record, its history, its completion event and its metrics.
+
+They are written in that order.
 
 An event is sent again whenever it is not known to have arrived, so a listener may see it twice. Its
 `outcomeId` is the same then, and different for every other outcome: it is made of what the outcome
@@ -9,13 +11,16 @@ sent and what is wrong with it, however often and by whichever way that is sent.
 import json
 import uuid
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import NotRequired, TypedDict, cast
 
 from aws_lambda_powertools.metrics import MetricUnit
 
 from provisioner.aws import event_bus
+from provisioner.aws.approvals import Approvals
 from provisioner.aws.client_types import EventBridgeClient
+from provisioner.aws.history import History
 from provisioner.aws.records import FINISHED, OF_CHANGES, Record, Records, Removed, Status
 from provisioner.clock import now
 from provisioner.domain.change_problems import missing_material_warning
@@ -31,6 +36,7 @@ from provisioner.domain.plan import (
     regions,
     revision_of,
 )
+from provisioner.domain.provenance import UNKNOWN, Provenance, Via
 from provisioner.errors import Problem, new_problem
 from provisioner.json_text import Json, JsonObject
 from provisioner.outcomes.failures import Failure, problem_of
@@ -47,11 +53,15 @@ DETAIL_TYPES = {
 }
 
 
-_BEFORE_THE_CLAIM = ("ClaimRequest", "StartChange", "PlanChange", "ClaimChange")
+_BEFORE_THE_CLAIM = ("ClaimRequest", "AskForApproval", "StartChange", "PlanChange", "ClaimChange")
+_ENDS_OF_WAITING = {"APPROVAL_EXPIRED", "APPROVAL_REFUSED", "CANCELLED"}
 
 
 class Outcome(TypedDict):
-    """How an execution ended, as the state machine knows it."""
+    """How an execution ended, as the state machine knows it.
+
+    `via` is the webhook through which the request came, as far as the execution knows it.
+    """
 
     status: str
     request: KeySetRequest
@@ -61,6 +71,7 @@ class Outcome(TypedDict):
     replicas: list[KeyFacts]
     keyMetadata: JsonObject | None
     failures: list[Failure]
+    via: NotRequired[Via | None]
 
 
 class ChangeOutcome(Outcome):
@@ -72,7 +83,8 @@ class ChangeOutcome(Outcome):
 class Refusal(TypedDict):
     """A request that is refused, and why; `request` may be anything that was sent.
 
-    One that came as a dead letter has the `letter`'s ID, and no execution.
+    One that came as a dead letter has the `letter`'s ID, and no execution. `provenance` is
+    who asked and who decided, null where nobody was asked.
     """
 
     status: str
@@ -80,11 +92,21 @@ class Refusal(TypedDict):
     executionArn: str | None
     letter: NotRequired[str]
     problems: list[Problem]
+    provenance: Provenance | None
 
 
-def publish_outcome(
-    outcome: Outcome | ChangeOutcome, *, records: Records, events: EventBridgeClient, bus: str
-) -> JsonObject | None:
+@dataclass(frozen=True)
+class Outlets:
+    """Where an outcome is recorded, kept for good and published."""
+
+    records: Records
+    approvals: Approvals
+    history: History
+    events: EventBridgeClient
+    bus: str
+
+
+def publish_outcome(outcome: Outcome | ChangeOutcome, outlets: Outlets) -> JsonObject | None:
     """Record how a request ended, publish it, and count it.
 
     Returns
@@ -106,7 +128,7 @@ def publish_outcome(
     warnings = _replicas_not_asked_for(request, outcome["keyMetadata"], removed)
     if status == Status.UPDATED:
         warnings += _keys_without_material(outcome)
-    record = records.finish(
+    record = outlets.records.finish(
         request,
         execution_arn=outcome["executionArn"],
         status=status,
@@ -114,9 +136,10 @@ def publish_outcome(
         errors=problems,
         warnings=warnings,
         removed=removed,
+        provenance=_provenance_before_the_claim(outcome),
     )
     if record is None:
-        return _publish_unclaimed(outcome, problems, records=records, events=events, bus=bus)
+        return _publish_unclaimed(outcome, problems, outlets)
     detail: JsonObject = {
         "outcomeId": _id_of(outcome, record),
         "requestId": request["requestId"],
@@ -127,11 +150,14 @@ def publish_outcome(
         "key": key,
         "errors": problems,
         "warnings": warnings,
+        **record.provenance,
     }
     if status in OF_CHANGES:
         detail["removed"] = removed_keys(record)
-    event_bus.put_event(events, bus, DETAIL_TYPES[status], detail)
-    records.mark_published(request["requestId"], outcome["executionArn"])
+    outlets.history.keep(detail, record.provenance)
+    event_bus.put_event(outlets.events, outlets.bus, DETAIL_TYPES[status], detail)
+    outlets.records.mark_published(request["requestId"], outcome["executionArn"])
+    _forget_approval(detail, outlets)
     _count(status, replicas=len(outcome["replicas"]), started_at=outcome["startedAt"])
     logger.info("outcome published", status=status, errors=[p["code"] for p in problems])
     return detail
@@ -141,12 +167,11 @@ def publish_refusal(
     document: object,
     problems: list[Problem],
     execution_arn: str | None,
+    outlets: Outlets,
     *,
-    records: Records,
-    events: EventBridgeClient,
-    bus: str,
     status: Status = Status.REJECTED,
     digest: str | None = None,
+    provenance: Provenance = UNKNOWN,
 ) -> JsonObject:
     """Publish that a request was refused, and keep the reasons for whoever asks by its ID.
 
@@ -161,6 +186,8 @@ def publish_refusal(
         FAILED where the request could not even be checked; that is not kept.
     digest
         The fingerprint of what the caller sent, where `document` is only what is given back of it.
+    provenance
+        Who asked for it and who decided about it, as far as that is known.
 
     Returns
     -------
@@ -176,7 +203,7 @@ def publish_refusal(
     request_id, ticket = given["requestId"], given["ticket"]
     known = None
     if status == Status.REJECTED and is_request_id(request_id):
-        known = records.note_refusal(request_id, execution_arn, ticket, problems)
+        known = outlets.records.note_refusal(request_id, execution_arn, ticket, problems)
     if status == Status.REJECTED:
         of_what = [digest or fingerprint(document), fingerprint(problems)]
     else:
@@ -191,8 +218,12 @@ def publish_refusal(
         "key": known.key if known else None,
         "errors": problems,
         "warnings": [],
+        **provenance,
     }
-    event_bus.put_event(events, bus, DETAIL_TYPES[status], detail)
+    if is_request_id(request_id):
+        outlets.history.keep(detail, provenance)
+    event_bus.put_event(outlets.events, outlets.bus, DETAIL_TYPES[status], detail)
+    _forget_approval(detail, outlets)
     _count(status)
     logger.info("request refused", errors=[problem["code"] for problem in problems])
     return detail
@@ -257,12 +288,7 @@ def _keys_without_material(outcome: Outcome) -> list[Problem]:
 
 
 def _publish_unclaimed(
-    outcome: Outcome | ChangeOutcome,
-    problems: list[Problem],
-    *,
-    records: Records,
-    events: EventBridgeClient,
-    bus: str,
+    outcome: Outcome | ChangeOutcome, problems: list[Problem], outlets: Outlets
 ) -> JsonObject | None:
     """Publish the failure of a request that could not be claimed, where nobody else answers for it.
 
@@ -274,7 +300,7 @@ def _publish_unclaimed(
     held = None
     if problems and not could_claim:
         # It returns the record that is there, and this function may read it in no other way.
-        held = records.note_refusal(
+        held = outlets.records.note_refusal(
             request["requestId"], execution_arn, request["ticket"], problems
         )
     if held is None or held.request is None or _is_same(held.request, request):
@@ -297,13 +323,30 @@ def _publish_unclaimed(
         "key": held.key,
         "errors": problems,
         "warnings": [],
+        **UNKNOWN,
     }
     if status in OF_CHANGES:
         detail["removed"] = removed_keys(held)
-    event_bus.put_event(events, bus, DETAIL_TYPES[status], detail)
+    outlets.history.keep(detail, UNKNOWN)
+    event_bus.put_event(outlets.events, outlets.bus, DETAIL_TYPES[status], detail)
+    _forget_approval(detail, outlets)
     _count(status, started_at=outcome["startedAt"])
     logger.info("failure before the claim published", errors=[p["code"] for p in problems])
     return detail
+
+
+def _provenance_before_the_claim(outcome: Outcome | ChangeOutcome) -> Provenance | None:
+    """Return the webhook through which a request came that failed before any claim kept that."""
+    is_unclaimed = any(failure["step"] in _BEFORE_THE_CLAIM for failure in outcome["failures"])
+    via = outcome.get("via")
+    return {**UNKNOWN, "via": via} if via and is_unclaimed else None
+
+
+def _forget_approval(detail: JsonObject, outlets: Outlets) -> None:
+    """Forget the approval of a run that has ended: the next one needs another."""
+    codes = {problem["code"] for problem in detail["errors"]}
+    if detail["executionArn"] and (detail["approvals"] or codes & _ENDS_OF_WAITING):
+        outlets.approvals.forget(detail["requestId"], detail["executionArn"])
 
 
 def _is_same(one: KeySetRequest, other: KeySetRequest) -> bool:

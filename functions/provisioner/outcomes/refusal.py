@@ -5,6 +5,7 @@ from typing import TypedDict
 from provisioner import json_text
 from provisioner.domain.plan import REVISIONS, fingerprint, is_request_id
 from provisioner.errors import Problem
+from provisioner.intake.envelope import unwrap
 from provisioner.json_text import JsonObject
 
 _MAX_ECHO = 1024
@@ -25,6 +26,7 @@ def given_back(document: object, problems: list[Problem]) -> GivenBack:
     `digest` is the fingerprint of all of it, by which the same refusal is known again.
     Small whatever the request was, so that a refusal always fits where the request did.
     """
+    document, _ = unwrap(document)
     given = document if isinstance(document, dict) else {}
     request_id, ticket = given.get("requestId"), given.get("ticket")
     revision = given.get("revision", 1 if given else None)

@@ -7,11 +7,13 @@ from provisioner import errors
 from provisioner.aws.clients import client
 from provisioner.aws.records import Records, Status
 from provisioner.domain.plan import KeyFacts, content_hash
+from provisioner.domain.provenance import UNKNOWN
 from provisioner.errors import DependencyUnavailable, EventNotPublished, Problem
 from provisioner.outcomes.failures import error_code, failure_of
 from provisioner.outcomes.outcome import Outcome, publish_outcome, publish_refusal
 from provisioner.outcomes.refusal import given_back
 from tests.support.answering import answer, forget_answers, on, refusal
+from tests.support.outlets import outlets
 from tests.support.published import published_on
 from tests.support.samples import (
     EXECUTION,
@@ -57,7 +59,7 @@ def failed(error: str, region: str = "us-east-1", **fields: Any) -> Outcome:
 
 
 def publish(records: Records, outcome: Outcome) -> dict[str, Any] | None:
-    return publish_outcome(outcome, records=records, events=client("events"), bus="keys")
+    return publish_outcome(outcome, outlets(records))
 
 
 def refuse(
@@ -67,9 +69,7 @@ def refuse(
         document,
         problems or [PROBLEM],
         EXECUTION,
-        records=records,
-        events=client("events"),
-        bus="keys",
+        outlets(records),
         **options,
     )
 
@@ -108,6 +108,7 @@ def test_a_created_key_set_is_told_as_the_contract_says(records: Records) -> Non
         },
         "errors": [],
         "warnings": [],
+        **UNKNOWN,
     }
     assert events == [("mrk.provisioner", "Multi-Region Key Created", detail)]
 
@@ -268,9 +269,7 @@ def test_a_refusal_has_one_id_for_what_was_sent_and_what_is_wrong_with_it(
                 document,
                 problems,
                 execution,
-                records=records,
-                events=client("events"),
-                bus="keys",
+                outlets(records),
                 digest=digest,
                 status=status,
             )
@@ -462,6 +461,7 @@ def test_a_refusal_is_told_and_kept(records: Records) -> None:
         "key": None,
         "errors": [PROBLEM],
         "warnings": [],
+        **UNKNOWN,
     }
     assert events == [("mrk.provisioner", "Multi-Region Key Request Rejected", detail)]
     record = records.get("CHG1")

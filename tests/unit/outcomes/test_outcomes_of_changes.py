@@ -7,6 +7,7 @@ import pytest
 
 from provisioner.aws.clients import client
 from provisioner.aws.records import Records, Removed, Status
+from provisioner.domain.provenance import UNKNOWN
 from provisioner.errors import EventNotPublished
 from provisioner.outcomes.failures import failure_of
 from provisioner.outcomes.outcome import ChangeOutcome, publish_outcome
@@ -23,6 +24,7 @@ from tests.support.finished_sets import (
     key_of,
     record_of,
 )
+from tests.support.outlets import outlets
 from tests.support.published import published_on
 from tests.support.samples import key_arn, request_of
 
@@ -56,7 +58,7 @@ def failed(step: str = "ApplyChange", **fields: Any) -> ChangeOutcome:
 
 
 def publish(records: Records, outcome: ChangeOutcome) -> dict[str, Any] | None:
-    return publish_outcome(outcome, records=records, events=client("events"), bus="keys")
+    return publish_outcome(outcome, outlets(records))
 
 
 @pytest.mark.parametrize(
@@ -90,6 +92,7 @@ def test_an_outcome_of_a_change_has_the_form_of_the_others_and_what_is_removed(
         "key": {**key_of(CHANGED), "keyMetadata": outcome["keyMetadata"]},
         "errors": detail["errors"],
         "warnings": [],
+        **UNKNOWN,
         "removed": [],
     }
     codes = ["KMS_ACCESS_DENIED"] if outcome["failures"] else []
