@@ -37,6 +37,8 @@ _SETTINGS = {
     "EVENT_BUS": "keys",
     "KEY_ROLE_IDS": "",
     "KEY_ROLE_NAMES": "",
+    "HISTORY_TABLE": "history",
+    "APPROVAL": "hooks,7,false",
     "IDEMPOTENCY_TABLE": "idempotency",
     "PARTITION": "aws",
     "POWERTOOLS_METRICS_NAMESPACE": "MultiRegionKeys",

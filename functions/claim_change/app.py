@@ -9,6 +9,7 @@ from provisioner.aws.records import Records
 from provisioner.change.claim import claim_change
 from provisioner.creation.claim import Decision
 from provisioner.domain.plan import KeySetRequest
+from provisioner.domain.provenance import Provenance
 from provisioner.errors import Conflict, Problem
 from provisioner.outcomes.failures import conflict_problems
 from provisioner.settings import settings
@@ -18,11 +19,16 @@ prepare("dynamodb", "stepfunctions")
 
 
 class Payload(TypedDict):
-    """What the state machine hands over; `version` is of the record that the plan was made on."""
+    """What the state machine hands over.
+
+    `version` is of the record that the plan was made on. `provenance` is who asked for the change
+    and who approved it, null where nobody was asked.
+    """
 
     request: KeySetRequest
     executionArn: str
     version: str
+    provenance: Provenance | None
 
 
 class Claimed(TypedDict):
@@ -48,6 +54,7 @@ def handler(event: Payload, _context: LambdaContext) -> Claimed:
             request,
             event["executionArn"],
             version=event["version"],
+            provenance=event["provenance"],
         )
     except Conflict as conflict:
         problems = conflict_problems(conflict)

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import os
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TypedDict
@@ -20,8 +21,14 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import (
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from provisioner import json_text
+from provisioner.approval.asking import waiting_status
+from provisioner.approval.decision import cancel_waiting, decide
+from provisioner.approval.gatekeeper import Gatekeeper
 from provisioner.aws import executions
+from provisioner.aws.approvals import Approvals, Pending, State
 from provisioner.aws.clients import client, impatient_kms, prepare
+from provisioner.aws.history import History
+from provisioner.aws.listing import list_requests
 from provisioner.aws.records import Record, Records, Status
 from provisioner.change.claim import claim_change
 from provisioner.change.planning import ChangePlan, plan_of_change
@@ -31,17 +38,22 @@ from provisioner.creation.known_keys import known_key
 from provisioner.creation.plan_warnings import kms_warnings
 from provisioner.domain.change import plan_id
 from provisioner.domain.plan import KeySetRequest, is_request_id, plan_key, regions
+from provisioner.domain.provenance import Provenance
 from provisioner.errors import (
+    ApproverIsRequester,
     Conflict,
+    ContentChanged,
     DependencyUnavailable,
     EventNotPublished,
     Immutable,
     KeyMaterialNotAwaited,
     KmsError,
+    NotAwaited,
     NotUnderWay,
     PlanOutdated,
     Problem,
     PromotionUnderWay,
+    ProvisionerError,
     RequestBeingFinished,
     RequestConflict,
     RequestNotFound,
@@ -49,22 +61,27 @@ from provisioner.errors import (
     RevisionSkipped,
     new_problem,
 )
+from provisioner.intake.approval_decision import parse_decision
+from provisioner.intake.listing import page_after, parse_listing
 from provisioner.intake.primary_region import usual_primary_region
 from provisioner.intake.request import RequestFields, parse_request, policy_warnings
 from provisioner.json_text import JsonObject
 from provisioner.material.response import take_answer
 from provisioner.outcomes.failures import conflict_problems, error_code
-from provisioner.outcomes.outcome import publish_refusal, removed_keys
-from provisioner.settings import settings
+from provisioner.outcomes.outcome import Outlets, publish_refusal, removed_keys
+from provisioner.settings import approval_settings, settings
 from provisioner.telemetry import logger
 
 prepare("dynamodb", "events", "kms", "resourcegroupstaggingapi", "stepfunctions")
 
 _WORDS = ("CONFIRMATION_REQUIRED", "CONFIRMATION_UNUSED")
 """What a plan is there to show: a plan is not refused for it, as the request is."""
+_PARAMETERS = {("POST", "/keys"): ("plan", "planId"), ("GET", "/keys"): ("status", "limit", "next")}
 
 app = APIGatewayRestResolver()
 _records = Records(client("dynamodb"), settings().requests_table)
+_approvals = Approvals(client("dynamodb"), settings().requests_table)
+_history = History(client("dynamodb"), os.environ["HISTORY_TABLE"])
 _start_once = IdempotencyConfig(
     event_key_jmespath="executionArn", raise_on_no_idempotency_key=True, expires_after_seconds=3_600
 )
@@ -85,7 +102,7 @@ def _refuse_unknown_parameters(
 ) -> Response[str]:
     """Refuse parameters that no route has: who mistypes `plan` wants no key to be created."""
     event = resolver.current_event
-    known = ("plan", "planId") if (event.http_method, event.path) == ("POST", "/keys") else ()
+    known = _PARAMETERS.get((event.http_method, event.path), ())
     several = event.get("multiValueQueryStringParameters") or {}
     takes = f"takes {', '.join(known)}" if known else "takes no query parameters"
     problems = []
@@ -131,14 +148,47 @@ def post_key_set() -> Response[str]:
     raise RequestRejected(problems)
 
 
+@app.get("/keys")
+def list_key_sets() -> Response[str]:
+    """List requests, a page at a time (200); refuse what is no status, limit or page (400)."""
+    asked = parse_listing(app.current_event.query_string_parameters or {}, [*Status])
+    listed = list_requests(client("dynamodb"), settings().requests_table, **asked)
+    return _answer(200, {**listed, "next": page_after(listed["next"])})
+
+
+@app.get("/keys/<request_id>/history")
+def get_history(request_id: str) -> Response[str]:
+    """Return what became of a request so far, oldest first, or 404."""
+    logger.append_keys(request_id=request_id)
+    outcomes = _history.of(request_id) if is_request_id(request_id) else []
+    if not outcomes and (not is_request_id(request_id) or _records.get(request_id) is None):
+        raise RequestNotFound(f"There is no request {request_id}.")
+    return _answer(200, {"outcomes": outcomes})
+
+
 @app.get("/keys/<request_id>")
 def get_key_set(request_id: str) -> Response[str]:
     """Return a request's status, or 404."""
     logger.append_keys(request_id=request_id)
     # DynamoDB refuses to look for just any text.
     record = _records.get(request_id) if is_request_id(request_id) else None
-    if record is None:
+    pending = _approvals.get(request_id) if is_request_id(request_id) else None
+    waiting = waiting_status(pending) if pending and _is_ahead(pending, record) else {}
+    if record is None and not waiting:
         raise RequestNotFound(f"There is no request {request_id}.")
+    return _answer(200, {**(_status_of(record) if record else _NO_STATUS), **waiting})
+
+
+def _is_ahead(pending: Pending, record: Record | None) -> bool:
+    """Whether a request waits for approval, or goes on by it and is not claimed yet."""
+    is_claimed = record is not None and record.execution_arn == pending.execution_arn
+    return pending.state == State.WAITING or not is_claimed
+
+
+_NO_STATUS: JsonObject = {"startedAt": None, "key": None, "errors": [], "warnings": []}
+
+
+def _status_of(record: Record) -> JsonObject:
     status: JsonObject = {
         "requestId": record.request_id,
         "revision": record.revision,
@@ -156,7 +206,7 @@ def get_key_set(request_id: str) -> Response[str]:
     if record.status == Status.WAITING_FOR_MATERIAL:
         status["materials"] = record.materials
         status["deadline"] = record.deadline
-    return _answer(200, status)
+    return status
 
 
 @app.delete("/keys/<request_id>")
@@ -165,6 +215,11 @@ def delete_key_set(request_id: str) -> Response[str]:
     logger.append_keys(request_id=request_id)
     if not is_request_id(request_id):
         raise RequestNotFound(f"There is no request {request_id}.")
+    waited = cancel_waiting(
+        request_id, approvals=_approvals, step_functions=client("stepfunctions")
+    )
+    if waited is not None:
+        return _answer(202, _accepted(request_id, waited.execution_arn))
     record = cancel(
         request_id,
         records=_records,
@@ -172,6 +227,37 @@ def delete_key_set(request_id: str) -> Response[str]:
         state_machine_arn=settings().state_machine_arn,
     )
     return _answer(202, _accepted(request_id, record.execution_arn, record.status))
+
+
+@app.post("/keys/<request_id>/approval")
+def post_approval(request_id: str) -> Response[str]:
+    """Take an approver's decision (202), or say why not (400, 403, 404, 409)."""
+    logger.append_keys(request_id=request_id)
+    try:
+        fields = parse_decision(_read_body())
+    except json_text.Unreadable as unreadable:
+        raise RequestRejected(unreadable.problems) from unreadable
+    if not is_request_id(request_id):
+        raise RequestNotFound(f"There is no request {request_id}.")
+    identity = _identity()
+    if not identity.get("userArn"):
+        raise ApproverIsRequester("IAM shows nobody who decides.")
+    pending = decide(
+        request_id,
+        fields.contentHash,
+        {
+            "approver": identity["userArn"],
+            "decision": fields.decision,
+            "at": "",
+            "comment": fields.comment,
+            "sourceIp": identity.get("sourceIp"),
+        },
+        one_per_role=approval_settings().one_per_role,
+        approvals=_approvals,
+        step_functions=client("stepfunctions"),
+    )
+    logger.info("decision taken", decision=fields.decision)
+    return _answer(202, _accepted(request_id, pending.execution_arn, Status.WAITING_FOR_APPROVAL))
 
 
 @app.post("/keys/<request_id>/material")
@@ -217,9 +303,15 @@ def _no_route(_error: NotFoundError) -> Response[str]:
     return _answer(404, {"errors": [new_problem("", "NO_SUCH_ROUTE", text)]})
 
 
-@app.exception_handler([KeyMaterialNotAwaited, NotUnderWay])
-def _not_awaited(error: KeyMaterialNotAwaited | NotUnderWay) -> Response[str]:
-    problem = new_problem("requestId", error_code(type(error).__name__), str(error))
+@app.exception_handler(ApproverIsRequester)
+def _forbidden(error: ApproverIsRequester) -> Response[str]:
+    problem = new_problem(error.field, error_code(type(error).__name__), str(error))
+    return _answer(403, {"errors": [problem]})
+
+
+@app.exception_handler([KeyMaterialNotAwaited, NotAwaited, ContentChanged, NotUnderWay])
+def _not_awaited(error: ProvisionerError) -> Response[str]:
+    problem = new_problem(error.field, error_code(type(error).__name__), str(error))
     return _answer(409, {"errors": [problem]})
 
 
@@ -235,6 +327,26 @@ def _unavailable(error: Exception) -> Response[str]:
     logger.exception("a service this API needs failed")
     problem = new_problem("", error_code(type(error).__name__), "Try again in a moment.")
     return _answer(503, {"errors": [problem]})
+
+
+def _provenance() -> Provenance:
+    """Return who asks, as IAM shows the caller."""
+    return {"requester": _identity().get("userArn"), "via": None, "approvals": []}
+
+
+def _identity() -> JsonObject:
+    return app.current_event.request_context.raw_event.get("identity") or {}
+
+
+def _gatekeeper() -> Gatekeeper:
+    return Gatekeeper(
+        _approvals,
+        _records,
+        client("stepfunctions"),
+        approval_settings(),
+        requester=_identity().get("userArn"),
+        wait_for_unstarted=True,
+    )
 
 
 def _is_plan(value: str) -> bool:
@@ -258,14 +370,8 @@ def _read_body() -> object:
 
 
 def _announce_refusal(document: object, problems: list[Problem]) -> None:
-    publish_refusal(
-        document,
-        problems,
-        None,
-        records=_records,
-        events=client("events"),
-        bus=settings().event_bus,
-    )
+    outlets = Outlets(_records, _approvals, _history, client("events"), settings().event_bus)
+    publish_refusal(document, problems, None, outlets, provenance=_provenance())
 
 
 def _accept_or_announce(request: KeySetRequest, planned: str | None) -> Response[str]:
@@ -313,10 +419,28 @@ def _accept(request: KeySetRequest, planned: str | None) -> Response[str]:
         if record is None or not record.ever_created:
             raise PlanOutdated(f"Request {request['requestId']} has no key set to change.")
     arn = executions.new_execution_arn(settings().state_machine_arn, request["requestId"])
-    claimed = claim(_records, step_functions, request, arn, wait_for_unstarted=True)
+    gate = _gatekeeper().pass_request(request, arn)
+    if gate.pending is not None:
+        return _accept_pending(gate.pending)
+    claimed = claim(
+        _records,
+        step_functions,
+        request,
+        arn,
+        wait_for_unstarted=True,
+        provenance=_provenance(),
+    )
     if claimed.decision == Decision.CHANGE:
         return _accept_change(request, claimed.record, planned)
     return _accept_claim(request, claimed, arn)
+
+
+def _accept_pending(pending: Pending) -> Response[str]:
+    """Accept what waits for approval, or was approved: the execution that holds it goes on."""
+    _start_if_not_started(pending.request, pending.execution_arn)
+    waits = pending.state == State.WAITING
+    status = Status.WAITING_FOR_APPROVAL if waits else Status.IN_PROGRESS
+    return _answer(202, _accepted(pending.request_id, pending.execution_arn, status))
 
 
 def _accept_claim(request: KeySetRequest, claimed: Claim, arn: str) -> Response[str]:
@@ -342,6 +466,9 @@ def _accept_change(request: KeySetRequest, record: Record, planned: str | None) 
         raise PlanOutdated(f"The change of request {name} that was planned is another one now.")
     if change.problems:
         raise RequestRejected(change.problems)
+    gate = _gatekeeper().pass_change(request, arn, change.changes, record=record)
+    if gate.pending is not None:
+        return _accept_pending(gate.pending)
     claimed = claim_change(
         _records,
         client("stepfunctions"),
@@ -349,6 +476,7 @@ def _accept_change(request: KeySetRequest, record: Record, planned: str | None) 
         arn,
         version=change.version,
         wait_for_unstarted=True,
+        provenance=_provenance(),
     )
     if claimed.decision == Decision.CHANGE:
         # Somebody else's run has ended since the record was read.

@@ -305,6 +305,60 @@ class ReplicaKeyNotEnabled(ProvisionerError):
     next_step = "Send the request again: it goes on waiting."
 
 
+class TicketSystemBusy(ProvisionerError):
+    """A ticket system did not answer, or asked to come back after `retry_after` seconds."""
+
+    field = "ticket"
+    next_step = "Nothing has to be done: the ticket is updated once the system answers."
+
+    def __init__(self, what_happened: str, retry_after: int | None = None) -> None:
+        self.retry_after = retry_after
+        super().__init__(what_happened)
+
+
+class TicketSystemRefused(ProvisionerError):
+    """A ticket system refuses the stack's user, or answers from another address."""
+
+    field = "ticket"
+    next_step = (
+        "Correct the system's entry in the secret TicketsSecretArn: its url, user and token. Then "
+        "redrive what waits in the queue UndeliveredTicketUpdates."
+    )
+
+
+class TicketNotUpdatable(ProvisionerError):
+    """A ticket is gone, closed or locked, or its ID is none of its system."""
+
+    field = "ticket"
+    next_step = (
+        "Read the outcome with GET /keys/{requestId}, and tell whoever asked. A request that is "
+        "sent with another ticket writes there."
+    )
+
+
+class NotAwaited(ProvisionerError):
+    """A decision came for a request that does not wait for approval."""
+
+    field = "requestId"
+    next_step = "Ask for the request's status: it says what it waits for, if for anything."
+
+
+class ContentChanged(ProvisionerError):
+    """A decision is about other content than that which waits for approval."""
+
+    field = "contentHash"
+    next_step = (
+        "Read what waits now (GET /keys/{requestId}, approval), and decide with its contentHash."
+    )
+
+
+class ApproverIsRequester(ProvisionerError):
+    """Whoever approves may be the person who asked, or who has approved already."""
+
+    field = "decision"
+    next_step = "Somebody else has to approve it, under a role session or user of their own."
+
+
 class KeyMaterialNotAwaited(ProvisionerError):
     """Key material was provided for a request that does not wait for any."""
 

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 
 
@@ -34,6 +35,32 @@ class Settings:
     def change_state_machine_arn(self) -> str:
         """Of the state machine that changes finished key sets; it is named beside the other one."""
         return f"{self.state_machine_arn.removesuffix('provision-key')}change-key-set"
+
+
+@dataclass(frozen=True)
+class ApprovalSettings:
+    """What the stack's parameters say of approvals: what needs one, how long one is waited for.
+
+    `mode` is one of `domain.approval.Mode`. With `one_per_role`, all sessions of a role are one
+    person.
+    """
+
+    mode: str
+    window: timedelta
+    one_per_role: bool
+
+
+@cache
+def approval_settings() -> ApprovalSettings:
+    """Read what template.yaml sets for the functions that decide whether a request may go on.
+
+    Raises
+    ------
+    KeyError
+        A variable is missing, which is a fault of the template.
+    """
+    mode, days, per_role = os.environ["APPROVAL"].split(",")
+    return ApprovalSettings(mode, timedelta(days=int(days)), per_role == "true")
 
 
 @cache

@@ -1,5 +1,7 @@
 """Last step: record what became of the request and publish it, once for each outcome."""
 
+import os
+
 from aws_lambda_powertools.utilities.idempotency import (
     DynamoDBPersistenceLayer,
     IdempotencyConfig,
@@ -7,10 +9,19 @@ from aws_lambda_powertools.utilities.idempotency import (
 )
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from provisioner.aws.approvals import Approvals
 from provisioner.aws.clients import client, prepare
+from provisioner.aws.history import History
 from provisioner.aws.records import Records, Status
+from provisioner.domain.provenance import UNKNOWN
 from provisioner.json_text import Json, JsonObject
-from provisioner.outcomes.outcome import Outcome, Refusal, publish_outcome, publish_refusal
+from provisioner.outcomes.outcome import (
+    Outcome,
+    Outlets,
+    Refusal,
+    publish_outcome,
+    publish_refusal,
+)
 from provisioner.settings import settings
 from provisioner.telemetry import logger
 
@@ -43,9 +54,7 @@ def handler(event: Json, context: LambdaContext) -> JsonObject | None:
 
 @idempotent_function(data_keyword_argument="outcome", persistence_store=_store, config=_once)
 def _publish_outcome(*, outcome: Outcome) -> JsonObject | None:
-    return publish_outcome(
-        outcome, records=_records(), events=client("events"), bus=settings().event_bus
-    )
+    return publish_outcome(outcome, _outlets())
 
 
 @idempotent_function(data_keyword_argument="refusal", persistence_store=_store, config=_once)
@@ -55,13 +64,19 @@ def _publish_refusal(*, refusal: Refusal) -> JsonObject:
         request,
         refusal["problems"],
         refusal["executionArn"],
+        _outlets(),
         status=Status(refusal["status"]),
         digest=request.get("digest") if isinstance(request, dict) else None,
-        records=_records(),
-        events=client("events"),
-        bus=settings().event_bus,
+        provenance=refusal["provenance"] or UNKNOWN,
     )
 
 
-def _records() -> Records:
-    return Records(client("dynamodb"), settings().requests_table)
+def _outlets() -> Outlets:
+    dynamodb, stack = client("dynamodb"), settings()
+    return Outlets(
+        records=Records(dynamodb, stack.requests_table),
+        approvals=Approvals(dynamodb, stack.requests_table),
+        history=History(dynamodb, os.environ["HISTORY_TABLE"]),
+        events=client("events"),
+        bus=stack.event_bus,
+    )

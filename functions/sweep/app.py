@@ -5,6 +5,7 @@ from typing import TypedDict
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from provisioner.aws.approvals import Approvals
 from provisioner.aws.clients import client, prepare
 from provisioner.aws.records import Records
 from provisioner.aws.regions import enabled_regions
@@ -27,6 +28,7 @@ def handler(event: Payload, _context: LambdaContext) -> dict[str, int]:
     """Return how many requests were checked and in how many Regions a worker was started."""
     sweeper = Sweeper(
         records=Records(client("dynamodb"), settings().requests_table),
+        approvals=Approvals(client("dynamodb"), settings().requests_table),
         table=SweepTable(client("dynamodb"), os.environ["SWEEP_TABLE"]),
         step_functions=client("stepfunctions"),
         events=client("events"),

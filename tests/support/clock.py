@@ -3,13 +3,18 @@
 from datetime import UTC, datetime, timedelta
 
 USERS = (
+    "approval.decision",
+    "approval.gate",
+    "aws.approvals",
     "aws.new_keys",
     "aws.records",
+    "aws.history",
     "aws.sweep_table",
     "batch.planning",
     "batch.report",
     "batch.turns",
     "creation.reconcile",
+    "hooks.receiving",
     "intake.request",
     "outcomes.outcome",
     "upkeep.key_checks",

@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+from provisioner.aws.approvals import Approvals
 from provisioner.aws.clients import client
 from provisioner.aws.records import Records
 from provisioner.aws.sweep_table import Position, SweepTable
@@ -27,6 +28,7 @@ def sweeper(records: Records, settings: Settings = SETTINGS) -> Sweeper:
     """Return the sweep that starts workers; its calls of Lambda have to be answered."""
     return Sweeper(
         records=records,
+        approvals=Approvals(client("dynamodb"), "requests"),
         table=sweep_table(),
         step_functions=client("stepfunctions"),
         events=client("events"),

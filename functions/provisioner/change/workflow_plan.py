@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from typing import TypedDict
 
-from provisioner.aws.client_types import KMSClient, SFNClient, TaggingClient
-from provisioner.aws.records import Record, Records, Removed
+from provisioner.approval.gate import Gate, Standing, seconds_to_wait
+from provisioner.approval.gatekeeper import Gatekeeper
+from provisioner.aws.client_types import KMSClient, TaggingClient
+from provisioner.aws.records import Record, Removed
 from provisioner.change.confirm import removed_key
 from provisioner.change.planning import plan_of_change
 from provisioner.change.work import WaveWork, waves, with_look_for_promotion
@@ -20,6 +22,7 @@ from provisioner.domain.plan import (
     names_by_region,
     regions,
 )
+from provisioner.domain.provenance import Provenance, Via
 from provisioner.errors import ChangeRefused, Conflict, Problem
 from provisioner.json_text import JsonObject
 from provisioner.outcomes.failures import Failure, conflict_problems, failure_of
@@ -32,8 +35,10 @@ _PLANNED_PER_REGION = ("region", "keyState")
 class Plan(TypedDict):
     """What ChangeKeySet does next.
 
-    `decision` is CHANGE, NOTHING or REFUSED; with the latter two the rest is empty, but for the
-    `problems`. With CHANGE, `failures` says why a revision that was claimed before cannot go on.
+    `decision` is CHANGE, NOTHING, REFUSED or ASK_FOR_APPROVAL; but with CHANGE the rest is empty,
+    except for the `problems`, or `waitSeconds`: after these at the latest it is planned again.
+    `provenance` is who asked and who decided, null where nobody was asked. With CHANGE, `failures`
+    says why a revision that was claimed before cannot go on.
     `version` is the record's. `waves` is what has to
     be done, in order. `keys` are those of the set as KMS has them now. `removed` are keys that wait
     for their deletion already, by Region. `toConfirm` lists the Regions whose keys have to be read
@@ -54,14 +59,16 @@ class Plan(TypedDict):
     toConfirm: list[str]
     promoteTo: str | None
     promotionIn: list[str]
+    provenance: Provenance | None
+    waitSeconds: int
 
 
 def plan_key_set(
     request: KeySetRequest,
     execution_arn: str,
     *,
-    records: Records,
-    step_functions: SFNClient,
+    via: Via | None,
+    gatekeeper: Gatekeeper,
     kms_for: Callable[[str], KMSClient],
     tagging_for: Callable[[str], TaggingClient],
     settings: Settings,
@@ -77,21 +84,26 @@ def plan_key_set(
     KmsError, DependencyUnavailable
         A call failed.
     """
-    record = records.get(request["requestId"])
+    record = gatekeeper.records.get(request["requestId"])
     if record is None or not is_change(record, request):
         return _empty("NOTHING")
     try:
         if record.execution_arn != execution_arn:
-            decision = decide_change(record, step_functions, request).decision
+            decision = decide_change(record, gatekeeper.step_functions, request).decision
             if decision != Decision.CHANGE:
                 return _empty("NOTHING")
         plan = plan_of_change(
             record, request, settings=settings, kms_for=kms_for, tagging_for=tagging_for
         )
+        if plan.problems and not plan.is_resumed:
+            return _empty(Decision.REFUSED.value, plan.problems)
+        # One that cannot go on ends, and does nothing that needs approval.
+        changes = None if plan.problems else plan.changes
+        gate = gatekeeper.pass_change(request, execution_arn, changes, record=record, via=via)
     except Conflict as conflict:
         return _empty(Decision.REFUSED.value, conflict_problems(conflict))
-    if plan.problems and not plan.is_resumed:
-        return _empty(Decision.REFUSED.value, plan.problems)
+    if gate.standing != Standing.OPEN:
+        return _closed(gate)
     observed = plan.observed
     planned = waves(plan.changes, observed, settings.partition)
     promotes = any(one["wave"] == Wave.PROMOTE for one in planned)
@@ -115,7 +127,20 @@ def plan_key_set(
         "toConfirm": _to_confirm(request, plan.changes, observed),
         "promoteTo": request["primaryRegion"] if promotes else observed["primaryRegion"],
         "promotionIn": _members_then(plan.changes, observed),
+        "provenance": gate.provenance_of(via),
+        "waitSeconds": 0,
     }
+
+
+def _closed(gate: Gate) -> Plan:
+    """Return what the execution does where the gate is not open."""
+    if gate.standing == Standing.TAKEN or gate.pending is None:
+        return _empty("NOTHING")
+    if gate.standing == Standing.REFUSED:
+        refused = _empty(Decision.REFUSED.value, [*gate.problems])
+        return {**refused, "provenance": gate.pending.provenance}
+    waiting = _empty(Decision.ASK_FOR_APPROVAL.value)
+    return {**waiting, "waitSeconds": seconds_to_wait(gate.pending)}
 
 
 def _empty(decision: str, problems: list[Problem] | None = None) -> Plan:
@@ -133,6 +158,8 @@ def _empty(decision: str, problems: list[Problem] | None = None) -> Plan:
         "toConfirm": [],
         "promoteTo": None,
         "promotionIn": [],
+        "provenance": None,
+        "waitSeconds": 0,
     }
 
 

@@ -10,11 +10,14 @@ from difflib import get_close_matches
 FIELD_TEXTS = {
     "administrators": "administrators is a list of ARNs of IAM principals.",
     "alias": "An alias is `alias/` and letters, digits, `/`, `_`, `-`: at most 256 characters.",
+    "comment": "A comment is a text of at most 1,024 characters.",
     "confirm": (
         "confirm is a list of words: PROMOTE, REMOVE, DISABLE, RESTORE or MOVE_ALIAS with a "
         "Region, such as REMOVE:eu-west-1, or DECOMMISSION."
     ),
+    "contentHash": "contentHash is the hash of what waits; the request's status shows it.",
     "deadlineInDays": "deadlineInDays is a whole number from 1 to 30.",
+    "decision": "decision is APPROVE or REFUSE.",
     "deletionWindowInDays": "deletionWindowInDays is a whole number from 7 to 30.",
     "description": "A description is a text of at most 8,192 characters.",
     "desiredState": "desiredState is ACTIVE or DECOMMISSIONED.",

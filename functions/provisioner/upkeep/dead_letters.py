@@ -95,6 +95,7 @@ def refuse_request(
         "executionArn": None,
         "letter": message_id,
         "problems": [problem],
+        "provenance": None,
     }
     lambda_.invoke(functions, function_name, refusal)
 

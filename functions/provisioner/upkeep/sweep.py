@@ -12,17 +12,20 @@ from datetime import datetime, timedelta
 from aws_lambda_powertools.metrics import MetricUnit
 
 from provisioner.aws import executions, lambda_
+from provisioner.aws.approvals import Approvals, Pending
 from provisioner.aws.client_types import EventBridgeClient, LambdaClient, SFNClient
 from provisioner.aws.executions import Progress
 from provisioner.aws.records import FINISHED, Record, Records, Status
 from provisioner.aws.sweep_table import Position, SweepTable
 from provisioner.clock import now
+from provisioner.creation.claim import is_change, is_left_to_do
 from provisioner.domain.plan import KeySetRequest, unread_key
 from provisioner.errors import (
     Cancelled,
     ProvisionerError,
     RequestRejected,
 )
+from provisioner.intake.envelope import resumed
 from provisioner.intake.request import parse_request
 from provisioner.outcomes import findings
 from provisioner.outcomes.failures import failure_of
@@ -43,6 +46,7 @@ class Sweeper:
     """
 
     records: Records
+    approvals: Approvals
     table: SweepTable
     step_functions: SFNClient
     events: EventBridgeClient
@@ -71,6 +75,9 @@ class Sweeper:
         for record in self.records.unfinished():
             counts["requests"] += 1
             counts["failed"] += not _looked(record.request_id, self._check_request, record)
+        for pending in self.approvals.unfinished():
+            counts["requests"] += 1
+            counts["failed"] += not _looked(pending.request_id, self._check_approval, pending)
         positions = self.table.positions(in_regions)
         for region in in_regions:
             if _is_overdue(positions.get(region)):
@@ -138,6 +145,52 @@ class Sweeper:
         )
         findings.report(finding, events=self.events, bus=self.settings.event_bus)
 
+    def _check_approval(self, pending: Pending) -> None:
+        """Let another execution wait, or go on, in the place of one that does not run any more."""
+        holder = pending.execution_arn
+        progress = executions.progress(self.step_functions, holder)
+        asked_at = datetime.fromisoformat(pending.asked_at)
+        if progress == Progress.RUNNING or self._is_young(asked_at):
+            return
+        record = next(self.records.get_many([pending.request_id], consistently=True), None)
+        if record is not None and self._is_answered(record, pending):
+            self.approvals.forget(pending.request_id, holder)
+            return
+        if record is not None and record.execution_arn == holder:
+            # It has claimed the request, which is checked by its record.
+            return
+        machine = executions.machine_of(holder)
+        arn = holder
+        if progress == Progress.ENDED:
+            arn = executions.successor_arn(machine, pending.request_id, holder)
+        if executions.progress(self.step_functions, arn) == Progress.ENDED:
+            # It has died before it could wait.
+            arn = executions.new_execution_arn(machine, pending.request_id)
+        document = resumed(pending.request, pending.via)
+        executions.start(self.step_functions, machine, arn, document)
+        text = (
+            f"Request {pending.request_id} waits for approval, and {holder} does not run. {arn} "
+            "goes on with it."
+        )
+        finding = Finding(
+            Kind.REQUEST_STUCK,
+            pending.request_id,
+            pending.request["primaryRegion"],
+            None,
+            text,
+            Action.RESUMED,
+        )
+        findings.report(finding, events=self.events, bus=self.settings.event_bus)
+
+    def _is_answered(self, record: Record, pending: Pending) -> bool:
+        """Whether there is nothing left to approve: an outcome was published, and is enough."""
+        request, holder = pending.request, pending.execution_arn
+        if not record.published or record.execution_arn == holder:
+            return record.published
+        return not is_change(record, request) and not is_left_to_do(
+            record, request, holder, step_functions=self.step_functions
+        )
+
     def _start_successor(self, record: Record, request: KeySetRequest) -> str | None:
         """Start the execution that goes on with a request; None where another one has done so.
 
@@ -153,7 +206,8 @@ class Sweeper:
                 return None
             # It has died before it could claim the request.
             arn = executions.new_execution_arn(machine, request_id)
-        executions.start(self.step_functions, machine, arn, request)
+        document = resumed(request, record.provenance["via"])
+        executions.start(self.step_functions, machine, arn, document)
         return arn
 
     def _end(self, outcome: Outcome | ChangeOutcome) -> bool:

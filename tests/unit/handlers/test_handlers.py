@@ -87,6 +87,7 @@ def claim(event: dict[str, Any], context: Any) -> None:
             "request": event["request"],
             "executionArn": event["executionArn"],
             "materialMissing": False,
+            "via": None,
         },
         context,
     )
@@ -96,7 +97,7 @@ def test_a_sound_request_is_normalised(context: Any, log: io.StringIO) -> None:
     answered = validate_request.handler(sample_event("validate-request"), context)
 
     request = sample_event("claim-request")["request"]
-    assert answered == {"request": request, "problems": [], "refused": None}
+    assert answered == {"request": request, "problems": [], "refused": None, "via": None}
     (line,) = logged(log)
     assert (line["message"], line["replicas"]) == ("request is valid", 2)
 
@@ -107,7 +108,12 @@ def test_the_samples_about_imported_key_material_are_of_one_request(context: Any
 
     answered = validate_request.handler(document, context)
 
-    assert answered == {"request": IMPORTED["request"], "problems": [], "refused": None}
+    assert answered == {
+        "request": IMPORTED["request"],
+        "problems": [],
+        "refused": None,
+        "via": None,
+    }
     assert answer_sample["materials"] == [IMPORTED["answer"]]
     assert json.loads(sample_event("api-post-material")["body"]) == answer_sample
     ids = {document["requestId"], answer_sample["requestId"], QUESTION["question"]["requestId"]}
@@ -142,6 +148,8 @@ def test_a_new_request_is_claimed(context: Any, log: io.StringIO) -> None:
         "everCreated": False,
         "superseded": {},
         "problems": [],
+        "provenance": None,
+        "waitSeconds": 0,
     }
     logged(log)
 

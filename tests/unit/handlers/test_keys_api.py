@@ -10,6 +10,7 @@ from botocore.exceptions import ReadTimeoutError
 
 from keys_api import app
 from provisioner.aws.clients import client, impatient_kms
+from provisioner.aws.history import History
 from provisioner.aws.records import Records, Status
 from provisioner.errors import Problem
 from tests.support.answering import answer, calls_of, forget_answers, lose_on_the_wire, on, refusal
@@ -25,6 +26,7 @@ LEAST = {"requestId": "CHG1", "alias": "alias/cards"}
 @pytest.fixture(autouse=True)
 def _the_apis_own_clients_are_todays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app, "_records", Records(client("dynamodb"), "requests"))
+    monkeypatch.setattr(app, "_history", History(client("dynamodb"), "history"))
 
 
 @pytest.fixture
@@ -978,3 +980,109 @@ def test_a_bus_that_refuses_makes_the_api_unavailable(call: Any) -> None:
     status, body = call(post({"requestId": "CHG1"}))
 
     assert (status, body["errors"][0]["code"]) == (503, "EVENT_NOT_PUBLISHED")
+
+
+def with_identity(event: dict[str, Any], arn: str) -> dict[str, Any]:
+    identity = {**event["requestContext"].get("identity", {}), "userArn": arn}
+    return {**event, "requestContext": {**event["requestContext"], "identity": identity}}
+
+
+def list_keys(**query: str) -> dict[str, Any]:
+    return {**get(""), "path": "/keys", "queryStringParameters": query or None}
+
+
+def history(request_id: str) -> dict[str, Any]:
+    return {**get(request_id), "path": f"/keys/{request_id}/history"}
+
+
+def test_who_asks_is_kept_for_the_outcome(call: Any, records: Records) -> None:
+    alice = "arn:aws:sts::111122223333:assumed-role/Platform/alice"
+
+    call(with_identity(post(LEAST), alice))
+
+    record = records.get("CHG1")
+    assert record is not None
+    assert record.provenance == {"requester": alice, "via": None, "approvals": []}
+    # The workflow claims it once more, and says nothing of who asks.
+    _, again = records.claim(request_of(**LEAST), str(record.execution_arn))
+    assert again.provenance == record.provenance
+
+
+def test_who_asked_for_an_earlier_run_does_not_count_for_the_next(
+    call: Any, records: Records
+) -> None:
+    call(with_identity(post(LEAST), "arn:aws:iam::111122223333:user/alice"))
+    record = records.get("CHG1")
+    assert record is not None
+    arn, request = str(record.execution_arn), request_of(**LEAST)
+    records.finish(request, execution_arn=arn, status=Status.FAILED, key=None, errors=[])
+    records.mark_published("CHG1", arn)
+
+    claimed, record = records.claim(request, EXECUTION)
+
+    assert claimed
+    assert record.provenance["requester"] is None
+
+
+def test_requests_are_listed_page_by_page(call: Any, records: Records) -> None:
+    for name in ("CHG1", "CHG2", "CHG3"):
+        records.claim(request_of(requestId=name), EXECUTION)
+
+    _, first = call(list_keys(limit="2"))
+    status, second = call(list_keys(limit="2", next=first["next"]))
+
+    assert status == 200
+    assert second["next"] is None
+    found = [row["requestId"] for row in first["requests"] + second["requests"]]
+    assert sorted(found) == ["CHG1", "CHG2", "CHG3"]
+    assert call(list_keys(status="CREATED"))[1] == {"requests": [], "next": None}
+
+
+@pytest.mark.parametrize(
+    ("query", "codes"),
+    [
+        ({"status": "created"}, ["NOT_ONE_OF"]),
+        ({"limit": "0"}, ["OUT_OF_RANGE"]),
+        ({"limit": "101"}, ["OUT_OF_RANGE"]),
+        ({"limit": "-1"}, ["OUT_OF_RANGE"]),
+        ({"limit": "\u0661"}, ["OUT_OF_RANGE"]),
+        ({"limit": ""}, ["OUT_OF_RANGE"]),
+        ({"next": "!"}, ["NO_SUCH_PAGE"]),
+        ({"next": "\u00e9"}, ["NO_SUCH_PAGE"]),
+        ({"next": "L2V0Yw=="}, ["NO_SUCH_PAGE"]),
+        ({"status": "X", "limit": "x", "next": ""}, ["NOT_ONE_OF", "OUT_OF_RANGE", "NO_SUCH_PAGE"]),
+        ({"state": "CREATED"}, ["UNKNOWN_PARAMETER"]),
+    ],
+)
+def test_a_question_for_a_list_is_refused_with_every_problem(
+    query: dict[str, str], codes: list[str], call: Any
+) -> None:
+    status, body = call(list_keys(**query))
+
+    assert status == 400
+    assert [error["code"] for error in body["errors"]] == codes
+
+
+def test_the_history_has_every_outcome(call: Any) -> None:
+    call(with_identity(post({**LEAST, "color": 1}), "arn:aws:iam::111122223333:user/alice"))
+
+    status, body = call(history("CHG1"))
+
+    (outcome,) = body["outcomes"]
+    assert status == 200
+    assert (outcome["status"], outcome["requester"]) == (
+        "REJECTED",
+        "arn:aws:iam::111122223333:user/alice",
+    )
+    assert [error["code"] for error in outcome["errors"]] == ["UNKNOWN_FIELD"]
+
+
+def test_a_request_without_an_outcome_has_an_empty_history(call: Any, records: Records) -> None:
+    records.claim(request_of(), EXECUTION)
+
+    assert call(history("CHG1")) == (200, {"outcomes": []})
+
+
+@pytest.mark.parametrize("name", ["CHG1", "x" * 81, "approval"])
+def test_a_history_of_nothing_is_not_found(name: str, call: Any) -> None:
+    assert call(history(name))[0] == 404

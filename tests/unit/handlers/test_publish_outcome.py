@@ -47,6 +47,7 @@ def refused(request: object, status: str = "REJECTED") -> dict[str, Any]:
         "request": request,
         "executionArn": EXECUTION,
         "problems": [PROBLEM],
+        "provenance": None,
     }
 
 
