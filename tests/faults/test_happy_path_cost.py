@@ -49,11 +49,12 @@ def test_a_key_that_is_alone_is_not_read_back() -> None:
     assert key["keyMetadata"]["Arn"] == key["primary"]["arn"]
 
 
-def test_dynamodb_is_called_eight_times() -> None:
+def test_dynamodb_is_called_ten_times() -> None:
     calls = Counter(c.operation for c in Scenario().play().calls if c.service == "dynamodb")
 
-    # Claim, read, announce, close, finish, mark published; and Powertools' two around the last.
-    assert calls == {"UpdateItem": 6, "GetItem": 1, "PutItem": 1}
+    # Whether it waits for approval, claim, read, announce, close, finish, keep the outcome, mark
+    # published; and Powertools' two around the last.
+    assert calls == {"UpdateItem": 7, "GetItem": 2, "PutItem": 1}
 
 
 def test_nothing_else_is_called_but_the_tagging_api_once_and_the_event_bus_once() -> None:
@@ -72,9 +73,10 @@ def test_a_request_that_is_sent_again_writes_nothing_and_tells_nothing() -> None
 
     scenario.deliver()
 
-    # The claim that is refused already shows the record.
+    # Whether it waits for approval; the claim that is refused already shows the record.
     assert [str(call) for call in scenario.network.calls[before:]] == [
-        "dynamodb UpdateItem in us-east-1"
+        "dynamodb GetItem in us-east-1",
+        "dynamodb UpdateItem in us-east-1",
     ]
     assert scenario.aws.events == events
     assert scenario.aws.dynamodb.tables["requests"] == table

@@ -145,7 +145,10 @@ class Aws(Network):
             self.done.append(call)
         if call.operation in ("CreateAlias", "CreateKey", "CancelKeyDeletion"):
             self._watch_keys(call)
-        if call.operation == "UpdateItem" and "executionArn" in answer["Attributes"]:
+        if (
+            call.operation == "UpdateItem"
+            and {"executionArn", "status"} <= answer["Attributes"].keys()
+        ):
             item = answer["Attributes"]
             values = (item[name].get("S", "") for name in ("requestId", "status", "executionArn"))
             self.recorded.add((next(values), next(values), next(values)))

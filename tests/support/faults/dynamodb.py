@@ -21,7 +21,12 @@ Condition = Callable[[Item, "Names", Item], bool]
 Change = Callable[[Item, Item, "Names", Item], None]
 Names = dict[str, str]
 
-_KEYS = {"requests": ("requestId",), "idempotency": ("id",), "sweep": ("place", "subject")}
+_KEYS = {
+    "requests": ("requestId",),
+    "history": ("requestId", "outcomeId"),
+    "idempotency": ("id",),
+    "sweep": ("place", "subject"),
+}
 _RESERVED = set(ReservedKeywords.get_reserved_keywords())
 _TOKEN = re.compile(r"\s*(<>|<=|>=|[=+<>(),]|[#:]?\w+(?:\.#?\w+)*)")
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
@@ -72,8 +77,14 @@ class DynamoDb:
         self.tables[TableName][key] = new
         return {"Attributes": dict(new)}
 
-    def delete_item(self, *, TableName: str, Key: Item) -> dict[str, Any]:
-        self.tables[TableName].pop(_key(TableName, Key), None)
+    def delete_item(
+        self, *, TableName: str, Key: Item, ConditionExpression: str = "", **more: Any
+    ) -> dict[str, Any]:
+        key = _key(TableName, Key)
+        if ConditionExpression:
+            _check_use(ConditionExpression, more)
+            self._check(TableName, key, "DeleteItem", ConditionExpression, more)
+        self.tables[TableName].pop(key, None)
         return {}
 
     def query(
@@ -153,7 +164,7 @@ def _used(expressions: str) -> set[str]:
 
 
 def _parameters(more: dict[str, Any]) -> tuple[Names, Item]:
-    return more.get("ExpressionAttributeNames", {}), more["ExpressionAttributeValues"]
+    return more.get("ExpressionAttributeNames", {}), more.get("ExpressionAttributeValues", {})
 
 
 @cache

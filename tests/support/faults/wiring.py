@@ -156,5 +156,5 @@ def _nothing(*_arguments: Any, **_more: Any) -> None:
 
 def _forget() -> None:
     adapters = (clients.patient_client, clients.impatient_kms, clients.send_once_kms)
-    for cached in (*adapters, settings.settings):
+    for cached in (*adapters, settings.settings, settings.approval_settings):
         cached.cache_clear()
