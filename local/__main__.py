@@ -1,4 +1,4 @@
-"""The commands behind `make up`, `down`, `run`, `batch`, `provide`, `verify` and `invoke`."""
+"""The commands behind `make up`, `down`, `run`, `batch`, `provide`, `hook`, `verify`, `invoke`."""
 
 import argparse
 import sys
@@ -10,6 +10,7 @@ from botocore.exceptions import BotoCoreError
 from rich.console import Console
 
 from local.commands.batch import batch
+from local.commands.hook import hook
 from local.commands.invoke import invoke
 from local.commands.provide import provide
 from local.commands.run import read_event, run
@@ -47,6 +48,8 @@ def main() -> int:
     providing = commands.add_parser("provide", help="answer a request that waits for key material")
     providing.add_argument("request", help="the requestId")
     providing.add_argument("material", type=Path, help="file with the key material")
+    hooking = commands.add_parser("hook", help="deliver a ticket system's sample, signed")
+    hooking.add_argument("source", help="the name of a file in events/hooks/")
     commands.add_parser("verify", help="run `mrk verify` against the local stack")
     invoking = commands.add_parser(
         "invoke", help="run one function in a container against the local stack"
@@ -93,6 +96,8 @@ def _run(arguments: argparse.Namespace) -> int:
             code = run(_up(), event, _CONSOLE)
         case "batch":
             code = batch(Stack.of(_up()), arguments.file, _CONSOLE)
+        case "hook":
+            code = hook(Stack.of(_up()), arguments.source, _CONSOLE)
         case "invoke":
             code = invoke(_up(), arguments.function, arguments.event, arguments.options)
         case "verify":

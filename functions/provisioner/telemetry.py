@@ -26,3 +26,9 @@ def take_expected_error_off() -> None:
     """
     metrics.add_metric("ExpectedErrors", MetricUnit.Count, -1)
     metrics.flush_metrics()
+
+
+def count_broken_hooks(number: int) -> None:
+    """Count the entries of the webhooks' secret that cannot be used, whenever it was read."""
+    metrics.add_metric("BrokenHooks", MetricUnit.Count, number)
+    metrics.flush_metrics()

@@ -102,7 +102,23 @@ def _checks(service: str, request: Request | None, asked: Check) -> list[Check]:
         return bus_policies.checks(request, asked)
     if asked.action.startswith("states:SendTask"):
         return [_task_response_check(request, asked)]
+    if service == "dynamodb":
+        return [_item_check(request, asked)]
     return [asked]
+
+
+_PARTITION_KEYS = ("requestId", "place", "id")
+
+
+def _item_check(request: Request, asked: Check) -> Check:
+    """Check a call about one item with that item's partition key, as DynamoDB does.
+
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/specifying-conditions.html
+    """
+    item = request.parameters.get("Key") or request.parameters.get("Item") or {}
+    leading = [item[name]["S"] for name in _PARTITION_KEYS if name in item][:1]
+    context = asked.context | ({"dynamodb:LeadingKeys": leading} if leading else {})
+    return Check(asked.action, asked.region, asked.resource, context)
 
 
 def _task_response_check(request: Request, asked: Check) -> Check:

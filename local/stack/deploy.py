@@ -77,7 +77,7 @@ def deploy(
 
 def create_roles_of_events(endpoint: Endpoint) -> None:
     """Create the roles that the files in events/ name, as KMS refuses unknown principals."""
-    text = "".join(path.read_text() for path in sorted((ROOT / "events").iterdir()))
+    text = "".join(path.read_text() for path in sorted((ROOT / "events").glob("*.json*")))
     for path, name in sorted({(role["path"], role["name"]) for role in _ROLE.finditer(text)}):
         endpoint.create_role(name, path=path)
 

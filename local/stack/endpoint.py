@@ -95,10 +95,10 @@ class Endpoint:
             )
         return f"arn:aws:iam::{ACCOUNT_ID}:role{path}{name}"
 
-    def credentials_of(self, role: str) -> Credentials:
+    def credentials_of(self, role: str, session: str = "local") -> Credentials:
         """Assume a role, given by its name, and return its credentials."""
         answer = self.client("sts").assume_role(
-            RoleArn=f"arn:aws:iam::{ACCOUNT_ID}:role/{role}", RoleSessionName="local"
+            RoleArn=f"arn:aws:iam::{ACCOUNT_ID}:role/{role}", RoleSessionName=session
         )
         given = answer["Credentials"]
         return Credentials(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])

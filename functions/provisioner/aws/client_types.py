@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import types_boto3_lambda.type_defs
     import types_boto3_resourcegroupstaggingapi.type_defs
     import types_boto3_s3
+    import types_boto3_secretsmanager
     import types_boto3_sqs.type_defs
     import types_boto3_stepfunctions
 
@@ -25,6 +26,7 @@ type Service = Literal[
     "lambda",
     "resourcegroupstaggingapi",
     "s3",
+    "secretsmanager",
     "sqs",
     "stepfunctions",
 ]
@@ -36,6 +38,7 @@ type EventBridgeClient = types_boto3_events.EventBridgeClient
 type KMSClient = types_boto3_kms.KMSClient
 type LambdaClient = types_boto3_lambda.LambdaClient
 type S3Client = types_boto3_s3.S3Client
+type SecretsManagerClient = types_boto3_secretsmanager.SecretsManagerClient
 type SFNClient = types_boto3_stepfunctions.SFNClient
 type SQSClient = types_boto3_sqs.SQSClient
 type TaggingClient = types_boto3_resourcegroupstaggingapi.ResourceGroupsTaggingAPIClient
@@ -46,6 +49,7 @@ type Client = (
     | KMSClient
     | LambdaClient
     | S3Client
+    | SecretsManagerClient
     | SFNClient
     | SQSClient
     | TaggingClient

@@ -14,6 +14,7 @@ from provisioner.aws.client_types import (
     KMSClient,
     LambdaClient,
     S3Client,
+    SecretsManagerClient,
     Service,
     SFNClient,
     SQSClient,
@@ -54,6 +55,10 @@ def client(
 ) -> TaggingClient: ...
 @overload
 def client(service: Literal["s3"], region: str | None = None) -> S3Client: ...
+@overload
+def client(
+    service: Literal["secretsmanager"], region: str | None = None
+) -> SecretsManagerClient: ...
 @overload
 def client(service: Literal["sqs"], region: str | None = None) -> SQSClient: ...
 @overload

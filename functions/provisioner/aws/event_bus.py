@@ -12,7 +12,12 @@ SOURCE = "mrk.provisioner"
 
 
 def put_event(
-    client: EventBridgeClient, bus: str, detail_type: str, detail: Mapping[str, object]
+    client: EventBridgeClient,
+    bus: str,
+    detail_type: str,
+    detail: Mapping[str, object],
+    *,
+    source: str = SOURCE,
 ) -> None:
     """Publish one event.
 
@@ -25,7 +30,7 @@ def put_event(
         EventBridge refused the call or did not answer.
     """
     entry: EventEntry = {
-        "Source": SOURCE,
+        "Source": source,
         "DetailType": detail_type,
         "Detail": json_text.text(detail),
         "EventBusName": bus,
