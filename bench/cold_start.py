@@ -31,9 +31,11 @@ MOST = 1.25
 PARSERS = {
     "keys_api",
     "read_batch",
+    "receive_hook",
     "receive_key_material",
     "redrive",
     "sweep",
+    "update_ticket",
     "validate_request",
 }
 """The functions that read what callers wrote, by their folder: the only ones with pydantic."""

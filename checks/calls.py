@@ -98,6 +98,11 @@ EXCEPTIONS: dict[Finding, str] = {
     ("ReadBatchFunction", EXCESS, "s3:ListBucket"): (
         "Without it, S3 says of an object that is missing that access is denied."
     ),
+    # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
+    **{
+        ("UpdateTicketFunction", EXCESS, action): "Lambda takes the queue's messages with it."
+        for action in ("sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage")
+    },
 }
 
 

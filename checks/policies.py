@@ -46,6 +46,9 @@ EXCEPTIONS = {
     ("AnswerTheWorkflow", "RESOURCE_MISMATCH", "states:SendTaskSuccess"): (
         "IAM's reference names no resource, but Step Functions authorises it on the state machine."
     ),
+    ("AnswerThatWaits", "RESOURCE_MISMATCH", "states:SendTaskSuccess"): (
+        "IAM's reference names no resource, but Step Functions authorises it on the state machine."
+    ),
     ("WakeTheWorkflow", "RESOURCE_MISMATCH", "states:SendTaskFailure"): (
         "IAM's reference names no resource, but Step Functions authorises it on the state machine."
     ),

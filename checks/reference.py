@@ -108,13 +108,24 @@ EXCEPTIONS: dict[Finding, str] = {
     ("AnswerTheWorkflow", RESOURCE, "stateMachine for states:SendTaskSuccess"): (
         "The reference names no resource, but Step Functions authorises it on the state machine."
     ),
+    ("AnswerThatWaits", RESOURCE, "stateMachine for states:SendTaskSuccess"): (
+        "The reference names no resource, but Step Functions authorises it on the state machine."
+    ),
     ("WakeTheWorkflow", RESOURCE, "stateMachine for states:SendTaskFailure"): (
         "The reference names no resource, but Step Functions authorises it on the state machine."
     ),
     # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-conditions.html
-    ("TellTheBus", OPERATOR, "StringEquals for events:source, ArrayOfString"): (
-        "We put one entry a call. Without a set operator, an Allow matches one value and no more."
-    ),
+    **{
+        (sid, OPERATOR, f"StringEquals for events:{key}, ArrayOfString"): (
+            "We put one entry a call. Without a set operator, an Allow matches one value and no "
+            "more."
+        )
+        for sid, key in (
+            ("TellTheBus", "source"),
+            ("HandOnRequests", "source"),
+            ("HandOnRequests", "detail-type"),
+        )
+    },
 }
 
 

@@ -43,11 +43,14 @@ ARNS = {
     "AWS::Events::EventBus": "events:{region}:{account}:event-bus/{name}",
     "AWS::Lambda::Function": "lambda:{region}:{account}:function:{name}",
     "AWS::Logs::LogGroup": "logs:{region}:{account}:log-group:{name}:*",
+    "AWS::SecretsManager::Secret": "secretsmanager:{region}:{account}:secret:{name}",
     "AWS::SNS::Topic": "sns:{region}:{account}:{name}",
     "AWS::SQS::Queue": "sqs:{region}:{account}:{name}",
     "AWS::StepFunctions::StateMachine": "states:{region}:{account}:stateMachine:{name}",
     "AWS::S3::Bucket": "s3:::{name}",
 }
+ARN_ATTRIBUTES = ("Arn", "Id", "TopicArn")
+"""`Id` is a secret's; the name is up to its type."""
 # `!Ref` gives the ARN of these, and the name of others.
 REFERRED_TO_BY_ARN = {"AWS::SNS::Topic", "AWS::StepFunctions::StateMachine"}
 # `sam package` puts code and definitions there; the transform takes them from nowhere else.
@@ -228,7 +231,7 @@ class _Values:
     def _attribute(self, path: str | list[str]) -> str:
         name, attribute = path.split(".") if isinstance(path, str) else path
         kind = self._resources[name]["Type"]
-        if attribute not in ("Arn", "TopicArn") or kind not in ARNS:
+        if attribute not in ARN_ATTRIBUTES or kind not in ARNS:
             raise NotImplementedError(
                 f"Say in checks/template.py what {attribute} of {name}, {kind}, comes to."
             )

@@ -4,19 +4,24 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from provisioner import telemetry
 from provisioner.aws.clients import client
 from provisioner.aws.records import Records
+from provisioner.intake.ticket_systems import Systems
 from provisioner.outcomes import findings
 from provisioner.outcomes.findings import Finding, Kind
 from publish_outcome import app as publish_outcome
+from receive_hook import app as receive_hook
+from tests.support.answering import answer
 from tests.support.emitted_metrics import Metric, metrics_in
 from tests.support.samples import key_arn, sample_event
 from tests.support.sweeping import region_sweeper, sweeper, workers_started
 from tests.support.template import load_observability, load_template, nested_template
+from update_ticket import app as update_ticket
 
 TEMPLATE = load_template()
 RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]
@@ -142,15 +147,18 @@ def _count_everything(
     records.claim_change(request, created["executionArn"], seen=seen, superseded={})
     changed = {**created, "request": request, "status": "UPDATED", "removed": {}}
     publish_outcome.handler(changed, context)
-    publish_outcome.handler({**refused, "status": "REJECTED", "problems": []}, context)
+    nothing_known: dict[str, Any] = {"status": "REJECTED", "problems": [], "provenance": None}
+    publish_outcome.handler({**refused, **nothing_known}, context)
     telemetry.count_new_key()
     telemetry.take_expected_error_off()
+    telemetry.count_broken_hooks(1)
     for kind in Kind:
         finding = Finding(kind, "CHG1", "us-east-1", key_arn(), "A sentence.")
         findings.report(finding, events=client("events"), bus="keys")
     workers_started()
     sweeper(records).sweep([])
     region_sweeper(records).sweep("worker", begin=True)
+    _count_what_is_wrong_with_tickets(context)
     found = metrics_in(capsys.readouterr().out.splitlines())
     stack = ("service", "${AWS::StackName}")
     # POWERTOOLS_SERVICE_NAME, which is the stack's name in template.yaml and here.
@@ -158,6 +166,19 @@ def _count_everything(
         metric._replace(dimensions=metric.dimensions - {("service", "mrk-provisioner")} | {stack})
         for metric in found
     }
+
+
+def _count_what_is_wrong_with_tickets(context: Any) -> None:
+    answer(client("secretsmanager"), "GetSecretValue", {"SecretString": "[]"})
+    delivery: Any = {"pathParameters": {"source": "jira"}, "headers": {}, "body": "{}"}
+    receive_hook.handler(delivery, context)
+    jira = {"kind": "jira", "url": "https://example.com", "user": "x", "token": "x"}
+    systems = Systems(json.dumps({"jira": jira}))
+    ticket = {"system": "jira", "id": "none"}
+    body = {"detail-type": "x", "detail": {"requestId": "CHG1", "ticket": ticket}}
+    message: Any = {"messageId": "1", "receiptHandle": "1", "body": json.dumps(body)}
+    with mock.patch.object(update_ticket._systems, "value", return_value=systems):
+        update_ticket.handler({"Records": [message]}, context)
 
 
 def assert_is_counted(metric: Metric, emitted: set[Metric]) -> None:
@@ -263,7 +284,8 @@ def test_every_queue_has_an_alarm() -> None:
         if metric.name == "ApproximateNumberOfMessagesVisible"
     ]
 
-    assert sorted(visible) == sorted(VALUES_OF_AWS["QueueName"])
+    # What waits to be written into tickets waits for a reason, and not for ever.
+    assert sorted(visible) == sorted(VALUES_OF_AWS["QueueName"] - {"${TicketUpdates.QueueName}"})
 
 
 @pytest.mark.parametrize("metric", ["Errors", "Throttles"])

@@ -55,11 +55,13 @@ def is_denied(
 
 
 def publishers(template: Template) -> set[str]:
-    """List the roles that may put events."""
+    """List the roles that may put events under the product's name."""
     return {
         one["role"]
         for one in statements(template)
-        if "events:PutEvents" in one["policy"]["Statement"][0]["Action"]
+        for statement in one["policy"]["Statement"]
+        if "events:PutEvents" in statement["Action"]
+        and statement["Condition"]["StringEquals"]["events:source"] == "mrk.provisioner"
     }
 
 
@@ -73,8 +75,9 @@ def test_the_roles_that_publish_may_and_nobody_else_under_our_name(
         if not is_denied(closed, f"arn:aws:iam::{ACCOUNT}:role/{role}", OUTCOME, "mrk.provisioner")
     }
 
-    assert allowed == publishers(template)
-    assert len(allowed) == 7
+    # The door for ticket systems requests keys, and publishes nothing under our name.
+    assert allowed == publishers(template) - {"ReceiveHookFunctionRole"}
+    assert len(allowed) == 8
     for other in (ROOT, TICKETS, f"arn:aws:iam::{ACCOUNT}:role/mrk-provisioner-xFunctionRole-1"):
         assert is_denied(closed, other, OUTCOME, "mrk.provisioner")
 
@@ -112,6 +115,25 @@ def test_events_of_several_kinds_in_one_call_hide_none_that_is_denied(closed: An
         assert is_denied(closed, ROOT, ["x", detail_type])
     assert is_denied(closed, ROOT, "x", ["tickets", "mrk.provisioner"])
     assert not is_denied(closed, ROOT, ["x", "y"], ["tickets", "builds"])
+
+
+def test_the_door_for_tickets_hands_on_requests_and_nothing_else(
+    template: Template, closed: Any, opened: Any
+) -> None:
+    door = f"arn:aws:iam::{ACCOUNT}:role/ReceiveHookFunctionRole"
+    (granted,) = (
+        statement
+        for one in statements(template)
+        for statement in one["policy"]["Statement"]
+        if one["role"] == "ReceiveHookFunctionRole" and statement["Action"] == "events:PutEvents"
+    )
+    assert granted["Condition"] == {
+        "StringEquals": {"events:source": "mrk.hooks", "events:detail-type": REQUESTED}
+    }
+    for policy in (closed, opened):
+        assert not is_denied(policy, door, REQUESTED, "mrk.hooks")
+        assert is_denied(policy, door, PROVIDED, "mrk.hooks")
+        assert is_denied(policy, door, OUTCOME, "mrk.provisioner")
 
 
 def test_our_own_functions_request_nothing_by_event(template: Template, closed: Any) -> None:

@@ -86,6 +86,8 @@ CALLBACKS = {
 }
 # The API answers them, and what comes over the bus is refused on the bus.
 REFUSALS_OF_A_DOCUMENT = {"RequestRejected", "RequestNotFound", "KeyMaterialNotAwaited"}
+REFUSALS_OF_A_DECISION = {"ApproverIsRequester", "ContentChanged", "NotAwaited"}
+FAULTS_OF_TICKETS = {"TicketNotUpdatable", "TicketSystemBusy", "TicketSystemRefused"}
 CONFLICTS = {kind.__name__ for kind in Conflict.__subclasses__()}
 REFUSALS_OF_MATERIAL = {kind.__name__ for kind in KeyMaterialRefused.__subclasses__()}
 PUBLISHING = {"PublishOutcome", "PublishFailure", "PublishRefusal"}
@@ -177,8 +179,8 @@ def test_every_error_is_raised_by_a_step_or_told_by_who_knows_of_it() -> None:
     raised = set().union(*map(errors_of_handler, steps))
 
     told_elsewhere = REFUSALS_OF_A_DOCUMENT | REFUSALS_OF_MATERIAL
-    told_elsewhere |= {"KeyMaterialNotProvided", "NotUnderWay"}
-    told_elsewhere |= CONFLICTS
+    told_elsewhere |= {"KeyMaterialNotProvided", "NotUnderWay"} | REFUSALS_OF_A_DECISION
+    told_elsewhere |= CONFLICTS | FAULTS_OF_TICKETS
     told_elsewhere -= {"RequestNotFound"}  # A change that lost its record ends with it, too.
     assert every_concrete_error() - raised == told_elsewhere
 
@@ -198,7 +200,15 @@ def test_a_function_that_the_bus_calls_ends_only_with_what_may_pass() -> None:
 
 
 def test_the_api_answers_every_error_of_its_routes() -> None:
-    routes = ("post_key_set", "get_key_set", "delete_key_set", "post_material")
+    routes = [
+        "post_key_set",
+        "list_key_sets",
+        "get_key_set",
+        "get_history",
+        "delete_key_set",
+        "post_approval",
+        "post_material",
+    ]
     raised = set().union(*(errors_of("keys_api.app", route) for route in routes))
     code = ast.parse(Path("functions/keys_api/app.py").read_text())
     answered = {
@@ -252,8 +262,8 @@ def test_a_task_outlives_its_function(name: str) -> None:
     assert TASKS[name]["TimeoutSeconds"] > timeout
 
 
-def test_only_the_question_for_key_material_waits_for_an_answer() -> None:
-    assert CALLBACKS.keys() == {"AskForKeyMaterial"}
+def test_only_questions_wait_for_an_answer() -> None:
+    assert CALLBACKS.keys() == {"AskForApproval", "AskForKeyMaterial"}
 
 
 @pytest.mark.parametrize("name", CALLBACKS)
@@ -261,9 +271,10 @@ def test_the_end_of_waiting_is_caught_and_never_retried(name: str) -> None:
     first = CALLBACKS[name]["Catch"][0]
 
     assert {"States.Timeout", "States.ALL"}.isdisjoint(named_errors(CALLBACKS[name], "Retry"))
+    read_again = {"AskForApproval": "ClaimRequest"}
     assert (first["ErrorEquals"], first["Next"]) == (
         ["States.Timeout"],
-        "IsKeyMaterialDeadlineOver",
+        read_again.get(name, "IsKeyMaterialDeadlineOver"),
     )
 
 

@@ -94,7 +94,11 @@ def test_the_api_has_one_stage_which_is_throttled_logged_and_traced() -> None:
     assert stage["StageName"] == "v1"
     assert stage["TracingEnabled"] is True
     assert stage["AccessLogSetting"]["DestinationArn"] == {"Fn::GetAtt": ["ApiLogs", "Arn"]}
-    assert {setting["ResourcePath"] for setting in stage["MethodSettings"]} == {"/*", "/~1keys"}
+    assert {setting["ResourcePath"] for setting in stage["MethodSettings"]} == {
+        "/*",
+        "/~1keys",
+        "/~1hooks~1{source}",
+    }
     assert all(setting["ThrottlingRateLimit"] for setting in stage["MethodSettings"])
 
 

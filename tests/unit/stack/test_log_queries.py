@@ -68,6 +68,7 @@ def lines(records: Records, context: Any, log: io.StringIO) -> list[dict[str, An
             "request": failed["request"],
             "executionArn": failed["executionArn"],
             "problems": [refused],
+            "provenance": None,
         },
         context,
     )
