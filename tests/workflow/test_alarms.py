@@ -37,6 +37,7 @@ from local.settings import STACK_NAME
 from local.stack.stack import Stack
 from provisioner.clock import instant_text
 from tests.support.emitted_metrics import Metric, metrics_in
+from tests.support.stack.held_secrets import holding
 from tests.support.stack.material_holder import new_material, provide
 from tests.support.stack.reading import keys_of_request, new_request
 from tests.support.template import load_observability
@@ -539,12 +540,65 @@ def test_a_function_that_ends_with_an_error_counts_for_its_alarm(stack: Stack) -
     assert summed(stack, "StepErrorsAlarm") == before["StepErrorsAlarm"]
 
 
+def test_a_function_of_tickets_that_ends_with_an_error_counts_for_its_alarm(stack: Stack) -> None:
+    before = summed(stack, "TicketErrorsAlarm")
+
+    stack.client("lambda").invoke(
+        FunctionName=stack.functions()["UpdateTicketFunction"], Payload="{}"
+    )
+
+    assert summed(stack, "TicketErrorsAlarm") - before == threshold("TicketErrorsAlarm")
+
+
+def test_an_entry_of_a_webhook_that_cannot_be_used_sets_off_its_alarm(
+    stack: Stack, names: dict[str, str]
+) -> None:
+    alarm, since = Alarm(stack, names["BrokenHooksAlarm"]), time.time()
+    with holding(stack, "HooksSecretArn", "ReceiveHookFunction", {"jira": {"scheme": "none"}}):
+        assert stack.deliver("jira", b"{}", {}).status_code == 401
+        emitted = emitted_by(stack, "ReceiveHookFunction", since, "BrokenHooks")
+    alarm.feed(alarm.metric, emitted[alarm.metric])
+
+    assert alarm.is_on()
+    assert alarm.state == "ALARM"
+
+
+def test_a_ticket_that_is_not_written_to_sets_off_its_alarm(
+    stack: Stack, names: dict[str, str]
+) -> None:
+    alarm, since = Alarm(stack, names["TicketsNotUpdatedAlarm"]), time.time()
+    entry = {"kind": "jira", "url": "https://example.com", "user": "x", "token": "x"}
+    detail = {"requestId": "alarm-ticket", "ticket": {"system": "jira", "id": "none"}}
+    body = json.dumps({"detail-type": "Multi-Region Key Created", "detail": detail})
+    message = {"messageId": "1", "receiptHandle": "1", "body": body}
+    with holding(stack, "TicketsSecretArn", "UpdateTicketFunction", {"jira": entry}):
+        stack.invoke("UpdateTicketFunction", {"Records": [message]})
+        emitted = emitted_by(stack, "UpdateTicketFunction", since, "TicketsNotUpdated")
+    alarm.feed(alarm.metric, emitted[alarm.metric])
+
+    assert alarm.is_on()
+    assert alarm.state == "ALARM"
+
+
+def test_an_answer_that_no_ticket_took_sets_off_the_alarm_of_its_queue(
+    stack: Stack, names: dict[str, str]
+) -> None:
+    alarm = Alarm(stack, names["UndeliveredTicketUpdatesAlarm"])
+    sqs, queue = stack.client("sqs"), dict(alarm.metric.dimensions)["QueueName"]
+    url = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
+
+    sqs.send_message(QueueUrl=url, MessageBody="{}")
+
+    assert_set_off_by_letters(stack, alarm, queue, url)
+
+
 @pytest.mark.parametrize(
     ("alarm", "function"),
     [
         ("StepThrottlesAlarm", "CreatePrimaryKeyFunction"),
         ("ChangeStepThrottlesAlarm", "RetireKeyFunction"),
         ("FunctionThrottlesAlarm", "KeysApiFunction"),
+        ("TicketThrottlesAlarm", "ReceiveHookFunction"),
     ],
 )
 def test_a_function_without_room_counts_for_its_alarm(
@@ -575,8 +629,13 @@ def test_every_alarm_is_set_off_by_a_test_of_this_file(names: dict[str, str]) ->
         "StepThrottlesAlarm",
         "ChangeStepThrottlesAlarm",
         "FunctionThrottlesAlarm",
+        "TicketErrorsAlarm",
+        "TicketThrottlesAlarm",
     }
     assert names.keys() - sums == {
+        "BrokenHooksAlarm",
+        "TicketsNotUpdatedAlarm",
+        "UndeliveredTicketUpdatesAlarm",
         "BatchesFailedAlarm",
         "ChangesFailedAlarm",
         "ChangesTimedOutAlarm",

@@ -89,7 +89,7 @@ def test_a_line_gets_everything_that_a_single_request_gets(stack: Stack) -> None
     run(stack, as_lines([good, wrong]))
 
     for request, status in ((good, "CREATED"), (wrong, "REJECTED")):
-        (outcome,) = stack.outcomes(request["requestId"])
+        (outcome,) = stack.wait_for_outcomes(request["requestId"], 1)
         assert outcome["detail"]["status"] == status
         assert outcome["detail"]["ticket"] == request["ticket"]
         answer = stack.api("GET", f"/keys/{request['requestId']}").json()

@@ -41,6 +41,8 @@ def tag_list(**tags: str) -> list[dict[str, str]]:
     return [{"TagKey": names.get(name, name), "TagValue": value} for name, value in tags.items()]
 
 
+MAY_LIST = ("KeysApiFunctionRole", "SweepRegionFunctionRole")
+"""The roles that may read the whole table of requests."""
 OURS = tag_list(request_id="x", stack=STACK_NAME)
 NEW_PRIMARY: dict[str, Any] = {"MultiRegion": True, "Tags": OURS}
 
@@ -77,6 +79,7 @@ CALLS: dict[str, Callable[[str], dict[str, Any]]] = {
         "PolicyName": "more",
         "PolicyDocument": _POLICY,
     },
+    "secretsmanager:GetSecretValue": lambda arn: {"SecretId": arn},
     "logs:DescribeLogGroups": lambda _: {},
     "logs:DescribeResourcePolicies": lambda _: {},
     "logs:PutResourcePolicy": lambda _: {"policyName": "x", "policyDocument": _POLICY},
@@ -160,7 +163,13 @@ CALLS: dict[str, Callable[[str], dict[str, Any]]] = {
     "s3:ListBucket": lambda arn: {"Bucket": arn.split(":::")[1]},
     "s3:ListMultipartUploadParts": lambda arn: {**_object(arn), "UploadId": "x"},
     "s3:PutObject": _object,
+    "sqs:ChangeMessageVisibility": lambda arn: {
+        "QueueUrl": _queue_url(arn),
+        "ReceiptHandle": "x",
+        "VisibilityTimeout": 0,
+    },
     "sqs:DeleteMessage": lambda arn: {"QueueUrl": _queue_url(arn), "ReceiptHandle": "x"},
+    "sqs:GetQueueAttributes": lambda arn: {"QueueUrl": _queue_url(arn)},
     "sqs:ReceiveMessage": lambda arn: {"QueueUrl": _queue_url(arn)},
     "sqs:SendMessage": lambda arn: {"QueueUrl": _queue_url(arn), "MessageBody": "x"},
     "states:DescribeExecution": lambda arn: {"executionArn": arn.replace("*", "x")},
@@ -390,6 +399,9 @@ def of_other_roles(privileges: Privileges, keys: Keys) -> Iterator[Attempt]:
         for action, resource in wanted:
             if any(part in action for part in NO_ATTEMPTS):
                 continue
+            if "SendTask" in action and any(grant.action == action for grant in own):
+                # A call names a token and no state machine.
+                continue
             if not any(grant.covers(action, resource) for grant in own):
                 yield Attempt(role, action, CALLS[action](_existing(resource, keys)))
 
@@ -417,7 +429,7 @@ def of_nobody(privileges: Privileges, stack: Stack, keys: Keys) -> Iterator[Atte
         for action, resource in [
             ("dynamodb:DeleteItem", table),
             ("dynamodb:DeleteTable", table),
-            *([] if role == "SweepRegionFunctionRole" else [("dynamodb:Scan", table)]),
+            *([] if role in MAY_LIST else [("dynamodb:Scan", table)]),
             ("iam:AttachRolePolicy", own_role),
             ("iam:PutRolePolicy", own_role),
             ("kms:ListKeys", "*"),
@@ -537,7 +549,7 @@ def within_the_edges(privileges: Privileges, keys: Keys) -> Iterator[Attempt]:
             yield Attempt(role, f"kms:{action}", CALLS[f"kms:{action}"](key))
     for grant in privileges.grants():
         if grant.action == "events:PutEvents":
-            yield Attempt(grant.role, grant.action, _event(grant.resource, "mrk.provisioner"))
+            yield Attempt(grant.role, grant.action, _own_event(grant))
         if grant.action == "states:StartExecution":
             given = {"stateMachineArn": grant.resource, "input": "{}"}
             yield Attempt(grant.role, grant.action, given)
@@ -587,8 +599,20 @@ def still_possible(keys: Keys) -> list[tuple[Attempt, str]]:
     ]
 
 
-def _event(bus_arn: str, source: str) -> dict[str, Any]:
-    entry = {"Source": source, "DetailType": "x", "Detail": "{}", "EventBusName": _last(bus_arn)}
+def _own_event(grant: Grant) -> dict[str, Any]:
+    """Return an event that a role may put: an outcome, or the door's one kind."""
+    if grant.role == "ReceiveHookFunctionRole":
+        return _event(grant.resource, "mrk.hooks", "Multi-Region Key Requested")
+    return _event(grant.resource, "mrk.provisioner")
+
+
+def _event(bus_arn: str, source: str, detail_type: str = "x") -> dict[str, Any]:
+    entry = {
+        "Source": source,
+        "DetailType": detail_type,
+        "Detail": "{}",
+        "EventBusName": _last(bus_arn),
+    }
     return {"Entries": [entry]}
 
 

@@ -56,13 +56,19 @@ class Privileges:
         return sorted(self.roles)
 
     def role_at(self, principal: str) -> str:
-        """Return the name in the template of the role whose session a principal's ARN names."""
+        """Return the name in the template of the role whose session a principal's ARN names.
+
+        Of a role that is not the stack's, its own name.
+        """
         physical = principal.split("/")[1].removesuffix(COPY)
-        return next(role for role, name in self.roles.items() if name == physical)
+        return next((role for role, name in self.roles.items() if name == physical), physical)
 
     def readable(self, resource: str) -> str:
         """Shorten a resource's ARN, with the names of the template in it."""
         short = resource.split(":", 5)[5] if resource.startswith("arn:") else resource
+        if short.startswith("secret:"):
+            # Secrets Manager ends the ARN of a secret with six characters of its own.
+            short = short[:-7]
         for physical in sorted(self.names, key=len, reverse=True):
             short = short.replace(physical, self.names[physical])
         return short
@@ -98,7 +104,13 @@ def read_privileges(stack: Stack) -> Privileges:
         re.split("[/:]", resource["PhysicalResourceId"])[-1]: resource["LogicalResourceId"]
         for resource in resources
         if resource["ResourceType"]
-        in ("AWS::DynamoDB::Table", "AWS::Lambda::Function", "AWS::S3::Bucket", "AWS::SQS::Queue")
+        in (
+            "AWS::DynamoDB::Table",
+            "AWS::Lambda::Function",
+            "AWS::S3::Bucket",
+            "AWS::SQS::Queue",
+            "AWS::SecretsManager::Secret",
+        )
     }
     return Privileges(roles, statements, managed, names)
 

@@ -8,12 +8,13 @@ would meet.
 
 import json
 from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from local import settings
+from local import hooks, settings
 from local.commands import batch
 from local.emulator.faults import Fault
 from local.polling import wait_for
@@ -21,6 +22,7 @@ from local.settings import ACCOUNT_ID, STACK_NAME
 from local.stack.stack import Stack
 from tests.support.stack.dead_letters import queue_url, waiting
 from tests.support.stack.denials import replica_denied
+from tests.support.stack.held_secrets import holding
 from tests.support.stack.material_holder import (
     PROVIDED,
     REFUSED,
@@ -37,6 +39,11 @@ from tests.support.stack.reading import (
     read_key,
     root_alone,
 )
+from tests.support.ticket_server import Answered, ticket_server
+
+VIA = {"hook": "jira", "actor": None}
+APPROVERS = "Approvers"
+_ASKED = "Key Approval Required"
 
 type Path = Callable[[Stack], Generator[None]]
 
@@ -144,6 +151,8 @@ def every_route_of_the_api(stack: Stack) -> Generator[None]:
         stack.api("POST", f"{path}/material", json={}),
         stack.api("GET", path),
         stack.api("GET", f"{path}-unknown"),
+        stack.api("GET", f"{path}/history"),
+        stack.api("GET", "/keys?status=CREATED&limit=1"),
         stack.api("GET", "/schema"),
     ]
     waiting_for_material = new_request(
@@ -156,7 +165,7 @@ def every_route_of_the_api(stack: Stack) -> Generator[None]:
     yield
     stack.wait_for_outcome(waiting_for_material["requestId"])
     codes = [answer.status_code for answer in answers]
-    assert codes == [200, 400, 400, 202, 202, 409, 400, 200, 404, 200, 202]
+    assert codes == [200, 400, 400, 202, 202, 409, 400, 200, 404, 200, 200, 200, 202]
 
 
 def lose_the_answer_of_create_key(stack: Stack) -> Generator[None]:
@@ -286,12 +295,40 @@ def _refused(stack: Stack, request_id: str) -> bool | None:
     return any(e["detail-type"] == REFUSED for e in stack.events(request_id)) or None
 
 
+def deliver_by_webhook(stack: Stack) -> Generator[None]:
+    secret, body = {"portal": hooks.new_entries()["portal"]}, hooks.sample_body("portal")
+    stack.client("secretsmanager").put_secret_value(
+        SecretId=stack.outputs["HooksSecretArn"], SecretString=json.dumps(secret)
+    )
+    refused = json.dumps(new_request("hook", keySpec="DES")).encode()
+    answers = [
+        stack.deliver("portal", sent, hooks.proof(secret["portal"], sent))
+        for sent in (body, refused)
+    ]
+    yield
+    assert [answer.status_code for answer in answers] == [202, 400]
+    request_id = json.loads(refused)["requestId"]
+    assert stack.wait_for_outcome(request_id)["detail"]["status"] == "REJECTED"
+
+
 def run_a_batch(stack: Stack) -> Generator[None]:
     request = new_request("batch", replicas=[{"region": NEAR}])
     execution = batch.start(stack, "keys.jsonl", json.dumps(request).encode())
     yield
     ended = stack.wait_for_execution(execution)
     assert json.loads(ended["output"])["done"] == 1
+
+
+def answer_in_a_ticket(stack: Stack) -> Generator[None]:
+    with ticket_server() as server:
+        system = {"kind": "github", "url": server.url, "token": "x", "repository": "acme/keys"}
+        server.script.append(("GET", Answered(429, {"Retry-After": "1"})))
+        function = "UpdateTicketFunction"
+        with holding(stack, "TicketsSecretArn", function, {"github": system}):
+            ticket = {"system": "github", "id": 12}
+            stack.send(new_request("ticket", keySpec="DES", ticket=ticket))
+            yield
+            _wait_until(lambda: bool(server.comments.get("12")), "the ticket to hear of it")
 
 
 def remember_nothing_of_what_failed(stack: Stack) -> Generator[None]:
@@ -443,6 +480,126 @@ def change_and_decommission(stack: Stack) -> Generator[None]:
         _changed(stack, request)
 
 
+def approve_and_sweep(stack: Stack) -> Generator[None]:
+    """Approve a set and a change; let the sweep go on for one that died, and forget a used item."""
+    request = new_request("approval")
+    name = request["requestId"]
+    stack.send({"request": request, "via": VIA})
+    item = _wait_for_question(stack, name)
+    yield
+    approve(stack, name)
+    _created(stack, request)
+    changed = _next(request, description="other")
+    stack.send({"request": changed, "via": VIA})
+    holder = _wait_for_question(stack, name)["executionArn"]["S"]
+    stack.client("stepfunctions").stop_execution(executionArn=holder)
+    _wait_until(lambda: _swept_to_another(stack, name, holder), "another execution to wait")
+    approve(stack, name)
+    _changed(stack, changed)
+    # As if it had died before it could forget the approval.
+    table = stack.outputs["RequestsTableName"]
+    ended = stack.api("GET", f"/keys/{name}").json()["executionArn"]
+    left = {**item, "executionArn": {"S": ended}}
+    stack.client("dynamodb").put_item(TableName=table, Item=left)
+    stack.invoke("SweepFunction", {})
+    assert _is_forgotten(stack, name)
+
+
+def take_back_a_question(stack: Stack) -> Generator[None]:
+    """Let a record change while a question about it is written: by each that writes one."""
+    request = new_request("takeback")
+    name, other = request["requestId"], {**request, "description": "other"}
+    stack.put_faults(_slow_question())
+    stack.send({"request": request, "via": VIA})
+    _wait_until(lambda: not _is_forgotten(stack, name), "the question to be written")
+    stack.send(other)
+    yield
+    _wait_for_question(stack, name)
+    approve(stack, name)
+    _wait_until(lambda: _has_status(stack, name, "CREATED"), "the approved key set")
+
+    changed = _next(request, description="changed")
+    stack.put_faults(_slow_question())
+    stack.send({"request": changed, "via": VIA})
+    _wait_until(lambda: not _is_forgotten(stack, name), "the question to be written")
+    _touch(stack, name)
+    _wait_for_question(stack, name, number=2)
+    approve(stack, name)
+    _changed(stack, changed)
+
+    newest = _next(changed, description="newest")
+    with (
+        stack.changed_environment("KeysApiFunction", APPROVAL="all,7,false"),
+        ThreadPoolExecutor(1) as threads,
+    ):
+        stack.put_faults(_slow_question())
+        sent = threads.submit(stack.api, "POST", "/keys", json=newest)
+        _wait_until(lambda: not _is_forgotten(stack, name), "the question to be written")
+        _touch(stack, name)
+        assert sent.result().status_code == 503
+
+
+def _slow_question() -> Fault:
+    return Fault("PutItem", "hang-after", service="dynamodb", seconds=2)
+
+
+def _touch(stack: Stack, request_id: str) -> None:
+    """Change a record in what means nothing."""
+    stack.client("dynamodb").update_item(
+        TableName=stack.outputs["RequestsTableName"],
+        Key={"requestId": {"S": request_id}},
+        UpdateExpression="SET updatedAt = :now",
+        ExpressionAttributeValues={":now": {"S": datetime.now(UTC).isoformat()}},
+    )
+
+
+def approve(stack: Stack, request_id: str) -> None:
+    """Approve what waits, as two people."""
+    allowed = {"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": "*"}
+    policy = {"Version": "2012-10-17", "Statement": [allowed]}
+    stack.create_role(APPROVERS, policy=policy)
+    content_hash = stack.api("GET", f"/keys/{request_id}").json()["approval"]["contentHash"]
+    body = {"decision": "APPROVE", "contentHash": content_hash}
+    for name in ("alice", "bob"):
+        who = stack.credentials_of(APPROVERS, name)
+        path = f"/keys/{request_id}/approval"
+        assert stack.api("POST", path, json=body, credentials=who).status_code == 202
+
+
+def _approval_of(stack: Stack, request_id: str) -> dict[str, Any]:
+    key = {"requestId": {"S": f"approval/{request_id}"}}
+    return {"TableName": stack.outputs["RequestsTableName"], "Key": key, "ConsistentRead": True}
+
+
+def _is_forgotten(stack: Stack, request_id: str) -> bool:
+    return "Item" not in stack.client("dynamodb").get_item(**_approval_of(stack, request_id))
+
+
+def _wait_for_question(stack: Stack, request_id: str, number: int = 1) -> dict[str, Any]:
+    """Wait until somebody was asked, and return the approval's item."""
+
+    def asked() -> dict[str, Any] | None:
+        item = stack.client("dynamodb").get_item(**_approval_of(stack, request_id)).get("Item")
+        events = [one for one in stack.events(request_id) if one["detail-type"].endswith(_ASKED)]
+        return item if item and "announcedAt" in item and len(events) >= number else None
+
+    return wait_for(asked, f"{request_id} to wait for approval", timeout=60)
+
+
+def _swept_to_another(stack: Stack, request_id: str, holder: str) -> bool:
+    assert stack.invoke("SweepFunction", {})["failed"] == 0
+    item = stack.client("dynamodb").get_item(**_approval_of(stack, request_id)).get("Item", {})
+    return "announcedAt" in item and item["executionArn"]["S"] != holder
+
+
+def _has_status(stack: Stack, request_id: str, status: str) -> bool:
+    return bool(stack.api("GET", f"/keys/{request_id}").json().get("status") == status)
+
+
+def _wait_until(holds: Callable[[], bool], what: str) -> None:
+    wait_for(lambda: holds() or None, what, timeout=60, interval=0.5)
+
+
 def _next(request: dict[str, Any], *words: str, **changed: Any) -> dict[str, Any]:
     return {
         **request,
@@ -486,11 +643,15 @@ SIDE_BY_SIDE: list[Path] = [
     lose_the_answer_of_create_key,
     alias_in_use,
     every_route_of_the_api,
+    deliver_by_webhook,
     run_a_batch,
     conflict_by_event,
     reject_by_event,
 ]
 ONE_BY_ONE: list[Path] = [
+    approve_and_sweep,
+    take_back_a_question,
+    answer_in_a_ticket,
     remember_nothing_of_what_failed,
     lose_and_redrive,
     sweep,

@@ -1,0 +1,206 @@
+"""Requests that wait for approval in the deployed stack: who asks, who decides, what comes of it.
+
+The people are sessions of a role, as Identity Center makes them, and the API sees them as IAM
+shows them.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pytest
+
+from local.polling import wait_for
+from local.stack.endpoint import Credentials
+from local.stack.stack import Stack
+from tests.support.stack.changes import (
+    EUROPE,
+    WEST,
+    WRITES_OF_CHANGES,
+    created,
+    keys_of,
+    revised,
+    state_in,
+)
+from tests.support.stack.reading import new_request
+
+ASKED = "Multi-Region Key Approval Required"
+VIA = {"hook": "jira", "actor": "557058:alice"}
+ROLE = "Approvers"
+_GATES = ("ClaimRequestFunction", "PlanChangeFunction", "KeysApiFunction")
+
+
+@pytest.fixture(scope="module")
+def people(stack: Stack) -> dict[str, Credentials]:
+    """Return the credentials of three people who share a role."""
+    iam = stack.client("iam")
+    trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+    allowed = {"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": "*"}
+    iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=_policy(trust))
+    iam.put_role_policy(RoleName=ROLE, PolicyName="CallTheApi", PolicyDocument=_policy(allowed))
+    return {name: stack.credentials_of(ROLE, name) for name in ("alice", "bob", "carol")}
+
+
+def _policy(statement: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+@contextmanager
+def approving(stack: Stack, mode: str, days: int = 7) -> Iterator[None]:
+    """Deploy the gates with another RequireApproval and ApprovalWindowInDays."""
+    with ExitStack() as gates:
+        for function in _GATES:
+            value = f"{mode},{days},false"
+            gates.enter_context(stack.changed_environment(function, APPROVAL=value))
+        yield
+
+
+def question(stack: Stack, request_id: str) -> dict[str, Any]:
+    """Wait until somebody is asked, and return what the event says."""
+
+    def asked() -> dict[str, Any] | None:
+        found = [e for e in stack.events(request_id) if e["detail-type"] == ASKED]
+        return found[-1]["detail"] if found else None
+
+    return wait_for(asked, f"request {request_id} to wait for approval", timeout=60)
+
+
+def decide(
+    stack: Stack, asked: dict[str, Any], who: Credentials, decision: str = "APPROVE"
+) -> tuple[int, list[str]]:
+    """Decide; return the answer's status and the codes of its errors."""
+    body = {"decision": decision, "contentHash": asked["contentHash"], "comment": "Seen"}
+    path = f"/keys/{asked['requestId']}/approval"
+    answer = stack.api("POST", path, json=body, credentials=who)
+    return answer.status_code, [error["code"] for error in answer.json().get("errors", [])]
+
+
+def calls_of_kms(stack: Stack, since: int) -> list[tuple[str, str]]:
+    return [(one["operation"], one["region"]) for one in stack.kms_calls()[since:]]
+
+
+def codes(outcome: dict[str, Any]) -> list[str]:
+    return [error["code"] for error in outcome["detail"]["errors"]]
+
+
+def test_a_request_waits_until_a_second_person_approves_it(
+    stack: Stack, people: dict[str, Credentials]
+) -> None:
+    request = new_request("approved", replicas=[{"region": EUROPE}], ticket={"id": "T1"})
+    name, before = request["requestId"], len(stack.kms_calls())
+    with approving(stack, "all"):
+        accepted = stack.api("POST", "/keys", json=request, credentials=people["alice"])
+        asked = question(stack, name)
+        status = stack.api("GET", f"/keys/{name}").json()
+
+        assert (accepted.status_code, accepted.json()["status"]) == (202, "WAITING_FOR_APPROVAL")
+        assert asked["requester"].endswith(f":assumed-role/{ROLE}/alice")
+        assert (asked["revision"], asked["ticket"]) == (1, {"id": "T1"})
+        assert [row["region"] for row in asked["plan"]] == ["us-east-1", EUROPE]
+        assert status["status"] == "WAITING_FOR_APPROVAL"
+        assert status["approval"]["contentHash"] == asked["contentHash"]
+        assert calls_of_kms(stack, before) == []
+        assert decide(stack, asked, people["alice"]) == (403, ["APPROVER_IS_REQUESTER"])
+        changed = {**request, "description": "Other"}
+        assert stack.api("POST", "/keys", json=changed).status_code == 409
+
+        assert decide(stack, asked, people["bob"]) == (202, [])
+        # The other content was refused before.
+        outcome = stack.wait_for_outcomes(name, 2)[-1]["detail"]
+
+    assert outcome["status"] == "CREATED"
+    assert outcome["requester"] == asked["requester"]
+    (approval,) = outcome["approvals"]
+    assert approval["approver"].endswith("/bob")
+    assert (approval["decision"], approval["comment"]) == ("APPROVE", "Seen")
+    assert decide(stack, asked, people["carol"]) == (409, ["NOT_AWAITED"])
+    history = stack.api("GET", f"/keys/{name}/history").json()["outcomes"]
+    told = [(one["status"], len(one["approvals"])) for one in history]
+    assert told == [("REJECTED", 0), ("CREATED", 1)]
+
+
+def test_two_people_approve_what_came_through_a_webhook_and_nothing_else_waits(
+    stack: Stack, people: dict[str, Credentials]
+) -> None:
+    request = new_request("hooked")
+    stack.send({"request": request, "via": VIA})
+    asked = question(stack, request["requestId"])
+    assert (asked["requester"], asked["via"]) == (None, VIA)
+
+    assert decide(stack, asked, people["alice"]) == (202, [])
+    assert decide(stack, asked, people["bob"], "APPROVE") == (202, [])
+    outcome = stack.wait_for_outcome(request["requestId"])["detail"]
+
+    assert (outcome["status"], outcome["via"]) == ("CREATED", VIA)
+    assert [one["approver"].rsplit("/", 1)[1] for one in outcome["approvals"]] == ["alice", "bob"]
+
+
+def test_a_refusal_says_who_and_why_and_the_request_may_be_sent_again(
+    stack: Stack, people: dict[str, Credentials]
+) -> None:
+    request, before = new_request("refused"), len(stack.kms_calls())
+    stack.send({"request": request, "via": VIA})
+    asked = question(stack, request["requestId"])
+
+    assert decide(stack, asked, people["carol"], "REFUSE") == (202, [])
+    refused = stack.wait_for_outcome(request["requestId"])
+
+    assert refused["detail"]["status"] == "REJECTED"
+    assert codes(refused) == ["APPROVAL_REFUSED"]
+    assert "carol" in refused["detail"]["errors"][0]["message"]
+    assert calls_of_kms(stack, before) == []
+    # Nobody need approve what did not come through a webhook.
+    stack.send(request)
+    assert stack.wait_for_outcomes(request["requestId"], 2)[-1]["detail"]["status"] == "CREATED"
+
+
+def test_what_nobody_approves_in_time_is_refused(stack: Stack) -> None:
+    request, before = new_request("late"), len(stack.kms_calls())
+    with approving(stack, "hooks", days=0):
+        stack.send({"request": request, "via": VIA})
+        outcome = stack.wait_for_outcome(request["requestId"])
+
+    assert (outcome["detail"]["status"], codes(outcome)) == ("REJECTED", ["APPROVAL_EXPIRED"])
+    assert calls_of_kms(stack, before) == []
+
+
+def test_a_request_is_cancelled_while_it_waits(stack: Stack) -> None:
+    request, before = new_request("cancelled"), len(stack.kms_calls())
+    stack.send({"request": request, "via": VIA})
+    question(stack, request["requestId"])
+
+    assert stack.api("DELETE", f"/keys/{request['requestId']}").status_code == 202
+    outcome = stack.wait_for_outcome(request["requestId"])
+
+    assert (outcome["detail"]["status"], codes(outcome)) == ("FAILED", ["CANCELLED"])
+    assert calls_of_kms(stack, before) == []
+
+
+def test_a_change_that_can_hurt_waits_and_is_carried_out_exactly_as_planned(
+    stack: Stack, people: dict[str, Credentials]
+) -> None:
+    document = created(stack, "hurt", EUROPE, WEST)
+    name = document["requestId"]
+    arns = keys_of(stack.api("GET", f"/keys/{name}").json())
+    fewer = revised(document, f"REMOVE:{WEST}", replicas=[{"region": EUROPE}])
+    with approving(stack, "destructive"):
+        plan = stack.api("POST", "/keys?plan=true", json=fewer).json()
+        before = len(stack.kms_calls())
+        sent = stack.api(
+            "POST", f"/keys?planId={plan['planId']}", json=fewer, credentials=people["alice"]
+        )
+        asked = question(stack, name)
+        assert (sent.status_code, asked["revision"]) == (202, 2)
+        wanted = [(one["region"], one["call"]) for one in plan["changes"]]
+        assert [(row["region"], row["call"]) for row in asked["plan"]] == wanted
+        assert not {call for call, _ in calls_of_kms(stack, before)} & WRITES_OF_CHANGES
+
+        assert decide(stack, asked, people["bob"]) == (202, [])
+        outcome = stack.wait_for_outcomes(name, 2)[-1]["detail"]
+
+    assert (outcome["status"], len(outcome["approvals"])) == ("UPDATED", 1)
+    writes = [one for one in calls_of_kms(stack, before) if one[0] in WRITES_OF_CHANGES]
+    assert Counter(writes) == Counter([("ScheduleKeyDeletion", WEST)])
+    assert state_in(stack, WEST, arns[WEST]) == ("REPLICA", "PendingDeletion")
