@@ -331,7 +331,7 @@ class TicketNotUpdatable(ProvisionerError):
 
     field = "ticket"
     next_step = (
-        "Read the outcome with GET /keys/{requestId}, and tell whoever asked. A request that is "
+        "Read the outcome with GET /keys/{requestId}, and inform whoever asked. A request that is "
         "sent with another ticket writes there."
     )
 

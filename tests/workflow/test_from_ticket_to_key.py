@@ -100,3 +100,31 @@ def test_a_ticket_hears_that_somebody_refuses(stack: Stack, tickets: TicketServe
     assert [
         one for one in stack.kms_calls()[before:] if request["requestId"] in json.dumps(one)
     ] == []
+
+
+def test_a_ticket_hears_that_nobody_approved_in_time(stack: Stack, tickets: TicketServer) -> None:
+    request = new_request("whole-expired")
+    body = with_request("jira", request)
+    tickets.comments.clear()
+
+    with stack.changed_environment("ClaimRequestFunction", APPROVAL="hooks,0,false"):
+        stack.deliver("jira", body, proof(ENTRIES["jira"], body))
+        _, told = heard(tickets, "jira", 2)
+
+    assert "APPROVAL_EXPIRED" in told
+    assert stack.api("GET", f"/keys/{request['requestId']}").json()["status"] == "REJECTED"
+
+
+def test_a_ticket_hears_why_its_keys_could_not_be_made(stack: Stack, tickets: TicketServer) -> None:
+    request = new_request("whole-failed")
+    body, kms = with_request("jira", request), stack.client("kms")
+    owner = kms.create_key()["KeyMetadata"]["KeyId"]
+    kms.create_alias(AliasName=request["alias"], TargetKeyId=owner)
+    tickets.comments.clear()
+
+    with stack.changed_environment("ClaimRequestFunction", APPROVAL="none,7,false"):
+        stack.deliver("jira", body, proof(ENTRIES["jira"], body))
+        (told,) = heard(tickets, "jira", 1)
+
+    assert "ALIAS_IN_USE" in told
+    assert owner in told

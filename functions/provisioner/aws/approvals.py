@@ -116,7 +116,7 @@ class Approvals:
         Returns
         -------
         bool
-            False where something else is there by now: look at it again.
+            False where something else is there by now: read it again.
         """
         condition, values = "attribute_not_exists(requestId)", dict[str, AttributeValue]()
         if seen is not None:
@@ -165,7 +165,7 @@ class Approvals:
         Returns
         -------
         bool
-            False where somebody else was faster: look at it again.
+            False where somebody else was faster: read it again.
         """
         values = {
             ":approvals": json_text.text(approvals),
