@@ -5,18 +5,16 @@ and a repeat of that changes nothing.
 """
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TypedDict, cast
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from provisioner import json_text
 from provisioner.aws.client_types import AttributeValue, DynamoDBClient
+from provisioner.aws.dynamodb import named_errors
 from provisioner.clock import now
 from provisioner.domain.provenance import Approval, Provenance, Via
-from provisioner.errors import DependencyUnavailable, Problem
+from provisioner.errors import Problem
 from provisioner.json_text import JsonObject
 
 MAX_ERRORS = 20
@@ -37,14 +35,6 @@ class PastOutcome(TypedDict):
     errors: list[Problem]
 
 
-@contextmanager
-def _named_errors(operation: str) -> Iterator[None]:
-    try:
-        yield
-    except (BotoCoreError, ClientError) as error:
-        raise DependencyUnavailable(f"DynamoDB did not do {operation}: {error}.") from error
-
-
 class History:
     """The history table. Every method raises `DependencyUnavailable` where DynamoDB fails."""
 
@@ -61,7 +51,7 @@ class History:
             **provenance,
             "errors": detail["errors"][:MAX_ERRORS],
         }
-        with _named_errors("UpdateItem"):
+        with named_errors("UpdateItem"):
             self._client.update_item(
                 TableName=self._table,
                 Key={
@@ -80,7 +70,7 @@ class History:
 
     def of(self, request_id: str) -> list[PastOutcome]:
         """Read a request's outcomes, oldest first."""
-        with _named_errors("Query"):
+        with named_errors("Query"):
             pages = self._client.get_paginator("query").paginate(
                 TableName=self._table,
                 KeyConditionExpression="requestId = :name",

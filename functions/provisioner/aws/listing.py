@@ -9,12 +9,10 @@ import json
 from collections.abc import Mapping
 from typing import TypedDict, cast
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from provisioner.aws.client_types import AttributeValue, DynamoDBClient
+from provisioner.aws.dynamodb import named_errors
 from provisioner.aws.records import Status
 from provisioner.domain.plan import KeySetRequest, regions
-from provisioner.errors import DependencyUnavailable
 
 PENDING = "approval/"
 """What the key of an item begins with whose request waits for approval."""
@@ -87,7 +85,7 @@ def _scan(
     if status in (None, Status.WAITING_FOR_APPROVAL):
         conditions.append("#state = :waiting")
         values[":waiting"] = {"S": "WAITING"}
-    try:
+    with named_errors("Scan"):
         answer = client.scan(
             TableName=table,
             FilterExpression=" OR ".join(conditions),
@@ -96,8 +94,6 @@ def _scan(
             ExpressionAttributeValues=values,
             **({"ExclusiveStartKey": {"requestId": {"S": after}}} if after else {}),  # type: ignore[arg-type]
         )
-    except (BotoCoreError, ClientError) as error:
-        raise DependencyUnavailable(f"DynamoDB did not do Scan: {error}.") from error
     last = answer.get("LastEvaluatedKey")
     return answer["Items"], last["requestId"]["S"] if last else None
 

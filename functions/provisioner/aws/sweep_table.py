@@ -6,15 +6,15 @@ an open finding: what it is about, `#`, and its kind.
 """
 
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from provisioner import json_text
 from provisioner.aws.client_types import AttributeValue, DynamoDBClient, KeysToRead
+from provisioner.aws.dynamodb import named_errors
 from provisioner.clock import now
 from provisioner.errors import DependencyUnavailable
 
@@ -46,14 +46,6 @@ class Position:
     unlisted: str = ""
 
 
-@contextmanager
-def _named_errors(operation: str) -> Iterator[None]:
-    try:
-        yield
-    except (BotoCoreError, ClientError) as error:
-        raise DependencyUnavailable(f"DynamoDB did not do {operation}: {error}.") from error
-
-
 class SweepTable:
     """The sweep's table. Every method raises `DependencyUnavailable` where DynamoDB fails."""
 
@@ -67,7 +59,7 @@ class SweepTable:
         if not keys:
             return {}
         asked: KeysToRead = {"Keys": keys, "ConsistentRead": True}
-        with _named_errors("BatchGetItem"):
+        with named_errors("BatchGetItem"):
             answer = self._client.batch_get_item(RequestItems={self._table: asked})
         items = answer["Responses"].get(self._table, [])
         return {item["place"]["S"]: _position(item) for item in items}
@@ -82,7 +74,7 @@ class SweepTable:
         """
         moment = now()
         try:
-            with _named_errors("UpdateItem"):
+            with named_errors("UpdateItem"):
                 answer = self._client.update_item(
                     TableName=self._table,
                     Key=_key(place, _POSITION),
@@ -117,7 +109,7 @@ class SweepTable:
 
     def open_findings(self, place: str) -> dict[str, str]:
         """Return the subjects of a Region's open findings, each with the digest of its event."""
-        with _named_errors("Query"):
+        with named_errors("Query"):
             pages = self._client.get_paginator("query").paginate(
                 TableName=self._table,
                 KeyConditionExpression="place = :place",
@@ -139,17 +131,17 @@ class SweepTable:
             "publishedAt": {"S": now().isoformat()},
             "finding": {"S": text},
         }
-        with _named_errors("PutItem"):
+        with named_errors("PutItem"):
             self._client.put_item(TableName=self._table, Item=item)
 
     def close_finding(self, place: str, subject: str) -> None:
         """Forget a finding that holds no more."""
-        with _named_errors("DeleteItem"):
+        with named_errors("DeleteItem"):
             self._client.delete_item(TableName=self._table, Key=_key(place, subject))
 
     def _update_own(self, place: str, update: str, values: dict[str, AttributeValue]) -> bool:
         try:
-            with _named_errors("UpdateItem"):
+            with named_errors("UpdateItem"):
                 self._client.update_item(
                     TableName=self._table,
                     Key=_key(place, _POSITION),
