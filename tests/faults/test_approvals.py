@@ -39,8 +39,8 @@ _DAY = 86_400
 
 def codes(aws: Aws) -> list[str]:
     """List the codes of the outcomes that were published, each outcome once."""
-    told = {e.detail["outcomeId"]: e.detail for e in aws.events if "errors" in e.detail}
-    return [error["code"] for detail in told.values() for error in detail["errors"]]
+    published = {e.detail["outcomeId"]: e.detail for e in aws.events if "errors" in e.detail}
+    return [error["code"] for detail in published.values() for error in detail["errors"]]
 
 
 def too_late(aws: Aws, _task: WaitingTask) -> None:

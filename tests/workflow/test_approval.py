@@ -117,8 +117,8 @@ def test_a_request_waits_until_a_second_person_approves_it(
     assert (approval["decision"], approval["comment"]) == ("APPROVE", "Seen")
     assert decide(stack, asked, people["carol"]) == (409, ["NOT_AWAITED"])
     history = stack.api("GET", f"/keys/{name}/history").json()["outcomes"]
-    told = [(one["status"], len(one["approvals"])) for one in history]
-    assert told == [("REJECTED", 0), ("CREATED", 1)]
+    kept = [(one["status"], len(one["approvals"])) for one in history]
+    assert kept == [("REJECTED", 0), ("CREATED", 1)]
 
 
 def test_two_people_approve_what_came_through_a_webhook_and_nothing_else_waits(

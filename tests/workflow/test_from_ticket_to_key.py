@@ -64,11 +64,11 @@ def test_a_ticket_asks_two_people_approve_and_it_hears_of_the_keys(
     assert f"/keys/{request['requestId']}/approval" in asked
     approve(stack, request["requestId"])
     created = stack.wait_for_outcome(request["requestId"])["detail"]
-    _, told = heard(tickets, system, 2)
+    _, last = heard(tickets, system, 2)
 
     arns = [one["arn"] for one in (created["key"]["primary"], *created["key"]["replicas"])]
-    assert all(arn in told for arn in arns)
-    assert created["outcomeId"] in told
+    assert all(arn in last for arn in arns)
+    assert created["outcomeId"] in last
     assert [one["approver"].rsplit("/", 1)[-1] for one in created["approvals"]] == ["alice", "bob"]
     state = wait_for(lambda: tickets.states.get(KEPT[system]), "a transition", timeout=30)
     assert state == DONE[system]
@@ -93,10 +93,10 @@ def test_a_ticket_hears_that_somebody_refuses(stack: Stack, tickets: TicketServe
     path = f"/keys/{request['requestId']}/approval"
     assert stack.api("POST", path, json=decision, credentials=who).status_code == 202
     stack.wait_for_outcome(request["requestId"])
-    _, told = heard(tickets, "jira", 2)
+    _, last = heard(tickets, "jira", 2)
 
-    assert "APPROVAL_REFUSED" in told
-    assert "Too wide" in json.loads(told)["content"][1]["content"][0]["text"]
+    assert "APPROVAL_REFUSED" in last
+    assert "Too wide" in json.loads(last)["content"][1]["content"][0]["text"]
     assert [
         one for one in stack.kms_calls()[before:] if request["requestId"] in json.dumps(one)
     ] == []
@@ -109,9 +109,9 @@ def test_a_ticket_hears_that_nobody_approved_in_time(stack: Stack, tickets: Tick
 
     with stack.changed_environment("ClaimRequestFunction", APPROVAL="hooks,0,false"):
         stack.deliver("jira", body, proof(ENTRIES["jira"], body))
-        _, told = heard(tickets, "jira", 2)
+        _, last = heard(tickets, "jira", 2)
 
-    assert "APPROVAL_EXPIRED" in told
+    assert "APPROVAL_EXPIRED" in last
     assert stack.api("GET", f"/keys/{request['requestId']}").json()["status"] == "REJECTED"
 
 
@@ -124,7 +124,7 @@ def test_a_ticket_hears_why_its_keys_could_not_be_made(stack: Stack, tickets: Ti
 
     with stack.changed_environment("ClaimRequestFunction", APPROVAL="none,7,false"):
         stack.deliver("jira", body, proof(ENTRIES["jira"], body))
-        (told,) = heard(tickets, "jira", 1)
+        (last,) = heard(tickets, "jira", 1)
 
-    assert "ALIAS_IN_USE" in told
-    assert owner in told
+    assert "ALIAS_IN_USE" in last
+    assert owner in last

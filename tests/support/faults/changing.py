@@ -72,8 +72,8 @@ class ChangingAws(SteppedAws):
 
     def owned(self) -> set[str]:
         """Return the Regions of the revision that was applied last, and of those that followed."""
-        told = [e.detail["revision"] for e in self.events if e.detail_type == _UPDATED]
-        last = max(told, default=1)
+        published = [e.detail["revision"] for e in self.events if e.detail_type == _UPDATED]
+        last = max(published, default=1)
         return {
             r for number in self.taken if number >= last for r in regions_of(self.taken[number])
         }
