@@ -4,7 +4,6 @@ The people are sessions of a role, as Identity Center makes them, and the API se
 shows them.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -25,26 +24,19 @@ from tests.support.stack.changes import (
     state_in,
 )
 from tests.support.stack.reading import new_request
+from tests.support.stack.workflow_paths import APPROVERS as ROLE
 
 ASKED = "Multi-Region Key Approval Required"
 VIA = {"hook": "jira", "actor": "557058:alice"}
-ROLE = "Approvers"
 _GATES = ("ClaimRequestFunction", "PlanChangeFunction", "KeysApiFunction")
 
 
 @pytest.fixture(scope="module")
 def people(stack: Stack) -> dict[str, Credentials]:
     """Return the credentials of three people who share a role."""
-    iam = stack.client("iam")
-    trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
     allowed = {"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": "*"}
-    iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=_policy(trust))
-    iam.put_role_policy(RoleName=ROLE, PolicyName="CallTheApi", PolicyDocument=_policy(allowed))
+    stack.create_role(ROLE, policy={"Version": "2012-10-17", "Statement": [allowed]})
     return {name: stack.credentials_of(ROLE, name) for name in ("alice", "bob", "carol")}
-
-
-def _policy(statement: dict[str, Any]) -> str:
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
 @contextmanager
