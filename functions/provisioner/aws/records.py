@@ -18,6 +18,9 @@ UpdatePrimaryRegion that was announced and whose end is not confirmed; `promoted
 that has announced the last one that may have been sent, and `promotedAt` when. `removed` has, by
 Region, the keys that changes have scheduled for deletion, until they are gone. `removedNames` has
 the names that such keys still have, until their Region is declared again.
+`releasedAt` is there while nothing manages the keys: from the moment at which their release was
+claimed, or their adoption was asked for, until they are adopted (`adoptedAt`). `adoption` is what
+the last adoption was asked with beside the declaration.
 `unfinished` is there until the outcome is published (`publishedAt`); an index over it finds what
 the sweep has to check. Its value is one of a few shards: a partition of an index takes 1,000
 writes a second, and each request writes to it twice.
@@ -42,6 +45,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from provisioner import json_text
 from provisioner.aws.client_types import AttributeValue, DynamoDBClient, KeysToRead
 from provisioner.clock import now
+from provisioner.domain.adoption import Adoption
 from provisioner.domain.material import Material
 from provisioner.domain.plan import (
     KeySetFacts,
@@ -135,6 +139,8 @@ class Record:
     deletion by Region. `removed_names` names the aliases and tag keys that the provisioner set in
     Regions which are not declared any more: their keys have them as long as they wait for their
     deletion. `provenance` is who asked for this run and who approved it, as far as that is known.
+    `released_at` is None unless nothing manages the keys; they were adopted last at `adopted_at`,
+    with `adoption`.
     """
 
     request_id: str
@@ -170,6 +176,9 @@ class Record:
     removed: dict[str, Removed] = field(default_factory=dict)
     removed_names: RegionNames = field(default_factory=dict)
     provenance: Provenance = field(default_factory=lambda: UNKNOWN)
+    released_at: datetime | None = None
+    adopted_at: datetime | None = None
+    adoption: Adoption | None = None
 
     @property
     def is_of_a_change(self) -> bool:
@@ -336,7 +345,7 @@ class Records:
         condition = (
             f"{is_new if revision == 1 else ''}"
             f"(contentHash = :hash AND {_revision_is(':revision', ':before', number=revision)} AND "
-            "attribute_not_exists(applied) AND "
+            "attribute_not_exists(applied) AND attribute_not_exists(releasedAt) AND "
             "((#status = :failed AND attribute_exists(publishedAt)) OR "
             "(executionArn IN (:me, :dead) AND (#status IN (:running, :waiting) OR "
             "(#status IN (:failed, :created) AND attribute_not_exists(publishedAt)))) OR "
@@ -483,6 +492,88 @@ class Records:
         request_id = request["requestId"]
         try:
             return True, self._update(request_id, condition, update, values)
+        except _ConditionFailed as failed:
+            holder = failed.record
+        if holder is None:
+            raise DependencyUnavailable(f"DynamoDB does not say who holds {request_id}.")
+        return False, holder
+
+    def of_key(self, key_id: str) -> Iterator[Record]:
+        """Read the records of the requests that a key ID is recorded for, consistently.
+
+        No index has key IDs, so it reads the whole table: for what is asked once in a key's life.
+        """
+        with _named_errors("Scan"):
+            pages = self._client.get_paginator("scan").paginate(
+                TableName=self._table,
+                FilterExpression="contains(keyArn, :id)",
+                ExpressionAttributeValues={":id": {"S": f"/{key_id}"}},
+                ConsistentRead=True,
+            )
+            for page in pages:
+                yield from map(_record, page["Items"])
+
+    def adopt(
+        self,
+        request: KeySetRequest,
+        execution_arn: str,
+        *,
+        key_arn: str,
+        adoption: Adoption,
+        seen: Record | None,
+        provenance: Provenance,
+    ) -> tuple[bool, Record]:
+        """Write the record of a key set that is to be adopted: as that of a released one.
+
+        Nothing manages the set yet, and nothing misses tags on its keys. An execution claims the
+        adoption then, and the record says that it is managed once that has finished.
+
+        Parameters
+        ----------
+        key_arn
+            The ARN of the primary key.
+        seen
+            The request's record as it was read, on which it was decided that the set may be
+            adopted; None where there was none.
+
+        Returns
+        -------
+        tuple of bool and Record
+            True with the record as it is written now, False with the one that is there: decide
+            again.
+        """
+        values: _Values = {
+            **_holding(request, execution_arn),
+            ":arn": key_arn,
+            ":adoption": json_text.text(adoption),
+            ":status": seen.status if seen and seen.released_at else Status.CREATED,
+        }
+        if seen is None:
+            condition = "attribute_not_exists(requestId)"
+        elif seen.released_at is None:
+            condition, values[":then"] = "#status = :then", Status.REJECTED
+        else:
+            values |= {":holder": seen.execution_arn, ":was": seen.revision}
+            condition = (
+                "attribute_exists(releasedAt) AND attribute_exists(publishedAt) AND "
+                f"executionArn = :holder AND {_revision_is(':was', number=seen.revision)}"
+            )
+        values[":none"] = json_text.text([])
+        held, _, _ = _HELD.rpartition(",")  # No outcome is to be published of it.
+        del values[":unfinished"]
+        update = (
+            f"SET #status = :status, {held}, claimedAt = :now, publishedAt = :now, "
+            "keyArn = :arn, adoption = :adoption, releasedAt = if_not_exists(releasedAt, :now), "
+            "createdAt = if_not_exists(createdAt, :now), errors = :none, "
+            "run = if_not_exists(nextRun, :zero), nextRun = if_not_exists(nextRun, :zero)"
+            f"{_asked_by(provenance, values)} "
+            "REMOVE unfinished, #key, warnings, materials, taskToken, answerHash, deadline, "
+            "superseded, applied, removed, removedNames, promotion, cancelledAt"
+        )
+        mine = "executionArn = :me AND contentHash = :hash AND adoption = :adoption"
+        request_id = request["requestId"]
+        try:
+            return True, self._update(request_id, f"({condition}) OR ({mine})", update, values)
         except _ConditionFailed as failed:
             holder = failed.record
         if holder is None:
@@ -1055,6 +1146,9 @@ def _record(item: Mapping[str, AttributeValue]) -> Record:
         },
         removed_names=json.loads(text("removedNames") or "{}"),
         provenance=_provenance(item),
+        released_at=instant("releasedAt"),
+        adopted_at=instant("adoptedAt"),
+        adoption=json.loads(text("adoption") or "null"),
     )
 
 
