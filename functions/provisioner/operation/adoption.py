@@ -1,0 +1,213 @@
+"""Adopts a key set that exists: reads it, says what differs, and begins to manage it.
+
+The record of an adopted set is written before its keys are tagged, as the record of a released one:
+a tagged key without a record would be surplus, and one of a set that is managed and lacks its tags
+would be reported as well. It is managed once every key has its tags. docs/adoption.md has more.
+"""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from provisioner.aws import kms
+from provisioner.aws.client_types import KMSClient
+from provisioner.aws.clients import CALLS_AT_ONCE
+from provisioner.aws.records import Record, Records, refuse_if_cancelled
+from provisioner.change.claim import held_record
+from provisioner.change.observe import agreed_primary, observed_key, parsed_policy
+from provisioner.change.work import Work
+from provisioner.clock import instant_text
+from provisioner.domain.adoption import (
+    Adoption,
+    FoundSet,
+    difference_problem,
+    differences,
+    is_managed_region,
+    manager_problems,
+    managers,
+    tag_problems,
+)
+from provisioner.domain.change import ObservedKey
+from provisioner.domain.key_specs import can_rotate
+from provisioner.domain.plan import KeySetRequest, own_tags, region_of, regions
+from provisioner.errors import KeyNotAdoptable, KmsKeyNotFound, OtherManager, Problem
+from provisioner.settings import Settings
+
+
+@dataclass(frozen=True)
+class ReadSet:
+    """A key set as KMS has it, and KMS's KeyMetadata of its primary key."""
+
+    found: FoundSet
+    metadata: kms.Metadata
+
+
+def read_set(
+    key_arn: str, *, aliases: Iterable[tuple[str, str]] = (), kms_for: Callable[[str], KMSClient]
+) -> ReadSet:
+    """Read a key set in all its Regions side by side, whoever made it and whatever its tags are.
+
+    A key takes four calls, which read its state, its aliases, its policy and its tags, and the set
+    takes the rotation of its primary key. Tags are read of KMS itself: the tagging API follows it
+    with some delay, and another manager is to be seen at once.
+
+    Parameters
+    ----------
+    key_arn
+        The ARN of any key of the set.
+    aliases
+        Regions with names that are declared there: whose they are is read too.
+    kms_for
+        Returns the client of KMS in a Region.
+
+    Raises
+    ------
+    KeyNotAdoptable
+        There is no such key, or it belongs to no multi-Region key set.
+    PromotionUnderWay
+        The keys do not agree (yet) on which of them is the primary key.
+    KmsError
+        A call failed.
+    """
+    try:
+        described = kms.describe_key(kms_for(region_of(key_arn)), key_arn)
+    except KmsKeyNotFound as error:
+        raise KeyNotAdoptable(f"KMS does not know {key_arn}.") from error
+    roles = described.get("MultiRegionConfiguration")
+    if roles is None:
+        raise KeyNotAdoptable(f"{key_arn} is a single-Region key, and stays one for ever.")
+    arns = {key["Region"]: key["Arn"] for key in (roles["PrimaryKey"], *roles["ReplicaKeys"])}
+    # Made one by one, since boto3's session is not made for threads.
+    clients = {region: kms_for(region) for region in arns}
+    wanted: dict[str, list[str]] = {}
+    for region, alias in aliases:
+        wanted.setdefault(region, []).append(alias)
+    with ThreadPoolExecutor(CALLS_AT_ONCE) as pool:
+
+        def read(region: str) -> tuple[ObservedKey, kms.Metadata] | None:
+            return _read_key(clients[region], arns[region], wanted.get(region, []))
+
+        keys = {
+            key["region"]: (key, metadata) for key, metadata in filter(None, pool.map(read, arns))
+        }
+    primary = agreed_primary((metadata for _, metadata in keys.values()), key_arn)
+    if primary not in keys:
+        raise KmsKeyNotFound(f"KMS in {primary} does not show the primary key of {key_arn}.")
+    observed = {region: key for region, (key, _) in keys.items()}
+    metadata = keys[primary][1]
+    spec, origin = metadata["KeySpec"], metadata["Origin"]
+    if can_rotate(spec, origin):
+        arn = observed[primary]["arn"]
+        observed[primary]["rotationPeriodInDays"] = kms.read_rotation_period(clients[primary], arn)
+    return ReadSet(
+        FoundSet(
+            key_spec=spec,
+            key_usage=metadata["KeyUsage"],
+            origin=origin,
+            observed={"primaryRegion": primary, "keys": observed},
+            valid_to={
+                region: instant_text(at) if (at := one.get("ValidTo")) else None
+                for region, (_, one) in keys.items()
+            },
+        ),
+        metadata,
+    )
+
+
+def _read_key(
+    client: KMSClient, arn: str, wanted: list[str]
+) -> tuple[ObservedKey, kms.Metadata] | None:
+    """Read one Region's key; None where KMS lists it still and has deleted it."""
+    try:
+        metadata = kms.describe_key(client, arn)
+    except KmsKeyNotFound:
+        return None
+    owners: dict[str, str | None] = dict.fromkeys(kms.read_aliases(client, arn), arn)
+    for alias in wanted:
+        if alias not in owners:
+            owners[alias] = kms.find_alias(client, alias)
+    key = observed_key(metadata, owners)
+    key["policy"] = parsed_policy(client, arn)
+    key["tags"] = kms.read_tags(client, arn)
+    return key, metadata
+
+
+def adoption_problems(
+    read: ReadSet, declared: KeySetRequest, adoption: Adoption, settings: Settings
+) -> list[Problem]:
+    """Find why a key set may not be adopted as it is declared; empty where it may."""
+    found, unmanaged = read.found, adoption["unmanaged"]
+    name = declared["requestId"]
+    others = [] if adoption["takeOver"] else manager_problems(found, name, unmanaged, settings)
+    return [
+        *others,
+        *tag_problems(found, name, unmanaged, settings),
+        *map(difference_problem, differences(found, declared, unmanaged, settings)),
+    ]
+
+
+def adoption_work(read: ReadSet, declared: KeySetRequest, settings: Settings) -> list[Work]:
+    """Return what an adoption does in each Region: it tags the key that is declared there."""
+    names = [*own_tags(declared["requestId"], settings)]
+    keys = read.found.observed["keys"]
+    return [
+        {"region": region, "arn": keys[region]["arn"], "calls": {"TagResource": names}}
+        for region in regions(declared)
+        if region in keys and is_managed_region(keys[region], [])
+    ]
+
+
+def adopt_key(
+    client: KMSClient,
+    work: Work,
+    request_id: str,
+    *,
+    wanted: Callable[[], Adoption],
+    settings: Settings,
+) -> None:
+    """Put the provisioner's tags on one Region's key, and nothing else.
+
+    Its tags are read first: since they were compared, another manager may have come.
+
+    Parameters
+    ----------
+    client
+        KMS client of the key's Region.
+    wanted
+        Returns what the adoption was asked with, and raises where the execution is not to carry it
+        out any more.
+
+    Raises
+    ------
+    OtherManager
+        Somebody else manages the key by now.
+    RequestTakenOver, Cancelled
+        From `wanted`.
+    KmsError
+        KMS refused a call or did not answer. Calling again goes on.
+    """
+    arn = work["arn"]
+    tags, ours = kms.read_tags(client, arn), own_tags(request_id, settings)
+    adoption = wanted()
+    if (others := managers(tags, settings)) and not adoption["takeOver"]:
+        raise OtherManager(f"{others[0]} manages {arn}, by its tags.")
+    if any(tags.get(name) != value for name, value in ours.items()):
+        kms.write_tags(client, arn, ours)
+
+
+def wanted_adoption(records: Records, request: KeySetRequest, execution_arn: str) -> Adoption:
+    """Return what an adoption was asked with, as long as this execution is to carry it out.
+
+    Raises
+    ------
+    RequestTakenOver, Cancelled, DependencyUnavailable
+        As `check_wanted` does.
+    """
+    record = held_record(records, request, execution_arn)
+    refuse_if_cancelled(record)
+    return adoption_of(record)
+
+
+def adoption_of(record: Record) -> Adoption:
+    """Return what the adoption of a key set was asked with."""
+    return record.adoption or {"keyArn": str(record.key_arn), "unmanaged": [], "takeOver": False}
