@@ -1,5 +1,6 @@
 """The record of a key set that is to be adopted: that of a released one, until it is managed."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -140,7 +141,7 @@ def test_whatever_would_manage_a_released_set_is_refused(
     adopt(records)
     step_functions = client("stepfunctions")
 
-    asks = [
+    asks: list[Callable[[], object]] = [
         lambda: claim(records, step_functions, request_, OTHER_EXECUTION),
         lambda: check_claim(records, step_functions, request_),
     ]
