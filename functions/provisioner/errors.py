@@ -6,6 +6,8 @@ ProvisionerError
 │   ├── RequestConflict      the requestId has other content, and keeps it
 │   ├── RevisionSkipped      the revision is higher than the one that follows
 │   ├── Immutable            a key exists, and the content differs in what a key never changes
+│   ├── OperationConflict    the operationId is that of another operation
+│   ├── OperationRefused     the key set is not as an operation needs it
 │   ├── Released             the key set was released, so that nobody here manages it
 │   ├── KeySetManaged        a request of this stack manages the key set that is to be adopted
 │   ├── KeyNotAdoptable      the key that is to be adopted is none of a multi-Region key set
@@ -159,6 +161,20 @@ class Immutable(Conflict):
     """
 
     next_step = f"Send the request with these fields as before, or {_UNDER_ANOTHER_ID}."
+
+
+class OperationConflict(Conflict):
+    """The operationId was used for another operation, which it stays."""
+
+    field = "operationId"
+    next_step = "Ask for this operation with an operationId of its own."
+
+
+class OperationRefused(Conflict):
+    """The key set is not as an operation needs it. Nothing was done."""
+
+    field = "operation"
+    next_step = "Then ask for the operation again, with a new operationId."
 
 
 class Released(Conflict):

@@ -17,7 +17,9 @@ failed; at all other times a finished set has what `request` says. `promotion` i
 UpdatePrimaryRegion that was announced and whose end is not confirmed; `promotedBy` is the revision
 that has announced the last one that may have been sent, and `promotedAt` when. `removed` has, by
 Region, the keys that changes have scheduled for deletion, until they are gone. `removedNames` has
-the names that such keys still have, until their Region is declared again.
+the names that such keys still have, until their Region is declared again. `operation` is the
+operation that the record is held for, until its outcome is published; `lastOperation` says how the
+last one ended.
 `releasedAt` is there while nothing manages the keys: from the moment at which their release was
 claimed, or their adoption was asked for, until they are adopted (`adoptedAt`). `adoption` is what
 the last adoption was asked with beside the declaration.
@@ -47,6 +49,7 @@ from provisioner.aws.client_types import AttributeValue, DynamoDBClient, KeysToR
 from provisioner.clock import now
 from provisioner.domain.adoption import Adoption
 from provisioner.domain.material import Material
+from provisioner.domain.operation import Ended, HeldOperation, Kind, LastOperation, Operation
 from provisioner.domain.plan import (
     KeySetFacts,
     KeySetRequest,
@@ -139,8 +142,9 @@ class Record:
     deletion by Region. `removed_names` names the aliases and tag keys that the provisioner set in
     Regions which are not declared any more: their keys have them as long as they wait for their
     deletion. `provenance` is who asked for this run and who approved it, as far as that is known.
-    `released_at` is None unless nothing manages the keys; they were adopted last at `adopted_at`,
-    with `adoption`.
+    `operation` is the one that is under way or about to be published, `last_operation` how the last
+    one ended. `released_at` is None unless nothing manages the keys; they were adopted last at
+    `adopted_at`, with `adoption`.
     """
 
     request_id: str
@@ -176,6 +180,8 @@ class Record:
     removed: dict[str, Removed] = field(default_factory=dict)
     removed_names: RegionNames = field(default_factory=dict)
     provenance: Provenance = field(default_factory=lambda: UNKNOWN)
+    operation: HeldOperation | None = None
+    last_operation: LastOperation | None = None
     released_at: datetime | None = None
     adopted_at: datetime | None = None
     adoption: Adoption | None = None
@@ -345,7 +351,8 @@ class Records:
         condition = (
             f"{is_new if revision == 1 else ''}"
             f"(contentHash = :hash AND {_revision_is(':revision', ':before', number=revision)} AND "
-            "attribute_not_exists(applied) AND attribute_not_exists(releasedAt) AND "
+            "attribute_not_exists(applied) AND attribute_not_exists(operation) AND "
+            "attribute_not_exists(releasedAt) AND "
             "((#status = :failed AND attribute_exists(publishedAt)) OR "
             "(executionArn IN (:me, :dead) AND (#status IN (:running, :waiting) OR "
             "(#status IN (:failed, :created) AND attribute_not_exists(publishedAt)))) OR "
@@ -460,8 +467,9 @@ class Records:
             one that is there: it has changed, so decide again.
         """
         condition = (
-            "attribute_exists(createdAt) AND (executionArn = :me AND contentHash = :hash AND "
-            "revision = :revision AND #status = :running OR contentHash = :seen AND "
+            "attribute_exists(createdAt) AND attribute_not_exists(operation) AND "
+            "(executionArn = :me AND contentHash = :hash AND revision = :revision AND "
+            "#status = :running OR contentHash = :seen AND "
             f"executionArn = :holder AND {_revision_is(':was', number=seen.revision)} AND "
             "#status = :then AND attribute_"
             f"{'exists' if seen.published else 'not_exists'}(publishedAt))"
@@ -497,6 +505,145 @@ class Records:
         if holder is None:
             raise DependencyUnavailable(f"DynamoDB does not say who holds {request_id}.")
         return False, holder
+
+    def claim_operation(
+        self,
+        operation: Operation,
+        execution_arn: str,
+        *,
+        seen: Record,
+        provenance: Provenance | None = None,
+    ) -> tuple[bool, Record]:
+        """Make an execution the one that carries an operation out on a finished key set.
+
+        Whether that may be was decided by what `seen` says, so the record must still say it. The
+        declaration stays, and so does the status that the record gets back at the end.
+
+        Parameters
+        ----------
+        provenance
+            As in `claim`.
+
+        Returns
+        -------
+        tuple of bool and Record
+            True with the claimed record, also where this execution held it already; False with the
+            one that is there.
+        """
+        held: HeldOperation = {**operation, "before": seen.status, "ended": None}
+        values: _Values = {
+            ":me": execution_arn,
+            ":holder": seen.execution_arn,
+            ":then": seen.status,
+            ":running": Status.IN_PROGRESS,
+            ":now": now().isoformat(),
+            ":zero": 0,
+            ":unfinished": _shard(seen.request_id),
+        }
+        if seen.operation is None:
+            values[":was"] = seen.revision
+            condition = (
+                "executionArn = :holder AND #status = :then AND attribute_exists(publishedAt) AND "
+                f"attribute_not_exists(operation) AND {_revision_is(':was', number=seen.revision)}"
+            )
+        else:  # Its execution has died.
+            held = seen.operation
+            values[":held"] = json_text.text(seen.operation)
+            condition = "executionArn = :holder AND #status = :then AND operation = :held"
+        values[":operation"] = json_text.text(held)
+        mine = "executionArn = :me AND operation = :operation"
+        status = ":then" if held["ended"] else ":running"
+        # Before the first tag goes, so that none is missed.
+        is_released = held["operation"] == Kind.RELEASE
+        released = "releasedAt = if_not_exists(releasedAt, :now), " if is_released else ""
+        update = (
+            f"SET #status = {status}, executionArn = :me, operation = :operation, {released}"
+            "claimedAt = :now, run = if_not_exists(nextRun, :zero), unfinished = :unfinished"
+            f"{_asked_by(provenance, values)} REMOVE "
+            f"{'publishedAt' if held['ended'] else _FORGOTTEN}"
+        )
+        if held["ended"]:
+            del values[":running"]
+        try:
+            return True, self._update(
+                seen.request_id,
+                f"attribute_exists(createdAt) AND ({mine} OR ({condition}))",
+                update,
+                values,
+            )
+        except _ConditionFailed as failed:
+            holder = failed.record
+        if holder is None:
+            raise DependencyUnavailable(f"DynamoDB does not say who holds {seen.request_id}.")
+        return False, holder
+
+    def finish_operation(
+        self,
+        request_id: str,
+        operation: Operation,
+        execution_arn: str,
+        *,
+        ended: Ended,
+        key: KeySetFacts | None,
+        errors: list[Problem],
+        warnings: Sequence[Problem] = (),
+    ) -> Record | None:
+        """Record how an operation has ended; None where this execution does not hold the request.
+
+        What the record says of the key set is as it was before, except for what is known of its
+        keys. An end that is recorded already stays.
+
+        Raises
+        ------
+        Cancelled
+            The operation was cancelled, and `errors` do not say so.
+        """
+        record = self.get(request_id)
+        held = record.operation if record else None
+        if (
+            record is None
+            or held is None
+            or record.execution_arn != execution_arn
+            or held["operationId"] != operation["operationId"]
+        ):
+            return None
+        if held["ended"]:
+            return record
+        at = now().isoformat()
+        last: LastOperation = {
+            "operationId": operation["operationId"],
+            "operation": operation["operation"],
+            "status": ended,
+            "errors": errors,
+            "at": at,
+        }
+        values: _Values = {
+            ":me": execution_arn,
+            ":held": json_text.text(held),
+            ":operation": json_text.text({**held, "ended": ended}),
+            ":last": json_text.text(last),
+            ":status": held["before"],
+            ":warnings": json_text.text([*warnings]),
+            ":zero": 0,
+        }
+        update = (
+            "SET #status = :status, operation = :operation, lastOperation = :last, "
+            "warnings = :warnings, nextRun = if_not_exists(run, :zero)"
+        )
+        if key:
+            update += ", #key = :key, keyArn = :primary"
+            values |= {":key": json_text.text(key), ":primary": key["primary"]["arn"]}
+        forgotten = _ENDED
+        if ended == Ended.FINISHED and operation["operation"] == Kind.ADOPT:
+            update += ", adoptedAt = :at"
+            values[":at"] = at
+            forgotten += ", releasedAt"
+        condition = "executionArn = :me AND operation IN (:held, :operation)"
+        if not _names_cancellation(errors):
+            condition += " AND attribute_not_exists(cancelledAt)"
+        return self._update_unless_cancelled(
+            request_id, execution_arn, condition, f"{update} REMOVE {forgotten}", values
+        )
 
     def of_key(self, key_id: str) -> Iterator[Record]:
         """Read the records of the requests that a key ID is recorded for, consistently.
@@ -898,7 +1045,7 @@ class Records:
         # Whoever claims the request from now on begins another run.
         update = (
             "SET publishedAt = :now, nextRun = if_not_exists(run, :zero) + :one "
-            "REMOVE unfinished, cancelledAt"
+            "REMOVE unfinished, cancelledAt, operation"
         )
         values: _Values = {
             ":me": execution_arn,
@@ -1146,6 +1293,8 @@ def _record(item: Mapping[str, AttributeValue]) -> Record:
         },
         removed_names=json.loads(text("removedNames") or "{}"),
         provenance=_provenance(item),
+        operation=json.loads(text("operation") or "null"),
+        last_operation=json.loads(text("lastOperation") or "null"),
         released_at=instant("releasedAt"),
         adopted_at=instant("adoptedAt"),
         adoption=json.loads(text("adoption") or "null"),

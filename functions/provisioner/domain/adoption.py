@@ -40,10 +40,12 @@ _AT_REST = ("Enabled", "Disabled")
 class Adoption(TypedDict):
     """What an adoption was asked with beside the declaration.
 
-    `keyArn` is the ARN of any key of the set, `unmanaged` are the Regions of replica keys that stay
-    as they are and unwatched, and with `takeOver` the key set may have another manager.
+    `operationId` is that of the one operation that may carry it out. `keyArn` is the ARN of any key
+    of the set, `unmanaged` are the Regions of replica keys that stay as they are and unwatched, and
+    with `takeOver` the key set may have another manager.
     """
 
+    operationId: str
     keyArn: str
     unmanaged: list[str]
     takeOver: bool

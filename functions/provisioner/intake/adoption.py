@@ -1,5 +1,6 @@
 """Requests to adopt a key set that exists, as they come from outside."""
 
+import uuid
 from dataclasses import dataclass
 from typing import cast
 
@@ -33,7 +34,10 @@ class AdoptionFields(Fields):
 
 @dataclass(frozen=True)
 class AdoptionRequest:
-    """What is asked. `request` is None where the document declares nothing."""
+    """What is asked. `request` is None where the document declares nothing.
+
+    The operationId in `adoption` is a new one; the same adoption may be under way with another.
+    """
 
     document: JsonObject
     adoption: Adoption
@@ -73,6 +77,7 @@ def parse_adoption(document: object, settings: Settings, *, planning: bool) -> A
     if problems or fields is None:
         raise RequestRejected(documents.bounded(problems))
     adoption: Adoption = {
+        "operationId": f"adopt-{uuid.uuid4()}",
         "keyArn": fields.keyArn,
         "unmanaged": fields.unmanaged or [],
         "takeOver": fields.takeOver,

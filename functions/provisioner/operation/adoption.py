@@ -15,7 +15,8 @@ from provisioner.aws.clients import CALLS_AT_ONCE
 from provisioner.aws.records import Record, Records, refuse_if_cancelled
 from provisioner.change.claim import held_record
 from provisioner.change.observe import agreed_primary, observed_key, parsed_policy
-from provisioner.change.work import Work
+from provisioner.change.planning import ChangePlan
+from provisioner.change.work import WaveWork, Work
 from provisioner.clock import instant_text
 from provisioner.domain.adoption import (
     Adoption,
@@ -29,7 +30,8 @@ from provisioner.domain.adoption import (
 )
 from provisioner.domain.change import ObservedKey
 from provisioner.domain.key_specs import can_rotate
-from provisioner.domain.plan import KeySetRequest, own_tags, region_of, regions
+from provisioner.domain.operation import Kind
+from provisioner.domain.plan import KeySetRequest, own_tags, plan_key, region_of, regions
 from provisioner.errors import KeyNotAdoptable, KmsKeyNotFound, OtherManager, Problem
 from provisioner.settings import Settings
 
@@ -157,6 +159,45 @@ def adoption_work(read: ReadSet, declared: KeySetRequest, settings: Settings) ->
     ]
 
 
+def plan_adoption(
+    record: Record,
+    request: KeySetRequest,
+    *,
+    kms_for: Callable[[str], KMSClient],
+    settings: Settings,
+) -> tuple[ChangePlan, list[WaveWork]]:
+    """Compare a key set with its declaration once more, and return what its adoption does.
+
+    Raises
+    ------
+    KeyNotAdoptable, PromotionUnderWay, KmsError
+        As `read_set` does.
+    """
+    adoption = adoption_of(record)
+    read = read_set(
+        adoption["keyArn"], aliases=declared_aliases(request, settings), kms_for=kms_for
+    )
+    problems = adoption_problems(read, request, adoption, settings)
+    work = [] if problems else adoption_work(read, request, settings)
+    plan = ChangePlan(
+        plan_id="",
+        changes=[],
+        problems=problems,
+        warnings=[],
+        observed=read.found.observed,
+        metadata=read.metadata,
+        is_resumed=record.operation is not None,
+        version=record.version,
+    )
+    return plan, [{"wave": Kind.ADOPT.value, "work": work}] if work else []
+
+
+def declared_aliases(request: KeySetRequest, settings: Settings) -> list[tuple[str, str]]:
+    """List the alias that a request declares in each Region that has one."""
+    plans = [plan_key(request, region, settings) for region in regions(request)]
+    return [(plan.region, plan.alias) for plan in plans if plan.alias]
+
+
 def adopt_key(
     client: KMSClient,
     work: Work,
@@ -210,4 +251,6 @@ def wanted_adoption(records: Records, request: KeySetRequest, execution_arn: str
 
 def adoption_of(record: Record) -> Adoption:
     """Return what the adoption of a key set was asked with."""
-    return record.adoption or {"keyArn": str(record.key_arn), "unmanaged": [], "takeOver": False}
+    if record.adoption is None:
+        raise RuntimeError(f"The record of {record.request_id} says nothing of an adoption.")
+    return record.adoption

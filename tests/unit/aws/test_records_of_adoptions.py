@@ -18,7 +18,12 @@ from tests.support.clock import Clock
 from tests.support.finished_sets import CHANGED, CREATED, create, record_of
 from tests.support.samples import EXECUTION, OTHER_EXECUTION, key_arn, request_of
 
-ADOPTION: Adoption = {"keyArn": key_arn("eu-west-1"), "unmanaged": [], "takeOver": False}
+ADOPTION: Adoption = {
+    "operationId": "adopt-1",
+    "keyArn": key_arn("eu-west-1"),
+    "unmanaged": [],
+    "takeOver": False,
+}
 WHO: Provenance = {**UNKNOWN, "requester": "arn:aws:iam::111122223333:role/Ops"}
 
 

@@ -28,14 +28,21 @@ def test_the_declaration_is_a_request_and_its_primary_region_that_of_the_key() -
         primaryRegion="eu-west-1", replicas=[{"region": "us-west-2"}]
     )
     assert asked.request_id == "CHG1"
-    assert asked.adoption == {"keyArn": ARN, "unmanaged": [], "takeOver": False}
+    assert {**asked.adoption, "operationId": ""} == {
+        "operationId": "",
+        "keyArn": ARN,
+        "unmanaged": [],
+        "takeOver": False,
+    }
+    assert asked.adoption["operationId"] != parsed(**document_of()).adoption["operationId"]
     assert "keyArn" not in asked.document
 
 
 def test_what_stands_beside_the_declaration_is_kept() -> None:
     asked = parsed(**document_of(), unmanaged=["sa-east-1"], takeOver=True)
 
-    assert asked.adoption == {"keyArn": ARN, "unmanaged": ["sa-east-1"], "takeOver": True}
+    assert asked.adoption["unmanaged"] == ["sa-east-1"]
+    assert asked.adoption["takeOver"]
 
 
 def test_keys_that_exist_may_be_declared_disabled_at_first() -> None:

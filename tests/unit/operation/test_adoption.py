@@ -32,7 +32,12 @@ from tests.support.samples import SETTINGS
 REGIONS = ("us-east-1", "eu-west-1", "us-west-2")
 STACK = replace(SETTINGS, stack_name="mrk")
 OURS = {"mrk:request-id": "CHG0031337", "mrk:stack": "mrk"}
-ADOPTION: Adoption = {"keyArn": "", "unmanaged": [], "takeOver": False}
+ADOPTION: Adoption = {
+    "operationId": "adopt-1",
+    "keyArn": "",
+    "unmanaged": [],
+    "takeOver": False,
+}
 DECLARED: Any = REQUEST
 
 
@@ -231,8 +236,9 @@ def test_a_denial_is_passed_on(key_set: KeySet) -> None:
         adopt(key_set)
 
 
-def test_a_record_without_an_adoption_takes_nobody_over(key_set: KeySet) -> None:
-    record: Any = type("Some", (), {"adoption": None, "key_arn": key_set.arn})
+def test_a_record_without_an_adoption_is_a_fault(key_set: KeySet) -> None:
+    record: Any = type("Some", (), {"adoption": None, "request_id": "CHG1"})
     known: Record = record
 
-    assert adoption_of(known) == {**ADOPTION, "keyArn": key_set.arn}
+    with pytest.raises(RuntimeError, match="CHG1 says nothing of an adoption"):
+        adoption_of(known)

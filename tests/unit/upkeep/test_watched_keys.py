@@ -12,6 +12,7 @@ from provisioner.aws.clients import client
 from provisioner.aws.records import Records, Status
 from provisioner.aws.sweep_table import Position
 from provisioner.clock import instant_text
+from provisioner.domain.adoption import Adoption
 from provisioner.domain.plan import KeySetRequest, own_tags
 from provisioner.domain.provenance import UNKNOWN
 from provisioner.upkeep import key_checks
@@ -437,6 +438,10 @@ def test_a_replica_of_a_promoted_set_is_looked_at_as_before(
     assert published == []
 
 
+def adoption_of(arn: str) -> Adoption:
+    return {"operationId": "adopt-1", "keyArn": arn, "unmanaged": [], "takeOver": False}
+
+
 def released(records: Records, **fields: Any) -> tuple[Records, dict[str, Any]]:
     """Record a set that somebody else made and that is not managed; it has our tags already."""
     key = make_key()
@@ -444,7 +449,7 @@ def released(records: Records, **fields: Any) -> tuple[Records, dict[str, Any]]:
         request_of(**fields),
         EXECUTION,
         key_arn=key["Arn"],
-        adoption={"keyArn": key["Arn"], "unmanaged": [], "takeOver": False},
+        adoption=adoption_of(key["Arn"]),
         seen=None,
         provenance=UNKNOWN,
     )
@@ -503,7 +508,7 @@ def test_a_released_set_that_another_request_has_adopted_is_watched_for_that_one
         released_record,
         OTHER_EXECUTION,
         key_arn=key["Arn"],
-        adoption={"keyArn": key["Arn"], "unmanaged": [], "takeOver": False},
+        adoption=adoption_of(key["Arn"]),
         seen=None,
         provenance=UNKNOWN,
     )[0]
