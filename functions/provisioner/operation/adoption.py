@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from provisioner.aws import kms
 from provisioner.aws.client_types import KMSClient
 from provisioner.aws.clients import CALLS_AT_ONCE
-from provisioner.aws.records import Record, Records, refuse_if_cancelled
+from provisioner.aws.operations import KnownOperation
+from provisioner.aws.records import Record, Records, Status, refuse_if_cancelled
 from provisioner.change.claim import held_record
 from provisioner.change.observe import agreed_primary, observed_key, parsed_policy
 from provisioner.change.planning import ChangePlan
@@ -30,9 +31,28 @@ from provisioner.domain.adoption import (
 )
 from provisioner.domain.change import ObservedKey
 from provisioner.domain.key_specs import can_rotate
-from provisioner.domain.operation import Kind
-from provisioner.domain.plan import KeySetRequest, own_tags, plan_key, region_of, regions
-from provisioner.errors import KeyNotAdoptable, KmsKeyNotFound, OtherManager, Problem
+from provisioner.domain.operation import Ended, Kind
+from provisioner.domain.plan import (
+    KeySetRequest,
+    content_hash,
+    key_id_of,
+    own_tags,
+    plan_key,
+    region_of,
+    regions,
+    revision_of,
+)
+from provisioner.errors import (
+    KeyNotAdoptable,
+    KeySetManaged,
+    KmsKeyNotFound,
+    OtherManager,
+    Problem,
+    RequestConflict,
+    RevisionSkipped,
+)
+from provisioner.intake.adoption import AdoptionRequest
+from provisioner.operation.claim import check_free
 from provisioner.settings import Settings
 
 
@@ -138,14 +158,94 @@ def adoption_problems(
     read: ReadSet, declared: KeySetRequest, adoption: Adoption, settings: Settings
 ) -> list[Problem]:
     """Find why a key set may not be adopted as it is declared; empty where it may."""
-    found, unmanaged = read.found, adoption["unmanaged"]
-    name = declared["requestId"]
-    others = [] if adoption["takeOver"] else manager_problems(found, name, unmanaged, settings)
+    differing = differences(read.found, declared, adoption["unmanaged"], settings)
     return [
-        *others,
-        *tag_problems(found, name, unmanaged, settings),
-        *map(difference_problem, differences(found, declared, unmanaged, settings)),
+        *standing_problems(read, declared["requestId"], adoption, settings),
+        *map(difference_problem, differing),
     ]
+
+
+def standing_problems(
+    read: ReadSet, request_id: str, adoption: Adoption, settings: Settings
+) -> list[Problem]:
+    """Find what stands against an adoption however the set is declared."""
+    found, unmanaged = read.found, adoption["unmanaged"]
+    others = manager_problems(found, request_id, unmanaged, settings)
+    return [
+        *([] if adoption["takeOver"] else others),
+        *tag_problems(found, request_id, unmanaged, settings),
+    ]
+
+
+def check_adoptable(
+    records: Records, record: Record | None, asked: AdoptionRequest, read: ReadSet
+) -> None:
+    """Check that no request of the stack manages a key set, and that a requestId is free for it.
+
+    Parameters
+    ----------
+    record
+        That of the requestId, if it has one.
+
+    Raises
+    ------
+    KeySetManaged
+        A request manages the key set. It has to be released first.
+    RequestConflict, RevisionSkipped, OperationRefused
+        The requestId, or the revision, is that of something else.
+    """
+    key_id = read.metadata["KeyId"]
+    for other in records.of_key(key_id):
+        is_managed = other.ever_created and other.released_at is None
+        if key_id_of(str(other.key_arn)) == key_id and (is_managed or not other.ever_created):
+            raise KeySetManaged(f"Request {other.request_id} has the key set of {key_id}.")
+    revision = revision_of(asked.request) if asked.request else None
+    if record is None or record.status == Status.REJECTED:
+        if revision not in (None, 1):
+            raise RevisionSkipped(asked.request_id, int(revision or 0), 1)
+        return
+    name, current = asked.request_id, record.revision
+    if record.released_at is None or key_id_of(str(record.key_arn)) != key_id:
+        raise RequestConflict(f"Request {name} has another key set, or is to have one.")
+    check_free(record)
+    if asked.request:
+        _check_revision(record, asked.request)
+
+
+def _check_revision(record: Record, request: KeySetRequest) -> None:
+    """Refuse a revision of a released set that is neither the one it had nor the next."""
+    name, current, revision = record.request_id, record.revision, revision_of(request)
+    is_same = record.content_hash == content_hash(request)
+    if revision < current or (revision == current and not is_same):
+        raise RequestConflict(
+            f"Request {name} has revision {current}, with other content. Adopt the set as it is "
+            f"declared now with revision {current + 1}."
+        )
+    if revision > current + 1:
+        raise RevisionSkipped(name, revision, current + 1)
+
+
+def is_same_adoption(
+    record: Record, asked: AdoptionRequest, known: KnownOperation | None
+) -> bool:
+    """Whether what is asked was asked for before, and is under way or was done.
+
+    Parameters
+    ----------
+    known
+        The operation of the adoption that the record has, if it was begun.
+    """
+    had, request = record.adoption, asked.request
+    if had is None or request is None:
+        return False
+    is_same = (
+        had == {**asked.adoption, "operationId": had["operationId"]}
+        and record.content_hash == content_hash(request)
+        and record.revision == revision_of(request)
+    )
+    if not is_same or known is None or known.ended is None:
+        return is_same
+    return known.ended == Ended.FINISHED and record.released_at is None
 
 
 def adoption_work(read: ReadSet, declared: KeySetRequest, settings: Settings) -> list[Work]:
