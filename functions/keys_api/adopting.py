@@ -4,12 +4,12 @@ from typing import cast
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
-from keys_api.operations import accept_again, accept_operation
 
 from keys_api import tables
 from keys_api.accepting import provenance_of
 from keys_api.answers import answer, error_answer
 from keys_api.caller import identity, read_document
+from keys_api.operations import accept_again, accept_operation
 from provisioner.aws import executions
 from provisioner.aws.clients import impatient_kms
 from provisioner.aws.operations import KnownOperation

@@ -204,9 +204,8 @@ def check_adoptable(
         if revision not in (None, 1):
             raise RevisionSkipped(asked.request_id, int(revision or 0), 1)
         return
-    name, current = asked.request_id, record.revision
     if record.released_at is None or key_id_of(str(record.key_arn)) != key_id:
-        raise RequestConflict(f"Request {name} has another key set, or is to have one.")
+        raise RequestConflict(f"Request {asked.request_id} has another key set, or is to have one.")
     check_free(record)
     if asked.request:
         _check_revision(record, asked.request)
@@ -225,9 +224,7 @@ def _check_revision(record: Record, request: KeySetRequest) -> None:
         raise RevisionSkipped(name, revision, current + 1)
 
 
-def is_same_adoption(
-    record: Record, asked: AdoptionRequest, known: KnownOperation | None
-) -> bool:
+def is_same_adoption(record: Record, asked: AdoptionRequest, known: KnownOperation | None) -> bool:
     """Whether what is asked was asked for before, and is under way or was done.
 
     Parameters

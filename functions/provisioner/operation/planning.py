@@ -14,7 +14,8 @@ from provisioner.change.workflow_plan import Plan, closed, empty_plan, plan_with
 from provisioner.creation.claim import Decision
 from provisioner.domain.operation import Kind, Operation
 from provisioner.domain.plan import KeySetRequest
-from provisioner.errors import Conflict, OperationRefused, Problem, RequestNotFound
+from provisioner.domain.provenance import UNKNOWN, Provenance
+from provisioner.errors import Conflict, OperationRefused, Problem
 from provisioner.json_text import JsonObject
 from provisioner.operation.adoption import plan_adoption
 from provisioner.operation.claim import decide_operation
@@ -38,8 +39,6 @@ def plan_operation(
 
     Raises
     ------
-    RequestNotFound
-        There is no record of the request.
     PromotionUnderWay
         KMS does not show yet which key is the primary key.
     KmsError, DependencyUnavailable
@@ -47,11 +46,17 @@ def plan_operation(
     """
     record = gatekeeper.records.get(request["requestId"])
     if record is None:
-        raise RequestNotFound(f"There is no request {request['requestId']}.")
+        return empty_plan("NOTHING")
     is_held = False
     try:
+        known = operations.get(record.request_id, operation["operationId"])
         decision = decide_operation(
-            record, operations, gatekeeper.step_functions, request, operation, execution_arn
+            request,
+            operation,
+            execution_arn,
+            record=record,
+            known=known,
+            step_functions=gatekeeper.step_functions,
         )
         if decision != Decision.PROCEED:
             return empty_plan("NOTHING")
@@ -77,7 +82,11 @@ def plan_operation(
         return _refused(record, conflict_problems(conflict), is_held=is_held)
     if gate.standing != Standing.OPEN:
         return closed(gate)
-    return {**plan_with(plan, planned, record, request), "provenance": gate.provenance_of(None)}
+    asked: Provenance = {**UNKNOWN, "requester": known.requester if known else None}
+    return {
+        **plan_with(plan, planned, record, request),
+        "provenance": gate.provenance_of(None) or asked,
+    }
 
 
 def _planned(
