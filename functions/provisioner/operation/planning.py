@@ -47,9 +47,9 @@ def plan_operation(
     record = gatekeeper.records.get(request["requestId"])
     if record is None:
         return empty_plan("NOTHING")
-    is_held = False
+    is_held = record.operation is not None
+    known = operations.get(record.request_id, operation["operationId"])
     try:
-        known = operations.get(record.request_id, operation["operationId"])
         decision = decide_operation(
             request,
             operation,
@@ -58,11 +58,10 @@ def plan_operation(
             known=known,
             step_functions=gatekeeper.step_functions,
         )
-        if decision != Decision.PROCEED:
-            return empty_plan("NOTHING")
-        is_held = record.operation is not None
-        if record.operation and record.operation["ended"]:
-            return _to_be_published(record)
+        if decision != Decision.PROCEED or _has_ended(record):
+            return (
+                _to_be_published(record) if decision == Decision.PROCEED else empty_plan("NOTHING")
+            )
         if operation["operation"] == Kind.ADOPT:
             plan, planned = plan_adoption(record, request, kms_for=kms_for, settings=settings)
         else:
@@ -136,6 +135,10 @@ def _refuse_moved_primary(record: Record, home: str, plan: ChangePlan) -> None:
             f"revision {record.revision + 1}: with primaryRegion {now} and {home} as a replica it "
             f"stays there, with the word PROMOTE:{home} it moves back."
         )
+
+
+def _has_ended(record: Record) -> bool:
+    return record.operation is not None and record.operation["ended"] is not None
 
 
 def _refused(record: Record, problems: list[Problem], *, is_held: bool) -> Plan:

@@ -7,9 +7,9 @@ import json
 import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any, Self
 from unittest import mock
 
@@ -20,6 +20,7 @@ from provisioner import clock, settings
 from provisioner.aws import clients, records
 from provisioner.change import confirm, observe, promotion
 from provisioner.creation import primary_key
+from provisioner.operation import adoption
 from provisioner.telemetry import logger, metrics
 from provisioner.upkeep import sweep_region
 from tests.support.environment import ENVIRONMENT
@@ -92,11 +93,8 @@ def wired() -> Iterator[None]:
         mock.patch.object(datarecord, "dt", powertools_time),
         mock.patch.object(dynamodb, "dt", powertools_time),
         mock.patch.object(records, "SHARDS", 2),
-        mock.patch.object(sweep_region, "ThreadPoolExecutor", _OneByOne),
+        _one_by_one(sweep_region, observe, promotion, adoption, confirm),
         mock.patch.object(primary_key, "ThreadPoolExecutor", _AsOneCall),
-        mock.patch.object(observe, "ThreadPoolExecutor", _OneByOne),
-        mock.patch.object(promotion, "ThreadPoolExecutor", _OneByOne),
-        mock.patch.object(confirm, "ThreadPoolExecutor", _OneByOne),
         mock.patch.object(sweep_region, "sleep", _nothing),
         # Thousands of schedules would print a million lines.
         mock.patch.object(metrics.provider, "add_metric", _nothing),
@@ -116,6 +114,15 @@ def wired() -> Iterator[None]:
                 vars(store).update(before)
             logger.setLevel(level)
             _forget()
+
+
+@contextmanager
+def _one_by_one(*modules: ModuleType) -> Iterator[None]:
+    """Let modules call AWS in the thread that asks for it."""
+    with ExitStack() as patches:
+        for module in modules:
+            patches.enter_context(mock.patch.object(module, "ThreadPoolExecutor", _OneByOne))
+        yield
 
 
 def _uuid4() -> uuid.UUID:
