@@ -28,7 +28,7 @@ from tests.support.faults.scenario import REQUEST_ID, Scenario
 from tests.support.faults.workflow import INVOCATION
 from tests.support.walks import walks
 
-ONE_IN = 1 if os.environ.get("FAULTS_PAIRS") == "all" else 150
+ONE_IN = 1 if os.environ.get("FAULTS_PAIRS") == "all" else 1000
 
 
 @pytest.mark.parametrize("make", [AdoptionScenario, ReleaseScenario])

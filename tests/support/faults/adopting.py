@@ -1,4 +1,4 @@
-"""The adoption of a key set that somebody else made, and its release, under a schedule of faults."""
+"""The adoption of a set that somebody else made, and its release, under a schedule of faults."""
 
 import copy
 import json

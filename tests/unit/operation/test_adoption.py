@@ -236,7 +236,7 @@ def test_a_denial_is_passed_on(key_set: KeySet) -> None:
         adopt(key_set)
 
 
-def test_a_record_without_an_adoption_is_a_fault(key_set: KeySet) -> None:
+def test_a_record_without_an_adoption_is_a_fault() -> None:
     record: Any = type("Some", (), {"adoption": None, "request_id": "CHG1"})
     known: Record = record
 
