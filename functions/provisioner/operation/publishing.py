@@ -49,7 +49,7 @@ def publish_operation(
     DependencyUnavailable, EventNotPublished
         The outcome is not recorded or not published; calling again does both.
     """
-    request, problems = outcome["request"], problems_of(outcome)
+    request, problems = outcome["request"], [*map(_with_next_step, problems_of(outcome))]
     is_finished = outcome["status"] == Ended.FINISHED
     key = key_facts(request, outcome["primary"], outcome["replicas"], outcome["keyMetadata"])
     known = outlets.records.get(request["requestId"])
@@ -125,6 +125,12 @@ def _publish_unclaimed(
     detail = _detail(record, operation, Ended.FAILED, problems, outcome["executionArn"])
     detail |= {**UNKNOWN}
     return _publish(detail, operation, UNKNOWN, operations, outlets)
+
+
+def _with_next_step(problem: Problem) -> Problem:
+    """Say how what is said of a request is done with an operation."""
+    text = f"{problem['message']} An operation is asked for again with a new operationId."
+    return {**problem, "message": text}
 
 
 def _detail(

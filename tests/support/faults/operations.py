@@ -108,9 +108,9 @@ class OperationScenario(ChangeScenario):
                 published.setdefault(event.detail["operationId"], set()).add(ended)
             elif "status" in event.detail:
                 found.append(f"{event.detail_type} was published")
-        for name, ended in published.items():
-            if len(ended) != 1:
-                found.append(f"{name} ended {len(ended)} times: {ended}")
+        for name, ends in published.items():
+            if len(ends) != 1:
+                found.append(f"{name} ended {len(ends)} times: {ends}")
         if self.operation["operationId"] not in published:
             found.append("the operation's end was not published")
         return found
