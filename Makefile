@@ -188,6 +188,10 @@ least-privilege: $(READY) ## Measure what each role is granted, uses and is deni
 	@RENEW_PAGE=1 pytest tests/workflow/test_least_privilege.py --quiet
 	@cat docs/least-privilege.md
 
+.PHONY: check-terraform
+check-terraform: $(READY) ## Let Terraform make a key set, adopt and release it, and ask Terraform what differs
+	python -m checks.terraform
+
 .PHONY: bench
 bench: $(READY) ## Measure key sets beside Terraform and scripts; renew the page and its plot
 	@status=0; python -m bench $(ARGS) || status=$$?; \
