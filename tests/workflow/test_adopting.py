@@ -52,7 +52,7 @@ def test_a_set_made_by_hand_is_adopted_changed_released_and_adopted_again(stack:
 
     assert writes_since(stack, calls) == sorted(("TagResource", region) for region in ALL)
     assert facts_of(stack, arn) == before
-    stack_name = stack.stack_name
+    stack_name = stack.name
     for region in ALL:
         expected = {"mrk:request-id": name, "mrk:stack": stack_name}
         assert own_tags(stack, region, arn) == expected

@@ -1,6 +1,7 @@
 """Key sets that somebody makes with KMS's own calls, and their way to the stack and back."""
 
 import json
+from functools import partial
 from typing import Any
 
 from local.polling import wait_for
@@ -36,16 +37,16 @@ def made_by_hand(stack: Stack, name: str, *replicas: str, **more: Any) -> tuple[
     for region in replicas:
         home.replicate_key(KeyId=arn, ReplicaRegion=region, **settings)
     for region in (HOME, *replicas):
-        client, there = stack.client("kms", region), arn.replace(HOME, region)
-        wait_for(
-            lambda: (
-                client.describe_key(KeyId=there)["KeyMetadata"]["KeyState"] == "Enabled" or None
-            ),
-            f"the key in {region} to be enabled",
-            timeout=30,
-        )
-        client.create_alias(AliasName=document["alias"], TargetKeyId=there)
+        there = arn.replace(HOME, region)
+        enabled = partial(_is_enabled, stack, region, there)
+        wait_for(enabled, f"the key in {region} to be enabled", timeout=30)
+        stack.client("kms", region).create_alias(AliasName=document["alias"], TargetKeyId=there)
     return document, arn
+
+
+def _is_enabled(stack: Stack, region: str, arn: str) -> bool | None:
+    found = stack.client("kms", region).describe_key(KeyId=arn)["KeyMetadata"]
+    return found["KeyState"] == "Enabled" or None
 
 
 def asked(stack: Stack, document: Document, *, plan: bool = False) -> Any:

@@ -36,6 +36,7 @@ FINAL = {
     "KmsLimitExceeded",
     "KmsRequestRefused",
     "OperationRefused",
+    "OtherManager",
     "PrimaryKeyMoved",
     "PromotionNotDone",
     "RequestNotFound",
@@ -43,6 +44,8 @@ FINAL = {
 }
 # What is a matter of key policies that no call of the step sets, or of a state that it reads.
 NOT_RETRIED = {
+    "AdoptKey": {"KeyPolicyRefused"},
+    "ReleaseKey": {"KeyPolicyRefused"},
     "PlanChange": {"KeyPolicyRefused", "KeyStateConflict"},
     "ConfirmChange": {"KeyPolicyRefused", "KeyStateConflict"},
     "PromoteReplicaKey": {"KeyPolicyRefused"},
