@@ -472,6 +472,7 @@ def on_foreign_keys(privileges: Privileges, keys: Keys) -> Iterator[Attempt]:
 def at_the_edges(privileges: Privileges, stack: Stack, keys: Keys) -> Iterator[Attempt]:
     """Let each role try what lies just beyond its own grants."""
     yield from _other_keys(keys)
+    yield from _other_tags(keys)
     for grant in privileges.grants():
         for parameters in _elsewhere(grant, stack):
             yield Attempt(grant.role, grant.action, parameters)
@@ -511,19 +512,26 @@ def _other_keys(keys: Keys) -> Iterator[Attempt]:
         untag = {"KeyId": keys.ours, "TagKeys": keys_of_tags}
         yield Attempt("ApplyKeySettingsFunctionRole", "kms:UntagResource", untag)
 
-    for tags in (tag_list(team="x", stack=STACK_NAME), tag_list(team="x"), of_others):
+    importing = "ImportKeyMaterialFunctionRole"
+    for action in ("kms:GetParametersForImport", "kms:ImportKeyMaterial"):
+        yield Attempt(importing, action, CALLS[action](keys.ours))
+    weak = {"KeyId": keys.ours_external, **_OAEP, "WrappingAlgorithm": "RSAES_OAEP_SHA_1"}
+    yield Attempt(importing, "kms:GetParametersForImport", weak)
+
+
+def _other_tags(keys: Keys) -> Iterator[Attempt]:
+    """Let the roles that adopt and release keys try other tags than the stack's own."""
+    for tags in (
+        tag_list(team="x", stack=STACK_NAME),
+        tag_list(team="x"),
+        tag_list(request_id="x", stack="other"),
+    ):
         for key in (keys.ours, keys.unused):
             yield Attempt(*_ADOPT, {"KeyId": key, "Tags": tags})
     release = ("ReleaseKeyFunctionRole", "kms:UntagResource")
     for keys_of_tags in (["team"], ["team", "mrk:stack"]):
         yield Attempt(*release, {"KeyId": keys.ours, "TagKeys": keys_of_tags})
     yield Attempt(*release, {"KeyId": keys.of_another_stack, "TagKeys": ["mrk:stack"]})
-
-    importing = "ImportKeyMaterialFunctionRole"
-    for action in ("kms:GetParametersForImport", "kms:ImportKeyMaterial"):
-        yield Attempt(importing, action, CALLS[action](keys.ours))
-    weak = {"KeyId": keys.ours_external, **_OAEP, "WrappingAlgorithm": "RSAES_OAEP_SHA_1"}
-    yield Attempt(importing, "kms:GetParametersForImport", weak)
 
 
 def _elsewhere(grant: Grant, stack: Stack) -> Iterator[dict[str, Any]]:
@@ -599,8 +607,8 @@ def still_possible(keys: Keys) -> list[tuple[Attempt, str]]:
         "lost our tag from others; only its tags show that."
     )
     compares = (
-        "The key policy and the rotation of every multi-Region key can be read: a set that is to be "
-        "adopted is compared with its declaration before it has our tags."
+        "The key policy and the rotation of every multi-Region key can be read: a set that is to "
+        "be adopted is compared with its declaration before it has our tags."
     )
     adopts = (
         "Any multi-Region key of the account can be given our two tags, and no other tag: that is "
