@@ -23,7 +23,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from provisioner import json_text
 from provisioner.aws.client_types import AttributeValue, DynamoDBClient
 from provisioner.aws.listing import PENDING
-from provisioner.aws.records import UNFINISHED_INDEX
+from provisioner.aws.records import UNFINISHED_INDEX, Record
 from provisioner.clock import now
 from provisioner.domain.approval import Content, Planned, hash_of
 from provisioner.domain.plan import KeySetRequest, revision_of
@@ -77,6 +77,11 @@ class Pending:
     def is_over(self) -> bool:
         """Whether the time for a decision is over."""
         return now() >= datetime.fromisoformat(self.until)
+
+    def is_ahead_of(self, record: Record | None) -> bool:
+        """Whether the request waits for approval, or goes on by it and is not claimed yet."""
+        is_claimed = record is not None and record.execution_arn == self.execution_arn
+        return self.state == State.WAITING or not is_claimed
 
 
 class _Changed(Exception):
