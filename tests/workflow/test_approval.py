@@ -4,6 +4,7 @@ The people are sessions of a role, as Identity Center makes them, and the API se
 shows them.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from local.commands.batch import read_object, start
 from local.polling import wait_for
 from local.stack.endpoint import Credentials
 from local.stack.stack import Stack
@@ -71,6 +73,18 @@ def decide(
 
 def calls_of_kms(stack: Stack, since: int) -> list[tuple[str, str]]:
     return [(one["operation"], one["region"]) for one in stack.kms_calls()[since:]]
+
+
+def run_batch(stack: Stack, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Run a batch to its end; return its results."""
+    content = "\n".join(map(json.dumps, requests)).encode()
+    ended = stack.wait_for_execution(start(stack, "keys.jsonl", content), timeout=120)
+    assert ended["status"] == "SUCCEEDED", ended.get("cause")
+    progress = json.loads(ended["output"])
+    found = [json.loads(line) for line in read_object(stack, progress["results"]).splitlines()]
+    waiting = [result for result in found if result["status"] == "WAITING_FOR_APPROVAL"]
+    assert progress["waitingForApproval"] == len(waiting)
+    return found
 
 
 def codes(outcome: dict[str, Any]) -> list[str]:
@@ -168,6 +182,36 @@ def test_a_request_is_cancelled_while_it_waits(stack: Stack) -> None:
 
     assert (outcome["detail"]["status"], codes(outcome)) == ("FAILED", ["CANCELLED"])
     assert calls_of_kms(stack, before) == []
+
+
+def test_a_batch_ends_while_its_lines_wait_and_a_file_sent_again_asks_nobody_anew(
+    stack: Stack, people: dict[str, Credentials]
+) -> None:
+    requests = [new_request("line"), new_request("line")]
+    names = [request["requestId"] for request in requests]
+    before = len(stack.kms_calls())
+    with approving(stack, "all"):
+        first, again = run_batch(stack, requests), run_batch(stack, requests)
+        asked = [question(stack, name) for name in names]
+
+        assert [result["status"] for result in first] == ["WAITING_FOR_APPROVAL"] * 2
+        assert [result["approval"] for result in first] == [
+            {"contentHash": one["contentHash"], "until": one["until"]} for one in asked
+        ]
+        assert again == first
+        for name in names:
+            assert [event["detail-type"] for event in stack.events(name)] == [ASKED]
+        assert calls_of_kms(stack, before) == []
+
+        for one in asked:
+            assert decide(stack, one, people["alice"]) == (202, [])
+            assert decide(stack, one, people["bob"]) == (202, [])
+        outcomes = [stack.wait_for_outcome(name)["detail"]["status"] for name in names]
+        last = run_batch(stack, requests)
+
+    assert outcomes == ["CREATED", "CREATED"]
+    assert [(result["status"], result["approval"]) for result in last] == [("CREATED", None)] * 2
+    assert Counter(call for call, _ in calls_of_kms(stack, before))["CreateKey"] == 2
 
 
 def test_a_change_that_can_hurt_waits_and_is_carried_out_exactly_as_planned(

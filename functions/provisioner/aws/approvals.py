@@ -11,7 +11,7 @@ the index of unfinished requests, in a shard of their own.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from provisioner import json_text
 from provisioner.aws.client_types import AttributeValue, DynamoDBClient
+from provisioner.aws.dynamodb import read_many
 from provisioner.aws.listing import PENDING
 from provisioner.aws.records import UNFINISHED_INDEX, Record
 from provisioner.clock import now
@@ -114,6 +115,14 @@ class Approvals:
                 TableName=self._table, Key=_key(request_id), ConsistentRead=True
             )
         return _pending(answer["Item"]) if "Item" in answer else None
+
+    def get_many(self, request_ids: Iterable[str]) -> Iterator[Pending]:
+        """Read the approvals of many requests; those that exist, in any order.
+
+        What was written in the last second may be missing.
+        """
+        keys = (f"{PENDING}{request_id}" for request_id in request_ids)
+        return map(_pending, read_many(self._client, self._table, keys, consistently=False))
 
     def ask(self, pending: Pending, *, seen: Pending | None) -> bool:
         """Write down what is to be approved, in the place of what was `seen` there.
