@@ -133,9 +133,15 @@ class Approvals:
             False where something else is there by now: read it again.
         """
         condition, values = "attribute_not_exists(requestId)", dict[str, AttributeValue]()
+        names = dict[str, str]()
         if seen is not None:
-            condition = "executionArn = :holder AND askedAt = :asked AND approvals = :approvals"
+            condition = (
+                "executionArn = :holder AND askedAt = :asked AND approvals = :approvals "
+                "AND #state = :state"
+            )
+            names = {"#state": "state"}
             values = {
+                ":state": {"S": seen.state.value},
                 ":holder": {"S": seen.execution_arn},
                 ":asked": {"S": seen.asked_at},
                 ":approvals": {"S": json_text.text(seen.approvals)},
@@ -146,6 +152,7 @@ class Approvals:
                     TableName=self._table,
                     Item=_item(pending),
                     ConditionExpression=condition,
+                    **({"ExpressionAttributeNames": names} if names else {}),  # type: ignore[arg-type]
                     **({"ExpressionAttributeValues": values} if values else {}),  # type: ignore[arg-type]
                 )
         except _Changed:

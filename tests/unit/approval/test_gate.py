@@ -1,5 +1,6 @@
 """What a request that needs approval may do, and what gets round it: nothing."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -330,6 +331,54 @@ def test_the_same_request_through_another_door_is_left_to_the_one_that_waits(
     assert (again.standing, again.pending) == (Standing.TAKEN, pending)
     with pytest.raises(ApproverIsRequester):
         decided(pending, ALICE)
+
+
+class Interrupted(Approvals):
+    """Lets something happen right after the approval was read first."""
+
+    def __init__(self, meanwhile: Callable[[], object]) -> None:
+        super().__init__(client("dynamodb"), "requests")
+        self._meanwhile: list[Callable[[], object]] = [meanwhile]
+
+    def get(self, request_id: str) -> Pending | None:
+        found = super().get(request_id)
+        if self._meanwhile:
+            self._meanwhile.pop()()
+        return found
+
+
+def test_a_question_that_another_execution_asked_meanwhile_keeps_its_decisions(
+    records: Records, approvals: Approvals
+) -> None:
+    def other_asks() -> None:
+        decided(waiting(ask(records, requester=None, execution=OTHER)))
+
+    late = replace(keeper(records, requester=CAROL), approvals=Interrupted(other_asks))
+
+    gate = late.pass_request(request_of(), EXECUTION)
+
+    assert gate.standing == Standing.TAKEN
+    kept = approvals.get("CHG1")
+    assert kept
+    assert kept.execution_arn == OTHER
+    assert [one["approver"] for one in kept.approvals] == [BOB]
+
+
+def test_a_cancellation_is_not_lost_to_an_execution_that_goes_on_for_one_that_died(
+    records: Records, approvals: Approvals, running: Executions
+) -> None:
+    waiting(ask(records))
+    running.at[EXECUTION] = Progress.ENDED
+
+    def cancel() -> None:
+        assert cancel_waiting("CHG1", approvals=approvals, step_functions=client("stepfunctions"))
+
+    machine = executions.machine_of(EXECUTION)
+    successor = executions.successor_arn(machine, "CHG1", EXECUTION)
+    late = replace(keeper(records), approvals=Interrupted(cancel))
+
+    with pytest.raises(Cancelled):
+        late.pass_request(request_of(), successor)
 
 
 def test_an_approval_is_for_one_run(records: Records, running: Executions) -> None:
