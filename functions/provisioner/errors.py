@@ -22,6 +22,10 @@ ProvisionerError
 ├── PrimaryKeyMoved          another key of the set has become its primary key
 ├── KeySetIncomplete         KMS does not show the key set that was built
 ├── ReplicaKeyNotEnabled     the replica key is still being made
+├── NotAwaited               the request does not wait for approval
+├── AlreadyDecided           the approval is decided, and its execution has not acted on it yet
+├── ContentChanged           the decision is about other content than what waits
+├── ApproverIsRequester      the approver may be who asked, or has approved already
 ├── KeyMaterialNotAwaited    the request does not wait for key material
 ├── KeyMaterialNotProvided   nobody provided the key material before the deadline
 ├── EventNotPublished        EventBridge did not take the outcome event
@@ -341,6 +345,13 @@ class NotAwaited(ProvisionerError):
 
     field = "requestId"
     next_step = "Ask for the request's status: it says what it waits for, if for anything."
+
+
+class AlreadyDecided(ProvisionerError):
+    """The approval of the request to cancel is decided, and its execution has yet to act on it."""
+
+    field = "requestId"
+    next_step = "Send the DELETE again in a moment."
 
 
 class ContentChanged(ProvisionerError):

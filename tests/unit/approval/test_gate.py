@@ -19,6 +19,7 @@ from provisioner.aws.records import Records, Status
 from provisioner.domain.approval import hash_of
 from provisioner.domain.provenance import Approval, Via
 from provisioner.errors import (
+    AlreadyDecided,
     ApproverIsRequester,
     Cancelled,
     ContentChanged,
@@ -107,6 +108,15 @@ def waiting(gate: Gate) -> Pending:
     assert gate.standing == Standing.WAIT
     assert gate.pending
     return gate.pending
+
+
+def cancelled(records: Records, approvals: Approvals | None = None) -> Pending | None:
+    return cancel_waiting(
+        "CHG1",
+        approvals=approvals or Approvals(client("dynamodb"), "requests"),
+        records=records,
+        step_functions=client("stepfunctions"),
+    )
 
 
 def decided(
@@ -365,13 +375,13 @@ def test_a_question_that_another_execution_asked_meanwhile_keeps_its_decisions(
 
 
 def test_a_cancellation_is_not_lost_to_an_execution_that_goes_on_for_one_that_died(
-    records: Records, approvals: Approvals, running: Executions
+    records: Records, running: Executions
 ) -> None:
     waiting(ask(records))
     running.at[EXECUTION] = Progress.ENDED
 
     def cancel() -> None:
-        assert cancel_waiting("CHG1", approvals=approvals, step_functions=client("stepfunctions"))
+        assert cancelled(records)
 
     machine = executions.machine_of(EXECUTION)
     successor = executions.successor_arn(machine, "CHG1", EXECUTION)
@@ -466,7 +476,7 @@ def test_a_request_that_waits_is_cancelled(
     approvals.await_decision(pending, EXECUTION, "token")
 
     for _ in range(2):
-        assert cancel_waiting("CHG1", approvals=approvals, step_functions=client("stepfunctions"))
+        assert cancelled(records)
 
     assert woken == ["token", "token"]
     with pytest.raises(Cancelled):
@@ -475,12 +485,52 @@ def test_a_request_that_waits_is_cancelled(
         decided(pending)
 
 
-def test_what_is_approved_is_not_cancelled_here(records: Records, approvals: Approvals) -> None:
+@walks("AlreadyDecided")
+def test_what_is_approved_is_cancelled_once_it_is_claimed(records: Records) -> None:
     decided(waiting(ask(records)))
 
-    assert (
-        cancel_waiting("CHG1", approvals=approvals, step_functions=client("stepfunctions")) is None
-    )
+    with pytest.raises(AlreadyDecided, match=r"is approved.* Send the DELETE again in a moment"):
+        cancelled(records)
+
+    assert records.claim(request_of(), EXECUTION)[0]
+    # It does not wait any more: what is under way is cancelled by its record.
+    assert cancelled(records) is None
+    assert records.cancel("CHG1").cancelled_at
+
+
+def test_what_is_refused_is_not_cancelled_before_the_refusal_is_published(
+    records: Records, approvals: Approvals
+) -> None:
+    decided(waiting(ask(records)), BOB, "REFUSE")
+
+    with pytest.raises(AlreadyDecided, match="is refused"):
+        cancelled(records)
+
+    approvals.forget("CHG1", EXECUTION)
+    assert cancelled(records) is None
+
+
+def test_an_approval_while_somebody_cancels_is_not_overlooked(
+    records: Records, approvals: Approvals
+) -> None:
+    pending = waiting(ask(records))
+    late = Interrupted(lambda: decided(pending))
+
+    with pytest.raises(AlreadyDecided):
+        cancelled(records, late)
+
+    found = approvals.get("CHG1")
+    assert found
+    assert found.state == State.APPROVED
+
+
+def test_a_question_that_is_forgotten_while_somebody_cancels_is_none(
+    records: Records, approvals: Approvals
+) -> None:
+    waiting(ask(records))
+    late = Interrupted(lambda: approvals.forget("CHG1", EXECUTION))
+
+    assert cancelled(records, late) is None
 
 
 def test_of_two_that_decide_at_once_both_count(records: Records, approvals: Approvals) -> None:
@@ -538,7 +588,5 @@ def test_a_cancellation_whose_answer_was_lost_wakes_all_the_same(
 
     monkeypatch.setattr(Approvals, "cancel", sent_again_by_the_sdk)
 
-    assert cancel_waiting(
-        pending.request_id, approvals=approvals, step_functions=client("stepfunctions")
-    )
+    assert cancelled(records)
     assert woken == ["token"]
