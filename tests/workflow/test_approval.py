@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from local.commands.batch import read_object, start
+from local.hooks import proof
 from local.polling import wait_for
 from local.stack.endpoint import Credentials
 from local.stack.stack import Stack
+from tests.support.deliveries import ENTRIES, with_request
 from tests.support.stack.changes import (
     EUROPE,
     WEST,
@@ -25,6 +27,8 @@ from tests.support.stack.changes import (
     revised,
     state_in,
 )
+from tests.support.stack.dead_letters import queue_url, waiting
+from tests.support.stack.held_secrets import holding
 from tests.support.stack.reading import new_request
 from tests.support.stack.workflow_paths import APPROVERS as ROLE
 
@@ -141,6 +145,50 @@ def test_two_people_approve_what_came_through_a_webhook_and_nothing_else_waits(
 
     assert (outcome["status"], outcome["via"]) == ("CREATED", VIA)
     assert [one["approver"].rsplit("/", 1)[1] for one in outcome["approvals"]] == ["alice", "bob"]
+
+
+@contextmanager
+def undelivered(stack: Stack) -> Iterator[None]:
+    """Let what asks for keys end where EventBridge puts it once it gives up on the workflow."""
+    events, sqs = stack.client("events"), stack.client("sqs")
+    bus, _, name = stack.resources("AWS::Events::Rule")["KeyRequested"].rpartition("|")
+    rule = {"Rule": name, "EventBusName": bus or stack.outputs["EventBusName"]}
+    targets = events.list_targets_by_rule(**rule)["Targets"]
+    queue = sqs.get_queue_attributes(
+        QueueUrl=queue_url(stack, "UndeliveredRequests"), AttributeNames=["QueueArn"]
+    )["Attributes"]["QueueArn"]
+    events.put_targets(**rule, Targets=[{"Id": targets[0]["Id"], "Arn": queue}])
+    try:
+        yield
+    finally:
+        events.put_targets(**rule, Targets=targets)
+
+
+def test_a_dead_letter_of_a_webhook_reaches_the_same_gate(
+    stack: Stack, people: dict[str, Credentials]
+) -> None:
+    request, before = new_request("redriven"), len(stack.kms_calls())
+    name, body = request["requestId"], with_request("jira", request)
+    with holding(stack, "HooksSecretArn", "ReceiveHookFunction", ENTRIES), undelivered(stack):
+        assert stack.deliver("jira", body, proof(ENTRIES["jira"], body)).status_code == 202
+        wait_for(lambda: waiting(stack, "UndeliveredRequests"), "the dead letter", timeout=30)
+    assert stack.executions(name) == []
+
+    assert stack.invoke("RedriveFunction", {}) == {"requests": 1, "answers": 0, "left": []}
+
+    asked = question(stack, name)
+    assert (asked["requester"], asked["via"]["hook"]) == (None, "jira")
+    # One person is one, however often.
+    assert decide(stack, asked, people["alice"]) == (202, [])
+    assert decide(stack, asked, people["alice"]) == (202, [])
+    status = stack.api("GET", f"/keys/{name}").json()
+    assert (status["status"], len(status["approval"]["approvals"])) == ("WAITING_FOR_APPROVAL", 1)
+    assert calls_of_kms(stack, before) == []
+
+    assert decide(stack, asked, people["bob"]) == (202, [])
+    outcome = stack.wait_for_outcome(name)["detail"]
+    assert (outcome["status"], outcome["via"]["hook"]) == ("CREATED", "jira")
+    assert len(outcome["approvals"]) == 2
 
 
 def test_a_refusal_says_who_and_why_and_the_request_may_be_sent_again(
