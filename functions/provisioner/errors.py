@@ -28,6 +28,10 @@ ProvisionerError
 ├── ApproverIsRequester      the approver may be who asked, or has approved already
 ├── KeyMaterialNotAwaited    the request does not wait for key material
 ├── KeyMaterialNotProvided   nobody provided the key material before the deadline
+├── TicketSystemBusy         a ticket system does not answer, or asks for fewer calls
+├── TicketSystemRefused      a ticket system does not take what the stack's entry says
+├── TicketNotUpdatable       a ticket is gone, closed or locked, or its ID is none
+├── TicketNotMoved           a ticket has its comment, and does not take the transition
 ├── EventNotPublished        EventBridge did not take the outcome event
 ├── BatchUnreadable          the file of a batch is not usable as a whole
 ├── AnotherBatchRuns         a batch that was started earlier has not ended
@@ -337,6 +341,16 @@ class TicketNotUpdatable(ProvisionerError):
     next_step = (
         "Read the outcome with GET /keys/{requestId}, and inform whoever asked. A request that is "
         "sent with another ticket writes there."
+    )
+
+
+class TicketNotMoved(ProvisionerError):
+    """A ticket has its comment, and its system does not take the transition."""
+
+    field = "ticket"
+    next_step = (
+        "Move the ticket by hand. Where every ticket is refused so, let the transition in the "
+        "system's entry of the secret TicketsSecretArn be one that needs no more than its name."
     )
 
 
