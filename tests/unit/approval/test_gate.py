@@ -9,7 +9,7 @@ import pytest
 
 from provisioner.approval.asking import ask_for_approval
 from provisioner.approval.decision import cancel_waiting, decide
-from provisioner.approval.gate import Gate, Standing
+from provisioner.approval.gate import Gate, Standing, seconds_to_wait
 from provisioner.approval.gatekeeper import Gatekeeper
 from provisioner.aws import executions
 from provisioner.aws.approvals import Approvals, Pending, State
@@ -17,17 +17,20 @@ from provisioner.aws.clients import client
 from provisioner.aws.executions import Progress
 from provisioner.aws.records import Records, Status
 from provisioner.domain.approval import hash_of
+from provisioner.domain.change import Change
 from provisioner.domain.provenance import Approval, Via
 from provisioner.errors import (
     AlreadyDecided,
     ApproverIsRequester,
     Cancelled,
     ContentChanged,
+    DependencyUnavailable,
     NotAwaited,
     RequestConflict,
     RequestTakenOver,
 )
 from provisioner.settings import ApprovalSettings
+from tests.support import finished_sets
 from tests.support.answering import answer, calls_of
 from tests.support.clock import Clock
 from tests.support.published import published_on
@@ -389,6 +392,109 @@ def test_a_cancellation_is_not_lost_to_an_execution_that_goes_on_for_one_that_di
 
     with pytest.raises(Cancelled):
         late.pass_request(request_of(), successor)
+
+
+CHANGES: list[Change] = [
+    {
+        "region": "eu-west-1",
+        "property": "key",
+        "from": "Enabled",
+        "to": None,
+        "call": "ScheduleKeyDeletion",
+        "confirm": "REMOVE:eu-west-1",
+        "reversible": "yes",
+    }
+]
+
+
+def change(records: Records, mode: str, changes: list[Change] | None, **asked: Any) -> Gate:
+    return keeper(records, mode, ALICE).pass_change(
+        finished_sets.CHANGED,
+        finished_sets.CHANGE_EXECUTION,
+        changes,
+        record=finished_sets.record_of(records),
+        **asked,
+    )
+
+
+@pytest.mark.parametrize(
+    ("mode", "word", "standing"),
+    [
+        ("hooks", "REMOVE:eu-west-1", Standing.OPEN),
+        ("destructive", None, Standing.OPEN),
+        ("destructive", "REMOVE:eu-west-1", Standing.WAIT),
+        ("all", None, Standing.WAIT),
+    ],
+)
+def test_a_change_waits_for_what_it_does(
+    mode: str, word: str | None, standing: Standing, records: Records
+) -> None:
+    finished_sets.create(records)
+    changes: list[Change] = [{**CHANGES[0], "confirm": word}]
+
+    assert change(records, mode, changes).standing == standing
+    assert change(records, mode, None) == Gate(Standing.OPEN)
+
+
+def test_a_change_is_left_to_its_own_gate_unless_another_execution_waits(records: Records) -> None:
+    finished_sets.create(records)
+    request = finished_sets.CHANGED
+
+    assert keeper(records).pass_request(request, EXECUTION) == Gate(Standing.OPEN)
+    change(records, "all", CHANGES)
+
+    assert keeper(records).pass_request(request, EXECUTION).standing == Standing.TAKEN
+
+
+def test_a_change_that_does_less_is_approved_and_one_that_does_more_asks_anew(
+    records: Records,
+) -> None:
+    finished_sets.create(records)
+    decided(waiting(change(records, "all", CHANGES)))
+
+    assert change(records, "all", []).standing == Standing.OPEN
+    more: list[Change] = [*CHANGES, {**CHANGES[0], "property": "alias"}]
+    again = waiting(change(records, "all", more))
+    assert (again.approvals, again.requester) == ([], ALICE)
+
+
+def test_a_question_about_what_another_execution_has_done_meanwhile_is_taken_back(
+    records: Records, approvals: Approvals
+) -> None:
+    def other_ends() -> None:
+        request = request_of()
+        records.claim(request, OTHER)
+        records.finish(request, execution_arn=OTHER, status=Status.FAILED, key=None, errors=[])
+        records.mark_published("CHG1", OTHER)
+
+    late = replace(keeper(records), approvals=Interrupted(other_ends))
+
+    with pytest.raises(DependencyUnavailable, match="has changed while it was read"):
+        late.pass_request(request_of(), EXECUTION)
+
+    assert approvals.get("CHG1") is None
+
+
+def test_an_execution_reads_again_within_the_hour_and_when_the_time_is_over(
+    records: Records, clock: Clock
+) -> None:
+    pending = waiting(ask(records))
+
+    assert seconds_to_wait(pending) == 3_600
+    clock.move(seconds=7 * 86_400 - 60)
+    assert seconds_to_wait(pending) == 61
+    clock.move(seconds=120)
+    assert seconds_to_wait(pending) == 1
+
+
+def test_a_decision_is_asked_for_again_where_others_decide_all_the_time(
+    records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pending = waiting(ask(records))
+    monkeypatch.setattr(Approvals, "decide", lambda *_: False)
+
+    with pytest.raises(DependencyUnavailable, match="at the same moment"):
+        decided(pending)
 
 
 def test_an_approval_is_for_one_run(records: Records, running: Executions) -> None:
