@@ -38,6 +38,7 @@ from local.emulator import (
     authorization,
     branches,
     bus_policies,
+    bus_targets,
     dead_letters,
     distributed_maps,
     event_chain,
@@ -286,6 +287,7 @@ def main() -> None:
     runtime_api.install()
     service_roles.install()
     dead_letters.install()
+    bus_targets.install()
     tagging_pages.install()
     task_callbacks.install()
     event_chain.install()
