@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from ministack.services import kms
 
-from local.emulator.kms.keys import Key, is_replica, members
+from local.emulator.kms import events as kms_events
+from local.emulator.kms.keys import Key, is_replica, members, primary_of
 from local.emulator.kms.settings import now
 
 _MATERIAL = ("_symmetric_key", "_hmac_key", "_private_key", "_public_key_der")
@@ -52,13 +53,15 @@ class Materials:
         return next((material for material in self.all if material.state == "STAGED"), None)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Imported:
     """What one import brought into one Region."""
 
     material: dict[str, Any]
     """The emulator's fields for it, as `kms._store_imported_material` writes them."""
     valid_to: float | None
+    has_expired: bool = False
+    """Whether its end was reported."""
 
     @property
     def is_there(self) -> bool:
@@ -145,6 +148,15 @@ def pass_time(key: Key) -> None:
         staged.rotated_at = materials.rotation_ends_at
         for member in alike(key):
             member["_material_id"] = staged.id
+        kms_events.rotated(primary_of(key), "ON_DEMAND", current.id, staged.id)
+
+
+def expire(key: Key) -> None:
+    """Report the material that has expired in a key's Region since it was last looked at."""
+    for imported in imports(key).values():
+        if not imported.is_there and not imported.has_expired:
+            imported.has_expired = True
+            kms_events.expired(key)
 
 
 def remove(key: Key, material: Material) -> None:

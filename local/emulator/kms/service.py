@@ -5,11 +5,12 @@ authorised. The rules are in the modules beside this one: `kms_model` (what para
 `kms_states` (what each key state allows), `kms_specs`, `kms_policies`, `kms_policy_text`,
 `kms_tags`, `kms_aliases`, `kms_rotation`, `kms_import`, `kms_multi_region`, `kms_lifecycle` and
 `kms_quotas`. An operation that none of them serves is checked against the state of its key and left
-to the emulator.
+to the emulator. What has changed something is reported by `kms_trail`.
 """
 
 import json
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 from ministack.core.iam_actions import _kms_key_id_from_ciphertext
@@ -17,6 +18,7 @@ from ministack.core.responses import error_response_json
 from ministack.services import kms
 
 from local.emulator.kms import aliases as kms_aliases
+from local.emulator.kms import events as kms_events
 from local.emulator.kms import importing as kms_import
 from local.emulator.kms import keys as kms_keys
 from local.emulator.kms import lifecycle as kms_lifecycle
@@ -28,6 +30,7 @@ from local.emulator.kms import rotation as kms_rotation
 from local.emulator.kms import service_linked_role as kms_service_linked_role
 from local.emulator.kms import states as kms_states
 from local.emulator.kms import tags as kms_tags
+from local.emulator.kms import trail as kms_trail
 from local.emulator.kms.refusal import KmsRefusedError
 
 _OPERATIONS: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -78,12 +81,19 @@ async def _handle_request(
         kms_model.check(operation, parameters)
         kms_quotas.take(operation, parameters)
         kms_states.pass_time()
+        kms_events.keep_time(kms_states.pass_time)
+        call = kms_trail.note(operation, parameters, headers)
         if operation in _OPERATIONS:
-            return _OPERATIONS[operation](parameters)
-        _check_key(operation, parameters)
+            answer = _OPERATIONS[operation](parameters)
+        else:
+            _check_key(operation, parameters)
+            answer = await _emulator_handle_request(method, path, headers, body, query_params)
     except KmsRefusedError as refusal:
         return error_response_json(refusal.code, refusal.message, 400)
-    return await _emulator_handle_request(method, path, headers, body, query_params)
+    status, _, answered = answer
+    if call and status == HTTPStatus.OK:
+        kms_trail.put_event(call, json.loads(answered or b"{}"))
+    return answer
 
 
 def _check_key(operation: str, parameters: dict[str, Any]) -> None:
