@@ -14,7 +14,7 @@ import pytest
 from local.settings import ACCOUNT_ID
 from local.stack.endpoint import Endpoint
 from tests.support.stack.kms_arrangement import Arrangement
-from tests.support.stack.kms_calls import HOME, OTHER, refusal
+from tests.support.stack.kms_calls import HOME, OTHER, key_arn, refusal
 
 TAG = {"TagKey": "team", "TagValue": "payments"}
 
@@ -29,10 +29,6 @@ def kms_settings(emulator: Endpoint) -> Iterator[None]:
 @pytest.fixture
 def arrangement(emulator: Endpoint) -> Arrangement:
     return Arrangement(emulator)
-
-
-def arn(region: str, key_id: str) -> str:
-    return f"arn:aws:kms:{region}:{ACCOUNT_ID}:key/{key_id}"
 
 
 class TestTags:
@@ -152,10 +148,10 @@ class TestMultiRegionKeys:
         replica = emulator.client("kms", OTHER)
 
         refused = refusal(replica.update_primary_region, KeyId=primary, PrimaryRegion=OTHER)
-        message = f"{arn(OTHER, primary)} is not a multi-Region primary key."
+        message = f"{key_arn(OTHER, primary)} is not a multi-Region primary key."
         assert refused == ("KMSInvalidStateException", message)
         refused = refusal(replica.replicate_key, KeyId=primary, ReplicaRegion=HOME)
-        message = f"{arn(OTHER, primary)} is not a multi-region primary key."
+        message = f"{key_arn(OTHER, primary)} is not a multi-region primary key."
         assert refused == ("UnsupportedOperationException", message)
 
     def test_the_primary_describes_key_material(self, arrangement: Arrangement) -> None:
@@ -222,34 +218,3 @@ def send_fraction(kms: Any, valid_to: float) -> None:
             request.data = json.dumps({**body, "ValidTo": valid_to}).encode()
 
     kms.meta.events.register("request-created.kms", with_fraction)
-
-
-class TestRotation:
-    """https://docs.aws.amazon.com/kms/latest/developerguide/rotating-keys-on-demand.html."""
-
-    def rotations(self, kms: Any, key: str) -> list[dict[str, Any]]:
-        listed: list[dict[str, Any]] = kms.list_key_rotations(KeyId=key)["Rotations"]
-        return listed
-
-    def test_it_is_asked_for_on_the_primary_and_once(
-        self, emulator: Endpoint, kms: Any, primary: str
-    ) -> None:
-        emulator.change_kms_settings(rotating_seconds=600)
-        before = kms.encrypt(KeyId=primary, Plaintext=b"secret")["CiphertextBlob"]
-
-        for _ in range(2):
-            answer = kms.rotate_key_on_demand(KeyId=primary)
-            assert answer["KeyId"] == arn(HOME, primary)
-        assert kms.get_key_rotation_status(KeyId=primary)["OnDemandRotationStartDate"]
-        assert self.rotations(kms, primary) == []
-        emulator.change_kms_settings(clock_shift_seconds=601)
-        assert len(self.rotations(kms, primary)) == 1
-        assert kms.decrypt(CiphertextBlob=before)["Plaintext"] == b"secret"
-
-    def test_it_is_asked_for_25_times_at_most(self, kms: Any, primary: str) -> None:
-        for _ in range(25):
-            kms.rotate_key_on_demand(KeyId=primary)
-
-        code, message = refusal(kms.rotate_key_on_demand, KeyId=primary)
-        assert code == "LimitExceededException"
-        assert message.endswith(arn(HOME, primary))

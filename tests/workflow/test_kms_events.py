@@ -11,7 +11,7 @@ from local.settings import ACCOUNT_ID
 from local.stack.endpoint import Endpoint
 from tests.support.stack.bus_events import Queue, heard, rule
 from tests.support.stack.kms_arrangement import Arrangement
-from tests.support.stack.kms_calls import HOME, OTHER, ROOT, alias_name, key_policy
+from tests.support.stack.kms_calls import HOME, OTHER, ROOT, alias_name, key_arn, key_policy
 
 DAY = 86400
 CALLS = {"source": ["aws.kms"], "detail-type": ["AWS API Call via CloudTrail"]}
@@ -34,10 +34,6 @@ def home(emulator: Endpoint) -> Iterator[Queue]:
 def other(emulator: Endpoint) -> Iterator[Queue]:
     with heard(emulator, OTHER, CALLS) as queue:
         yield queue
-
-
-def arn(key_id: str, region: str = HOME) -> str:
-    return f"arn:aws:kms:{region}:{ACCOUNT_ID}:key/{key_id}"
 
 
 def names(events: list[dict[str, Any]]) -> list[str]:
@@ -101,13 +97,15 @@ def test_each_change_of_a_key_is_reported_in_its_region(
         assert (detail["eventSource"], detail["awsRegion"]) == ("kms.amazonaws.com", HOME)
         assert (detail["readOnly"], detail["recipientAccountId"]) == (False, ACCOUNT_ID)
         assert detail["resources"] == [
-            {"ARN": arn(key_id), "type": "AWS::KMS::Key", "accountId": ACCOUNT_ID}
+            {"ARN": key_arn(HOME, key_id), "type": "AWS::KMS::Key", "accountId": ACCOUNT_ID}
         ]
     for event in changed:
         name, detail = event["detail"]["eventName"], event["detail"]
         assert detail["requestParameters"] == {"keyId": key_id, **REQUESTS.get(name, {})}
-        response = detail["responseElements"]
-        assert response is None if name in WITHOUT_RESPONSE else response["keyId"] == arn(key_id)
+        if name in WITHOUT_RESPONSE:
+            assert detail["responseElements"] is None
+        else:
+            assert detail["responseElements"]["keyId"] == key_arn(HOME, key_id)
     assert len({event["detail"]["eventID"] for event in home.events()}) == 1 + len(CHANGES)
     assert other.events() == []
 
@@ -122,9 +120,9 @@ def test_a_change_of_an_alias_names_the_key_that_it_is_of(
 
     *_, created, updated, deleted = home.wait_for_events(4)
     alias_arn = f"arn:aws:kms:{HOME}:{ACCOUNT_ID}:{alias}"
-    assert arns(created) == [arn(primary), alias_arn]
-    assert arns(updated) == [alias_arn, arn(second)]
-    assert arns(deleted) == [alias_arn, arn(second)]
+    assert arns(created) == [key_arn(HOME, primary), alias_arn]
+    assert arns(updated) == [alias_arn, key_arn(HOME, second)]
+    assert arns(deleted) == [alias_arn, key_arn(HOME, second)]
     assert updated["detail"]["requestParameters"] == {"aliasName": alias, "targetKeyId": second}
     assert deleted["detail"]["requestParameters"] == {"aliasName": alias}
 
@@ -150,10 +148,10 @@ def test_a_replica_and_a_promotion_are_reported_in_both_regions(
     created, promoted = other.wait_for_events(2)
     assert names([replicated, created]) == ["ReplicateKey", "CreateKey"]
     assert names([demoted, promoted]) == ["UpdatePrimaryRegion"] * 2
-    assert arns(demoted) == [arn(primary)]
-    assert arns(created) == arns(promoted) == [arn(primary, OTHER)]
+    assert arns(demoted) == [key_arn(HOME, primary)]
+    assert arns(created) == arns(promoted) == [key_arn(OTHER, primary)]
     assert demoted["detail"]["requestParameters"] == {"keyId": primary, "primaryRegion": OTHER}
-    assert promoted["detail"]["requestParameters"]["keyId"] == arn(primary, OTHER)
+    assert promoted["detail"]["requestParameters"]["keyId"] == key_arn(OTHER, primary)
     assert promoted["detail"]["userIdentity"]["invokedBy"] == "AWS Internal"
 
 
@@ -239,7 +237,7 @@ class TestByTheClock:
             (event,) = of_kms.wait_for_events(1)
             after = kms.describe_key(KeyId=primary)["KeyMetadata"]["CurrentKeyMaterialId"]
         assert event["detail-type"] == "KMS CMK Rotation"
-        assert event["resources"] == [arn(primary)]
+        assert event["resources"] == [key_arn(HOME, primary)]
         assert event["detail"] == {
             "key-id": primary,
             "key-origin": "AWS_KMS",

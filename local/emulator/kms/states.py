@@ -143,6 +143,8 @@ def pass_time() -> None:
             enter(key, "Enabled")
         if "_materials" in key:
             kms_material.pass_time(key)
+        if "_rotation" in key:
+            kms_material.rotate_if_due(key)
         if key["Origin"] == "EXTERNAL":
             kms_material.expire(key)
             settle(key)

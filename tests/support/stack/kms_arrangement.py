@@ -156,6 +156,9 @@ class Arrangement:
     def import_b_into_replica(self) -> None:
         self._import("B", REPLICA_REGION)
 
+    def import_b_again(self) -> None:
+        self._import("B", PRIMARY_REGION)
+
     def rotate(self) -> None:
         self.kms().rotate_key_on_demand(KeyId=self.key_id)
         described = self.kms().describe_key(KeyId=self.key_id)["KeyMetadata"]
