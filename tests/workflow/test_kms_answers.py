@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from local.settings import ACCOUNT_ID
-from local.stack.endpoint import Endpoint
-from tests.support.stack.kms_arrangement import Arrangement
+from local.stack.endpoint import Credentials, Endpoint
+from tests.support.stack.kms_arrangement import SERVICE_LINKED_ROLE, Arrangement
 from tests.support.stack.kms_calls import HOME, OTHER, key_arn, refusal
 
 TAG = {"TagKey": "team", "TagValue": "payments"}
@@ -186,27 +186,32 @@ class TestMultiRegionKeys:
 
         assert kms.describe_key(KeyId=arrangement.key_id)["KeyMetadata"]["ValidTo"] == tomorrow
 
-    def test_the_first_makes_the_service_linked_role(
-        self,
-        emulator: Endpoint,
-        primary: str,  # noqa: ARG002 - there is a key
-    ) -> None:
-        iam = emulator.client("iam")
-        name = "AWSServiceRoleForKeyManagementServiceMultiRegionKeys"
-        role = iam.get_role(RoleName=name)["Role"]
 
-        assert role["Path"] == "/aws-service-role/mrk.kms.amazonaws.com/"
-        refused = refusal(
-            iam.create_service_linked_role,
-            AWSServiceName="mrk.kms.amazonaws.com",
-        )
-        taken = f"Service role name {name} has been taken in this account"
-        assert refused == ("InvalidInput", f"{taken}, please try a different suffix.")
-        iam.delete_service_linked_role(RoleName=name)
-        suffix = {"AWSServiceName": "mrk.kms.amazonaws.com", "CustomSuffix": "ours"}
-        assert refusal(iam.create_service_linked_role, **suffix)[0] == "InvalidInput"
-        again = iam.create_service_linked_role(AWSServiceName="mrk.kms.amazonaws.com")
-        assert again["Role"]["Arn"] == role["Arn"]
+class TestServiceLinkedRole:
+    """https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-auth-slr.html."""
+
+    def test_it_can_be_made_and_deleted_where_there_is_no_key(self, emulator: Endpoint) -> None:
+        iam = emulator.client("iam", credentials=Credentials("444455556666"))
+        for_keys = {"AWSServiceName": "mrk.kms.amazonaws.com"}
+
+        suffixed = refusal(iam.create_service_linked_role, **for_keys, CustomSuffix="ours")
+        assert suffixed[0] == "InvalidInput"
+        role = iam.create_service_linked_role(**for_keys)["Role"]
+        assert role["RoleName"] == SERVICE_LINKED_ROLE
+        task = iam.delete_service_linked_role(RoleName=SERVICE_LINKED_ROLE)["DeletionTaskId"]
+        status = iam.get_service_linked_role_deletion_status(DeletionTaskId=task)["Status"]
+        assert status == "SUCCEEDED"
+        assert refusal(iam.get_role, RoleName=SERVICE_LINKED_ROLE)[0] == "NoSuchEntity"
+
+    def test_it_comes_with_the_first_key(self, emulator: Endpoint) -> None:
+        account = Credentials("555566667777")
+        iam = emulator.client("iam", credentials=account)
+        emulator.client("kms", credentials=account).create_key()
+        assert refusal(iam.get_role, RoleName=SERVICE_LINKED_ROLE)[0] == "NoSuchEntity"
+
+        emulator.client("kms", credentials=account).create_key(MultiRegion=True)
+
+        assert iam.get_role(RoleName=SERVICE_LINKED_ROLE)["Role"]["RoleName"]
 
 
 def send_fraction(kms: Any, valid_to: float) -> None:
