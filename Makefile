@@ -192,6 +192,10 @@ least-privilege: $(READY) ## Measure what each role is granted, uses and is deni
 check-terraform: $(READY) ## Let Terraform make a key set, adopt and release it, and ask Terraform what differs
 	python -m checks.terraform
 
+.PHONY: ticket-comments
+ticket-comments: $(READY) ## Let the deployed stack write every comment into a ticket; renew docs/tickets.md
+	@RENEW_PAGE=1 pytest tests/workflow/test_ticket_comments.py --quiet
+
 .PHONY: bench
 bench: $(READY) ## Measure key sets beside Terraform and scripts; renew the page and its plot
 	@status=0; python -m bench $(ARGS) || status=$$?; \

@@ -15,6 +15,7 @@ from keys_api import operations, reading, requests, under_way
 from keys_api.answers import answer, error_answer
 from keys_api.starting import start_once
 from provisioner.errors import (
+    AlreadyDecided,
     ApproverIsRequester,
     Conflict,
     ContentChanged,
@@ -103,7 +104,9 @@ def _forbidden(error: ApproverIsRequester) -> Response[str]:
     return error_answer(403, error)
 
 
-@app.exception_handler([KeyMaterialNotAwaited, NotAwaited, ContentChanged, NotUnderWay])
+@app.exception_handler(
+    [AlreadyDecided, KeyMaterialNotAwaited, NotAwaited, ContentChanged, NotUnderWay]
+)
 def _not_awaited(error: ProvisionerError) -> Response[str]:
     return error_answer(409, error)
 

@@ -8,7 +8,6 @@ from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 from keys_api import tables
 from keys_api.answers import answer
 from provisioner.approval.asking import waiting_status
-from provisioner.aws.approvals import Pending, State
 from provisioner.aws.clients import client, impatient_kms
 from provisioner.aws.listing import list_requests
 from provisioner.aws.records import Record, Status
@@ -51,16 +50,10 @@ def get_key_set(request_id: str) -> Response[str]:
     # DynamoDB refuses to look for just any text.
     record = tables.records.get(request_id) if is_request_id(request_id) else None
     pending = tables.approvals.get(request_id) if is_request_id(request_id) else None
-    waiting = waiting_status(pending) if pending and _is_ahead(pending, record) else {}
+    waiting = waiting_status(pending) if pending and pending.is_ahead_of(record) else {}
     if record is None and not waiting:
         raise RequestNotFound(f"There is no request {request_id}.")
     return answer(200, {**(_status_of(record) if record else _NO_STATUS), **waiting})
-
-
-def _is_ahead(pending: Pending, record: Record | None) -> bool:
-    """Whether a request waits for approval, or goes on by it and is not claimed yet."""
-    is_claimed = record is not None and record.execution_arn == pending.execution_arn
-    return pending.state == State.WAITING or not is_claimed
 
 
 _NO_STATUS: JsonObject = {"startedAt": None, "key": None, "errors": [], "warnings": []}

@@ -32,7 +32,10 @@ def delete_key_set(request_id: str) -> Response[str]:
     if not is_request_id(request_id):
         raise RequestNotFound(f"There is no request {request_id}.")
     waited = cancel_waiting(
-        request_id, approvals=tables.approvals, step_functions=client("stepfunctions")
+        request_id,
+        approvals=tables.approvals,
+        records=tables.records,
+        step_functions=client("stepfunctions"),
     )
     if waited is not None:
         return accepted(request_id, waited.execution_arn)

@@ -41,12 +41,14 @@ class Gate:
     """The decision, and what there is of an approval.
 
     `pending` is what waits or was decided, None where no approval is needed, or none was asked for
-    yet. `problems` says why the request is refused.
+    yet. `problems` says why the request is refused. `replaces` is what is there and counts no more:
+    only in its place may approval be asked for.
     """
 
     standing: Standing
     pending: Pending | None = None
     problems: tuple[Problem, ...] = ()
+    replaces: Pending | None = None
 
     def provenance_of(self, via: Via | None) -> Provenance | None:
         """Return who asked and who decided; None where nothing is known of that here."""
@@ -94,17 +96,17 @@ def check_gate(
     """
     pending = approvals.get(asked.request["requestId"])
     if pending is None or _is_used_up(pending, asked.record):
-        return _undecided(asked)
+        return _undecided(asked, pending)
     if pending.execution_arn != asked.execution_arn:
         if _runs(pending, step_functions, wait_for_unstarted=wait_for_unstarted):
             return _left_to(pending, asked)
         if not _goes_on_with(pending, asked):
-            return _undecided(asked)
+            return _undecided(asked, pending)
     return _decided(pending, asked)
 
 
-def _undecided(asked: Asked) -> Gate:
-    return Gate(Standing.WAIT if asked.is_needed else Standing.OPEN)
+def _undecided(asked: Asked, replaces: Pending | None) -> Gate:
+    return Gate(Standing.WAIT if asked.is_needed else Standing.OPEN, replaces=replaces)
 
 
 def _decided(pending: Pending, asked: Asked) -> Gate:
@@ -114,7 +116,7 @@ def _decided(pending: Pending, asked: Asked) -> Gate:
     if pending.state == State.REFUSED:
         return Gate(Standing.REFUSED, pending, (_refused(pending),))
     if not covers(pending.content, asked.content):
-        return Gate(Standing.WAIT)
+        return Gate(Standing.WAIT, replaces=pending)
     if pending.state == State.APPROVED:
         return Gate(Standing.OPEN, pending)
     if pending.is_over:
@@ -145,7 +147,8 @@ def start_waiting(
         # What a run that died has asked for counts for the one that goes on.
         taken = replace(gate.pending, execution_arn=asked.execution_arn)
         return taken if approvals.ask(taken, seen=gate.pending) else None
-    seen = approvals.get(asked.request["requestId"])
+    # Read once more, it could be what another execution has asked meanwhile, and somebody decided.
+    seen = gate.replaces
     at = now()
     kept = seen.requester if seen and seen.execution_arn == asked.execution_arn else None
     pending = Pending(

@@ -12,7 +12,7 @@ shard of their own.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,8 +23,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from provisioner import json_text
 from provisioner.aws.client_types import AttributeValue, DynamoDBClient
+from provisioner.aws.dynamodb import read_many
 from provisioner.aws.listing import PENDING
-from provisioner.aws.records import UNFINISHED_INDEX
+from provisioner.aws.records import UNFINISHED_INDEX, Record
 from provisioner.clock import now
 from provisioner.domain.approval import Content, Planned, hash_of
 from provisioner.domain.operation import Operation
@@ -82,6 +83,11 @@ class Pending:
         """Whether the time for a decision is over."""
         return now() >= datetime.fromisoformat(self.until)
 
+    def is_ahead_of(self, record: Record | None) -> bool:
+        """Whether the request waits for approval, or goes on by it and is not claimed yet."""
+        is_claimed = record is not None and record.execution_arn == self.execution_arn
+        return self.state == State.WAITING or not is_claimed
+
 
 class _Changed(Exception):
     """The item is not as it was read."""
@@ -114,6 +120,14 @@ class Approvals:
             )
         return _pending(answer["Item"]) if "Item" in answer else None
 
+    def get_many(self, request_ids: Iterable[str]) -> Iterator[Pending]:
+        """Read the approvals of many requests; those that exist, in any order.
+
+        What was written in the last second may be missing.
+        """
+        keys = (f"{PENDING}{request_id}" for request_id in request_ids)
+        return map(_pending, read_many(self._client, self._table, keys, consistently=False))
+
     def ask(self, pending: Pending, *, seen: Pending | None) -> bool:
         """Write down what is to be approved, in the place of what was `seen` there.
 
@@ -123,9 +137,15 @@ class Approvals:
             False where something else is there by now: read it again.
         """
         condition, values = "attribute_not_exists(requestId)", dict[str, AttributeValue]()
+        names = dict[str, str]()
         if seen is not None:
-            condition = "executionArn = :holder AND askedAt = :asked AND approvals = :approvals"
+            condition = (
+                "executionArn = :holder AND askedAt = :asked AND approvals = :approvals "
+                "AND #state = :state"
+            )
+            names = {"#state": "state"}
             values = {
+                ":state": {"S": seen.state.value},
                 ":holder": {"S": seen.execution_arn},
                 ":asked": {"S": seen.asked_at},
                 ":approvals": {"S": json_text.text(seen.approvals)},
@@ -136,6 +156,7 @@ class Approvals:
                     TableName=self._table,
                     Item=_item(pending),
                     ConditionExpression=condition,
+                    **({"ExpressionAttributeNames": names} if names else {}),  # type: ignore[arg-type]
                     **({"ExpressionAttributeValues": values} if values else {}),  # type: ignore[arg-type]
                 )
         except _Changed:

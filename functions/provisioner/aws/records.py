@@ -33,7 +33,6 @@ recognised, when it is this very update that has changed the item.
 
 import hashlib
 import json
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -45,7 +44,8 @@ from typing import TypedDict, cast
 from botocore.exceptions import BotoCoreError, ClientError
 
 from provisioner import json_text
-from provisioner.aws.client_types import AttributeValue, DynamoDBClient, KeysToRead
+from provisioner.aws.client_types import AttributeValue, DynamoDBClient
+from provisioner.aws.dynamodb import IDS_PER_CALL, read_many
 from provisioner.clock import now
 from provisioner.domain.adoption import Adoption
 from provisioner.domain.material import Material
@@ -74,11 +74,8 @@ from provisioner.json_text import JsonObject
 
 UNFINISHED_INDEX = "unfinished-by-shard"
 SHARDS = 16
-_IDS_PER_CALL = 100
 type _Value = str | int | dict[str, str] | None
 type _Values = dict[str, _Value]
-_PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 0)
-"""Seconds before the keys that DynamoDB left out for their number are asked for again."""
 
 
 class Status(StrEnum):
@@ -277,23 +274,8 @@ class Records:
 
         Unless they are read consistently, what was written in the last second may be missing.
         """
-        for some in batched(request_ids, _IDS_PER_CALL, strict=False):
-            left: Mapping[str, KeysToRead] = {
-                self._table: {
-                    "Keys": [{"requestId": {"S": name}} for name in some],
-                    "ConsistentRead": consistently,
-                }
-            }
-            for pause in _PAUSES:
-                with _named_errors("BatchGetItem"):
-                    answer = self._client.batch_get_item(RequestItems=left)
-                yield from map(_record, answer["Responses"].get(self._table, []))
-                left = answer.get("UnprocessedKeys") or {}
-                if not left:
-                    break
-                time.sleep(pause)
-            else:
-                raise DependencyUnavailable("DynamoDB returned only some of the records asked for.")
+        items = read_many(self._client, self._table, request_ids, consistently=consistently)
+        return map(_record, items)
 
     def with_keys(self) -> Iterator[Record]:
         """Read the record of every request that has a key, consistently: it reads the whole table.
@@ -1110,7 +1092,7 @@ class Records:
                     for page in pages
                     for item in page["Items"]
                 )
-        for some in batched((name for _, name in sorted(found)), _IDS_PER_CALL, strict=False):
+        for some in batched((name for _, name in sorted(found)), IDS_PER_CALL, strict=False):
             read = {record.request_id: record for record in self.get_many(some)}
             yield from (read[name] for name in some if name in read and not read[name].published)
 

@@ -142,6 +142,20 @@ def test_a_request_that_waits_is_cancelled(call: Any) -> None:
     assert (status, body["executionArn"]) == (202, accepted["executionArn"])
 
 
+@pytest.mark.parametrize("decision", ["APPROVE", "REFUSE"])
+def test_a_request_that_was_just_decided_is_cancelled_in_a_moment(call: Any, decision: str) -> None:
+    call("POST", "/keys", LEAST)
+    content_hash = call("GET", "/keys/CHG1")[1]["approval"]["contentHash"]
+    body = {"decision": decision, "contentHash": content_hash}
+    assert call("POST", "/keys/CHG1/approval", body, caller=BOB)[0] == 202
+
+    status, answered = call("DELETE", "/keys/CHG1")
+
+    (error,) = answered["errors"]
+    assert (status, error["code"], error["path"]) == (409, "ALREADY_DECIDED", "requestId")
+    assert "Send the DELETE again in a moment." in error["message"]
+
+
 def test_a_plan_asks_nobody(context: Any) -> None:
     event = sample_event("api-post-keys-plan")
     event["body"] = json.dumps(LEAST)

@@ -86,8 +86,13 @@ CALLBACKS = {
 }
 # The API answers them, and what comes over the bus is refused on the bus.
 REFUSALS_OF_A_DOCUMENT = {"RequestRejected", "RequestNotFound", "KeyMaterialNotAwaited"}
-REFUSALS_OF_A_DECISION = {"ApproverIsRequester", "ContentChanged", "NotAwaited"}
-FAULTS_OF_TICKETS = {"TicketNotUpdatable", "TicketSystemBusy", "TicketSystemRefused"}
+REFUSALS_OF_A_DECISION = {"AlreadyDecided", "ApproverIsRequester", "ContentChanged", "NotAwaited"}
+FAULTS_OF_TICKETS = {
+    "TicketNotMoved",
+    "TicketNotUpdatable",
+    "TicketSystemBusy",
+    "TicketSystemRefused",
+}
 CONFLICTS = {kind.__name__ for kind in Conflict.__subclasses__()}
 REFUSALS_OF_MATERIAL = {kind.__name__ for kind in KeyMaterialRefused.__subclasses__()}
 PUBLISHING = {"PublishOutcome", "PublishFailure", "PublishRefusal"}
