@@ -206,7 +206,7 @@ def test_the_end_of_imported_key_material_has_to_be_declared_as_it_is() -> None:
 
 
 def test_every_difference_says_what_kms_has_and_what_is_declared() -> None:
-    declared: Any = {**request(description=""), "rotation": None}
+    declared: Any = {**request(description="", policy=None), "rotation": None}
     declared["replicas"] = [{"region": "ap-south-1"}]
     found = found_of(request())
     found.observed["keys"]["us-east-1"]["keyState"] = "Updating"
@@ -223,6 +223,7 @@ def test_every_difference_says_what_kms_has_and_what_is_declared() -> None:
     assert texts["primaryRegion"].startswith("The key in us-east-1 is Updating.")
     assert "KMS has Card data, declared is an empty one." in texts["description"]
     assert "KMS has 180 days, declared is none." in texts["rotation"]
+    assert texts["policy"].startswith("The key in us-east-1 has another key policy. Declare what")
 
 
 def test_the_whole_declaration_is_what_would_have_made_the_set() -> None:
