@@ -31,12 +31,14 @@ from provisioner.aws.history import History
 from provisioner.aws.listing import list_requests
 from provisioner.aws.records import Record, Records, Status
 from provisioner.change.claim import claim_change
+from provisioner.change.last_use import LastUses, read_last_uses, unknown_use_warnings
 from provisioner.change.planning import ChangePlan, plan_of_change
 from provisioner.creation.cancellation import cancel
 from provisioner.creation.claim import Claim, Decision, check_claim, claim, is_change
 from provisioner.creation.known_keys import known_key
 from provisioner.creation.plan_warnings import kms_warnings
 from provisioner.domain.change import plan_id
+from provisioner.domain.last_use import last_use_of
 from provisioner.domain.plan import KeySetRequest, is_request_id, plan_key, regions
 from provisioner.domain.provenance import Provenance
 from provisioner.errors import (
@@ -408,8 +410,10 @@ def _plan(request: KeySetRequest) -> Response[str]:
     problems = [one for one in change.problems if one["code"] not in _WORDS]
     if problems:
         raise RequestRejected(problems)
-    answer["warnings"] += [*change.problems, *change.warnings]
-    return _answer(200, answer | {"planId": change.plan_id, "changes": change.changes})
+    uses = _last_uses(change)
+    answer["warnings"] += [*change.problems, *change.warnings, *unknown_use_warnings(uses)]
+    rows = [{**one, **last_use_of(one, uses.known)} for one in change.changes]
+    return _answer(200, answer | {"planId": change.plan_id, "changes": rows})
 
 
 def _accept(request: KeySetRequest, planned: str | None) -> Response[str]:
@@ -466,7 +470,13 @@ def _accept_change(request: KeySetRequest, record: Record, planned: str | None) 
         raise PlanOutdated(f"The change of request {name} that was planned is another one now.")
     if change.problems:
         raise RequestRejected(change.problems)
-    gate = _gatekeeper().pass_change(request, arn, change.changes, record=record)
+    gate = _gatekeeper().pass_change(
+        request,
+        arn,
+        change.changes,
+        record=record,
+        last_uses=lambda: _last_uses(change).known,
+    )
     if gate.pending is not None:
         return _accept_pending(gate.pending)
     claimed = claim_change(
@@ -492,6 +502,10 @@ def _plan_change(record: Record, request: KeySetRequest) -> ChangePlan:
         kms_for=impatient_kms,
         tagging_for=lambda region: client("resourcegroupstaggingapi", region),
     )
+
+
+def _last_uses(change: ChangePlan) -> LastUses:
+    return read_last_uses(change.changes, change.observed, impatient_kms)
 
 
 def _unreadable(error: KmsError | PromotionUnderWay) -> Response[str]:

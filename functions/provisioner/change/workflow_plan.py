@@ -8,6 +8,7 @@ from provisioner.approval.gatekeeper import Gatekeeper
 from provisioner.aws.client_types import KMSClient, TaggingClient
 from provisioner.aws.records import Record, Removed
 from provisioner.change.confirm import removed_key
+from provisioner.change.last_use import read_last_uses
 from provisioner.change.planning import plan_of_change
 from provisioner.change.work import WaveWork, waves, with_look_for_promotion
 from provisioner.creation.claim import Decision, decide_change, is_change
@@ -99,7 +100,14 @@ def plan_key_set(
             return _empty(Decision.REFUSED.value, plan.problems)
         # One that cannot go on ends, and does nothing that needs approval.
         changes = None if plan.problems else plan.changes
-        gate = gatekeeper.pass_change(request, execution_arn, changes, record=record, via=via)
+        gate = gatekeeper.pass_change(
+            request,
+            execution_arn,
+            changes,
+            record=record,
+            last_uses=lambda: read_last_uses(plan.changes, plan.observed, kms_for).known,
+            via=via,
+        )
     except Conflict as conflict:
         return _empty(Decision.REFUSED.value, conflict_problems(conflict))
     if gate.standing != Standing.OPEN:

@@ -3,13 +3,14 @@
 `install` puts `_handle_request` in the place of the emulator's; it is called once a request is
 authorised. The rules are in the modules beside this one: `kms_model` (what parameters are like),
 `kms_states` (what each key state allows), `kms_specs`, `kms_policies`, `kms_policy_text`,
-`kms_tags`, `kms_aliases`, `kms_rotation`, `kms_import`, `kms_multi_region`, `kms_lifecycle` and
-`kms_quotas`. An operation that none of them serves is checked against the state of its key and left
-to the emulator.
+`kms_tags`, `kms_aliases`, `kms_rotation`, `kms_import`, `kms_multi_region`, `kms_lifecycle`,
+`kms_usage` and `kms_quotas`. An operation that none of them serves is checked against the state of
+its key and left to the emulator.
 """
 
 import json
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 from ministack.core.iam_actions import _kms_key_id_from_ciphertext
@@ -28,6 +29,7 @@ from local.emulator.kms import rotation as kms_rotation
 from local.emulator.kms import service_linked_role as kms_service_linked_role
 from local.emulator.kms import states as kms_states
 from local.emulator.kms import tags as kms_tags
+from local.emulator.kms import usage as kms_usage
 from local.emulator.kms.refusal import KmsRefusedError
 
 _OPERATIONS: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -38,6 +40,7 @@ _OPERATIONS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "DeleteImportedKeyMaterial": kms_import.delete_imported_key_material,
     "DisableKeyRotation": kms_rotation.disable_key_rotation,
     "EnableKeyRotation": kms_rotation.enable_key_rotation,
+    "GetKeyLastUsage": kms_usage.get_key_last_usage,
     "GetKeyPolicy": kms_policy_text.get_key_policy,
     "GetKeyRotationStatus": kms_rotation.get_key_rotation_status,
     "GetParametersForImport": kms_import.get_parameters_for_import,
@@ -80,17 +83,23 @@ async def _handle_request(
         kms_states.pass_time()
         if operation in _OPERATIONS:
             return _OPERATIONS[operation](parameters)
-        _check_key(operation, parameters)
+        key = _checked_key(operation, parameters)
     except KmsRefusedError as refusal:
         return error_response_json(refusal.code, refusal.message, 400)
-    return await _emulator_handle_request(method, path, headers, body, query_params)
+    answer = await _emulator_handle_request(method, path, headers, body, query_params)
+    if key is not None and answer[0] == HTTPStatus.OK:
+        kms_usage.note(operation, key)
+    return answer
 
 
-def _check_key(operation: str, parameters: dict[str, Any]) -> None:
-    """Check that the key of a request is there, and in a state that allows it."""
+def _checked_key(operation: str, parameters: dict[str, Any]) -> kms_keys.Key | None:
+    """Return the key of a request, if it has one, once its state allows the operation."""
     # A symmetric ciphertext names its key.
     key_id = parameters.get("KeyId") or _kms_key_id_from_ciphertext(
         parameters.get("CiphertextBlob") or ""
     )
-    if key_id:
-        kms_states.check(operation, kms_keys.find(operation, key_id))
+    if not key_id:
+        return None
+    key = kms_keys.find(operation, key_id)
+    kms_states.check(operation, key)
+    return key
