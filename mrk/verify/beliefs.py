@@ -261,6 +261,7 @@ _NOT_ASKED = {
     "keys-updating-after-promotion": "A proof promotes no key.",
     "promotion-context": "A proof promotes no key.",
     "change-by-tag": "A proof changes no key set.",
+    "last-use-by-tag": "Its grant is that of PlanChange, whose role nobody verifies with.",
     "canceled-deletion-restores-rotation": "A proof restores no key.",
     "alias-look-up-is-the-keys": "One answer does not show whose moment it is of.",
 }

@@ -27,6 +27,7 @@ from provisioner.aws.client_types import KeyMetadata, KeyTag, KMSClient
 from provisioner.clock import instant_text
 from provisioner.domain.key_policy import Policy, policy_text, principals_looked_up
 from provisioner.domain.key_specs import WrappingAlgorithmName, WrappingKeySpec
+from provisioner.domain.last_use import LastUse
 from provisioner.domain.plan import KeyPlan, KeySetRequest
 from provisioner.errors import (
     ImportTokenExpired,
@@ -426,6 +427,30 @@ def read_rotation_period(client: KMSClient, key_arn: str) -> int | None:
     with _named_errors("GetKeyRotationStatus", client, key_arn):
         status = client.get_key_rotation_status(KeyId=key_arn)
         return status.get("RotationPeriodInDays", 365) if status["KeyRotationEnabled"] else None
+
+
+def read_last_use(client: KMSClient, key_arn: str) -> LastUse | None:
+    """Read when a key was last used, or None where this SDK has no such call.
+
+    The call is newer than the oldest SDK that a runtime of Lambda's was met with.
+    https://docs.aws.amazon.com/kms/latest/APIReference/API_GetKeyLastUsage.html
+
+    Raises
+    ------
+    KmsError
+        KMS refused the call or did not answer.
+    """
+    if not hasattr(client, "get_key_last_usage"):
+        return None
+    with _named_errors("GetKeyLastUsage", client, key_arn):
+        answer = client.get_key_last_usage(KeyId=key_arn)
+    use = answer.get("KeyLastUsage", {})
+    at, since = use.get("Timestamp"), answer.get("TrackingStartDate")
+    return LastUse(
+        lastUsedAt=instant_text(at) if at else None,
+        lastUsedFor=use.get("Operation"),
+        usageTrackedSince=instant_text(since) if since else None,
+    )
 
 
 def get_import_parameters(

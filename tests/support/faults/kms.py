@@ -30,8 +30,9 @@ Tags = list[dict[str, str]]
 class Key:
     """One Region's key. `enabled_at` ends its time as `Creating`.
 
-    `material` is what was imported last, which KMS deletes at `valid_to`. A key that is `leaving`
-    is deleted `window_days` after `leaving_since`, and never where the latter is None.
+    `last_use` is an operation and when it was. `material` is what was imported last, which KMS
+    deletes at `valid_to`. A key that is `leaving` is deleted `window_days` after `leaving_since`,
+    and never where the latter is None.
     """
 
     arn: str
@@ -48,6 +49,7 @@ class Key:
     window_days: int = 30
     updating_until: float = 0
     rotation_days: int | None = None
+    last_use: tuple[str, float] | None = None
     ever_had_alias: bool = False
     material: bytes | None = None
     valid_to: float | None = None
@@ -324,6 +326,15 @@ class KmsInRegion:
     def get_key_rotation_status(self, *, KeyId: str) -> dict[str, Any]:
         days = self._key(KeyId, "GetKeyRotationStatus").rotation_days
         return {"KeyRotationEnabled": bool(days), "RotationPeriodInDays": days or 365}
+
+    def get_key_last_usage(self, *, KeyId: str) -> dict[str, Any]:
+        key = self._key(KeyId, "GetKeyLastUsage")
+        use: dict[str, Any] = {}
+        if key.last_use:
+            operation, at = key.last_use
+            use = {"Operation": operation, "Timestamp": datetime.fromtimestamp(at, UTC)}
+        since = datetime.fromtimestamp(key.created_at, UTC)
+        return {"KeyLastUsage": use, "TrackingStartDate": since, "KeyCreationDate": since}
 
     def enable_key_rotation(self, *, KeyId: str, RotationPeriodInDays: int) -> None:
         key = self._key(KeyId, "EnableKeyRotation")

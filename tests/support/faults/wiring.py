@@ -7,7 +7,7 @@ import json
 import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, Self
@@ -18,7 +18,7 @@ from aws_lambda_powertools.utilities.idempotency.persistence import base, datare
 
 from provisioner import clock, settings
 from provisioner.aws import clients, records
-from provisioner.change import confirm, observe, promotion
+from provisioner.change import confirm, last_use, observe, promotion
 from provisioner.creation import primary_key
 from provisioner.telemetry import logger, metrics
 from provisioner.upkeep import sweep_region
@@ -78,6 +78,15 @@ def _client(service: str, *, region_name: str | None = None, config: Any) -> Cli
 
 
 @contextmanager
+def _one_by_one() -> Iterator[None]:
+    """Let only one thread run."""
+    with ExitStack() as patches:
+        for module in (sweep_region, observe, promotion, confirm, last_use):
+            patches.enter_context(mock.patch.object(module, "ThreadPoolExecutor", _OneByOne))
+        yield
+
+
+@contextmanager
 def wired() -> Iterator[None]:
     """Wire the functions to whatever AWS is in use, and put everything back at the end."""
     powertools_time = SimpleNamespace(datetime=_Datetime, timedelta=real_datetime.timedelta)
@@ -92,11 +101,8 @@ def wired() -> Iterator[None]:
         mock.patch.object(datarecord, "dt", powertools_time),
         mock.patch.object(dynamodb, "dt", powertools_time),
         mock.patch.object(records, "SHARDS", 2),
-        mock.patch.object(sweep_region, "ThreadPoolExecutor", _OneByOne),
         mock.patch.object(primary_key, "ThreadPoolExecutor", _AsOneCall),
-        mock.patch.object(observe, "ThreadPoolExecutor", _OneByOne),
-        mock.patch.object(promotion, "ThreadPoolExecutor", _OneByOne),
-        mock.patch.object(confirm, "ThreadPoolExecutor", _OneByOne),
+        _one_by_one(),
         mock.patch.object(sweep_region, "sleep", _nothing),
         # Thousands of schedules would print a million lines.
         mock.patch.object(metrics.provider, "add_metric", _nothing),
