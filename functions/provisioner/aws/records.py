@@ -17,7 +17,8 @@ failed; at all other times a finished set has what `request` says. `promotion` i
 UpdatePrimaryRegion that was announced and whose end is not confirmed; `promotedBy` is the revision
 that has announced the last one that may have been sent, and `promotedAt` when. `removed` has, by
 Region, the keys that changes have scheduled for deletion, until they are gone. `removedNames` has
-the names that such keys still have, until their Region is declared again.
+the names that such keys still have, until their Region is declared again. `rotation` is the
+RotateKeyOnDemand that was announced last, whatever came of it: what KMS shows says that.
 `unfinished` is there until the outcome is published (`publishedAt`); an index over it finds what
 the sweep has to check. Its value is one of a few shards: a partition of an index takes 1,000
 writes a second, and each request writes to it twice.
@@ -116,6 +117,21 @@ UTC; the call is sent after that, once.
 """
 
 
+class Rotation(TypedDict):
+    """An announced RotateKeyOnDemand.
+
+    `operationId` is the operation's, which announces one. `materialId` is the key material that was
+    current before, of the primary key `keyArn`. `token` is known to whoever announced it alone.
+    `sentAt` is ISO 8601 in UTC; the call is sent after that, once.
+    """
+
+    operationId: str
+    keyArn: str
+    materialId: str
+    token: str
+    sentAt: str
+
+
 @dataclass(frozen=True)
 class Record:
     """One request as the table has it.
@@ -170,6 +186,8 @@ class Record:
     removed: dict[str, Removed] = field(default_factory=dict)
     removed_names: RegionNames = field(default_factory=dict)
     provenance: Provenance = field(default_factory=lambda: UNKNOWN)
+    rotation: Rotation | None = None
+    """The RotateKeyOnDemand that was announced last, whatever came of it."""
 
     @property
     def is_of_a_change(self) -> bool:
@@ -571,6 +589,53 @@ class Records:
             is_closed = record is not None and record.promotion is None
             return is_closed and key_arn in (None, record.key_arn if record else None)
         return True
+
+    def announce_rotation(
+        self, request_id: str, execution_arn: str, rotation: Rotation, *, seen: Rotation | None
+    ) -> bool:
+        """Write down, before RotateKeyOnDemand is sent, that it is about to be.
+
+        Whether that may be was decided by the announcement that was `seen`, so the record must
+        still have it. It is none of the operation's own: that rotates once.
+
+        Returns
+        -------
+        bool
+            False where this execution does not hold the request, or another rotation is announced.
+
+        Raises
+        ------
+        Cancelled
+            The operation was cancelled.
+        """
+        values: _Values = {
+            ":me": execution_arn,
+            ":running": Status.IN_PROGRESS,
+            ":waiting": Status.WAITING_FOR_MATERIAL,
+            ":rotation": json_text.text(rotation),
+        }
+        is_seen = "attribute_not_exists(rotation)"
+        if seen is not None:
+            is_seen = "rotation = :seen"
+            values[":seen"] = json_text.text(seen)
+        condition = (
+            f"executionArn = :me AND #status IN (:running, :waiting) AND {is_seen} "
+            "AND attribute_not_exists(cancelledAt)"
+        )
+        try:
+            self._update(request_id, condition, "SET rotation = :rotation", values)
+        except _ConditionFailed as failed:
+            record = failed.record
+            if record and record.rotation and record.rotation["token"] == rotation["token"]:
+                return True
+            _refuse_if_cancelled(record, execution_arn)
+            return False
+        return True
+
+    def withdraw_rotation(self, request_id: str, rotation: Rotation) -> None:
+        """Take back an announcement whose call had no effect; the operation may announce another."""
+        values: _Values = {":rotation": json_text.text(rotation)}
+        self._update_if(request_id, "rotation = :rotation", "REMOVE rotation", values)
 
     def forget_removed(self, request_id: str, region: str, removed: Removed) -> None:
         """Forget a removed key, since KMS has deleted it; one that was removed again stays."""
@@ -1055,6 +1120,7 @@ def _record(item: Mapping[str, AttributeValue]) -> Record:
         },
         removed_names=json.loads(text("removedNames") or "{}"),
         provenance=_provenance(item),
+        rotation=json.loads(text("rotation") or "null"),
     )
 
 
