@@ -6,6 +6,7 @@ ProvisionerError
 │   ├── RequestConflict      the requestId has other content, and keeps it
 │   ├── RevisionSkipped      the revision is higher than the one that follows
 │   ├── Immutable            a key exists, and the content differs in what a key never changes
+│   ├── OperationConflict    the operationId is that of another operation
 │   ├── OperationRefused     the key set is not as an operation needs it
 │   └── PlanOutdated         the plan that is to be carried out is not the one that there is now
 ├── RequestBeingFinished     the request failed, and its execution is about to say so
@@ -160,6 +161,13 @@ class Immutable(Conflict):
     """
 
     next_step = f"Send the request with these fields as before, or {_UNDER_ANOTHER_ID}."
+
+
+class OperationConflict(Conflict):
+    """The operationId was used for another operation, which it stays."""
+
+    field = "operationId"
+    next_step = "Ask for this operation with an operationId of its own."
 
 
 class OperationRefused(Conflict):

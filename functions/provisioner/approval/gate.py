@@ -16,6 +16,7 @@ from provisioner.aws.executions import Progress
 from provisioner.aws.records import Record
 from provisioner.clock import now
 from provisioner.domain.approval import Content, Planned, covers, hash_of
+from provisioner.domain.operation import Operation
 from provisioner.domain.plan import KeySetRequest, content_hash, revision_of
 from provisioner.domain.provenance import UNKNOWN, Provenance, Via
 from provisioner.errors import Problem, RequestConflict, new_problem
@@ -59,6 +60,7 @@ class Asked:
     """What is about to be done, and by whom.
 
     `is_needed` says whether that needs approval at all. `record` is the request's, if it has one.
+    `operation` is the one that is asked for, None for the request itself.
     """
 
     request: KeySetRequest
@@ -66,6 +68,7 @@ class Asked:
     execution_arn: str
     is_needed: bool
     record: Record | None
+    operation: Operation | None = None
 
 
 def check_gate(
@@ -94,7 +97,7 @@ def check_gate(
         return _undecided(asked)
     if pending.execution_arn != asked.execution_arn:
         if _runs(pending, step_functions, wait_for_unstarted=wait_for_unstarted):
-            return _left_to(pending, asked.request)
+            return _left_to(pending, asked)
         if not _goes_on_with(pending, asked):
             return _undecided(asked)
     return _decided(pending, asked)
@@ -157,6 +160,7 @@ def start_waiting(
         until=(at + window).isoformat(),
         approvals=[],
         state=State.WAITING,
+        operation=asked.operation,
     )
     return pending if approvals.ask(pending, seen=seen) else None
 
@@ -191,11 +195,17 @@ def _goes_on_with(pending: Pending, asked: Asked) -> bool:
     return covers(pending.content, asked.content) and (is_successor or is_undecided)
 
 
-def _left_to(pending: Pending, request: KeySetRequest) -> Gate:
-    is_same = content_hash(pending.request) == content_hash(request)
-    if is_same and revision_of(pending.request) == revision_of(request):
+def _left_to(pending: Pending, asked: Asked) -> Gate:
+    is_same = content_hash(pending.request) == content_hash(asked.request)
+    is_same = is_same and pending.operation == asked.operation
+    if is_same and revision_of(pending.request) == revision_of(asked.request):
         return Gate(Standing.TAKEN, pending)
     name = pending.request_id
+    if held := pending.operation:
+        raise RequestConflict(
+            f"{held['operation']} {held['operationId']} of request {name} waits for approval. Wait "
+            f"for its outcome, or cancel it with DELETE /keys/{name}, and ask again then."
+        )
     raise RequestConflict(
         f"Request {name} waits for approval with other content (revision "
         f"{revision_of(pending.request)}, content hash {hash_of(pending.content)}). Wait for its "

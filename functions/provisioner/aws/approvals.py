@@ -3,7 +3,7 @@
 An item's key is `approval/` and the request's ID. It is there from the moment a request has to wait
 until its outcome is published; the record of the request itself is untouched until then, so that a
 refusal leaves nothing to undo. It holds the `request`, its `revision`, its `content` and the hash
-of that (what exactly is approved), `executionArn` (who waits), `requester` and `via` (who asked),
+of that (what exactly is approved), its `operation` if it is about one, `executionArn` (who waits), `requester` and `via` (who asked),
 `plan` (what approvers see), `askedAt` and `until`, the `approvals`, and its `state`. `taskToken`
 wakes the execution, which reads the item again; a decision whose wake-up is lost is read all the
 same once the execution looks by itself. `announcedAt` is when the event was sent. All items are in
@@ -26,6 +26,7 @@ from provisioner.aws.listing import PENDING
 from provisioner.aws.records import UNFINISHED_INDEX
 from provisioner.clock import now
 from provisioner.domain.approval import Content, Planned, hash_of
+from provisioner.domain.operation import Operation
 from provisioner.domain.plan import KeySetRequest, revision_of
 from provisioner.domain.provenance import Approval, Provenance, Via
 from provisioner.errors import DependencyUnavailable
@@ -46,7 +47,8 @@ class State(StrEnum):
 class Pending:
     """A request that waits for approval, or whose approval is decided and not used up yet.
 
-    `asked_at` and `until` are ISO 8601 in UTC.
+    `asked_at` and `until` are ISO 8601 in UTC. `operation` is the one that is to be carried out,
+    None for the request itself.
     """
 
     request_id: str
@@ -62,6 +64,7 @@ class Pending:
     state: State
     task_token: str | None = None
     announced: bool = False
+    operation: Operation | None = None
 
     @property
     def content_hash(self) -> str:
@@ -251,6 +254,7 @@ def _item(pending: Pending) -> dict[str, AttributeValue]:
         "executionArn": pending.execution_arn,
         "requester": json_text.text(pending.requester),
         "via": json_text.text(pending.via),
+        "operation": json_text.text(pending.operation),
         "plan": json_text.text(pending.plan),
         "askedAt": pending.asked_at,
         "until": pending.until,
@@ -269,7 +273,7 @@ def _item(pending: Pending) -> dict[str, AttributeValue]:
 
 def _pending(item: Mapping[str, AttributeValue]) -> Pending:
     def parsed(name: str) -> object:
-        return json.loads(item[name]["S"])
+        return json.loads(item.get(name, {}).get("S", "null"))
 
     return Pending(
         request_id=item["requestId"]["S"].removeprefix(PENDING),
@@ -285,4 +289,5 @@ def _pending(item: Mapping[str, AttributeValue]) -> Pending:
         state=State(item["state"]["S"]),
         task_token=item.get("taskToken", {}).get("S"),
         announced="announcedAt" in item,
+        operation=cast("Operation | None", parsed("operation")),
     )

@@ -17,8 +17,10 @@ failed; at all other times a finished set has what `request` says. `promotion` i
 UpdatePrimaryRegion that was announced and whose end is not confirmed; `promotedBy` is the revision
 that has announced the last one that may have been sent, and `promotedAt` when. `removed` has, by
 Region, the keys that changes have scheduled for deletion, until they are gone. `removedNames` has
-the names that such keys still have, until their Region is declared again. `rotation` is the
-RotateKeyOnDemand that was announced last, whatever came of it: what KMS shows says that.
+the names that such keys still have, until their Region is declared again. `operation` is the
+operation that the record is held for, until its outcome is published; `lastOperation` says how the
+last one ended. `rotation` is the RotateKeyOnDemand that was announced last, whatever came of it:
+what KMS shows says that.
 `unfinished` is there until the outcome is published (`publishedAt`); an index over it finds what
 the sweep has to check. Its value is one of a few shards: a partition of an index takes 1,000
 writes a second, and each request writes to it twice.
@@ -44,6 +46,7 @@ from provisioner import json_text
 from provisioner.aws.client_types import AttributeValue, DynamoDBClient, KeysToRead
 from provisioner.clock import now
 from provisioner.domain.material import Material
+from provisioner.domain.operation import Ended, HeldOperation, LastOperation, Operation
 from provisioner.domain.plan import (
     KeySetFacts,
     KeySetRequest,
@@ -151,6 +154,8 @@ class Record:
     deletion by Region. `removed_names` names the aliases and tag keys that the provisioner set in
     Regions which are not declared any more: their keys have them as long as they wait for their
     deletion. `provenance` is who asked for this run and who approved it, as far as that is known.
+    `operation` is the one that is under way or about to be published, `last_operation` how the last
+    one ended.
     """
 
     request_id: str
@@ -186,6 +191,8 @@ class Record:
     removed: dict[str, Removed] = field(default_factory=dict)
     removed_names: RegionNames = field(default_factory=dict)
     provenance: Provenance = field(default_factory=lambda: UNKNOWN)
+    operation: HeldOperation | None = None
+    last_operation: LastOperation | None = None
     rotation: Rotation | None = None
     """The RotateKeyOnDemand that was announced last, whatever came of it."""
 
@@ -354,7 +361,7 @@ class Records:
         condition = (
             f"{is_new if revision == 1 else ''}"
             f"(contentHash = :hash AND {_revision_is(':revision', ':before', number=revision)} AND "
-            "attribute_not_exists(applied) AND "
+            "attribute_not_exists(applied) AND attribute_not_exists(operation) AND "
             "((#status = :failed AND attribute_exists(publishedAt)) OR "
             "(executionArn IN (:me, :dead) AND (#status IN (:running, :waiting) OR "
             "(#status IN (:failed, :created) AND attribute_not_exists(publishedAt)))) OR "
@@ -469,8 +476,9 @@ class Records:
             one that is there: it has changed, so decide again.
         """
         condition = (
-            "attribute_exists(createdAt) AND (executionArn = :me AND contentHash = :hash AND "
-            "revision = :revision AND #status = :running OR contentHash = :seen AND "
+            "attribute_exists(createdAt) AND attribute_not_exists(operation) AND "
+            "(executionArn = :me AND contentHash = :hash AND revision = :revision AND "
+            "#status = :running OR contentHash = :seen AND "
             f"executionArn = :holder AND {_revision_is(':was', number=seen.revision)} AND "
             "#status = :then AND attribute_"
             f"{'exists' if seen.published else 'not_exists'}(publishedAt))"
@@ -506,6 +514,137 @@ class Records:
         if holder is None:
             raise DependencyUnavailable(f"DynamoDB does not say who holds {request_id}.")
         return False, holder
+
+    def claim_operation(
+        self,
+        operation: Operation,
+        execution_arn: str,
+        *,
+        seen: Record,
+        provenance: Provenance | None = None,
+    ) -> tuple[bool, Record]:
+        """Make an execution the one that carries an operation out on a finished key set.
+
+        Whether that may be was decided by what `seen` says, so the record must still say it. The
+        declaration stays, and so does the status that the record gets back at the end.
+
+        Parameters
+        ----------
+        provenance
+            As in `claim`.
+
+        Returns
+        -------
+        tuple of bool and Record
+            True with the claimed record, also where this execution held it already; False with the
+            one that is there.
+        """
+        held: HeldOperation = {**operation, "before": seen.status, "ended": None}
+        values: _Values = {
+            ":me": execution_arn,
+            ":holder": seen.execution_arn,
+            ":then": seen.status,
+            ":running": Status.IN_PROGRESS,
+            ":now": now().isoformat(),
+            ":zero": 0,
+            ":unfinished": _shard(seen.request_id),
+        }
+        if seen.operation is None:
+            values[":was"] = seen.revision
+            condition = (
+                "executionArn = :holder AND #status = :then AND attribute_exists(publishedAt) AND "
+                f"attribute_not_exists(operation) AND {_revision_is(':was', number=seen.revision)}"
+            )
+        else:  # Its execution has died.
+            held = seen.operation
+            values[":held"] = json_text.text(seen.operation)
+            condition = "executionArn = :holder AND #status = :then AND operation = :held"
+        values[":operation"] = json_text.text(held)
+        mine = "executionArn = :me AND operation = :operation"
+        status = ":then" if held["ended"] else ":running"
+        update = (
+            f"SET #status = {status}, executionArn = :me, operation = :operation, "
+            "claimedAt = :now, run = if_not_exists(nextRun, :zero), unfinished = :unfinished"
+            f"{_asked_by(provenance, values)} REMOVE "
+            f"{'publishedAt' if held['ended'] else _FORGOTTEN}"
+        )
+        if held["ended"]:
+            del values[":running"]
+        try:
+            return True, self._update(
+                seen.request_id,
+                f"attribute_exists(createdAt) AND ({mine} OR ({condition}))",
+                update,
+                values,
+            )
+        except _ConditionFailed as failed:
+            holder = failed.record
+        if holder is None:
+            raise DependencyUnavailable(f"DynamoDB does not say who holds {seen.request_id}.")
+        return False, holder
+
+    def finish_operation(
+        self,
+        request_id: str,
+        operation: Operation,
+        execution_arn: str,
+        *,
+        ended: Ended,
+        key: KeySetFacts | None,
+        errors: list[Problem],
+        warnings: Sequence[Problem] = (),
+    ) -> Record | None:
+        """Record how an operation has ended; None where this execution does not hold the request.
+
+        What the record says of the key set is as it was before, except for what is known of its
+        keys. An end that is recorded already stays.
+
+        Raises
+        ------
+        Cancelled
+            The operation was cancelled, and `errors` do not say so.
+        """
+        record = self.get(request_id)
+        held = record.operation if record else None
+        if (
+            record is None
+            or held is None
+            or record.execution_arn != execution_arn
+            or held["operationId"] != operation["operationId"]
+        ):
+            return None
+        if held["ended"]:
+            return record
+        at = now().isoformat()
+        last: LastOperation = {
+            "operationId": operation["operationId"],
+            "operation": operation["operation"],
+            "status": ended,
+            "errors": errors,
+            "at": at,
+        }
+        values: _Values = {
+            ":me": execution_arn,
+            ":held": json_text.text(held),
+            ":operation": json_text.text({**held, "ended": ended}),
+            ":last": json_text.text(last),
+            ":status": held["before"],
+            ":warnings": json_text.text([*warnings]),
+            ":zero": 0,
+        }
+        update = (
+            "SET #status = :status, operation = :operation, lastOperation = :last, "
+            "warnings = :warnings, nextRun = if_not_exists(run, :zero)"
+        )
+        if key:
+            update += ", #key = :key, keyArn = :primary"
+            values |= {":key": json_text.text(key), ":primary": key["primary"]["arn"]}
+        condition = "executionArn = :me AND operation IN (:held, :operation)"
+        if not _names_cancellation(errors):
+            condition += " AND attribute_not_exists(cancelledAt)"
+        return self._update_unless_cancelled(
+            request_id, execution_arn, condition, f"{update} REMOVE {_ENDED}", values
+        )
 
     def announce_promotion(
         self,
@@ -872,7 +1011,7 @@ class Records:
         # Whoever claims the request from now on begins another run.
         update = (
             "SET publishedAt = :now, nextRun = if_not_exists(run, :zero) + :one "
-            "REMOVE unfinished, cancelledAt"
+            "REMOVE unfinished, cancelledAt, operation"
         )
         values: _Values = {
             ":me": execution_arn,
@@ -1120,6 +1259,8 @@ def _record(item: Mapping[str, AttributeValue]) -> Record:
         },
         removed_names=json.loads(text("removedNames") or "{}"),
         provenance=_provenance(item),
+        operation=json.loads(text("operation") or "null"),
+        last_operation=json.loads(text("lastOperation") or "null"),
         rotation=json.loads(text("rotation") or "null"),
     )
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from keys_api import app
+from keys_api import app, tables
 from provisioner.aws.approvals import Approvals
 from provisioner.aws.clients import client
 from provisioner.aws.history import History
@@ -24,9 +24,9 @@ BOB = "arn:aws:sts::111122223333:assumed-role/Platform/bob"
 def _everything_needs_approval(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("APPROVAL", "all,7,false")
     approval_settings.cache_clear()
-    monkeypatch.setattr(app, "_records", Records(client("dynamodb"), "requests"))
-    monkeypatch.setattr(app, "_approvals", Approvals(client("dynamodb"), "requests"))
-    monkeypatch.setattr(app, "_history", History(client("dynamodb"), "history"))
+    monkeypatch.setattr(tables, "records", Records(client("dynamodb"), "requests"))
+    monkeypatch.setattr(tables, "approvals", Approvals(client("dynamodb"), "requests"))
+    monkeypatch.setattr(tables, "history", History(client("dynamodb"), "history"))
     yield
     approval_settings.cache_clear()
 
