@@ -17,6 +17,7 @@ from provisioner.domain.plan import KeySetRequest
 from provisioner.errors import Conflict, OperationRefused, Problem, RequestNotFound
 from provisioner.json_text import JsonObject
 from provisioner.operation.claim import decide_operation
+from provisioner.operation.rotation_waves import rotation_waves
 from provisioner.outcomes.failures import conflict_problems, failure_of
 from provisioner.settings import Settings
 
@@ -99,6 +100,9 @@ def _planned(
         case Kind.REPAIR:
             _refuse_moved_primary(record, request["primaryRegion"], plan)
             return plan, waves(plan.changes, plan.observed, settings.partition)
+        case Kind.ROTATE | Kind.ROTATE_MATERIAL:
+            planned = rotation_waves(operation, record, request, plan.observed)
+            return replace(plan, changes=[], problems=[], warnings=[]), planned
     return replace(plan, changes=[], problems=[], warnings=[]), []
 
 
