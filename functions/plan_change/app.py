@@ -50,9 +50,7 @@ def handler(event: Payload, _context: LambdaContext) -> Plan:
     dynamodb, table = client("dynamodb"), settings().requests_table
     approvals, records = Approvals(dynamodb, table), Records(dynamodb, table)
     arguments: _Arguments = {
-        "gatekeeper": Gatekeeper(
-            approvals, records, client("stepfunctions"), approval_settings()
-        ),
+        "gatekeeper": Gatekeeper(approvals, records, client("stepfunctions"), approval_settings()),
         "kms_for": lambda region: client("kms", region),
         "tagging_for": lambda region: client("resourcegroupstaggingapi", region),
         "settings": settings(),

@@ -306,8 +306,8 @@ class RotationUnderWay(ProvisionerError):
 
     field = "operationId"
     next_step = (
-        "Wait until GET /keys/{requestId} shows the rotation in `rotations`. If none appears within "
-        "the hour, ask for another one with a new operationId."
+        "Wait until GET /keys/{requestId} shows the rotation in `rotations`. If none appears "
+        "within the hour, ask for another one with a new operationId."
     )
 
 
@@ -320,8 +320,8 @@ class RotationNotDone(ProvisionerError):
 
     field = "operationId"
     next_step = (
-        "If the key is still to be rotated, ask for it with a new operationId; an operation rotates "
-        "once."
+        "If the key is still to be rotated, ask for it with a new operationId; an operation "
+        "rotates once."
     )
 
 
@@ -552,8 +552,8 @@ class AutomaticRotationNear(KmsError):
     field = "operation"
     next_step = (
         "KMS rotates the key by itself these minutes, which GET /keys/{requestId} shows in "
-        "`rotations`. If another rotation is still wanted half an hour later, ask for it with a new "
-        "operationId."
+        "`rotations`. If another rotation is still wanted half an hour later, ask for it with a "
+        "new operationId."
     )
 
 

@@ -772,7 +772,7 @@ class Records:
         return True
 
     def withdraw_rotation(self, request_id: str, rotation: Rotation) -> None:
-        """Take back an announcement whose call had no effect; the operation may announce another."""
+        """Take back an announcement whose call had no effect; another one may follow."""
         values: _Values = {":rotation": json_text.text(rotation)}
         self._update_if(request_id, "rotation = :rotation", "REMOVE rotation", values)
 
@@ -857,6 +857,7 @@ class Records:
         materials: list[Material],
         errors: list[Problem],
         deadline: str | None = None,
+        warnings: Sequence[Problem] = (),
     ) -> bool:
         """Write down what key material is asked for, and the token that takes the answer.
 
@@ -864,6 +865,8 @@ class Records:
         ----------
         deadline
             When the request fails unless the key material has come.
+        warnings
+            What to know before it is provided.
 
         Returns
         -------
@@ -877,7 +880,7 @@ class Records:
         """
         update = (
             "SET #status = :waiting, #key = :key, materials = :materials, errors = :errors, "
-            "taskToken = :token, deadline = :deadline REMOVE answerHash"
+            "taskToken = :token, deadline = :deadline, warnings = :warnings REMOVE answerHash"
         )
         values: _Values = {
             ":waiting": Status.WAITING_FOR_MATERIAL,
@@ -886,6 +889,7 @@ class Records:
             ":errors": json_text.text(errors),
             ":token": task_token,
             ":deadline": deadline,
+            ":warnings": json_text.text([*warnings]),
             ":me": execution_arn,
             ":running": Status.IN_PROGRESS,
         }

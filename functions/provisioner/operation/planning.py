@@ -149,4 +149,3 @@ def _to_be_published(record: Record) -> Plan:
         "keyMetadata": metadata,
         "removed": record.removed,
     }
-

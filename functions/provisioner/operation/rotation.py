@@ -48,7 +48,8 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-re
 
 _ON_DEMAND = "ON_DEMAND"
 _CURRENT = "CURRENT"
-_STAGED = ("PENDING_ROTATION", "PENDING_MULTI_REGION_IMPORT_AND_ROTATION")
+STAGED_STATES = ("PENDING_ROTATION", "PENDING_MULTI_REGION_IMPORT_AND_ROTATION")
+"""States of key material that waits for a rotation, in every Region or in some."""
 
 
 class Rotated(TypedDict):
@@ -168,7 +169,7 @@ def mark_of(request_id: str, operation_id: str) -> str:
 
 def staged(materials: kms.KeyMaterials) -> RotationsListEntry | None:
     """Return the key material that waits for a rotation, of which there is one at most."""
-    return next((one for one in materials if one.get("KeyMaterialState") in _STAGED), None)
+    return next((one for one in materials if one.get("KeyMaterialState") in STAGED_STATES), None)
 
 
 def _is_marked_current(
@@ -188,7 +189,7 @@ def _is_marked_current(
             f"The new key material of operation {operation_id} is not there any more: somebody has "
             "deleted it, which CloudTrail shows as DeleteImportedKeyMaterial."
         )
-    return ours[0] if ours[0].get("KeyMaterialState") not in _STAGED else None
+    return ours[0] if ours[0].get("KeyMaterialState") not in STAGED_STATES else None
 
 
 def _rotated(
@@ -270,8 +271,8 @@ def _wait_for_others(
         since = _rotations_since(announced["materialId"], materials)
         if not since:
             raise RotationUnderWay(
-                f"Operation {announced['operationId']} has announced a rotation of {key_arn}, which "
-                "may still begin."
+                f"Operation {announced['operationId']} has announced a rotation of {key_arn}, "
+                "which may still begin."
             )
 
 

@@ -37,9 +37,9 @@ def rotation_waves(
     if strangers := [region for region in present if region not in declared]:
         raise OperationRefused(
             f"The key set has keys in {', '.join(strangers)} as well, which request "
-            f"{record.request_id} does not declare, and KMS rotates imported key material only once "
-            "every key of the set has it. Declare them with the next revision, or wait until they "
-            "are deleted."
+            f"{record.request_id} does not declare, and KMS rotates imported key material only "
+            "once every key of the set has it. Declare them with the next revision, or wait until "
+            "they are deleted."
         )
     if missing := sorted(declared - {*present}):
         raise OperationRefused(

@@ -434,19 +434,8 @@ class KmsInRegion:
         """Take the key set's material, as often as it comes, and when it expires."""
         operation = "ImportKeyMaterial"
         key = self._external_key(KeyId, operation)
-        token, now = json.loads(ImportToken), self._kms.clock()
-        public_key, _, material = EncryptedKeyMaterial.partition(_WRAPPED)
-        expires_in = ValidTo.timestamp() - now if ValidTo else None
-        if token["key"] != key.arn:
-            raise refusal("InvalidImportTokenException", operation)
-        if token["validTo"] <= now:
-            raise refusal("ExpiredImportTokenException", operation)
-        if public_key.decode() != token["publicKey"]:
-            raise refusal("InvalidCiphertextException", operation)
-        if (ExpirationModel == "KEY_MATERIAL_EXPIRES") != (ValidTo is not None):
-            raise refusal("ValidationException", operation)
-        if expires_in is not None and not 0 < expires_in <= _ONE_YEAR:
-            raise refusal("ValidationException", operation)
+        material = self._unwrapped(key, ImportToken, EncryptedKeyMaterial)
+        self._check_expiry(ExpirationModel, ValidTo)
         end = ValidTo.timestamp() if ValidTo else None
         if ImportType:
             self._associate(key, material, ImportType, KeyMaterialId, KeyMaterialDescription)
@@ -459,6 +448,25 @@ class KmsInRegion:
         self._kms.materials[key.key_id] = material
         key.material, key.disabled = material, False
         key.valid_to = end
+
+    def _unwrapped(self, key: Key, import_token: bytes, encrypted: bytes) -> bytes:
+        operation = "ImportKeyMaterial"
+        token = json.loads(import_token)
+        public_key, _, material = encrypted.partition(_WRAPPED)
+        if token["key"] != key.arn:
+            raise refusal("InvalidImportTokenException", operation)
+        if token["validTo"] <= self._kms.clock():
+            raise refusal("ExpiredImportTokenException", operation)
+        if public_key.decode() != token["publicKey"]:
+            raise refusal("InvalidCiphertextException", operation)
+        return material
+
+    def _check_expiry(self, model: str, valid_to: datetime | None) -> None:
+        expires_in = valid_to.timestamp() - self._kms.clock() if valid_to else None
+        if (model == "KEY_MATERIAL_EXPIRES") != (valid_to is not None):
+            raise refusal("ValidationException", "ImportKeyMaterial")
+        if expires_in is not None and not 0 < expires_in <= _ONE_YEAR:
+            raise refusal("ValidationException", "ImportKeyMaterial")
 
     def _associate(
         self,

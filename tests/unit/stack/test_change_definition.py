@@ -30,15 +30,20 @@ STEPS = sorted(name for name in TASKS if not name.startswith("Publish"))
 # Asking again changes nothing: somebody has to act.
 FINAL = {
     "AliasInUse",
+    "AutomaticRotationNear",
     "Cancelled",
     "ChangeRefused",
     "KeyTagMissing",
     "KmsLimitExceeded",
     "KmsRequestRefused",
+    "OperationRefused",
     "PrimaryKeyMoved",
     "PromotionNotDone",
     "RequestNotFound",
     "RequestTakenOver",
+    "RotationNotDone",
+    "RotationUnderWay",
+    "RotationsUsedUp",
 }
 # What is a matter of key policies that no call of the step sets, or of a state that it reads.
 NOT_RETRIED = {
@@ -47,6 +52,8 @@ NOT_RETRIED = {
     "PromoteReplicaKey": {"KeyPolicyRefused"},
     "RestoreKey": {"KeyPolicyRefused"},
     "RetireKey": {"KeyPolicyRefused"},
+    "RotateKey": {"KeyPolicyRefused"},
+    "ImportNewKeyMaterial": {"KeyPolicyRefused"},
 }
 
 
