@@ -21,6 +21,8 @@ class OperationScenario(Scenario):
     ----------
     before
         The declarations that were applied before.
+    is_used
+        Whether others use the keys as well.
     """
 
     def __init__(
@@ -29,9 +31,10 @@ class OperationScenario(Scenario):
         *,
         before: tuple[Document, ...],
         kind: str,
+        is_used: bool = True,
         **more: Any,
     ) -> None:
-        aws = copy_of(before)
+        aws = copy_of(before, is_used=is_used)
         self.kind = kind
         self.count = 1
         self.status_before = aws.dynamodb.tables["requests"][REQUEST_ID]["status"]

@@ -459,7 +459,7 @@ def test_a_question_is_asked_as_its_event_says_it() -> None:
     sample = json.loads(Path("events/ask-for-key-material.json").read_text())["question"]
 
     for question in (task["Arguments"]["Payload"]["question"], sample):
-        assert question.keys() == Need.__annotations__.keys()
+        assert question.keys() == Need.__required_keys__
     assert sample["materials"][0].keys() == Material.__annotations__.keys()
 
 
