@@ -66,12 +66,12 @@ def _claim(event: Payload) -> Claim:
     records, step_functions = Records(dynamodb, table), client("stepfunctions")
     if operation := event["operation"]:
         return claim_operation(
-            records,
-            Operations(dynamodb, table),
-            step_functions,
             event["request"],
             operation,
             event["executionArn"],
+            records=records,
+            operations=Operations(dynamodb, table),
+            step_functions=step_functions,
             provenance=event["provenance"],
         )
     return claim_change(

@@ -31,7 +31,7 @@ def accept(request: KeySetRequest, planned: str | None, requester: str | None) -
         if record is None or not record.ever_created:
             raise PlanOutdated(f"Request {request['requestId']} has no key set to change.")
     arn = executions.new_execution_arn(settings().state_machine_arn, request["requestId"])
-    gate = _gatekeeper(requester).pass_request(request, arn)
+    gate = gatekeeper(requester).pass_request(request, arn)
     if gate.pending is not None:
         return _accept_pending(gate.pending)
     claimed = claim(
@@ -49,7 +49,7 @@ def accept(request: KeySetRequest, planned: str | None, requester: str | None) -
 
 def _accept_pending(pending: Pending) -> Response[str]:
     """Accept what waits for approval, or was approved: the execution that holds it goes on."""
-    start_if_not_started(pending.request, pending.execution_arn)
+    start_if_not_started(pending.request, pending.execution_arn, pending.operation)
     waits = pending.state == State.WAITING
     status = Status.WAITING_FOR_APPROVAL if waits else Status.IN_PROGRESS
     return accepted(pending.request_id, pending.execution_arn, status)
@@ -80,7 +80,7 @@ def _accept_change(
         raise PlanOutdated(f"The change of request {name} that was planned is another one now.")
     if change.problems:
         raise RequestRejected(change.problems)
-    gate = _gatekeeper(requester).pass_change(request, arn, change.changes, record=record)
+    gate = gatekeeper(requester).pass_change(request, arn, change.changes, record=record)
     if gate.pending is not None:
         return _accept_pending(gate.pending)
     claimed = claim_change(
@@ -98,7 +98,8 @@ def _accept_change(
     return _accept_claim(request, claimed, arn)
 
 
-def _gatekeeper(requester: str | None) -> Gatekeeper:
+def gatekeeper(requester: str | None) -> Gatekeeper:
+    """Return what decides whether something that somebody asks for needs approval."""
     return Gatekeeper(
         tables.approvals,
         tables.records,

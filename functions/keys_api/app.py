@@ -1,6 +1,7 @@
 """The REST API: request a key set, plan and change it, read a request's status, cancel it.
 
-The routes are in `requests`, `reading` and `under_way`; here is what holds for all of them.
+The routes are in `requests`, `operations`, `reading` and `under_way`; here is what holds for all
+of them.
 """
 
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyPersistenceLayerError
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from keys_api import reading, requests, under_way
+from keys_api import operations, reading, requests, under_way
 from keys_api.answers import answer, error_answer
 from keys_api.starting import start_once
 from provisioner.errors import (
@@ -23,6 +24,8 @@ from provisioner.errors import (
     KeyMaterialNotAwaited,
     NotAwaited,
     NotUnderWay,
+    OperationConflict,
+    OperationRefused,
     PlanOutdated,
     ProvisionerError,
     RequestBeingFinished,
@@ -72,7 +75,7 @@ def _refuse_unknown_parameters(
 
 
 app.use(middlewares=[_refuse_unknown_parameters])
-for routes in (requests, reading, under_way):
+for routes in (requests, operations, reading, under_way):
     app.include_router(routes.router)
 
 
@@ -86,7 +89,16 @@ def _not_found(error: RequestNotFound) -> Response[str]:
     return answer(404, {"errors": [new_problem("requestId", "NOT_FOUND", str(error))]})
 
 
-@app.exception_handler([RequestConflict, RevisionSkipped, Immutable, PlanOutdated])
+@app.exception_handler(
+    [
+        RequestConflict,
+        RevisionSkipped,
+        Immutable,
+        PlanOutdated,
+        OperationConflict,
+        OperationRefused,
+    ]
+)
 def _conflict(conflict: Conflict) -> Response[str]:
     return answer(409, {"errors": conflict_problems(conflict)})
 

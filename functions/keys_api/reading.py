@@ -13,6 +13,7 @@ from provisioner.aws.clients import client, impatient_kms
 from provisioner.aws.listing import list_requests
 from provisioner.aws.records import Record, Status
 from provisioner.creation.known_keys import known_key
+from provisioner.domain.operation import asked_for
 from provisioner.domain.plan import is_request_id
 from provisioner.errors import RequestNotFound
 from provisioner.intake.listing import page_after, parse_listing
@@ -78,6 +79,10 @@ def _status_of(record: Record) -> JsonObject:
         "ticket": record.ticket,
         "executionArn": record.execution_arn,
     }
+    if operation := asked_for(record.operation):
+        status["operation"] = operation
+    if record.last_operation:
+        status["lastOperation"] = record.last_operation
     if record.removed:
         status["removed"] = removed_keys(record)
     if record.status == Status.WAITING_FOR_MATERIAL:

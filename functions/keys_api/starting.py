@@ -13,7 +13,9 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import (
 
 from provisioner.aws import executions
 from provisioner.aws.clients import client
+from provisioner.domain.operation import Operation
 from provisioner.domain.plan import KeySetRequest
+from provisioner.intake.envelope import resumed
 from provisioner.settings import settings
 from provisioner.telemetry import logger
 
@@ -25,10 +27,13 @@ _store = DynamoDBPersistenceLayer(
 )
 
 
-def start_if_not_started(request: KeySetRequest, execution_arn: str) -> None:
-    """Start an execution, once however many calls ask for it."""
+def start_if_not_started(
+    request: KeySetRequest, execution_arn: str, operation: Operation | None = None
+) -> None:
+    """Start an execution of a request, or of an operation, once however many calls ask for it."""
+    document = resumed(request, None, operation)
     try:
-        _start(start={"executionArn": execution_arn, "request": request})
+        _start(start={"executionArn": execution_arn, "document": document})
     except IdempotencyAlreadyInProgressError:
         logger.info("another call starts this execution right now")
 
@@ -37,7 +42,7 @@ class Start(TypedDict):
     """An execution that is to begin."""
 
     executionArn: str
-    request: KeySetRequest
+    document: object
 
 
 @idempotent_function(data_keyword_argument="start", persistence_store=_store, config=start_once)
@@ -46,5 +51,5 @@ def _start(*, start: Start) -> None:
         client("stepfunctions"),
         executions.machine_of(start["executionArn"]),
         start["executionArn"],
-        start["request"],
+        start["document"],
     )

@@ -74,8 +74,8 @@ def _publish_refusal(*, refusal: Refusal) -> JsonObject | None:
             operation,
             refusal["problems"],
             str(refusal["executionArn"]),
-            _operations(),
-            _outlets(),
+            operations=_operations(),
+            outlets=_outlets(),
             provenance=refusal["provenance"] or UNKNOWN,
         )
     return publish_refusal(

@@ -12,14 +12,14 @@ from typing import Any
 from tests.support.faults.enumeration import play_all
 from tests.support.faults.faults import Schedule
 from tests.support.faults.holder import MATERIAL, NEW_MATERIAL, answer_new
-from tests.support.faults.operations import OperationScenario, sent
+from tests.support.faults.rotations import RotationScenario, sent
 from tests.support.faults.scenario import IMPORTED
 
 ONE_IN = 1 if os.environ.get("FAULTS_PAIRS") == "all" else 150
 DECLARED: dict[str, Any] = {**IMPORTED, "keyMaterial": {"expires": False, "deadlineInDays": 2}}
 
 
-class RotatingMaterial(OperationScenario):
+class RotatingMaterial(RotationScenario):
     """A set of two Regions that is rotated to new material, whose holder answers at once."""
 
     def __init__(self, schedule: Schedule = (), **more: Any) -> None:

@@ -11,10 +11,10 @@ from functools import partial
 
 from tests.support.faults.changes import ROTATING
 from tests.support.faults.enumeration import play_all
-from tests.support.faults.operations import OperationScenario, sent
+from tests.support.faults.rotations import RotationScenario, sent
 
 ONE_IN = 1 if os.environ.get("FAULTS_PAIRS") == "all" else 100
-rotation = partial(OperationScenario, before=(ROTATING,), kind="ROTATE")
+rotation = partial(RotationScenario, before=(ROTATING,), kind="ROTATE")
 
 
 def test_a_rotation_takes_place_once_and_its_operation_ends_with_it() -> None:

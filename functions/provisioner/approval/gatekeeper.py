@@ -7,7 +7,14 @@ from provisioner.aws.approvals import Approvals
 from provisioner.aws.client_types import SFNClient
 from provisioner.aws.records import Record, Records
 from provisioner.creation.claim import check_claim, is_change, is_left_to_do
-from provisioner.domain.approval import Planned, content_of, is_needed, planned_keys, planned_operation, shown
+from provisioner.domain.approval import (
+    Planned,
+    content_of,
+    is_needed,
+    planned_keys,
+    planned_operation,
+    shown,
+)
 from provisioner.domain.change import Change
 from provisioner.domain.operation import Operation
 from provisioner.domain.plan import KeySetRequest, fingerprint

@@ -3,11 +3,12 @@
 An item's key is `approval/` and the request's ID. It is there from the moment a request has to wait
 until its outcome is published; the record of the request itself is untouched until then, so that a
 refusal leaves nothing to undo. It holds the `request`, its `revision`, its `content` and the hash
-of that (what exactly is approved), its `operation` if it is about one, `executionArn` (who waits), `requester` and `via` (who asked),
-`plan` (what approvers see), `askedAt` and `until`, the `approvals`, and its `state`. `taskToken`
-wakes the execution, which reads the item again; a decision whose wake-up is lost is read all the
-same once the execution looks by itself. `announcedAt` is when the event was sent. All items are in
-the index of unfinished requests, in a shard of their own.
+of that (what exactly is approved), the `operation` if it is about one, `executionArn` (who waits),
+`requester` and `via` (who asked), `plan` (what approvers see), `askedAt` and `until`, the
+`approvals`, and its `state`. `taskToken` wakes the execution, which reads the item again; a
+decision whose wake-up is lost is read all the same once the execution looks by itself.
+`announcedAt` is when the event was sent. All items are in the index of unfinished requests, in a
+shard of their own.
 """
 
 import json

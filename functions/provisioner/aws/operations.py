@@ -1,9 +1,10 @@
 """Adapter of the requests table for operations: one item each, kept for good.
 
 An item's key is `operation/`, the request's ID, `/` and the operation's. It is what makes an
-operation that is asked for twice one operation, also years later. It holds the `operation` with its
-`confirm`, who asked (`requester`), the execution that was started for it (`executionArn`), `askedAt`,
-and once it has ended `ended`, `endedAt` and `errors`. Its record says meanwhile that it is under way.
+operation that is asked for twice one operation, also years later. It holds what was `asked`, by
+whom (`requester`) and when (`askedAt`), the execution that was started for it (`executionArn`), and
+once it has ended `ended`, `endedAt` and `errors`. The record of the request says meanwhile that it
+is under way.
 """
 
 import json

@@ -3,7 +3,7 @@
 from provisioner.aws import executions
 from provisioner.aws.client_types import SFNClient
 from provisioner.aws.executions import Progress
-from provisioner.aws.operations import Operations
+from provisioner.aws.operations import KnownOperation, Operations
 from provisioner.aws.records import Record, Records, Status
 from provisioner.creation.claim import Claim, Decision
 from provisioner.domain.operation import Operation
@@ -15,13 +15,13 @@ _MAY_BEGIN = (Status.CREATED, Status.UPDATED)
 
 
 def claim_operation(
-    records: Records,
-    operations: Operations,
-    step_functions: SFNClient,
     request: KeySetRequest,
     operation: Operation,
     execution_arn: str,
     *,
+    records: Records,
+    operations: Operations,
+    step_functions: SFNClient,
     provenance: Provenance | None = None,
 ) -> Claim:
     """Claim a key set for an operation, or say why it has nothing to do.
@@ -45,8 +45,9 @@ def claim_operation(
     record = records.get(request["requestId"])
     if record is None:
         raise RequestNotFound(f"There is no request {request['requestId']}.")
+    known = operations.get(record.request_id, operation["operationId"])
     decision = decide_operation(
-        record, operations, step_functions, request, operation, execution_arn
+        request, operation, execution_arn, record=record, known=known, step_functions=step_functions
     )
     if decision != Decision.PROCEED:
         return Claim(decision, record)
@@ -54,8 +55,14 @@ def claim_operation(
         operation, execution_arn, seen=record, provenance=provenance
     )
     if not claimed:
+        known = operations.get(record.request_id, operation["operationId"])
         decision = decide_operation(
-            after, operations, step_functions, request, operation, execution_arn
+            request,
+            operation,
+            execution_arn,
+            record=after,
+            known=known,
+            step_functions=step_functions,
         )
         if decision == Decision.PROCEED:
             raise OperationRefused(f"Request {record.request_id} has changed while it was claimed.")
@@ -65,14 +72,20 @@ def claim_operation(
 
 
 def decide_operation(
-    record: Record,
-    operations: Operations,
-    step_functions: SFNClient,
     request: KeySetRequest,
     operation: Operation,
     execution_arn: str,
+    *,
+    record: Record,
+    known: KnownOperation | None,
+    step_functions: SFNClient,
 ) -> Decision:
     """Decide whether an operation has to be carried out; nothing is claimed.
+
+    Parameters
+    ----------
+    known
+        What is kept of the operation, if anything.
 
     Returns
     -------
@@ -84,7 +97,6 @@ def decide_operation(
     OperationRefused, DependencyUnavailable
         As in `claim_operation`.
     """
-    known = operations.get(record.request_id, operation["operationId"])
     held = record.operation
     is_mine = held is not None and held["operationId"] == operation["operationId"]
     if known and known.ended and not is_mine:

@@ -14,7 +14,8 @@ from provisioner.change.workflow_plan import Plan, closed, empty_plan, plan_with
 from provisioner.creation.claim import Decision
 from provisioner.domain.operation import Kind, Operation
 from provisioner.domain.plan import KeySetRequest
-from provisioner.errors import Conflict, OperationRefused, Problem, RequestNotFound
+from provisioner.domain.provenance import UNKNOWN, Provenance
+from provisioner.errors import Conflict, OperationRefused, Problem
 from provisioner.json_text import JsonObject
 from provisioner.operation.claim import decide_operation
 from provisioner.operation.rotation_waves import rotation_waves
@@ -37,8 +38,6 @@ def plan_operation(
 
     Raises
     ------
-    RequestNotFound
-        There is no record of the request.
     PromotionUnderWay
         KMS does not show yet which key is the primary key.
     KmsError, DependencyUnavailable
@@ -46,17 +45,22 @@ def plan_operation(
     """
     record = gatekeeper.records.get(request["requestId"])
     if record is None:
-        raise RequestNotFound(f"There is no request {request['requestId']}.")
-    is_held = False
+        return empty_plan("NOTHING")
+    is_held = record.operation is not None
+    known = operations.get(record.request_id, operation["operationId"])
     try:
         decision = decide_operation(
-            record, operations, gatekeeper.step_functions, request, operation, execution_arn
+            request,
+            operation,
+            execution_arn,
+            record=record,
+            known=known,
+            step_functions=gatekeeper.step_functions,
         )
-        if decision != Decision.PROCEED:
-            return empty_plan("NOTHING")
-        is_held = record.operation is not None
-        if record.operation and record.operation["ended"]:
-            return _to_be_published(record)
+        if decision != Decision.PROCEED or _has_ended(record):
+            return (
+                _to_be_published(record) if decision == Decision.PROCEED else empty_plan("NOTHING")
+            )
         plan = plan_of_change(
             record,
             {**request, "confirm": operation["confirm"]},
@@ -73,7 +77,11 @@ def plan_operation(
         return _refused(record, conflict_problems(conflict), is_held=is_held)
     if gate.standing != Standing.OPEN:
         return closed(gate)
-    return {**plan_with(plan, planned, record, request), "provenance": gate.provenance_of(None)}
+    asked: Provenance = {**UNKNOWN, "requester": known.requester if known else None}
+    return {
+        **plan_with(plan, planned, record, request),
+        "provenance": gate.provenance_of(None) or asked,
+    }
 
 
 def _planned(
@@ -124,6 +132,10 @@ def _refuse_moved_primary(record: Record, home: str, plan: ChangePlan) -> None:
             f"revision {record.revision + 1}: with primaryRegion {now} and {home} as a replica it "
             f"stays there, with the word PROMOTE:{home} it moves back."
         )
+
+
+def _has_ended(record: Record) -> bool:
+    return record.operation is not None and record.operation["ended"] is not None
 
 
 def _refused(record: Record, problems: list[Problem], *, is_held: bool) -> Plan:

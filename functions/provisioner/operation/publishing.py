@@ -1,7 +1,7 @@
 """What became of an operation: its record, its history, its completion event and its metrics.
 
-They are written in that order, as `outcomes.outcome` does for requests, and then the operation's own
-item, which makes that the same operationId is never carried out again.
+They are written in that order, as `outcomes.outcome` does for requests, and then the operation's
+own item, for which the same operationId is never carried out again.
 """
 
 import uuid
@@ -49,7 +49,7 @@ def publish_operation(
     DependencyUnavailable, EventNotPublished
         The outcome is not recorded or not published; calling again does both.
     """
-    request, problems = outcome["request"], problems_of(outcome)
+    request, problems = outcome["request"], [*map(_with_next_step, problems_of(outcome))]
     is_finished = outcome["status"] == Ended.FINISHED
     key = key_facts(request, outcome["primary"], outcome["replicas"], outcome["keyMetadata"])
     warnings = replicas_not_asked_for(request, outcome["keyMetadata"], outcome["removed"])
@@ -70,7 +70,7 @@ def publish_operation(
         raise RuntimeError(f"The record of {record.request_id} does not say how it ended.")
     ended = Ended(last["status"])
     detail = _detail(record, operation, ended, last["errors"], outcome["executionArn"])
-    return _publish(detail, ended, operation, record.provenance, operations, outlets)
+    return _publish(detail, operation, record.provenance, operations, outlets)
 
 
 def refuse_operation(
@@ -78,9 +78,9 @@ def refuse_operation(
     operation: Operation,
     problems: list[Problem],
     execution_arn: str,
+    *,
     operations: Operations,
     outlets: Outlets,
-    *,
     provenance: Provenance,
 ) -> JsonObject | None:
     """Publish that an operation is refused; the key set and its record stay as they are.
@@ -100,7 +100,7 @@ def refuse_operation(
         return None
     detail = _detail(record, operation, Ended.FAILED, problems, execution_arn)
     detail |= {**provenance}
-    return _publish(detail, Ended.FAILED, operation, provenance, operations, outlets)
+    return _publish(detail, operation, provenance, operations, outlets)
 
 
 def _publish_unclaimed(
@@ -120,7 +120,13 @@ def _publish_unclaimed(
         return None
     detail = _detail(record, operation, Ended.FAILED, problems, outcome["executionArn"])
     detail |= {**UNKNOWN}
-    return _publish(detail, Ended.FAILED, operation, UNKNOWN, operations, outlets)
+    return _publish(detail, operation, UNKNOWN, operations, outlets)
+
+
+def _with_next_step(problem: Problem) -> Problem:
+    """Say how what is said of a request is done with an operation."""
+    text = f"{problem['message']} An operation is asked for again with a new operationId."
+    return {**problem, "message": text}
 
 
 def _detail(
@@ -150,20 +156,21 @@ def _detail(
 
 def _publish(
     detail: JsonObject,
-    ended: Ended,
     operation: Operation,
     provenance: Provenance,
     operations: Operations,
     outlets: Outlets,
 ) -> JsonObject:
-    request_id = detail["requestId"]
+    request_id, ended = detail["requestId"], Ended(detail["status"])
     outlets.history.keep(detail, provenance)
     event_bus.put_event(outlets.events, outlets.bus, DETAIL_TYPES[ended], detail)
     operations.end(request_id, operation, ended, detail["errors"])
     outlets.records.mark_published(request_id, detail["executionArn"])
     outlets.approvals.forget(request_id, detail["executionArn"])
-    name = "OperationsFinished" if ended == Ended.FINISHED else "OperationsFailed"
-    metrics.add_metric(name, MetricUnit.Count, 1)
+    if ended == Ended.FINISHED:
+        metrics.add_metric("OperationsFinished", MetricUnit.Count, 1)
+    else:
+        metrics.add_metric("OperationsFailed", MetricUnit.Count, 1)
     metrics.flush_metrics()
     codes = [problem["code"] for problem in detail["errors"]]
     logger.info("operation published", operation=operation["operation"], ended=ended, errors=codes)
