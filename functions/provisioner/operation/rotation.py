@@ -187,7 +187,7 @@ def _is_marked_current(
     if not ours:
         raise OperationRefused(
             f"The new key material of operation {operation_id} is not there any more: somebody has "
-            "deleted it, which CloudTrail shows as DeleteImportedKeyMaterial."
+            "deleted it. CloudTrail shows who, as DeleteImportedKeyMaterial: ask why."
         )
     return ours[0] if ours[0].get("KeyMaterialState") not in STAGED_STATES else None
 
@@ -227,7 +227,7 @@ def _rotated(
     )
     raise RotationNotDone(
         f"Operation {announced['operationId']} announced RotateKeyOnDemand of {key_arn} at "
-        f"{announced['sentAt']}, and KMS has not rotated the key on demand since: the call was "
+        f"{instant_text(datetime.fromisoformat(announced['sentAt']))}, and KMS has not rotated the key on demand since: the call was "
         f"never sent or never carried out.{automatic}"
     )
 
@@ -286,7 +286,7 @@ def _check_key(client: KMSClient, key_arn: str, region: str) -> None:
     if home != region:
         raise OperationRefused(
             f"The primary key of {key_arn} is in {home}, and was in {region} when the rotation was "
-            "planned."
+            "planned. Wait until both keys are Enabled."
         )
     if key["KeyState"] != "Enabled":
         raise KeyStateConflict(
