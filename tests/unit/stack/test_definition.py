@@ -76,10 +76,12 @@ STEPS_OF_CHANGES = (
     "apply_change",
     "claim_change",
     "confirm_change",
+    "import_new_key_material",
     "plan_change",
     "promote_replica_key",
     "restore_key",
     "retire_key",
+    "rotate_key",
 )
 CALLBACKS = {
     name: task for name, task in TASKS.items() if task["Resource"].endswith(".waitForTaskToken")
