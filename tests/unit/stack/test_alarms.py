@@ -151,9 +151,10 @@ def _count_everything(
     for status, failures in (("FINISHED", []), ("FAILED", failed["failures"])):
         seen = records.get(request["requestId"])
         assert seen
-        assert records.claim_operation(operation, created["executionArn"], seen=seen)[0]  # type: ignore[arg-type]
+        execution = f"{created['executionArn']}-operation"
+        assert records.claim_operation(operation, execution, seen=seen)[0]  # type: ignore[arg-type]
         ended = {**changed, "status": status, "failures": failures, "operation": operation}
-        publish_outcome.handler(ended, context)
+        publish_outcome.handler({**ended, "executionArn": execution}, context)
     nothing_known: dict[str, Any] = {"status": "REJECTED", "problems": [], "provenance": None}
     publish_outcome.handler({**refused, **nothing_known}, context)
     telemetry.count_new_key()
