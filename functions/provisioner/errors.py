@@ -21,6 +21,8 @@ ProvisionerError
 ├── ChangeRefused            a change that was under way lacks a word now, or is not possible
 ├── PromotionUnderWay        KMS does not show yet which key is the primary key
 ├── PromotionNotDone         the one promotion of a revision has not moved the primary key
+├── RotationUnderWay         a rotation on demand is running, or may still begin
+├── RotationNotDone          the one rotation of an operation has not taken place
 ├── PrimaryKeyMoved          another key of the set has become its primary key
 ├── KeySetIncomplete         KMS does not show the key set that was built
 ├── ReplicaKeyNotEnabled     the replica key is still being made
@@ -48,6 +50,8 @@ ProvisionerError
     ├── ReplicaRegionNotEnabled  the same, of a replica, before there is any key
     ├── KmsKeyNotFound       the key is not (yet) visible in that Region
     ├── KmsLimitExceeded     a resource quota of the account is used up
+    ├── AutomaticRotationNear    the key rotates by itself now or within minutes
+    ├── RotationsUsedUp      the key was rotated on demand as often as KMS does that
     ├── KmsRequestRefused    KMS refuses the call as such
     ├── KeyPolicyRefused     KMS does not take the key policy
     ├── PolicyPrincipalGone  the same, and KMS shows that a principal of it was deleted
@@ -302,6 +306,34 @@ class PromotionNotDone(ProvisionerError):
     )
 
 
+class RotationUnderWay(ProvisionerError):
+    """A rotation on demand is running, or was asked for and may still begin.
+
+    KMS rotates within minutes, and a rotation that runs cannot be stopped.
+    https://docs.aws.amazon.com/kms/latest/developerguide/rotating-keys-on-demand.html
+    """
+
+    field = "operationId"
+    next_step = (
+        "Wait until GET /keys/{requestId} shows the rotation in `rotations`. If none appears "
+        "within the hour, ask for another one with a new operationId."
+    )
+
+
+class RotationNotDone(ProvisionerError):
+    """The one RotateKeyOnDemand of an operation has had no effect, and can have none any more.
+
+    It was never sent, or KMS never did it. A second one of the same operation might be a second
+    rotation, so it takes another operation.
+    """
+
+    field = "operationId"
+    next_step = (
+        "If the key is still to be rotated, ask for it with a new operationId; an operation "
+        "rotates once."
+    )
+
+
 class PrimaryKeyMoved(ProvisionerError):
     """Somebody made another key of the set its primary key, so this one cannot be replicated.
 
@@ -534,6 +566,33 @@ class KmsLimitExceeded(KmsError):
     next_step = (
         "Raise the quota or free some of it, or correct the request to need less, then send it "
         "again under the same requestId."
+    )
+
+
+class AutomaticRotationNear(KmsError):
+    """The key rotates by itself now, or is about to within 20 minutes. Nothing was rotated.
+
+    https://docs.aws.amazon.com/kms/latest/APIReference/API_RotateKeyOnDemand.html
+    """
+
+    field = "operation"
+    next_step = (
+        "KMS rotates the key by itself these minutes, which GET /keys/{requestId} shows in "
+        "`rotations`. If another rotation is still wanted half an hour later, ask for it with a "
+        "new operationId."
+    )
+
+
+class RotationsUsedUp(KmsError):
+    """KMS rotates a key on demand 25 times, and never again.
+
+    https://docs.aws.amazon.com/kms/latest/developerguide/resource-limits.html
+    """
+
+    field = "operation"
+    next_step = (
+        "KMS does not raise this number. Let the key rotate by itself (`rotation` in the request, "
+        "which does not count), or create another key set and move to it."
     )
 
 

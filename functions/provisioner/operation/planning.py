@@ -18,6 +18,7 @@ from provisioner.domain.provenance import UNKNOWN, Provenance
 from provisioner.errors import Conflict, OperationRefused, Problem
 from provisioner.json_text import JsonObject
 from provisioner.operation.claim import decide_operation
+from provisioner.operation.rotation_waves import rotation_waves
 from provisioner.outcomes.failures import conflict_problems, failure_of
 from provisioner.settings import Settings
 
@@ -107,6 +108,9 @@ def _planned(
         case Kind.REPAIR:
             _refuse_moved_primary(record, request["primaryRegion"], plan)
             return plan, waves(plan.changes, plan.observed, settings.partition)
+        case Kind.ROTATE | Kind.ROTATE_MATERIAL:
+            planned = rotation_waves(operation, record, request, plan.observed)
+            return replace(plan, changes=[], problems=[], warnings=[]), planned
     return replace(plan, changes=[], problems=[], warnings=[]), []
 
 
