@@ -21,26 +21,23 @@ from provisioner.errors import (
     ContentChanged,
     DependencyUnavailable,
     EventNotPublished,
-    Immutable,
     KeyMaterialNotAwaited,
     NotAwaited,
     NotUnderWay,
-    OperationConflict,
-    OperationRefused,
-    PlanOutdated,
     ProvisionerError,
     RequestBeingFinished,
-    RequestConflict,
     RequestNotFound,
     RequestRejected,
-    RevisionSkipped,
     new_problem,
 )
 from provisioner.json_text import JsonObject
 from provisioner.outcomes.failures import conflict_problems, error_code
 from provisioner.telemetry import logger
 
-_PARAMETERS = {("POST", "/keys"): ("plan", "planId"), ("GET", "/keys"): ("status", "limit", "next")}
+_PARAMETERS = {
+    ("POST", "/keys"): ("plan", "planId", "adopt"),
+    ("GET", "/keys"): ("status", "limit", "next"),
+}
 
 app = APIGatewayRestResolver()
 
@@ -90,16 +87,7 @@ def _not_found(error: RequestNotFound) -> Response[str]:
     return answer(404, {"errors": [new_problem("requestId", "NOT_FOUND", str(error))]})
 
 
-@app.exception_handler(
-    [
-        RequestConflict,
-        RevisionSkipped,
-        Immutable,
-        PlanOutdated,
-        OperationConflict,
-        OperationRefused,
-    ]
-)
+@app.exception_handler(Conflict)
 def _conflict(conflict: Conflict) -> Response[str]:
     return answer(409, {"errors": conflict_problems(conflict)})
 

@@ -17,7 +17,7 @@ from provisioner.domain.operation import Operation, operation_problems
 from provisioner.domain.plan import KeySetRequest, is_request_id
 from provisioner.errors import OperationConflict, RequestNotFound, RequestRejected
 from provisioner.intake.operation_request import parse_operation
-from provisioner.operation.claim import check_free
+from provisioner.operation.claim import check_free, check_managed_for
 from provisioner.operation.resuming import execution_for
 from provisioner.settings import settings
 from provisioner.telemetry import logger
@@ -38,21 +38,28 @@ def post_operation(request_id: str) -> Response[str]:
         raise RequestNotFound(f"There is no request {request_id}.")
     known = tables.operations.get(request_id, operation["operationId"])
     if known is None:
-        return _accept(operation, record, record.request)
+        requester = identity(router.current_event).get("userArn")
+        return accept_operation(operation, record, record.request, requester)
     if known.operation != operation:
         asked, words = known.operation["operation"], ", ".join(known.operation["confirm"])
         raise OperationConflict(
             f"{operation['operationId']} of request {request_id} is {asked}, with "
             f"{f'the words {words}' if words else 'no words'}."
         )
-    return _accept_again(known, record, record.request)
+    return accept_again(known, record, record.request)
 
 
-def _accept(operation: Operation, record: Record, request: KeySetRequest) -> Response[str]:
+def accept_operation(
+    operation: Operation, record: Record, request: KeySetRequest, requester: str | None
+) -> Response[str]:
+    """Accept an operation of somebody's that was not asked for before (202).
+
+    Raise a Conflict or RequestRejected where it is refused.
+    """
     check_free(record)
+    check_managed_for(record, operation)
     if problems := operation_problems(operation, request):
         raise RequestRejected(problems)
-    requester = identity(router.current_event).get("userArn")
     arn = executions.new_execution_arn(settings().change_state_machine_arn, record.request_id)
     gate = gatekeeper(requester).pass_operation(request, operation, arn, record=record)
     if gate.pending:
@@ -63,7 +70,7 @@ def _accept(operation: Operation, record: Record, request: KeySetRequest) -> Res
     return _accepted(known, Status.WAITING_FOR_APPROVAL if waits else Status.IN_PROGRESS)
 
 
-def _accept_again(known: KnownOperation, record: Record, request: KeySetRequest) -> Response[str]:
+def accept_again(known: KnownOperation, record: Record, request: KeySetRequest) -> Response[str]:
     """Answer what became of an operation; one whose execution has died goes on."""
     if known.ended:
         return _accepted(known, known.ended)

@@ -79,6 +79,10 @@ def _status_of(record: Record) -> JsonObject:
         status["lastOperation"] = record.last_operation
     if (rotations := rotations_of(record, impatient_kms)) is not None:
         status["rotations"] = rotations
+    if record.released_at:
+        status["releasedAt"] = _instant(record.released_at)
+    if record.adoption:
+        status["adoption"] = {**record.adoption, "adoptedAt": _instant(record.adopted_at)}
     if record.removed:
         status["removed"] = removed_keys(record)
     if record.status == Status.WAITING_FOR_MATERIAL:

@@ -5,6 +5,7 @@ from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
 from keys_api import tables
 from keys_api.accepting import accept, provenance_of
+from keys_api.adopting import adopt
 from keys_api.caller import identity, read_body
 from keys_api.planning import plan
 from provisioner import json_text
@@ -25,10 +26,16 @@ router = APIGatewayRouter()  # type: ignore[no-untyped-call]
 def post_key_set() -> Response[str]:
     """Accept a request (202), refuse it (400, 409), or only plan it (200 with `plan=true`).
 
-    With `planId`, a change is accepted only as it was planned.
+    With `planId`, a change is accepted only as it was planned. With `adopt=true`, a key set that
+    exists is to be managed as it is declared.
     """
     query = router.current_event.query_string_parameters or {}
-    planning, planned = _is_plan(query.get("plan", "false")), query.get("planId")
+    planning, planned = _is_true(query, "plan"), query.get("planId")
+    if _is_true(query, "adopt"):
+        if planned is not None:
+            text = "An adoption changes nothing of the keys, so it has no planId."
+            raise RequestRejected([new_problem("planId", "NOT_IN_AN_ADOPTION", text)])
+        return adopt(router.current_event, planning=planning)
     document: object = None
     try:
         document = read_body(router.current_event)
@@ -46,10 +53,11 @@ def post_key_set() -> Response[str]:
     raise RequestRejected(problems)
 
 
-def _is_plan(value: str) -> bool:
+def _is_true(query: dict[str, str], name: str) -> bool:
+    value = query.get(name, "false")
     if value not in ("true", "false"):
         # Nobody who mistypes this wants a key to be created.
-        raise RequestRejected([new_problem("plan", "NOT_ONE_OF", "plan is true or false.")])
+        raise RequestRejected([new_problem(name, "NOT_ONE_OF", f"{name} is true or false.")])
     return value == "true"
 
 

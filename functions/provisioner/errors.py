@@ -8,6 +8,10 @@ ProvisionerError
 │   ├── Immutable            a key exists, and the content differs in what a key never changes
 │   ├── OperationConflict    the operationId is that of another operation
 │   ├── OperationRefused     the key set is not as an operation needs it
+│   ├── Released             the key set was released, so that nobody here manages it
+│   ├── KeySetManaged        a request of this stack manages the key set that is to be adopted
+│   ├── KeyNotAdoptable      the key that is to be adopted is none of a multi-Region key set
+│   ├── OtherManager         somebody else manages a key that is to be adopted
 │   └── PlanOutdated         the plan that is to be carried out is not the one that there is now
 ├── RequestBeingFinished     the request failed, and its execution is about to say so
 ├── RequestNotFound          no request of this ID is known
@@ -184,6 +188,45 @@ class OperationRefused(Conflict):
 
     field = "operation"
     next_step = "Then ask for the operation again, with a new operationId."
+
+
+class Released(Conflict):
+    """The key set was released, or is not adopted yet: nothing here manages it."""
+
+    next_step = (
+        "Adopt it again (POST /keys?adopt=true) to manage it, with the next revision where its "
+        "declaration is another one by now."
+    )
+
+
+class KeySetManaged(Conflict):
+    """A request of this stack manages the key set, and a key set has one declaration."""
+
+    field = "keyArn"
+    next_step = (
+        "To change it, send the next revision of that request. To manage it under another "
+        "requestId, release it first (POST /keys/{requestId}/operations, RELEASE)."
+    )
+
+
+class KeyNotAdoptable(Conflict):
+    """The key that is to be adopted does not exist, or is no key of a multi-Region key set.
+
+    https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-overview.html
+    """
+
+    field = "keyArn"
+    next_step = "Send the ARN of a multi-Region key of this account, in the Region that it is in."
+
+
+class OtherManager(Conflict):
+    """Somebody else manages a key that is to be adopted, by the tags that it has."""
+
+    field = "takeOver"
+    next_step = (
+        "Let that one forget the keys without deleting them, or adopt the key set with takeOver "
+        "true."
+    )
 
 
 class PlanOutdated(Conflict):

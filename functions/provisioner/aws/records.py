@@ -20,7 +20,9 @@ Region, the keys that changes have scheduled for deletion, until they are gone. 
 the names that such keys still have, until their Region is declared again. `operation` is the
 operation that the record is held for, until its outcome is published; `lastOperation` says how the
 last one ended. `rotation` is the RotateKeyOnDemand that was announced last, whatever came of it:
-what KMS shows says that.
+what KMS shows says that. `releasedAt` is there while nothing manages the keys: from the moment at
+which their release was claimed, or their adoption was asked for, until they are adopted
+(`adoptedAt`). `adoption` is what the last adoption was asked with beside the declaration.
 `unfinished` is there until the outcome is published (`publishedAt`); an index over it finds what
 the sweep has to check. Its value is one of a few shards: a partition of an index takes 1,000
 writes a second, and each request writes to it twice.
@@ -45,8 +47,9 @@ from provisioner import json_text
 from provisioner.aws.client_types import AttributeValue, DynamoDBClient
 from provisioner.aws.dynamodb import IDS_PER_CALL, read_many
 from provisioner.clock import now
+from provisioner.domain.adoption import Adoption
 from provisioner.domain.material import Material
-from provisioner.domain.operation import Ended, HeldOperation, LastOperation, Operation
+from provisioner.domain.operation import Ended, HeldOperation, Kind, LastOperation, Operation
 from provisioner.domain.plan import (
     KeySetFacts,
     KeySetRequest,
@@ -152,7 +155,8 @@ class Record:
     Regions which are not declared any more: their keys have them as long as they wait for their
     deletion. `provenance` is who asked for this run and who approved it, as far as that is known.
     `operation` is the one that is under way or about to be published, `last_operation` how the last
-    one ended.
+    one ended. `released_at` is None unless nothing manages the keys; they were adopted last at
+    `adopted_at`, with `adoption`.
     """
 
     request_id: str
@@ -192,6 +196,9 @@ class Record:
     last_operation: LastOperation | None = None
     rotation: Rotation | None = None
     """The RotateKeyOnDemand that was announced last, whatever came of it."""
+    released_at: datetime | None = None
+    adopted_at: datetime | None = None
+    adoption: Adoption | None = None
 
     @property
     def is_of_a_change(self) -> bool:
@@ -344,6 +351,7 @@ class Records:
             f"{is_new if revision == 1 else ''}"
             f"(contentHash = :hash AND {_revision_is(':revision', ':before', number=revision)} AND "
             "attribute_not_exists(applied) AND attribute_not_exists(operation) AND "
+            "attribute_not_exists(releasedAt) AND "
             "((#status = :failed AND attribute_exists(publishedAt)) OR "
             "(executionArn IN (:me, :dead) AND (#status IN (:running, :waiting) OR "
             "(#status IN (:failed, :created) AND attribute_not_exists(publishedAt)))) OR "
@@ -544,8 +552,11 @@ class Records:
         values[":operation"] = json_text.text(held)
         mine = "executionArn = :me AND operation = :operation"
         status = ":then" if held["ended"] else ":running"
+        # Before the first tag goes, so that none is missed.
+        is_released = held["operation"] == Kind.RELEASE
+        released = "releasedAt = if_not_exists(releasedAt, :now), " if is_released else ""
         update = (
-            f"SET #status = {status}, executionArn = :me, operation = :operation, "
+            f"SET #status = {status}, executionArn = :me, operation = :operation, {released}"
             "claimedAt = :now, run = if_not_exists(nextRun, :zero), unfinished = :unfinished"
             f"{_asked_by(provenance, values)} REMOVE "
             f"{'publishedAt' if held['ended'] else _FORGOTTEN}"
@@ -621,12 +632,99 @@ class Records:
         if key:
             update += ", #key = :key, keyArn = :primary"
             values |= {":key": json_text.text(key), ":primary": key["primary"]["arn"]}
+        forgotten = _ENDED
+        if ended == Ended.FINISHED and operation["operation"] == Kind.ADOPT:
+            update += ", adoptedAt = :at"
+            values[":at"] = at
+            forgotten += ", releasedAt"
         condition = "executionArn = :me AND operation IN (:held, :operation)"
         if not _names_cancellation(errors):
             condition += " AND attribute_not_exists(cancelledAt)"
         return self._update_unless_cancelled(
-            request_id, execution_arn, condition, f"{update} REMOVE {_ENDED}", values
+            request_id, execution_arn, condition, f"{update} REMOVE {forgotten}", values
         )
+
+    def of_key(self, key_id: str) -> Iterator[Record]:
+        """Read the records of the requests that a key ID is recorded for, consistently.
+
+        No index has key IDs, so it reads the whole table: for what is asked once in a key's life.
+        """
+        with _named_errors("Scan"):
+            pages = self._client.get_paginator("scan").paginate(
+                TableName=self._table,
+                FilterExpression="contains(keyArn, :id)",
+                ExpressionAttributeValues={":id": {"S": f"/{key_id}"}},
+                ConsistentRead=True,
+            )
+            for page in pages:
+                yield from map(_record, page["Items"])
+
+    def adopt(
+        self,
+        request: KeySetRequest,
+        execution_arn: str,
+        *,
+        key_arn: str,
+        adoption: Adoption,
+        seen: Record | None,
+        provenance: Provenance,
+    ) -> tuple[bool, Record]:
+        """Write the record of a key set that is to be adopted: as that of a released one.
+
+        Nothing manages the set yet, and nothing misses tags on its keys. An execution claims the
+        adoption then, and the record says that it is managed once that has finished.
+
+        Parameters
+        ----------
+        key_arn
+            The ARN of the primary key.
+        seen
+            The request's record as it was read, on which it was decided that the set may be
+            adopted; None where there was none.
+
+        Returns
+        -------
+        tuple of bool and Record
+            True with the record as it is written now, False with the one that is there: decide
+            again.
+        """
+        values: _Values = {
+            **_holding(request, execution_arn),
+            ":arn": key_arn,
+            ":adoption": json_text.text(adoption),
+            ":status": seen.status if seen and seen.released_at else Status.CREATED,
+        }
+        if seen is None:
+            condition = "attribute_not_exists(requestId)"
+        elif seen.released_at is None:
+            condition, values[":then"] = "#status = :then", Status.REJECTED
+        else:
+            values |= {":holder": seen.execution_arn, ":was": seen.revision}
+            condition = (
+                "attribute_exists(releasedAt) AND attribute_exists(publishedAt) AND "
+                f"executionArn = :holder AND {_revision_is(':was', number=seen.revision)}"
+            )
+        values[":none"] = json_text.text([])
+        held, _, _ = _HELD.rpartition(",")  # No outcome is to be published of it.
+        del values[":unfinished"]
+        update = (
+            f"SET #status = :status, {held}, claimedAt = :now, publishedAt = :now, "
+            "keyArn = :arn, adoption = :adoption, releasedAt = if_not_exists(releasedAt, :now), "
+            "createdAt = if_not_exists(createdAt, :now), errors = :none, "
+            "run = if_not_exists(nextRun, :zero), nextRun = if_not_exists(nextRun, :zero)"
+            f"{_asked_by(provenance, values)} "
+            "REMOVE unfinished, #key, warnings, materials, taskToken, answerHash, deadline, "
+            "superseded, applied, removed, removedNames, promotion, cancelledAt"
+        )
+        mine = "executionArn = :me AND contentHash = :hash AND adoption = :adoption"
+        request_id = request["requestId"]
+        try:
+            return True, self._update(request_id, f"({condition}) OR ({mine})", update, values)
+        except _ConditionFailed as failed:
+            holder = failed.record
+        if holder is None:
+            raise DependencyUnavailable(f"DynamoDB does not say who holds {request_id}.")
+        return False, holder
 
     def announce_promotion(
         self,
@@ -1248,6 +1346,9 @@ def _record(item: Mapping[str, AttributeValue]) -> Record:
         operation=json.loads(text("operation") or "null"),
         last_operation=json.loads(text("lastOperation") or "null"),
         rotation=json.loads(text("rotation") or "null"),
+        released_at=instant("releasedAt"),
+        adopted_at=instant("adoptedAt"),
+        adoption=json.loads(text("adoption") or "null"),
     )
 
 

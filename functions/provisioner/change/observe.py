@@ -124,9 +124,9 @@ def read_key_set(
         def complete(state: _State) -> ObservedKey | None:
             if state.metadata is None:
                 return None
-            key, client = _observed(state.metadata, state.owners), readers[state.region]
+            key, client = observed_key(state.metadata, state.owners), readers[state.region]
             if questions[state.region].is_kept:
-                key["policy"] = _policy(client, key["arn"])
+                key["policy"] = parsed_policy(client, key["arn"])
                 key["tags"] = find_tags(taggers[state.region], [key["arn"]]).get(key["arn"], {})
             if rotates and state.region == primary:
                 key["rotationPeriodInDays"] = _rotation(client, key["arn"])
@@ -134,7 +134,7 @@ def read_key_set(
 
         keys = [key for key in pool.map(complete, states) if key]
     others = _read_others(found.values(), questions, kms_for)
-    keys += [_observed(metadata, {}) for metadata in others.values()]
+    keys += [observed_key(metadata, {}) for metadata in others.values()]
     missing = {state.region: state.owners for state in states if not state.metadata}
     observed: ObservedSet = {
         "primaryRegion": primary,
@@ -202,7 +202,14 @@ def _look_up(client: KMSClient, alias: str) -> kms.Metadata | None:
         return {"Arn": owner, "KeyId": key_id_of(owner)} if owner else None
 
 
-def _observed(metadata: kms.Metadata, owners: dict[str, str | None]) -> ObservedKey:
+def observed_key(metadata: kms.Metadata, owners: dict[str, str | None]) -> ObservedKey:
+    """Return a key as DescribeKey shows it, without policy, tags and rotation.
+
+    Parameters
+    ----------
+    owners
+        The ARN of the key that each alias points to, or None.
+    """
     deletion = metadata.get("DeletionDate")
     key: ObservedKey = {
         "region": region_of(metadata["Arn"]),
@@ -221,7 +228,14 @@ def _observed(metadata: kms.Metadata, owners: dict[str, str | None]) -> Observed
     return key
 
 
-def _policy(client: KMSClient, key_arn: str) -> JsonObject | None:
+def parsed_policy(client: KMSClient, key_arn: str) -> JsonObject | None:
+    """Read the key policy of one Region's key; None where KMS's text is no JSON object.
+
+    Raises
+    ------
+    KmsError
+        KMS refused the call or did not answer.
+    """
     try:
         policy = json.loads(kms.read_policy(client, key_arn))
     except ValueError:

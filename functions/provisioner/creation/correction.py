@@ -22,7 +22,14 @@ from provisioner.domain.plan import (
     regions,
     revision_of,
 )
-from provisioner.errors import Immutable, Problem, RequestConflict, RevisionSkipped, new_problem
+from provisioner.errors import (
+    Immutable,
+    Problem,
+    Released,
+    RequestConflict,
+    RevisionSkipped,
+    new_problem,
+)
 
 MAX_SUPERSEDED_BYTES = 32 * 1024
 """What Step Functions passes on beside a request of 128 KB and its keys, of 256 KB in all.
@@ -30,6 +37,21 @@ MAX_SUPERSEDED_BYTES = 32 * 1024
 https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
 """
 _NEVER_CHANGES = ("keySpec", "keyUsage", "origin", "primaryRegion")
+
+
+def check_managed(record: Record) -> None:
+    """Refuse whatever would manage the keys of a released set.
+
+    Raises
+    ------
+    Released
+        The key set was released, or its adoption has not finished.
+    """
+    if record.released_at is not None:
+        raise Released(
+            f"The key set of request {record.request_id} is not managed since "
+            f"{record.released_at:%Y-%m-%dT%H:%M:%SZ}."
+        )
 
 
 def check_revision(record: Record, request: KeySetRequest) -> None:
@@ -41,7 +63,10 @@ def check_revision(record: Record, request: KeySetRequest) -> None:
         The revision is lower: a later one was taken.
     RevisionSkipped
         It is higher than the next.
+    Released
+        Nothing manages the key set any more, or yet.
     """
+    check_managed(record)
     asked, current = revision_of(request), record.revision
     if asked < current:
         what_next = (

@@ -96,7 +96,7 @@ def operation_problems(operation: Operation, declared: KeySetRequest) -> list[Pr
         found.append(new_problem("operation", "OPERATION_NOT_SUPPORTED", text))
     elif text := _unsuitable(kind, declared):
         found.append(new_problem("operation", "OPERATION_NOT_SUPPORTED", text))
-    if kind != Kind.REPAIR:
+    if kind not in (Kind.REPAIR, Kind.ADOPT):
         for index, word in enumerate(operation["confirm"]):
             text = f"Nothing in {kind} needs {word}; leave it out."
             found.append(new_problem(f"confirm[{index}]", "CONFIRMATION_UNUSED", text))

@@ -26,6 +26,10 @@ FIELD_TEXTS = {
     "encryptedKeyMaterial": "encryptedKeyMaterial is base64 of at most 8,192 characters.",
     "expires": "expires is true or false.",
     "importToken": "importToken is base64 of at most 8,192 characters.",
+    "keyArn": (
+        "keyArn is the ARN of a multi-Region key, such as arn:aws:kms:us-east-1:111122223333:key/"
+        "mrk-1234abcd12ab34cd56ef1234567890ab."
+    ),
     "keyMaterial": 'keyMaterial is an object such as {"validTo": "2027-01-31T00:00:00Z"}.',
     "keySpec": "keySpec is a text such as SYMMETRIC_DEFAULT.",
     "keyUsage": ("keyUsage is ENCRYPT_DECRYPT, SIGN_VERIFY, GENERATE_VERIFY_MAC or KEY_AGREEMENT."),
@@ -45,11 +49,13 @@ FIELD_TEXTS = {
     "requestId": "A requestId is 1 to 80 letters, digits, `_` and `-`.",
     "revision": "revision is a whole number, 1 or more.",
     "rotation": 'rotation is an object such as {"periodInDays": 365}.',
+    "takeOver": "takeOver is true or false.",
     "tags": (
         'tags is an object such as {"team": "payments"}: keys have 1 to 128 characters, and values '
         "are texts of at most 256."
     ),
     "ticket": 'ticket is an object such as {"id": "CHG0031337"}.',
+    "unmanaged": 'unmanaged is a list of Regions, such as ["sa-east-1"].',
     "users": "users is a list of ARNs of IAM principals.",
     "validTo": "validTo is a time such as 2027-01-31T00:00:00Z, with its time zone.",
     "wrappingAlgorithm": ("wrappingAlgorithm is RSAES_OAEP_SHA_256 or RSA_AES_KEY_WRAP_SHA_256."),

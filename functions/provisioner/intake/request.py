@@ -188,7 +188,11 @@ class RequestFields(Fields):
 
 
 def parse_request(
-    document: object, settings: Settings, *, primary_region: str | None = None
+    document: object,
+    settings: Settings,
+    *,
+    primary_region: str | None = None,
+    adopting: bool = False,
 ) -> KeySetRequest:
     """Check a request as a whole and fill in its defaults.
 
@@ -199,6 +203,8 @@ def parse_request(
     primary_region
         The default of `primaryRegion`: what `usual_primary_region` returns. None is the stack's own
         Region, as in a first revision.
+    adopting
+        The keys exist, so that a first revision may declare some of them disabled.
 
     Returns
     -------
@@ -215,16 +221,18 @@ def parse_request(
     usual = primary_region or settings.home_region
     unreadable = documents.unreadable(document, "request", MAX_REQUEST_BYTES)
     if unreadable is None:
-        return _parse(cast(JsonObject, document), settings, usual)
+        return _parse(cast(JsonObject, document), settings, usual, adopting=adopting)
     if documents.unreadable(document, "request", MAX_REQUEST_BYTES + _DEFAULTS_BYTES) is None:
         with suppress(RequestRejected):
-            request = _parse(cast(JsonObject, document), settings, usual)
+            request = _parse(cast(JsonObject, document), settings, usual, adopting=adopting)
             if request == document:
                 return request
     raise RequestRejected([unreadable])
 
 
-def _parse(document: JsonObject, settings: Settings, primary_region: str) -> KeySetRequest:
+def _parse(
+    document: JsonObject, settings: Settings, primary_region: str, *, adopting: bool
+) -> KeySetRequest:
     fields, details = None, []
     try:
         fields = RequestFields.model_validate(document)
@@ -232,7 +240,8 @@ def _parse(document: JsonObject, settings: Settings, primary_region: str) -> Key
         details = error.errors(include_url=False)
     draft = _Draft(document, [detail["loc"] for detail in details], settings, primary_region)
     problems = documents.problems_from(details, RequestFields)
-    problems += [problem for rule in _RULES for problem in rule(draft)]
+    rules = _RULES if adopting else (*_RULES, _first_revision_rule)
+    problems += [problem for rule in rules for problem in rule(draft)]
     if fields is None or problems:
         raise RequestRejected(documents.bounded(problems))
     return _normalised(fields, settings, primary_region)
@@ -629,7 +638,6 @@ _RULES = (
     _key_access_rule,
     _ticket_rule,
     _confirm_rule,
-    _first_revision_rule,
 )
 
 

@@ -6,7 +6,8 @@ from provisioner.aws.executions import Progress
 from provisioner.aws.operations import KnownOperation, Operations
 from provisioner.aws.records import Record, Records, Status
 from provisioner.creation.claim import Claim, Decision
-from provisioner.domain.operation import Operation
+from provisioner.creation.correction import check_managed
+from provisioner.domain.operation import Kind, Operation
 from provisioner.domain.plan import KeySetRequest, content_hash, revision_of
 from provisioner.domain.provenance import Provenance
 from provisioner.errors import OperationRefused, RequestNotFound
@@ -35,6 +36,8 @@ def claim_operation(
 
     Raises
     ------
+    Released
+        Nothing manages the key set.
     OperationRefused
         The key set is not as it was when the operation was asked for, or somebody works on it.
     RequestNotFound
@@ -94,7 +97,7 @@ def decide_operation(
 
     Raises
     ------
-    OperationRefused, DependencyUnavailable
+    Released, OperationRefused, DependencyUnavailable
         As in `claim_operation`.
     """
     held = record.operation
@@ -104,6 +107,7 @@ def decide_operation(
     check_declared(record, request)
     if not is_mine:
         check_free(record)
+        check_managed_for(record, operation)
         return Decision.PROCEED
     if record.execution_arn != execution_arn:
         progress = executions.progress(step_functions, str(record.execution_arn))
@@ -125,6 +129,29 @@ def check_declared(record: Record, request: KeySetRequest) -> None:
         raise OperationRefused(
             f"Request {record.request_id} has revision {record.revision} now, and the operation "
             f"was asked for at revision {revision_of(request)}."
+        )
+
+
+def check_managed_for(record: Record, operation: Operation) -> None:
+    """Check that a set is managed, or is not where it is to be adopted.
+
+    A set that was released may be released again, which goes on where a release has failed.
+
+    Raises
+    ------
+    Released, OperationRefused
+        It is not so, or another adoption was asked for since.
+    """
+    kind = operation["operation"]
+    if kind not in (Kind.ADOPT, Kind.RELEASE):
+        check_managed(record)
+    if kind != Kind.ADOPT:
+        return
+    wanted = record.adoption["operationId"] if record.adoption else None
+    if record.released_at is None or wanted != operation["operationId"]:
+        raise OperationRefused(
+            f"Request {record.request_id} was adopted meanwhile, or another adoption of it was "
+            "asked for."
         )
 
 

@@ -17,7 +17,9 @@ from provisioner.domain.plan import KeySetRequest
 from provisioner.domain.provenance import UNKNOWN, Provenance
 from provisioner.errors import Conflict, OperationRefused, Problem
 from provisioner.json_text import JsonObject
+from provisioner.operation.adoption import plan_adoption
 from provisioner.operation.claim import decide_operation
+from provisioner.operation.releasing import release_work
 from provisioner.operation.rotation_waves import rotation_waves
 from provisioner.outcomes.failures import conflict_problems, failure_of
 from provisioner.settings import Settings
@@ -57,19 +59,22 @@ def plan_operation(
             known=known,
             step_functions=gatekeeper.step_functions,
         )
-        if decision != Decision.PROCEED or _has_ended(record):
-            return (
-                _to_be_published(record) if decision == Decision.PROCEED else empty_plan("NOTHING")
+        if decision != Decision.PROCEED:
+            return empty_plan("NOTHING")
+        if record.operation and record.operation["ended"]:
+            return _to_be_published(record)
+        if operation["operation"] == Kind.ADOPT:
+            plan, planned = plan_adoption(record, request, kms_for=kms_for, settings=settings)
+        else:
+            plan = plan_of_change(
+                record,
+                {**request, "confirm": operation["confirm"]},
+                settings=settings,
+                kms_for=kms_for,
+                tagging_for=tagging_for,
+                is_resumed=is_held,
             )
-        plan = plan_of_change(
-            record,
-            {**request, "confirm": operation["confirm"]},
-            settings=settings,
-            kms_for=kms_for,
-            tagging_for=tagging_for,
-            is_resumed=is_held,
-        )
-        plan, planned = _planned(operation, plan, record, request, settings)
+            plan, planned = _planned(operation, plan, record, request, settings)
         if plan.problems:
             return _refused(record, plan.problems, is_held=is_held)
         gate = gatekeeper.pass_operation(request, operation, execution_arn, record=record)
@@ -104,14 +109,14 @@ def _planned(
     OperationRefused
         What KMS has does not allow the operation.
     """
-    match Kind(operation["operation"]):
-        case Kind.REPAIR:
-            _refuse_moved_primary(record, request["primaryRegion"], plan)
-            return plan, waves(plan.changes, plan.observed, settings.partition)
-        case Kind.ROTATE | Kind.ROTATE_MATERIAL:
-            planned = rotation_waves(operation, record, request, plan.observed)
-            return replace(plan, changes=[], problems=[], warnings=[]), planned
-    return replace(plan, changes=[], problems=[], warnings=[]), []
+    if operation["operation"] == Kind.REPAIR:
+        _refuse_moved_primary(record, request["primaryRegion"], plan)
+        return plan, waves(plan.changes, plan.observed, settings.partition)
+    read_only = replace(plan, changes=[], problems=[], warnings=[])
+    if operation["operation"] == Kind.RELEASE:
+        work = release_work(plan.observed, request)
+        return read_only, [{"wave": Kind.RELEASE.value, "work": work}] if work else []
+    return read_only, rotation_waves(operation, record, request, plan.observed)
 
 
 def _refuse_moved_primary(record: Record, home: str, plan: ChangePlan) -> None:
@@ -132,10 +137,6 @@ def _refuse_moved_primary(record: Record, home: str, plan: ChangePlan) -> None:
             f"revision {record.revision + 1}: with primaryRegion {now} and {home} as a replica it "
             f"stays there, with the word PROMOTE:{home} it moves back."
         )
-
-
-def _has_ended(record: Record) -> bool:
-    return record.operation is not None and record.operation["ended"] is not None
 
 
 def _refused(record: Record, problems: list[Problem], *, is_held: bool) -> Plan:

@@ -52,7 +52,11 @@ def publish_operation(
     request, problems = outcome["request"], [*map(_with_next_step, problems_of(outcome))]
     is_finished = outcome["status"] == Ended.FINISHED
     key = key_facts(request, outcome["primary"], outcome["replicas"], outcome["keyMetadata"])
-    warnings = replicas_not_asked_for(request, outcome["keyMetadata"], outcome["removed"])
+    known = outlets.records.get(request["requestId"])
+    unmanaged = known.adoption["unmanaged"] if known and known.adoption else []
+    warnings = replicas_not_asked_for(
+        request, outcome["keyMetadata"], [*outcome["removed"], *unmanaged]
+    )
     record = outlets.records.finish_operation(
         request["requestId"],
         operation,

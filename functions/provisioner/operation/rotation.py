@@ -225,10 +225,11 @@ def _rotated(
         if since
         else ""
     )
+    sent_at = instant_text(datetime.fromisoformat(announced["sentAt"]))
     raise RotationNotDone(
         f"Operation {announced['operationId']} announced RotateKeyOnDemand of {key_arn} at "
-        f"{instant_text(datetime.fromisoformat(announced['sentAt']))}, and KMS has not rotated the key on demand since: the call was "
-        f"never sent or never carried out.{automatic}"
+        f"{sent_at}, and KMS has not rotated the key on demand since: the call was never sent or "
+        f"never carried out.{automatic}"
     )
 
 

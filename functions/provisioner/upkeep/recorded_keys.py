@@ -18,6 +18,7 @@ class RecordedKeys:
         self._is_read = False
         self._named: dict[str, str] = {}
         self._expected: set[str] = set()
+        self._released: set[str] = set()
 
     def request_of(self, key_arn: str) -> str | None:
         """Return the ID of the request that a key, or its primary, is recorded for.
@@ -44,11 +45,29 @@ class RecordedKeys:
         self._read()
         return self._expected
 
+    def is_released(self, key_arn: str) -> bool:
+        """Whether a key belongs to a released set, which no other request manages.
+
+        Raises
+        ------
+        DependencyUnavailable
+            DynamoDB did not answer.
+        """
+        self._read()
+        return key_id_of(key_arn) in self._released
+
     def _read(self) -> None:
         if self._is_read:
             return
+        managed: set[str] = set()
         for record in self._records.with_keys():
             arn, request = str(record.key_arn), record.request
+            if record.released_at:
+                # Another request may have adopted the keys since, and counts then.
+                self._named.setdefault(key_id_of(arn), record.request_id)
+                self._released.add(key_id_of(arn))
+                continue
+            managed.add(key_id_of(arn))
             self._named[key_id_of(arn)] = record.request_id
             if record.ever_created:
                 watched = [*wanted_regions(record), *record.removed]
@@ -56,4 +75,5 @@ class RecordedKeys:
                 watched = regions(request) if request and record.status == Status.FAILED else []
             if self._region in watched:
                 self._expected.add(arn_in(self._region, arn))
+        self._released -= managed
         self._is_read = True

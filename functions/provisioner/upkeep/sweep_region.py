@@ -140,7 +140,12 @@ class RegionSweeper:
         # Nothing lists them any more, so no page would. Created ones come after the last page.
         about_keys = [about for about in found.abouts() if about != self.region]
         expected = self.recorded.expected() if about_keys else set()
-        keys = [arn for arn in about_keys if arn not in expected]
+        keys = []
+        for arn in about_keys:
+            if self.recorded.is_released(arn):
+                found.settle(arn, [])
+            elif arn not in expected:
+                keys.append(arn)
         for arn, answer in self._describe(keys):
             if isinstance(answer, KmsKeyNotFound):
                 found.settle(arn, [])
@@ -194,12 +199,18 @@ class RegionSweeper:
         return failed, earlier
 
     def _at_rest(self, known: dict[str, Record | None], found: OpenFindings) -> list[str]:
-        """List the keys that no run works on, and surplus ones that were reported before."""
+        """List the keys that no run works on, and surplus ones that were reported before.
+
+        Nothing is wrong with the keys of a released set, whether they have tags of ours yet, or
+        still, or not.
+        """
         at_rest = []
         # No run of the request changes these, so what became of them is seen meanwhile too.
         surplus_before = {arn for arn in found.abouts() if not _is_of(known.get(arn), arn)}
         for arn, record in known.items():
-            if _is_left_alone(record, arn) and arn not in surplus_before:
+            if _is_released(record, arn):
+                found.settle(arn, [])
+            elif _is_left_alone(record, arn) and arn not in surplus_before:
                 # Its request goes on, so it is not what a failed one left.
                 found.close(arn, Kind.UNFINISHED_KEY_SET)
             else:
@@ -260,8 +271,10 @@ class RegionSweeper:
         """Check a key that a record names."""
         if self._is_young(metadata["CreationDate"]):
             return []
+        # The tagging API follows KMS with some delay.
+        has_new_tags = record.adopted_at is not None and self._is_young(record.adopted_at)
         found = [
-            *key_checks.find_tags(record, tags, metadata, self.settings),
+            *([] if has_new_tags else key_checks.find_tags(record, tags, metadata, self.settings)),
             *key_checks.find_promotion(record, metadata),
         ]
         if not record.ever_created or record.request is None:
@@ -410,6 +423,11 @@ def _is_of(record: Record | None, arn: str) -> bool:
         and record.key_arn is not None
         and key_id_of(record.key_arn) == key_id_of(arn)
     )
+
+
+def _is_released(record: Record | None, arn: str) -> bool:
+    """Whether the key belongs to a set that was released, or whose adoption is not finished."""
+    return record is not None and record.released_at is not None and _is_of(record, arn)
 
 
 def _is_left_alone(record: Record | None, arn: str) -> bool:

@@ -23,6 +23,25 @@ def post(
     return _call(aws, _by(caller, event) if caller else event)
 
 
+def adopt(
+    aws: Aws,
+    document: dict[str, Any],
+    *,
+    caller: str | None = None,
+    plan: bool = False,
+    query: dict[str, str] | None = None,
+) -> tuple[int, dict[str, Any]]:
+    """Ask for the adoption of a key set, or only its plan; return status and body of the answer."""
+    query = query or {"adopt": "true", **({"plan": "true"} if plan else {})}
+    event = {
+        **_sample("post-keys"),
+        "body": json.dumps(document),
+        "queryStringParameters": query,
+        "multiValueQueryStringParameters": {name: [value] for name, value in query.items()},
+    }
+    return _call(aws, _by(caller, event) if caller else event)
+
+
 def decide(
     aws: Aws, request_id: str, body: dict[str, Any], caller: str, execution: Execution | None = None
 ) -> tuple[int, dict[str, Any]]:

@@ -126,13 +126,17 @@ class DynamoDb:
         return {"Responses": found}
 
     def scan(
-        self, *, TableName: str, FilterExpression: str, ConsistentRead: bool
+        self,
+        *,
+        TableName: str,
+        FilterExpression: str,
+        ConsistentRead: bool,
+        ExpressionAttributeValues: Item | None = None,
     ) -> dict[str, Any]:
         assert ConsistentRead
-        wanted = condition(FilterExpression)
-        return {
-            "Items": [dict(one) for one in self.tables[TableName].values() if wanted(one, {}, {})]
-        }
+        wanted, values = condition(FilterExpression), ExpressionAttributeValues or {}
+        items = self.tables[TableName].values()
+        return {"Items": [dict(one) for one in items if wanted(one, {}, values)]}
 
     def _check(
         self, table: str, key: str, operation: str, expression: str, more: dict[str, Any]
@@ -240,6 +244,10 @@ class _Reader:
             wanted = self._next() == "attribute_exists"
             operand = self._in_brackets()[0]
             return lambda *given: (operand(*given) is not None) == wanted
+        if self._comes("contains"):
+            self._next()
+            text, part = self._in_brackets()
+            return lambda *given: _text(part(*given) or {}) in _text(text(*given) or {"S": ""})
         left = self._operand()
         if self._comes("IN"):
             self._next()

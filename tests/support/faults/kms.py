@@ -17,7 +17,8 @@ ACCOUNT = "111122223333"
 NO_SUCH_ROLE = "CadrService"
 _LEAVING = ("PendingDeletion", "PendingReplicaDeletion")
 # What the roles of template.yaml may do to any multi-Region key; the rest asks for the stack's tag.
-_WITHOUT_OUR_TAG = {"DescribeKey", "ListAliases", "ListResourceTags"}
+_READS = {"GetKeyPolicy", "GetKeyRotationStatus"}
+_WITHOUT_OUR_TAG = {"DescribeKey", "ListAliases", "ListResourceTags", *_READS}
 _OUR_TAG = ("mrk:stack", "mrk")
 _ONE_DAY = 86_400
 _UPDATING_SECONDS = 21
@@ -324,7 +325,9 @@ class KmsInRegion:
         return {"Tags": [{"TagKey": name, "TagValue": value} for name, value in tags.items()]}
 
     def tag_resource(self, *, KeyId: str, Tags: Tags) -> None:
-        key = self._key(KeyId, "TagResource")
+        # The role that adopts keys may set the stack's own tags on any.
+        adopts = _tags(Tags).keys() == {"mrk:request-id", "mrk:stack"}
+        key = self._key(KeyId, "ListResourceTags" if adopts else "TagResource")
         self._forbid(key, "TagResource", *_LEAVING)
         key.tags.update(_tags(Tags))
 

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any, Self
 from unittest import mock
 
@@ -20,6 +20,7 @@ from provisioner import clock, settings
 from provisioner.aws import clients, records
 from provisioner.change import confirm, last_use, observe, promotion
 from provisioner.creation import primary_key
+from provisioner.operation import adoption
 from provisioner.telemetry import logger, metrics
 from provisioner.upkeep import sweep_region
 from tests.support.environment import ENVIRONMENT
@@ -78,15 +79,6 @@ def _client(service: str, *, region_name: str | None = None, config: Any) -> Cli
 
 
 @contextmanager
-def _one_by_one() -> Iterator[None]:
-    """Let only one thread run."""
-    with ExitStack() as patches:
-        for module in (sweep_region, observe, promotion, confirm, last_use):
-            patches.enter_context(mock.patch.object(module, "ThreadPoolExecutor", _OneByOne))
-        yield
-
-
-@contextmanager
 def wired() -> Iterator[None]:
     """Wire the functions to whatever AWS is in use, and put everything back at the end."""
     powertools_time = SimpleNamespace(datetime=_Datetime, timedelta=real_datetime.timedelta)
@@ -101,8 +93,8 @@ def wired() -> Iterator[None]:
         mock.patch.object(datarecord, "dt", powertools_time),
         mock.patch.object(dynamodb, "dt", powertools_time),
         mock.patch.object(records, "SHARDS", 2),
+        _one_by_one(sweep_region, observe, promotion, adoption, confirm, last_use),
         mock.patch.object(primary_key, "ThreadPoolExecutor", _AsOneCall),
-        _one_by_one(),
         mock.patch.object(sweep_region, "sleep", _nothing),
         # Thousands of schedules would print a million lines.
         mock.patch.object(metrics.provider, "add_metric", _nothing),
@@ -122,6 +114,15 @@ def wired() -> Iterator[None]:
                 vars(store).update(before)
             logger.setLevel(level)
             _forget()
+
+
+@contextmanager
+def _one_by_one(*modules: ModuleType) -> Iterator[None]:
+    """Let modules call AWS in the thread that asks for it."""
+    with ExitStack() as patches:
+        for module in modules:
+            patches.enter_context(mock.patch.object(module, "ThreadPoolExecutor", _OneByOne))
+        yield
 
 
 def _uuid4() -> uuid.UUID:

@@ -185,10 +185,23 @@ CALLS: dict[str, Callable[[str], dict[str, Any]]] = {
 }
 _ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
 
+_PLANNERS = ("KeysApiFunctionRole", "PlanChangeFunctionRole")
 _READ_TAGS = [
     (role, "kms:ListResourceTags")
-    for role in ("ApplyChangeFunctionRole", "ApplyKeySettingsFunctionRole")
+    for role in (
+        "AdoptKeyFunctionRole",
+        "ApplyChangeFunctionRole",
+        "ApplyKeySettingsFunctionRole",
+        "ReleaseKeyFunctionRole",
+        *_PLANNERS,
+    )
 ]
+_COMPARE = [
+    (role, f"kms:{action}")
+    for role in _PLANNERS
+    for action in ("GetKeyPolicy", "GetKeyRotationStatus")
+]
+_ADOPT = ("AdoptKeyFunctionRole", "kms:TagResource")
 
 NO_ATTEMPTS = ("LogDelivery", "LogDeliveries", "logs:DescribeLogGroups", "xray:")
 """Parts of actions that are no API operation, or that AWS's managed policies give to others."""
@@ -450,7 +463,7 @@ def on_foreign_keys(privileges: Privileges, keys: Keys) -> Iterator[Attempt]:
     for role in privileges.roles:
         for key in (keys.of_another_stack, keys.in_use):
             for action in MANAGEMENT:
-                if (role, action) in _READ_TAGS:
+                if (role, action) in (*_READ_TAGS, *_COMPARE, _ADOPT):
                     continue
                 yield Attempt(role, action, CALLS[action](key))
         for action in ("kms:PutKeyPolicy", "kms:ScheduleKeyDeletion", "kms:TagResource"):
@@ -461,6 +474,7 @@ def on_foreign_keys(privileges: Privileges, keys: Keys) -> Iterator[Attempt]:
 def at_the_edges(privileges: Privileges, stack: Stack, keys: Keys) -> Iterator[Attempt]:
     """Let each role try what lies just beyond its own grants."""
     yield from _other_keys(keys)
+    yield from _other_tags(keys)
     for grant in privileges.grants():
         for parameters in _elsewhere(grant, stack):
             yield Attempt(grant.role, grant.action, parameters)
@@ -507,6 +521,21 @@ def _other_keys(keys: Keys) -> Iterator[Attempt]:
     yield Attempt(importing, "kms:GetParametersForImport", weak)
 
 
+def _other_tags(keys: Keys) -> Iterator[Attempt]:
+    """Let the roles that adopt and release keys try other tags than the stack's own."""
+    for tags in (
+        tag_list(team="x", stack=STACK_NAME),
+        tag_list(team="x"),
+        tag_list(request_id="x", stack="other"),
+    ):
+        for key in (keys.ours, keys.unused):
+            yield Attempt(*_ADOPT, {"KeyId": key, "Tags": tags})
+    release = ("ReleaseKeyFunctionRole", "kms:UntagResource")
+    for keys_of_tags in (["team"], ["team", "mrk:stack"]):
+        yield Attempt(*release, {"KeyId": keys.ours, "TagKeys": keys_of_tags})
+    yield Attempt(*release, {"KeyId": keys.of_another_stack, "TagKeys": ["mrk:stack"]})
+
+
 def _elsewhere(grant: Grant, stack: Stack) -> Iterator[dict[str, Any]]:
     """Return calls of a grant's own action on things of the same kind that are not this stack's."""
     machine = f"{stack.outputs['StateMachineArn']}-other"
@@ -546,6 +575,7 @@ def within_the_edges(privileges: Privileges, keys: Keys) -> Iterator[Attempt]:
         (importing, ["GetParametersForImport", "ImportKeyMaterial"], keys.ours_external),
         ("RollBackKeySetFunctionRole", ["ScheduleKeyDeletion"], keys.ours),
         (primary, ["EnableKey", "CancelKeyDeletion"], keys.ours),
+        ("AdoptKeyFunctionRole", ["TagResource"], keys.ours),
     ):
         for action in actions:
             yield Attempt(role, f"kms:{action}", CALLS[f"kms:{action}"](key))
@@ -578,6 +608,15 @@ def still_possible(keys: Keys) -> list[tuple[Attempt, str]]:
         "The tags of every multi-Region key can be read. No condition distinguishes a key that has "
         "lost our tag from others; only its tags show that."
     )
+    compares = (
+        "The key policy and the rotation of every multi-Region key can be read: a set that is to "
+        "be adopted is compared with its declaration before it has our tags."
+    )
+    adopts = (
+        "Any multi-Region key of the account can be given our two tags, and no other tag: that is "
+        "what an adoption does. Its function reads the tags first, and leaves the key of another "
+        "manager alone unless it is to be taken over. After that the stack's roles may act on it."
+    )
     single_region = (
         "ReplicateKey asks for CreateKey, and what it shows of the replica is open; so this role "
         "can create single-Region keys in allowed Regions. They cost money and are nobody's."
@@ -592,6 +631,8 @@ def still_possible(keys: Keys) -> list[tuple[Attempt, str]]:
             (Attempt(*grant, CALLS["kms:ListResourceTags"](keys.in_use)), reads_tags)
             for grant in _READ_TAGS
         ),
+        *((Attempt(*grant, CALLS[grant[1]](keys.in_use)), compares) for grant in _COMPARE),
+        (Attempt(*_ADOPT, CALLS["kms:TagResource"](keys.in_use)), adopts),
         (
             Attempt(replica, "kms:ReplicateKey", untagged),
             "A key of ours can be replicated without tags into an allowed Region: ReplicateKey has "

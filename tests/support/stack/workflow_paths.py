@@ -20,6 +20,7 @@ from local.emulator.faults import Fault
 from local.polling import wait_for
 from local.settings import ACCOUNT_ID, STACK_NAME
 from local.stack.stack import Stack
+from tests.support.stack.adopting import adopted, made_by_hand, released
 from tests.support.stack.dead_letters import queue_url, waiting
 from tests.support.stack.denials import replica_denied
 from tests.support.stack.held_secrets import holding
@@ -480,6 +481,16 @@ def change_and_decommission(stack: Stack) -> Generator[None]:
         _changed(stack, request)
 
 
+def adopt_and_release(stack: Stack) -> Generator[None]:
+    """Adopt a set that was made by hand and whose material KMS rotates, and release it."""
+    document, arn = made_by_hand(stack, "adopted", NEAR, rotation={"periodInDays": 365})
+    stack.client("kms", HOME).enable_key_rotation(KeyId=arn, RotationPeriodInDays=365)
+    yield
+    adopted(stack, {**document, "keyArn": arn})
+    yield
+    released(stack, document["requestId"])
+
+
 def approve_and_sweep(stack: Stack) -> Generator[None]:
     """Approve a set and a change; let the sweep go on for one that died, and forget a used item."""
     request = new_request("approval")
@@ -638,6 +649,7 @@ def _hide(stack: Stack, alias: str) -> str:
 SIDE_BY_SIDE: list[Path] = [
     create_by_event,
     change_and_decommission,
+    adopt_and_release,
     import_key_material,
     fail_and_go_on,
     lose_the_answer_of_create_key,

@@ -37,6 +37,7 @@ FINAL = {
     "KmsLimitExceeded",
     "KmsRequestRefused",
     "OperationRefused",
+    "OtherManager",
     "PrimaryKeyMoved",
     "PromotionNotDone",
     "RequestNotFound",
@@ -47,6 +48,8 @@ FINAL = {
 }
 # What is a matter of key policies that no call of the step sets, or of a state that it reads.
 NOT_RETRIED = {
+    "AdoptKey": {"KeyPolicyRefused"},
+    "ReleaseKey": {"KeyPolicyRefused"},
     "PlanChange": {"KeyPolicyRefused", "KeyStateConflict"},
     "ConfirmChange": {"KeyPolicyRefused", "KeyStateConflict"},
     "PromoteReplicaKey": {"KeyPolicyRefused"},

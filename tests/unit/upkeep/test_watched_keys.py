@@ -12,7 +12,9 @@ from provisioner.aws.clients import client
 from provisioner.aws.records import Records, Status
 from provisioner.aws.sweep_table import Position
 from provisioner.clock import instant_text
+from provisioner.domain.adoption import Adoption
 from provisioner.domain.plan import KeySetRequest, own_tags
+from provisioner.domain.provenance import UNKNOWN
 from provisioner.upkeep import key_checks
 from tests.support.answering import answer, calls_of, kms_for, refusal
 from tests.support.clock import Clock
@@ -434,6 +436,108 @@ def test_a_replica_of_a_promoted_set_is_looked_at_as_before(
     look(records, FAR, settings=MAY_DELETE)
 
     assert published == []
+
+
+def adoption_of(arn: str) -> Adoption:
+    return {"operationId": "adopt-1", "keyArn": arn, "unmanaged": [], "takeOver": False}
+
+
+def released(records: Records, **fields: Any) -> tuple[Records, dict[str, Any]]:
+    """Record a set that somebody else made and that is not managed; it has our tags already."""
+    key = make_key()
+    written, _ = records.adopt(
+        request_of(**fields),
+        EXECUTION,
+        key_arn=key["Arn"],
+        adoption=adoption_of(key["Arn"]),
+        seen=None,
+        provenance=UNKNOWN,
+    )
+    assert written
+    return records, key
+
+
+@pytest.mark.parametrize("tags", ["both", "one", "none"])
+def test_keys_on_the_way_to_or_from_the_stack_are_no_finding_whatever_tags_they_have(
+    tags: str, records: Records, clock: Clock, published: Findings
+) -> None:
+    _, key = released(records)
+    clock.move(seconds=QUIET)
+    gone = {"both": [], "one": ["mrk:request-id"], "none": ["mrk:request-id", "mrk:stack"]}[tags]
+    if gone:
+        kms_for(HOME).untag_resource(KeyId=key["KeyId"], TagKeys=gone)
+
+    look(records, settings=MAY_DELETE)
+
+    assert kinds(published) == []
+    assert kms_for(HOME).describe_key(KeyId=key["Arn"])["KeyMetadata"]["KeyState"] == "Enabled"
+
+
+def test_what_was_found_of_a_set_is_settled_once_it_is_released(
+    records: Records, clock: Clock, published: Findings
+) -> None:
+    _, key = recorded(records, clock)
+    kms_for(HOME).delete_alias(AliasName="alias/cards")
+    look(records)
+    assert kinds(published) == ["ALIAS_ELSEWHERE"]
+
+    kms_for(HOME).untag_resource(KeyId=key["KeyId"], TagKeys=["mrk:request-id", "mrk:stack"])
+    _release(records)
+    look(records)
+    assert sweep_table().open_findings(HOME) == {}
+
+
+def _release(records: Records) -> None:
+    client("dynamodb").update_item(
+        TableName="requests",
+        Key={"requestId": {"S": "CHG1"}},
+        UpdateExpression="SET releasedAt = :now",
+        ExpressionAttributeValues={":now": {"S": "2026-01-01T00:00:00+00:00"}},
+    )
+    found = records.get("CHG1")
+    assert found
+    assert found.released_at
+
+
+def test_a_released_set_that_another_request_has_adopted_is_watched_for_that_one(
+    records: Records, clock: Clock, published: Findings
+) -> None:
+    _, key = recorded(records, clock)
+    released_record = request_of(requestId="OLD")
+    assert records.adopt(
+        released_record,
+        OTHER_EXECUTION,
+        key_arn=key["Arn"],
+        adoption=adoption_of(key["Arn"]),
+        seen=None,
+        provenance=UNKNOWN,
+    )[0]
+    kms_for(HOME).untag_resource(KeyId=key["KeyId"], TagKeys=["mrk:request-id", "mrk:stack"])
+
+    look(records)
+
+    assert kinds(published) == ["TAGS_MISSING"]
+    assert published[0][2]["requestId"] == "CHG1"
+
+
+def test_tags_that_are_new_may_not_be_shown_yet(
+    records: Records, clock: Clock, published: Findings
+) -> None:
+    _, key = recorded(records, clock)
+    kms_for(HOME).untag_resource(KeyId=key["KeyId"], TagKeys=["mrk:request-id", "mrk:stack"])
+    client("dynamodb").update_item(
+        TableName="requests",
+        Key={"requestId": {"S": "CHG1"}},
+        UpdateExpression="SET adoptedAt = :now",
+        ExpressionAttributeValues={":now": {"S": clock.time.isoformat()}},
+    )
+
+    look(records)
+    assert kinds(published) == []
+
+    clock.move(seconds=QUIET)
+    look(records)
+    assert kinds(published) == ["TAGS_MISSING"]
 
 
 def test_healthy_keys_cost_no_call_beside_their_own_description(

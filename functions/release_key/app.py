@@ -1,0 +1,41 @@
+"""Take the provisioner's tags away from one Region's key: it is managed no more."""
+
+from typing import TypedDict
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from provisioner.aws.clients import client, prepare
+from provisioner.aws.records import Records
+from provisioner.change.claim import check_wanted
+from provisioner.change.work import Work
+from provisioner.domain.plan import KeySetRequest
+from provisioner.operation.releasing import release_key
+from provisioner.settings import settings
+from provisioner.telemetry import logger
+
+prepare("dynamodb", "kms")
+
+
+class Payload(TypedDict):
+    """What the state machine hands over."""
+
+    request: KeySetRequest
+    work: Work
+    executionArn: str
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: Payload, _context: LambdaContext) -> dict[str, str]:
+    """Take the tags away, as long as this execution is to carry the release out."""
+    request, work = event["request"], event["work"]
+    logger.append_keys(request_id=request["requestId"])
+    records = Records(client("dynamodb"), settings().requests_table)
+    release_key(
+        client("kms", work["region"]),
+        work,
+        request["requestId"],
+        check_wanted=lambda: check_wanted(records, request, event["executionArn"]),
+        settings=settings(),
+    )
+    logger.info("key is released", region=work["region"])
+    return {"region": work["region"]}
