@@ -59,10 +59,8 @@ def plan_operation(
             known=known,
             step_functions=gatekeeper.step_functions,
         )
-        if decision != Decision.PROCEED:
-            return empty_plan("NOTHING")
-        if record.operation and record.operation["ended"]:
-            return _to_be_published(record)
+        if over := _over(decision, record):
+            return over
         if operation["operation"] == Kind.ADOPT:
             plan, planned = plan_adoption(record, request, kms_for=kms_for, settings=settings)
         else:
@@ -87,6 +85,14 @@ def plan_operation(
         **plan_with(plan, planned, record, request),
         "provenance": gate.provenance_of(None) or asked,
     }
+
+
+def _over(decision: Decision, record: Record) -> Plan | None:
+    """Return the plan where nothing is to be done; None where the operation is to be planned."""
+    if decision != Decision.PROCEED:
+        return empty_plan("NOTHING")
+    is_ended = record.operation is not None and record.operation["ended"] is not None
+    return _to_be_published(record) if is_ended else None
 
 
 def _planned(
