@@ -52,6 +52,10 @@ EXCEPTIONS = {
     ("WakeTheWorkflow", "RESOURCE_MISMATCH", "states:SendTaskFailure"): (
         "IAM's reference names no resource, but Step Functions authorises it on the state machine."
     ),
+    # https://docs.aws.amazon.com/kms/latest/APIReference/API_GetKeyLastUsage.html
+    ("SeeWhenOurKeysWereUsed", "UNKNOWN_ACTION", "Unknown action kms:GetKeyLastUsage"): (
+        "KMS's reference has it; it is newer than parliament's data."
+    ),
     ("AskHowToImport", UNKNOWN, "kms:KeyOrigin for action kms:GetParametersForImport"): DOCUMENTED,
     ("ImportIntoOurKeys", UNKNOWN, "kms:KeyOrigin for action kms:ImportKeyMaterial"): DOCUMENTED,
     ("ReplicateOurKeys", UNKNOWN, "kms:KeySpec for action kms:ReplicateKey"): DOCUMENTED,

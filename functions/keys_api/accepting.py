@@ -4,7 +4,7 @@ from aws_lambda_powertools.event_handler import Response
 
 from keys_api import tables
 from keys_api.answers import accepted, error_answer
-from keys_api.planning import plan_change
+from keys_api.planning import last_uses, plan_change
 from keys_api.starting import start_if_not_started
 from provisioner.approval.gatekeeper import Gatekeeper
 from provisioner.aws import executions
@@ -80,7 +80,13 @@ def _accept_change(
         raise PlanOutdated(f"The change of request {name} that was planned is another one now.")
     if change.problems:
         raise RequestRejected(change.problems)
-    gate = gatekeeper(requester).pass_change(request, arn, change.changes, record=record)
+    gate = gatekeeper(requester).pass_change(
+        request,
+        arn,
+        change.changes,
+        record=record,
+        last_uses=lambda: last_uses(change).known,
+    )
     if gate.pending is not None:
         return _accept_pending(gate.pending)
     claimed = claim_change(

@@ -6,10 +6,12 @@ from keys_api import tables
 from keys_api.answers import answer, error_answer
 from provisioner.aws.clients import client, impatient_kms
 from provisioner.aws.records import Record
+from provisioner.change.last_use import LastUses, read_last_uses, unknown_use_warnings
 from provisioner.change.planning import ChangePlan, plan_of_change
 from provisioner.creation.claim import check_claim, is_change
 from provisioner.creation.plan_warnings import kms_warnings
 from provisioner.domain.change import plan_id
+from provisioner.domain.last_use import last_use_of
 from provisioner.domain.plan import KeySetRequest, plan_key, regions
 from provisioner.errors import KmsError, PromotionUnderWay, RequestRejected
 from provisioner.intake.request import policy_warnings
@@ -44,8 +46,10 @@ def plan(request: KeySetRequest) -> Response[str]:
     problems = [one for one in change.problems if one["code"] not in _WORDS]
     if problems:
         raise RequestRejected(problems)
-    shown["warnings"] += [*change.problems, *change.warnings]
-    return answer(200, shown | {"planId": change.plan_id, "changes": change.changes})
+    uses = last_uses(change)
+    shown["warnings"] += [*change.problems, *change.warnings, *unknown_use_warnings(uses)]
+    rows = [{**one, **last_use_of(one, uses.known)} for one in change.changes]
+    return answer(200, shown | {"planId": change.plan_id, "changes": rows})
 
 
 def plan_change(record: Record, request: KeySetRequest) -> ChangePlan:
@@ -60,3 +64,8 @@ def plan_change(record: Record, request: KeySetRequest) -> ChangePlan:
         kms_for=impatient_kms,
         tagging_for=lambda region: client("resourcegroupstaggingapi", region),
     )
+
+
+def last_uses(change: ChangePlan) -> LastUses:
+    """Return when the keys were last used that a change would stop, as far as KMS says it."""
+    return read_last_uses(change.changes, change.observed, impatient_kms)

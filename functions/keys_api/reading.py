@@ -18,6 +18,7 @@ from provisioner.errors import RequestNotFound
 from provisioner.intake.listing import page_after, parse_listing
 from provisioner.intake.request import RequestFields
 from provisioner.json_text import JsonObject
+from provisioner.operation.rotation_history import rotations_of
 from provisioner.outcomes.outcome import removed_keys
 from provisioner.settings import settings
 from provisioner.telemetry import logger
@@ -76,6 +77,8 @@ def _status_of(record: Record) -> JsonObject:
         status["operation"] = operation
     if record.last_operation:
         status["lastOperation"] = record.last_operation
+    if (rotations := rotations_of(record, impatient_kms)) is not None:
+        status["rotations"] = rotations
     if record.released_at:
         status["releasedAt"] = _instant(record.released_at)
     if record.adoption:

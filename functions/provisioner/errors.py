@@ -25,6 +25,8 @@ ProvisionerError
 ├── ChangeRefused            a change that was under way lacks a word now, or is not possible
 ├── PromotionUnderWay        KMS does not show yet which key is the primary key
 ├── PromotionNotDone         the one promotion of a revision has not moved the primary key
+├── RotationUnderWay         a rotation on demand is running, or may still begin
+├── RotationNotDone          the one rotation of an operation has not taken place
 ├── PrimaryKeyMoved          another key of the set has become its primary key
 ├── KeySetIncomplete         KMS does not show the key set that was built
 ├── ReplicaKeyNotEnabled     the replica key is still being made
@@ -52,8 +54,11 @@ ProvisionerError
     ├── ReplicaRegionNotEnabled  the same, of a replica, before there is any key
     ├── KmsKeyNotFound       the key is not (yet) visible in that Region
     ├── KmsLimitExceeded     a resource quota of the account is used up
+    ├── AutomaticRotationNear    the key rotates by itself now or within minutes
+    ├── RotationsUsedUp      the key was rotated on demand as often as KMS does that
     ├── KmsRequestRefused    KMS refuses the call as such
     ├── KeyPolicyRefused     KMS does not take the key policy
+    ├── PolicyPrincipalGone  the same, and KMS shows that a principal of it was deleted
     ├── KeyStateConflict     the key's state does not allow the call
     └── KeyMaterialRefused   KMS does not take the key material; it is asked for again
         ├── IncorrectKeyMaterial     it is not the material that this key set has
@@ -344,6 +349,34 @@ class PromotionNotDone(ProvisionerError):
     )
 
 
+class RotationUnderWay(ProvisionerError):
+    """A rotation on demand is running, or was asked for and may still begin.
+
+    KMS rotates within minutes, and a rotation that runs cannot be stopped.
+    https://docs.aws.amazon.com/kms/latest/developerguide/rotating-keys-on-demand.html
+    """
+
+    field = "operationId"
+    next_step = (
+        "Wait until GET /keys/{requestId} shows the rotation in `rotations`. If none appears "
+        "within the hour, ask for another one with a new operationId."
+    )
+
+
+class RotationNotDone(ProvisionerError):
+    """The one RotateKeyOnDemand of an operation has had no effect, and can have none any more.
+
+    It was never sent, or KMS never did it. A second one of the same operation might be a second
+    rotation, so it takes another operation.
+    """
+
+    field = "operationId"
+    next_step = (
+        "If the key is still to be rotated, ask for it with a new operationId; an operation "
+        "rotates once."
+    )
+
+
 class PrimaryKeyMoved(ProvisionerError):
     """Somebody made another key of the set its primary key, so this one cannot be replicated.
 
@@ -579,6 +612,33 @@ class KmsLimitExceeded(KmsError):
     )
 
 
+class AutomaticRotationNear(KmsError):
+    """The key rotates by itself now, or is about to within 20 minutes. Nothing was rotated.
+
+    https://docs.aws.amazon.com/kms/latest/APIReference/API_RotateKeyOnDemand.html
+    """
+
+    field = "operation"
+    next_step = (
+        "KMS rotates the key by itself these minutes, which GET /keys/{requestId} shows in "
+        "`rotations`. If another rotation is still wanted half an hour later, ask for it with a "
+        "new operationId."
+    )
+
+
+class RotationsUsedUp(KmsError):
+    """KMS rotates a key on demand 25 times, and never again.
+
+    https://docs.aws.amazon.com/kms/latest/developerguide/resource-limits.html
+    """
+
+    field = "operation"
+    next_step = (
+        "KMS does not raise this number. Let the key rotate by itself (`rotation` in the request, "
+        "which does not count), or create another key set and move to it."
+    )
+
+
 class KmsRequestRefused(KmsError):
     """KMS refuses the call for what it asks."""
 
@@ -597,6 +657,19 @@ class KeyPolicyRefused(KmsError):
         "services in this Region) and that its conditions let this stack's roles in. Create what "
         "is missing or correct the policy in the request, then send it again under the same "
         "requestId."
+    )
+
+
+class PolicyPrincipalGone(KmsError):
+    """KMS does not take the key policy, and shows that a principal which it had was deleted.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids
+    """
+
+    field = "policy"
+    next_step = (
+        "Create the role or user again if it is to be let in, or leave it out of the policy in the "
+        "request; then send it again under the same requestId."
     )
 
 

@@ -24,6 +24,8 @@ OUTCOMES = (
     "Multi-Region Key Updated",
     "Multi-Region Key Update Failed",
     "Multi-Region Key Decommissioned",
+    "Multi-Region Key Operation Finished",
+    "Multi-Region Key Operation Failed",
 )
 SOURCE = "mrk.provisioner"
 

@@ -258,9 +258,13 @@ _NOT_ASKED = {
     "tagging-api-old-keys": "It takes hours.",
     "replica-creation-date": "CreationDate alone does not say whose it is.",
     "promotion-outdated-after-six-minutes": "It takes a call that arrives late.",
+    "rotation-shown-after-ten-minutes": "It takes a call that arrives late.",
+    "rotation-joins-the-running-one": "A proof rotates no key on demand.",
+    "description-follows-new-material": "A proof rotates no key on demand.",
     "keys-updating-after-promotion": "A proof promotes no key.",
     "promotion-context": "A proof promotes no key.",
     "change-by-tag": "A proof changes no key set.",
+    "last-use-by-tag": "Its grant is that of PlanChange, whose role nobody verifies with.",
     "canceled-deletion-restores-rotation": "A proof restores no key.",
     "alias-look-up-is-the-keys": "One answer does not show whose moment it is of.",
 }

@@ -268,6 +268,7 @@ def test_a_change_that_can_hurt_waits_and_is_carried_out_exactly_as_planned(
     document = created(stack, "hurt", EUROPE, WEST)
     name = document["requestId"]
     arns = keys_of(stack.api("GET", f"/keys/{name}").json())
+    stack.client("kms", WEST).encrypt(KeyId=arns[WEST], Plaintext=b"a card")
     fewer = revised(document, f"REMOVE:{WEST}", replicas=[{"region": EUROPE}])
     with approving(stack, "destructive"):
         plan = stack.api("POST", "/keys?plan=true", json=fewer).json()
@@ -279,6 +280,10 @@ def test_a_change_that_can_hurt_waits_and_is_carried_out_exactly_as_planned(
         assert (sent.status_code, asked["revision"]) == (202, 2)
         wanted = [(one["region"], one["call"]) for one in plan["changes"]]
         assert [(row["region"], row["call"]) for row in asked["plan"]] == wanted
+        # Whoever decides sees that the key is in use.
+        for row in (plan["changes"][0], asked["plan"][0]):
+            assert row["lastUsedFor"] == "Encrypt"
+            assert row["lastUsedAt"].endswith("Z")
         assert not {call for call, _ in calls_of_kms(stack, before)} & WRITES_OF_CHANGES
 
         assert decide(stack, asked, people["bob"]) == (202, [])

@@ -1,5 +1,6 @@
 """What an execution, and the API before it starts one, asks before it claims a request."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from provisioner.approval.gate import Asked, Gate, Standing, check_gate, start_waiting
@@ -16,6 +17,7 @@ from provisioner.domain.approval import (
     shown,
 )
 from provisioner.domain.change import Change
+from provisioner.domain.last_use import LastUse
 from provisioner.domain.operation import Operation
 from provisioner.domain.plan import KeySetRequest, fingerprint
 from provisioner.domain.provenance import Via
@@ -80,7 +82,7 @@ class Gatekeeper:
         if record is not None and is_change(record, request):
             gate = self._check(replace(asked, is_needed=False))
             return gate if gate.standing == Standing.TAKEN else Gate(Standing.OPEN)
-        return self._pass(asked, planned_keys(request), via)
+        return self._pass(asked, lambda: planned_keys(request), via)
 
     def pass_change(
         self,
@@ -89,6 +91,7 @@ class Gatekeeper:
         changes: list[Change] | None,
         *,
         record: Record,
+        last_uses: Callable[[], Mapping[str, LastUse]],
         via: Via | None = None,
     ) -> Gate:
         """Decide whether a planned change may be claimed, and write down what waits.
@@ -97,6 +100,8 @@ class Gatekeeper:
         ----------
         changes
             None where the change is only to be ended.
+        last_uses
+            Returns what KMS says of the last use of keys, by Region; asked only for a question.
 
         Raises
         ------
@@ -113,7 +118,7 @@ class Gatekeeper:
             is_needed=is_needed(self.settings.mode, via, words),
             record=record,
         )
-        return self._pass(asked, shown(changes), via)
+        return self._pass(asked, lambda: shown(changes, last_uses()), via)
 
     def pass_operation(
         self,
@@ -141,7 +146,7 @@ class Gatekeeper:
             record=record,
             operation=operation,
         )
-        return self._pass(asked, planned_operation(request, operation), None)
+        return self._pass(asked, lambda: planned_operation(request, operation), None)
 
     def _check(self, asked: Asked) -> Gate:
         return check_gate(
@@ -151,7 +156,7 @@ class Gatekeeper:
             wait_for_unstarted=self.wait_for_unstarted,
         )
 
-    def _pass(self, asked: Asked, plan: list[Planned], via: Via | None) -> Gate:
+    def _pass(self, asked: Asked, plan: Callable[[], list[Planned]], via: Via | None) -> Gate:
         gate = self._check(asked)
         is_open = gate.standing == Standing.OPEN and gate.pending is None
         if is_open or gate.standing == Standing.TAKEN:
@@ -159,7 +164,7 @@ class Gatekeeper:
         pending = start_waiting(
             asked,
             gate,
-            plan=plan,
+            plan=plan(),
             via=via,
             requester=self.requester,
             window=self.settings.window,

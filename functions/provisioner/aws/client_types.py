@@ -65,6 +65,9 @@ type KeysToRead = (
 type EventEntry = types_boto3_events.type_defs.PutEventsRequestEntryTypeDef
 type KeyMetadata = types_boto3_kms.type_defs.KeyMetadataTypeDef
 """What KMS says of a key: https://docs.aws.amazon.com/kms/latest/APIReference/API_KeyMetadata.html"""
+type RotationsListEntry = types_boto3_kms.type_defs.RotationsListEntryTypeDef
+"""One of a key's materials:
+https://docs.aws.amazon.com/kms/latest/APIReference/API_RotationsListEntry.html"""
 type Message = types_boto3_sqs.type_defs.MessageTypeDef
 type InvocationResponse = types_boto3_lambda.type_defs.InvocationResponseTypeDef
 type KeyTag = types_boto3_kms.type_defs.TagTypeDef

@@ -23,12 +23,19 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
-from provisioner.aws.client_types import KeyMetadata, KeyTag, KMSClient
+from provisioner.aws.client_types import (
+    KeyMetadata,
+    KeyTag,
+    KMSClient,
+    RotationsListEntry,
+)
 from provisioner.clock import instant_text
 from provisioner.domain.key_policy import Policy, policy_text, principals_looked_up
 from provisioner.domain.key_specs import WrappingAlgorithmName, WrappingKeySpec
+from provisioner.domain.last_use import LastUse
 from provisioner.domain.plan import KeyPlan, KeySetRequest
 from provisioner.errors import (
+    AutomaticRotationNear,
     ImportTokenExpired,
     ImportTokenInvalid,
     IncorrectKeyMaterial,
@@ -45,9 +52,13 @@ from provisioner.errors import (
     PrimaryKeyUnconfirmed,
     PromotionUnderWay,
     RegionNotEnabled,
+    RotationsUsedUp,
+    RotationUnderWay,
 )
 
 type Metadata = KeyMetadata
+type KeyMaterials = list[RotationsListEntry]
+"""What ListKeyRotations returns of all key material of one Region's key."""
 
 _ALIASES_PER_PAGE = 100
 
@@ -77,6 +88,11 @@ _IMPORT_ERRORS: dict[str, type[KmsError]] = {
     "InvalidCiphertextException": KeyMaterialUnreadable,
     "InvalidImportTokenException": ImportTokenInvalid,
     "ExpiredImportTokenException": ImportTokenExpired,
+}
+
+_ROTATION_ERRORS: dict[str, type[KmsError]] = {
+    "ConflictException": AutomaticRotationNear,
+    "LimitExceededException": RotationsUsedUp,
 }
 
 _NEVER_SENT = (EndpointConnectionError, ConnectTimeoutError, ProxyConnectionError)
@@ -237,6 +253,70 @@ def update_primary_region(client: KMSClient, key_arn: str, region: str) -> None:
             f"UpdatePrimaryRegion of {key_arn} to {region} was sent to KMS and no usable answer "
             "came back."
         ) from error
+
+
+def rotate_key_on_demand(client: KMSClient, key_arn: str) -> None:
+    """Ask KMS to rotate a primary key; it does so in the minutes that follow.
+
+    Asked again while it does, KMS answers success and goes on; asked again after that, it rotates
+    once more.
+    https://docs.aws.amazon.com/kms/latest/APIReference/API_RotateKeyOnDemand.html
+
+    Parameters
+    ----------
+    client
+        From `clients.send_once_kms`, of the primary key's Region: this call must reach KMS at most
+        once.
+
+    Raises
+    ------
+    RotationUnderWay
+        No usable answer: the call may have taken effect.
+    AutomaticRotationNear
+        The key rotates by itself now or within 20 minutes.
+    RotationsUsedUp
+        It was rotated on demand as often as KMS does that.
+    KmsError
+        KMS refused the call, or was not reached at all: nothing has changed.
+    """
+    try:
+        with _named_errors("RotateKeyOnDemand", client, key_arn, _ROTATION_ERRORS):
+            client.rotate_key_on_demand(KeyId=key_arn)
+    except KmsUnavailable as error:
+        if isinstance(error.__cause__, _NEVER_SENT):
+            raise
+        raise RotationUnderWay(
+            f"RotateKeyOnDemand of {key_arn} was sent to KMS and no usable answer came back."
+        ) from error
+
+
+def read_running_rotation(client: KMSClient, key_arn: str) -> datetime | None:
+    """Read since when a rotation on demand is running, or None where there is none.
+
+    Raises
+    ------
+    KmsError
+        KMS refused the call or did not answer.
+    """
+    with _named_errors("GetKeyRotationStatus", client, key_arn):
+        return client.get_key_rotation_status(KeyId=key_arn).get("OnDemandRotationStartDate")
+
+
+def list_key_materials(client: KMSClient, key_arn: str) -> KeyMaterials:
+    """List all key material that a key has had, has, and is to have.
+
+    https://docs.aws.amazon.com/kms/latest/APIReference/API_ListKeyRotations.html
+
+    Raises
+    ------
+    KmsError
+        KMS refused the call or did not answer.
+    """
+    with _named_errors("ListKeyRotations", client, key_arn):
+        pages = client.get_paginator("list_key_rotations").paginate(
+            KeyId=key_arn, IncludeKeyMaterial="ALL_KEY_MATERIAL"
+        )
+        return [entry for page in pages for entry in page["Rotations"]]
 
 
 def describe_key(client: KMSClient, key_id: str) -> Metadata:
@@ -428,6 +508,30 @@ def read_rotation_period(client: KMSClient, key_arn: str) -> int | None:
         return status.get("RotationPeriodInDays", 365) if status["KeyRotationEnabled"] else None
 
 
+def read_last_use(client: KMSClient, key_arn: str) -> LastUse | None:
+    """Read when a key was last used, or None where this SDK has no such call.
+
+    The call is newer than the oldest SDK that a runtime of Lambda's was met with.
+    https://docs.aws.amazon.com/kms/latest/APIReference/API_GetKeyLastUsage.html
+
+    Raises
+    ------
+    KmsError
+        KMS refused the call or did not answer.
+    """
+    if not hasattr(client, "get_key_last_usage"):
+        return None
+    with _named_errors("GetKeyLastUsage", client, key_arn):
+        answer = client.get_key_last_usage(KeyId=key_arn)
+    use = answer.get("KeyLastUsage", {})
+    at, since = use.get("Timestamp"), answer.get("TrackingStartDate")
+    return LastUse(
+        lastUsedAt=instant_text(at) if at else None,
+        lastUsedFor=use.get("Operation"),
+        usageTrackedSince=instant_text(since) if since else None,
+    )
+
+
 def get_import_parameters(
     client: KMSClient,
     key_arn: str,
@@ -481,14 +585,105 @@ def import_key_material(
     KmsError
         KMS refused the call for another reason or did not answer.
     """
-    expiry: dict[str, Any] = {"ExpirationModel": "KEY_MATERIAL_DOES_NOT_EXPIRE"}
-    if valid_to:
-        instant = datetime.fromisoformat(valid_to)
-        expiry = {"ExpirationModel": "KEY_MATERIAL_EXPIRES", "ValidTo": instant}
+    expiry = _expiry(valid_to)
     with _named_errors("ImportKeyMaterial", client, key_arn, _IMPORT_ERRORS):
         client.import_key_material(
             KeyId=key_arn, ImportToken=token, EncryptedKeyMaterial=encrypted, **expiry
         )
+
+
+def stage_new_key_material(
+    client: KMSClient,
+    key_arn: str,
+    wrapped: tuple[bytes, bytes],
+    valid_to: str | None,
+    description: str,
+) -> None:
+    """Associate new key material with a symmetric primary key, which waits for a rotation.
+
+    KMS keeps the description with the material, and lists it in every Region.
+    https://docs.aws.amazon.com/kms/latest/APIReference/API_ImportKeyMaterial.html
+
+    Parameters
+    ----------
+    wrapped
+        The import token and the wrapped key material.
+    valid_to
+        When KMS deletes the material, ISO 8601; None for never.
+
+    Raises
+    ------
+    KeyMaterialRefused
+        KMS does not take this material or this token; material that the key has already is no new
+        one.
+    KeyStateConflict
+        Other material waits for a rotation already.
+    KmsError
+        KMS refused the call for another reason or did not answer.
+    """
+    expiry, (token, encrypted) = _expiry(valid_to), wrapped
+    with _named_errors("ImportKeyMaterial", client, key_arn, _IMPORT_ERRORS):
+        client.import_key_material(
+            KeyId=key_arn,
+            ImportToken=token,
+            EncryptedKeyMaterial=encrypted,
+            ImportType="NEW_KEY_MATERIAL",
+            KeyMaterialDescription=description,
+            **expiry,
+        )
+
+
+def import_staged_key_material(
+    client: KMSClient,
+    key_arn: str,
+    wrapped: tuple[bytes, bytes],
+    valid_to: str | None,
+    *,
+    material_id: str,
+    description: str | None = None,
+) -> None:
+    """Import key material that is associated with a symmetric key into one Region's key.
+
+    Repeating it changes nothing but when it expires, and the description where there is one.
+    https://docs.aws.amazon.com/kms/latest/APIReference/API_ImportKeyMaterial.html
+
+    Parameters
+    ----------
+    wrapped
+        The import token and the wrapped key material.
+    valid_to
+        When KMS deletes the material, ISO 8601; None for never.
+    material_id
+        Of the material that it has to be.
+    description
+        A new one, which a primary key alone takes.
+
+    Raises
+    ------
+    KeyMaterialRefused
+        KMS does not take this token, or this is other material.
+    KmsError
+        KMS refused the call for another reason or did not answer.
+    """
+    expiry, (token, encrypted) = _expiry(valid_to), wrapped
+    described: dict[str, Any] = {"KeyMaterialDescription": description} if description else {}
+    with _named_errors("ImportKeyMaterial", client, key_arn, _IMPORT_ERRORS):
+        client.import_key_material(
+            KeyId=key_arn,
+            ImportToken=token,
+            EncryptedKeyMaterial=encrypted,
+            ImportType="EXISTING_KEY_MATERIAL",
+            KeyMaterialId=material_id,
+            **described,
+            **expiry,
+        )
+
+
+def _expiry(valid_to: str | None) -> dict[str, Any]:
+    if valid_to is None:
+        return {"ExpirationModel": "KEY_MATERIAL_DOES_NOT_EXPIRE"}
+    instant = datetime.fromisoformat(valid_to)
+    return {"ExpirationModel": "KEY_MATERIAL_EXPIRES", "ValidTo": instant}
 
 
 def write(client: KMSClient, operation: str, **arguments: object) -> None:

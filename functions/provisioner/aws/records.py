@@ -19,10 +19,10 @@ that has announced the last one that may have been sent, and `promotedAt` when. 
 Region, the keys that changes have scheduled for deletion, until they are gone. `removedNames` has
 the names that such keys still have, until their Region is declared again. `operation` is the
 operation that the record is held for, until its outcome is published; `lastOperation` says how the
-last one ended.
-`releasedAt` is there while nothing manages the keys: from the moment at which their release was
-claimed, or their adoption was asked for, until they are adopted (`adoptedAt`). `adoption` is what
-the last adoption was asked with beside the declaration.
+last one ended. `rotation` is the RotateKeyOnDemand that was announced last, whatever came of it:
+what KMS shows says that. `releasedAt` is there while nothing manages the keys: from the moment at
+which their release was claimed, or their adoption was asked for, until they are adopted
+(`adoptedAt`). `adoption` is what the last adoption was asked with beside the declaration.
 `unfinished` is there until the outcome is published (`publishedAt`); an index over it finds what
 the sweep has to check. Its value is one of a few shards: a partition of an index takes 1,000
 writes a second, and each request writes to it twice.
@@ -120,6 +120,21 @@ UTC; the call is sent after that, once.
 """
 
 
+class Rotation(TypedDict):
+    """An announced RotateKeyOnDemand.
+
+    `operationId` is the operation's, which announces one. `materialId` is the key material that was
+    current before, of the primary key `keyArn`. `token` is known to whoever announced it alone.
+    `sentAt` is ISO 8601 in UTC; the call is sent after that, once.
+    """
+
+    operationId: str
+    keyArn: str
+    materialId: str
+    token: str
+    sentAt: str
+
+
 @dataclass(frozen=True)
 class Record:
     """One request as the table has it.
@@ -179,6 +194,8 @@ class Record:
     provenance: Provenance = field(default_factory=lambda: UNKNOWN)
     operation: HeldOperation | None = None
     last_operation: LastOperation | None = None
+    rotation: Rotation | None = None
+    """The RotateKeyOnDemand that was announced last, whatever came of it."""
     released_at: datetime | None = None
     adopted_at: datetime | None = None
     adoption: Adoption | None = None
@@ -792,6 +809,53 @@ class Records:
             return is_closed and key_arn in (None, record.key_arn if record else None)
         return True
 
+    def announce_rotation(
+        self, request_id: str, execution_arn: str, rotation: Rotation, *, seen: Rotation | None
+    ) -> bool:
+        """Write down, before RotateKeyOnDemand is sent, that it is about to be.
+
+        Whether that may be was decided by the announcement that was `seen`, so the record must
+        still have it. It is none of the operation's own: that rotates once.
+
+        Returns
+        -------
+        bool
+            False where this execution does not hold the request, or another rotation is announced.
+
+        Raises
+        ------
+        Cancelled
+            The operation was cancelled.
+        """
+        values: _Values = {
+            ":me": execution_arn,
+            ":running": Status.IN_PROGRESS,
+            ":waiting": Status.WAITING_FOR_MATERIAL,
+            ":rotation": json_text.text(rotation),
+        }
+        is_seen = "attribute_not_exists(rotation)"
+        if seen is not None:
+            is_seen = "rotation = :seen"
+            values[":seen"] = json_text.text(seen)
+        condition = (
+            f"executionArn = :me AND #status IN (:running, :waiting) AND {is_seen} "
+            "AND attribute_not_exists(cancelledAt)"
+        )
+        try:
+            self._update(request_id, condition, "SET rotation = :rotation", values)
+        except _ConditionFailed as failed:
+            record = failed.record
+            if record and record.rotation and record.rotation["token"] == rotation["token"]:
+                return True
+            _refuse_if_cancelled(record, execution_arn)
+            return False
+        return True
+
+    def withdraw_rotation(self, request_id: str, rotation: Rotation) -> None:
+        """Take back an announcement whose call had no effect; another one may follow."""
+        values: _Values = {":rotation": json_text.text(rotation)}
+        self._update_if(request_id, "rotation = :rotation", "REMOVE rotation", values)
+
     def forget_removed(self, request_id: str, region: str, removed: Removed) -> None:
         """Forget a removed key, since KMS has deleted it; one that was removed again stays."""
         place = _removed_in(region)
@@ -873,6 +937,7 @@ class Records:
         materials: list[Material],
         errors: list[Problem],
         deadline: str | None = None,
+        warnings: Sequence[Problem] = (),
     ) -> bool:
         """Write down what key material is asked for, and the token that takes the answer.
 
@@ -880,6 +945,8 @@ class Records:
         ----------
         deadline
             When the request fails unless the key material has come.
+        warnings
+            What to know before it is provided.
 
         Returns
         -------
@@ -893,7 +960,7 @@ class Records:
         """
         update = (
             "SET #status = :waiting, #key = :key, materials = :materials, errors = :errors, "
-            "taskToken = :token, deadline = :deadline REMOVE answerHash"
+            "taskToken = :token, deadline = :deadline, warnings = :warnings REMOVE answerHash"
         )
         values: _Values = {
             ":waiting": Status.WAITING_FOR_MATERIAL,
@@ -902,6 +969,7 @@ class Records:
             ":errors": json_text.text(errors),
             ":token": task_token,
             ":deadline": deadline,
+            ":warnings": json_text.text([*warnings]),
             ":me": execution_arn,
             ":running": Status.IN_PROGRESS,
         }
@@ -1277,6 +1345,7 @@ def _record(item: Mapping[str, AttributeValue]) -> Record:
         provenance=_provenance(item),
         operation=json.loads(text("operation") or "null"),
         last_operation=json.loads(text("lastOperation") or "null"),
+        rotation=json.loads(text("rotation") or "null"),
         released_at=instant("releasedAt"),
         adopted_at=instant("adoptedAt"),
         adoption=json.loads(text("adoption") or "null"),

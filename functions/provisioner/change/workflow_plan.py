@@ -8,6 +8,7 @@ from provisioner.approval.gatekeeper import Gatekeeper
 from provisioner.aws.client_types import KMSClient, TaggingClient
 from provisioner.aws.records import Record, Removed
 from provisioner.change.confirm import removed_key
+from provisioner.change.last_use import read_last_uses
 from provisioner.change.planning import ChangePlan, plan_of_change
 from provisioner.change.work import WaveWork, waves, with_look_for_promotion
 from provisioner.creation.claim import Decision, decide_change, is_change
@@ -38,7 +39,7 @@ class Plan(TypedDict):
     `decision` is CHANGE, NOTHING, REFUSED or ASK_FOR_APPROVAL; but with CHANGE the rest is empty,
     except for the `problems`, or `waitSeconds`: after these at the latest it is planned again.
     `provenance` is who asked and who decided, null where nobody was asked. With CHANGE, `failures`
-    says why a revision that was claimed before cannot go on.
+    says why a revision that was claimed before cannot go on. `warnings` are for the outcome.
     `version` is the record's. `waves` is what has to
     be done, in order. `keys` are those of the set as KMS has them now. `removed` are keys that wait
     for their deletion already, by Region. `toConfirm` lists the Regions whose keys have to be read
@@ -49,6 +50,7 @@ class Plan(TypedDict):
     decision: str
     problems: list[Problem]
     failures: list[Failure]
+    warnings: list[Problem]
     version: str | None
     waves: list[WaveWork]
     primaryRegion: str | None
@@ -99,7 +101,14 @@ def plan_key_set(
             return empty_plan(Decision.REFUSED.value, plan.problems)
         # One that cannot go on ends, and does nothing that needs approval.
         changes = None if plan.problems else plan.changes
-        gate = gatekeeper.pass_change(request, execution_arn, changes, record=record, via=via)
+        gate = gatekeeper.pass_change(
+            request,
+            execution_arn,
+            changes,
+            record=record,
+            last_uses=lambda: read_last_uses(plan.changes, plan.observed, kms_for).known,
+            via=via,
+        )
     except Conflict as conflict:
         return empty_plan(Decision.REFUSED.value, conflict_problems(conflict))
     if gate.standing != Standing.OPEN:
@@ -129,6 +138,7 @@ def plan_with(
     return {
         **empty_plan(Decision.CHANGE.value),
         "version": plan.version,
+        "warnings": plan.lasting,
         "waves": [] if plan.problems else planned,
         "primaryRegion": observed["primaryRegion"],
         "primaryKeyArn": arn_in(observed["primaryRegion"], str(record.key_arn)),
@@ -161,6 +171,7 @@ def empty_plan(decision: str, problems: list[Problem] | None = None) -> Plan:
         "decision": decision,
         "problems": problems or [],
         "failures": [],
+        "warnings": [],
         "version": None,
         "waves": [],
         "primaryKeyArn": None,

@@ -1,10 +1,11 @@
 """What needs approval, what exactly is approved, and who may approve it."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from provisioner.domain.change import Change
+from provisioner.domain.last_use import LastUse, last_use_of
 from provisioner.domain.operation import Operation
 from provisioner.domain.plan import KeySetRequest, fingerprint, regions
 from provisioner.domain.provenance import Via
@@ -43,9 +44,15 @@ Planned = TypedDict(
         "to": Json,
         "call": str,
         "confirm": str | None,
+        "lastUsedAt": NotRequired[str | None],
+        "lastUsedFor": NotRequired[str | None],
+        "usageTrackedSince": NotRequired[str | None],
     },
 )
-"""One thing that is going to be done in one Region, as approvers see it."""
+"""One thing that is going to be done in one Region, as approvers see it.
+
+The last three, as in `LastUse`, are of a key that is stopped, where KMS says it.
+"""
 
 
 class Content(TypedDict):
@@ -114,8 +121,14 @@ def planned_operation(request: KeySetRequest, operation: Operation) -> list[Plan
     ]
 
 
-def shown(changes: Iterable[Change]) -> list[Planned]:
-    """List changes as approvers see them, a long value by its size only."""
+def shown(changes: Iterable[Change], last_uses: Mapping[str, LastUse]) -> list[Planned]:
+    """List changes as approvers see them, a long value by its size only.
+
+    Parameters
+    ----------
+    last_uses
+        What KMS says of the last use of keys, by Region.
+    """
     rows: list[Planned] = []
     for one in changes:
         row: Planned = {
@@ -125,6 +138,7 @@ def shown(changes: Iterable[Change]) -> list[Planned]:
             "to": _short(one["to"]),
             "call": one["call"],
             "confirm": one["confirm"],
+            **last_use_of(one, last_uses),
         }
         rows.append(row)
     return (

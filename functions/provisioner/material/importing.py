@@ -14,7 +14,7 @@ from provisioner.aws.new_keys import may_be_new
 from provisioner.clock import instant_text
 from provisioner.domain.key_states import PENDING_DELETION_STATES
 from provisioner.domain.material import Material, WrappedMaterial
-from provisioner.domain.plan import Expiry, KeyFacts, KeySetRequest, plan_key
+from provisioner.domain.plan import Expiry, KeyFacts, KeySetRequest, plan_key, region_of
 from provisioner.errors import KeyMaterialRefused, KeySetIncomplete, KeyStateConflict, Problem
 from provisioner.outcomes.failures import Failure, failure_of, refusal_problem
 from provisioner.settings import Settings
@@ -79,7 +79,9 @@ def ensure_key_material(
                     raise KeySetIncomplete(
                         f"KMS does not show the key material of {facts['arn']} yet."
                     )
-        materials = [] if _is_ready(facts, expiry) else [_material(client, request, facts)]
+        materials = (
+            [] if _is_ready(facts, expiry) else [material_request(client, request, facts["arn"])]
+        )
     return {"key": facts, "materials": materials, "problems": problems, "blocked": []}
 
 
@@ -127,16 +129,23 @@ def _import(client: KMSClient, key_arn: str, answer: WrappedMaterial, expiry: Ex
     )
 
 
-def _material(client: KMSClient, request: KeySetRequest, facts: KeyFacts) -> Material:
+def material_request(client: KMSClient, request: KeySetRequest, key_arn: str) -> Material:
+    """Ask KMS how key material for one Region's key is to be wrapped.
+
+    Raises
+    ------
+    KmsError
+        KMS refused the call or did not answer.
+    """
     wanted = request["keyMaterial"]
     if wanted is None:
         raise RuntimeError(f"Request {request['requestId']} does not say how material comes in.")
     parameters = kms.get_import_parameters(
-        client, facts["arn"], wanted["wrappingAlgorithm"], wanted["wrappingKeySpec"]
+        client, key_arn, wanted["wrappingAlgorithm"], wanted["wrappingKeySpec"]
     )
     return {
-        "region": facts["region"],
-        "keyArn": facts["arn"],
+        "region": region_of(key_arn),
+        "keyArn": key_arn,
         "keySpec": request["keySpec"],
         "wrappingAlgorithm": wanted["wrappingAlgorithm"],
         "wrappingKeySpec": wanted["wrappingKeySpec"],

@@ -1,6 +1,6 @@
 """Asks for key material: keeps the question in the record and publishes it."""
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from provisioner.aws import event_bus
 from provisioner.aws.client_types import EventBridgeClient
@@ -16,7 +16,9 @@ DETAIL_TYPE = "Multi-Region Key Material Required"
 class Need(TypedDict):
     """What is needed. `errors` say why KMS did not take an earlier answer.
 
-    `deadline` is when the request fails unless the key material has come.
+    `deadline` is when the request fails unless the key material has come. New material for a
+    finished key set is needed for an operation, and `warnings` say what cannot be undone once it
+    has come.
     """
 
     requestId: str
@@ -25,6 +27,9 @@ class Need(TypedDict):
     materials: list[Material]
     errors: list[Problem]
     deadline: str
+    operationId: NotRequired[str]
+    operation: NotRequired[str]
+    warnings: NotRequired[list[Problem]]
 
 
 class Question(Need):
@@ -59,6 +64,7 @@ def ask_for_material(
         materials=question["materials"],
         errors=question["errors"],
         deadline=question["deadline"],
+        warnings=question.get("warnings", []),
     ):
         raise RequestTakenOver(f"{execution_arn} does not hold request {request_id} any more.")
     event_bus.put_event(events, bus, DETAIL_TYPE, question)

@@ -281,6 +281,7 @@ def plan_adoption(
         changes=[],
         problems=problems,
         warnings=[],
+        lasting=[],
         observed=read.found.observed,
         metadata=read.metadata,
         is_resumed=record.operation is not None,

@@ -20,6 +20,7 @@ from provisioner.json_text import JsonObject
 from provisioner.operation.adoption import plan_adoption
 from provisioner.operation.claim import decide_operation
 from provisioner.operation.releasing import release_work
+from provisioner.operation.rotation_waves import rotation_waves
 from provisioner.outcomes.failures import conflict_problems, failure_of
 from provisioner.settings import Settings
 
@@ -58,10 +59,8 @@ def plan_operation(
             known=known,
             step_functions=gatekeeper.step_functions,
         )
-        if decision != Decision.PROCEED or _has_ended(record):
-            return (
-                _to_be_published(record) if decision == Decision.PROCEED else empty_plan("NOTHING")
-            )
+        if over := _over(decision, record):
+            return over
         if operation["operation"] == Kind.ADOPT:
             plan, planned = plan_adoption(record, request, kms_for=kms_for, settings=settings)
         else:
@@ -88,6 +87,14 @@ def plan_operation(
     }
 
 
+def _over(decision: Decision, record: Record) -> Plan | None:
+    """Return the plan where nothing is to be done; None where the operation is to be planned."""
+    if decision != Decision.PROCEED:
+        return empty_plan("NOTHING")
+    is_ended = record.operation is not None and record.operation["ended"] is not None
+    return _to_be_published(record) if is_ended else None
+
+
 def _planned(
     operation: Operation,
     plan: ChangePlan,
@@ -108,13 +115,14 @@ def _planned(
     OperationRefused
         What KMS has does not allow the operation.
     """
-    match Kind(operation["operation"]):
-        case Kind.REPAIR:
-            _refuse_moved_primary(record, request["primaryRegion"], plan)
-            return plan, waves(plan.changes, plan.observed, settings.partition)
+    if operation["operation"] == Kind.REPAIR:
+        _refuse_moved_primary(record, request["primaryRegion"], plan)
+        return plan, waves(plan.changes, plan.observed, settings.partition)
     read_only = replace(plan, changes=[], problems=[], warnings=[])
-    work = release_work(plan.observed, request)
-    return read_only, [{"wave": Kind.RELEASE.value, "work": work}] if work else []
+    if operation["operation"] == Kind.RELEASE:
+        work = release_work(plan.observed, request)
+        return read_only, [{"wave": Kind.RELEASE.value, "work": work}] if work else []
+    return read_only, rotation_waves(operation, record, request, plan.observed)
 
 
 def _refuse_moved_primary(record: Record, home: str, plan: ChangePlan) -> None:
@@ -135,10 +143,6 @@ def _refuse_moved_primary(record: Record, home: str, plan: ChangePlan) -> None:
             f"revision {record.revision + 1}: with primaryRegion {now} and {home} as a replica it "
             f"stays there, with the word PROMOTE:{home} it moves back."
         )
-
-
-def _has_ended(record: Record) -> bool:
-    return record.operation is not None and record.operation["ended"] is not None
 
 
 def _refused(record: Record, problems: list[Problem], *, is_held: bool) -> Plan:

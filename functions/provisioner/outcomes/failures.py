@@ -9,7 +9,7 @@ from provisioner.domain.plan import KeySetRequest, regions
 from provisioner.errors import Conflict, Problem, ProvisionerError, new_problem
 
 _UNEXPECTED = "UnexpectedFailure"
-_OF_THE_REQUEST = ("requestId", "primaryRegion", "confirm")
+_OF_THE_REQUEST = ("requestId", "primaryRegion", "confirm", "operation", "operationId")
 """Fields that a request has once, whichever Region's key an error is about."""
 # Lambda puts it first, and what follows it may be cut.
 # https://docs.aws.amazon.com/lambda/latest/dg/python-exceptions.html

@@ -78,10 +78,12 @@ class Outcome(TypedDict):
 class ChangeOutcome(Outcome):
     """How a change ended, or an operation, which `operation` has; it is null for a change.
 
-    `removed` has the keys that wait for their deletion, by Region.
+    `removed` has the keys that wait for their deletion, by Region. `warnings` is what its plan
+    found, where it was carried out.
     """
 
     removed: dict[str, Removed]
+    warnings: NotRequired[list[Problem]]
     operation: NotRequired[Operation | None]
 
 
@@ -135,6 +137,8 @@ def publish_outcome(outcome: Outcome | ChangeOutcome, outlets: Outlets) -> JsonO
     warnings = replicas_not_asked_for(request, outcome["keyMetadata"], removed)
     if status == Status.UPDATED:
         warnings += _keys_without_material(outcome)
+    if status in OF_CHANGES:
+        warnings += cast("ChangeOutcome", outcome).get("warnings", [])
     record = outlets.records.finish(
         request,
         execution_arn=outcome["executionArn"],

@@ -278,7 +278,7 @@ def _last_outcome(record: Record, request: KeySetRequest, reasons: str) -> Outco
     }
     if not record.is_of_a_change:
         return outcome
-    return {**outcome, "removed": record.removed, "operation": None}
+    return {**outcome, "removed": record.removed, "warnings": [], "operation": None}
 
 
 def _looked[**P](

@@ -9,6 +9,7 @@ the emulator's fields:
 | `_visible_at` | when the key can be seen |
 | `_labels` | changes of the key's tags and aliases: see `local.emulator.kms.labels` |
 | `_unique_ids` | IDs of the roles and users that its policy names, by ARN |
+| `_last_use` | its last cryptographic operation and when: see `local.emulator.kms.usage` |
 | `_rotation` | on a primary or single-Region key: its automatic rotation |
 | `_materials`, `_imports` | its key material: see `local.emulator.kms.material` |
 | `_material_id` | on a symmetric key with imported or rotated material: the current one's ID |

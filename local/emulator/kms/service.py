@@ -4,8 +4,9 @@
 authorised. The rules are in the modules beside this one: `kms_model` (what parameters are like),
 `kms_states` (what each key state allows), `kms_specs`, `kms_policies`, `kms_policy_text`,
 `kms_tags`, `kms_aliases`, `kms_rotation`, `kms_import`, `kms_multi_region`, `kms_lifecycle`,
-`kms_ciphertexts` and `kms_quotas`. An operation that none of them serves is checked against the
-state of its key and left to the emulator. What has changed something is reported by `kms_trail`.
+`kms_ciphertexts`, `kms_usage` and `kms_quotas`. An operation that none of them serves is checked
+against the state of its key and left to the emulator. What has changed something is reported by
+`kms_trail`.
 """
 
 import json
@@ -31,6 +32,7 @@ from local.emulator.kms import service_linked_role as kms_service_linked_role
 from local.emulator.kms import states as kms_states
 from local.emulator.kms import tags as kms_tags
 from local.emulator.kms import trail as kms_trail
+from local.emulator.kms import usage as kms_usage
 from local.emulator.kms.refusal import KmsRefusedError
 
 _OPERATIONS: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -41,6 +43,7 @@ _OPERATIONS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "DeleteImportedKeyMaterial": kms_import.delete_imported_key_material,
     "DisableKeyRotation": kms_rotation.disable_key_rotation,
     "EnableKeyRotation": kms_rotation.enable_key_rotation,
+    "GetKeyLastUsage": kms_usage.get_key_last_usage,
     "GetKeyPolicy": kms_policy_text.get_key_policy,
     "GetKeyRotationStatus": kms_rotation.get_key_rotation_status,
     "GetParametersForImport": kms_import.get_parameters_for_import,
@@ -92,13 +95,16 @@ async def _handle_request(
     except KmsRefusedError as refusal:
         return error_response_json(refusal.code, refusal.message, 400)
     status, _, answered = answer
-    if call and status == HTTPStatus.OK:
-        kms_trail.put_event(call, json.loads(answered or b"{}"))
+    if status == HTTPStatus.OK:
+        kms_usage.note(operation, parameters)
+        if call:
+            kms_trail.put_event(call, json.loads(answered or b"{}"))
     return answer
 
 
 def _check_key(operation: str, parameters: dict[str, Any]) -> None:
     """Check that the key of a request is there, and in a state that allows it."""
-    key_id = parameters.get("KeyId")
+    # A symmetric ciphertext names its key.
+    key_id = parameters.get("KeyId") or kms_keys.named_by(parameters.get("CiphertextBlob") or "")
     if key_id:
         kms_states.check(operation, kms_keys.find(operation, key_id))

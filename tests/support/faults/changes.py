@@ -8,8 +8,9 @@ from typing import Any
 
 from provisioner.domain.policy_meaning import same_meaning
 from tests.support.faults import wiring
-from tests.support.faults.aws import Aws
+from tests.support.faults.aws import Aws, nobody
 from tests.support.faults.faults import Schedule
+from tests.support.faults.holder import answer_promptly
 from tests.support.faults.kms import Key
 from tests.support.faults.scenario import REQUEST, REQUEST_ID, Scenario
 
@@ -255,19 +256,27 @@ def _settings_of(key: Key) -> tuple[Any, ...]:
     return key.description, key.policy, key.tags, key.disabled, key.leaving
 
 
-def copy_of(documents: tuple[Document, ...]) -> Aws:
-    """Return an AWS in which these declarations were applied, one after the other."""
-    aws = copy.deepcopy(_applied(json.dumps(documents)))
+def copy_of(documents: tuple[Document, ...], *, is_used: bool = True) -> Aws:
+    """Return an AWS in which these declarations were applied, one after the other.
+
+    Parameters
+    ----------
+    is_used
+        Whether others use the keys as well.
+    """
+    aws = copy.deepcopy(_applied(json.dumps(documents), is_used=is_used))
     aws.kms.clock = lambda: aws.time
     return aws
 
 
 @cache
-def _applied(documents: str) -> Aws:
+def _applied(documents: str, *, is_used: bool) -> Aws:
     first, *later = json.loads(documents)
-    scenario = Scenario(document=first)
+    scenario = Scenario(document=first, holder=answer_promptly)
     scenario.deliver()
-    mark(scenario.aws)
+    scenario.aws.holder = nobody
+    if is_used:
+        mark(scenario.aws)
     scenario.aws.time += 3600
     for document in later:
         scenario.document = document

@@ -64,14 +64,14 @@ def distinct_kinds_at(call: Call) -> list[Fault]:
 
     - No answer, a 5xx and a reset end in one error class (`KmsUnavailable`,
       `DependencyUnavailable`, `IdempotencyPersistenceLayerError`), and nothing but its text is
-      different. `BROKEN` and `BROKEN_AFTER` stand for them. Only at CreateKey is a call that was
-      never sent something else.
+      different. `BROKEN` and `BROKEN_AFTER` stand for them. Only at CreateKey and RotateKeyOnDemand
+      is a call that was never sent something else.
     - Every refusal of another service than KMS ends in that same class.
 
     `test_merged_faults_make_no_difference` shows it.
     """
     merged = {Fault.SILENT, Fault.SILENT_AFTER, Fault.RESET_AFTER}
-    if call.operation != "CreateKey":
+    if call.operation not in ("CreateKey", "RotateKeyOnDemand"):
         merged.add(Fault.UNREACHABLE)
     if call.service != "kms":
         merged |= {Fault.REFUSED, Fault.THROTTLED}

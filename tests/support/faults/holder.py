@@ -4,11 +4,12 @@ import base64
 import json
 from typing import Any
 
-from tests.support.faults.aws import Aws, Execution, WaitingTask
+from tests.support.faults.aws import Aws, Execution, Holder, WaitingTask
 from tests.support.faults.kms import wrap
 from tests.support.faults.workflow import StateFailed, functions
 
 MATERIAL = b"the key material of this key set"
+NEW_MATERIAL = b"what the key set is rotated to.."
 OTHER_MATERIAL = b"something that is not the key's."
 _TRIES = 3
 _PATIENCE = 60
@@ -21,6 +22,19 @@ def answer_promptly(aws: Aws, task: WaitingTask) -> None:
         if materials := asked_for(aws, request_id):
             give(aws, answer(request_id, materials), task.execution)
             aws.sleep(_PATIENCE)
+
+
+def answer_new(material: bytes = NEW_MATERIAL) -> Holder:
+    """Return a holder who answers an operation that asks for new material."""
+
+    def answer_promptly(aws: Aws, task: WaitingTask) -> None:
+        for _ in range(_TRIES):
+            request_id = task.execution.document["request"]["requestId"]
+            if materials := asked_for(aws, request_id):
+                give(aws, answer(request_id, materials, material), task.execution)
+                aws.sleep(_PATIENCE)
+
+    return answer_promptly
 
 
 def asked_for(aws: Aws, request_id: str) -> list[dict[str, str]]:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tests.support.faults.errors import refusal
+from tests.support.faults.key_material import MOST_ON_DEMAND, STAGED, Materials, entry
 
 ACCOUNT = "111122223333"
 NO_SUCH_ROLE = "CadrService"
@@ -31,8 +32,10 @@ Tags = list[dict[str, str]]
 class Key:
     """One Region's key. `enabled_at` ends its time as `Creating`.
 
-    `material` is what was imported last, which KMS deletes at `valid_to`. A key that is `leaving`
-    is deleted `window_days` after `leaving_since`, and never where the latter is None.
+    `last_use` is an operation and when it was. `material` is the first that was imported, which KMS
+    deletes at `valid_to`; `later` has what was imported for a rotation, and until when KMS keeps
+    it. A key that is `leaving` is deleted `window_days` after `leaving_since`, and never where the
+    latter is None.
     """
 
     arn: str
@@ -49,9 +52,11 @@ class Key:
     window_days: int = 30
     updating_until: float = 0
     rotation_days: int | None = None
+    last_use: tuple[str, float] | None = None
     ever_had_alias: bool = False
     material: bytes | None = None
     valid_to: float | None = None
+    later: dict[bytes, float | None] = field(default_factory=dict)
 
     @property
     def key_id(self) -> str:
@@ -72,7 +77,9 @@ class Kms:
     aliases: dict[tuple[str, str], str] = field(default_factory=dict)
     named_at: dict[tuple[str, str], float] = field(default_factory=dict)
     materials: dict[str, bytes] = field(default_factory=dict)
-    """By key ID: the material that was imported first, and is the only one ever since."""
+    """By key ID: the material that was imported first."""
+    rotations: dict[str, Materials] = field(default_factory=dict)
+    """By key ID: all key material, once anybody asked for it."""
     import_tokens: int = 0
     policy_reads: int = 0
     """Each read returns a policy in another order."""
@@ -153,8 +160,28 @@ class Kms:
         return "Disabled" if key.disabled else "Enabled"
 
     def _has_material(self, key: Key) -> bool:
-        is_expired = key.valid_to is not None and key.valid_to <= self.clock()
-        return key.material is not None and not is_expired
+        """Whether a key has all of its material, but what is staged."""
+        if key.material is None or self._is_over(key.valid_to):
+            return False
+        all_of_set = self.rotations[key.key_id].all if key.key_id in self.rotations else []
+        needed = [one.secret for one in all_of_set[1:] if one.secret and one.state not in STAGED]
+        return all(one in key.later and not self._is_over(key.later[one]) for one in needed)
+
+    def _is_over(self, valid_to: float | None) -> bool:
+        return valid_to is not None and valid_to <= self.clock()
+
+    def materials_of(self, key: Key) -> Materials:
+        """Return the key material of a key's set as it is by now."""
+        found = self.rotations.setdefault(key.key_id, Materials())
+        first = self.materials.get(key.key_id)
+        if not found.all and (first is not None or key.facts["origin"] != "EXTERNAL"):
+            found.add("CURRENT", first)
+        found.pass_time(self.clock())
+        if staged := found.of_state(*STAGED):
+            members = [one for one in self.keys.values() if one.key_id == key.key_id]
+            everywhere = all(staged.secret in one.later for one in members if not self.is_gone(one))
+            staged.state = STAGED[0 if everywhere else 1]
+        return found
 
 
 class KmsInRegion:
@@ -325,8 +352,54 @@ class KmsInRegion:
         key.description = Description
 
     def get_key_rotation_status(self, *, KeyId: str) -> dict[str, Any]:
-        days = self._key(KeyId, "GetKeyRotationStatus").rotation_days
-        return {"KeyRotationEnabled": bool(days), "RotationPeriodInDays": days or 365}
+        key = self._key(KeyId, "GetKeyRotationStatus")
+        days, began = key.rotation_days, self._kms.materials_of(key).running_since
+        running = {"OnDemandRotationStartDate": datetime.fromtimestamp(began, UTC)} if began else {}
+        return {"KeyRotationEnabled": bool(days), "RotationPeriodInDays": days or 365, **running}
+
+    def list_key_rotations(self, *, KeyId: str, IncludeKeyMaterial: str) -> dict[str, Any]:
+        assert IncludeKeyMaterial == "ALL_KEY_MATERIAL"
+        key = self._key(KeyId, "ListKeyRotations")
+        materials = self._kms.materials_of(key).all
+        return {
+            "Rotations": [
+                entry(
+                    key.arn,
+                    one,
+                    key.later.get(one.secret or b"", None if place else key.valid_to),
+                    is_here=(one.secret in key.later) if place else key.material is not None,
+                )
+                for place, one in enumerate(materials)
+            ]
+        }
+
+    def rotate_key_on_demand(self, *, KeyId: str) -> dict[str, Any]:
+        """Begin a rotation, or go on with the one that is running."""
+        operation = "RotateKeyOnDemand"
+        key = self._key(KeyId, operation)
+        if key.facts["type"] != "PRIMARY" or key.facts["spec"] != "SYMMETRIC_DEFAULT":
+            raise refusal("UnsupportedOperationException", operation)
+        if self._kms.state_of(key) == "Disabled":
+            raise refusal("DisabledException", operation)
+        self._require(key, operation, "Enabled")
+        materials = self._kms.materials_of(key)
+        if materials.is_near:
+            raise refusal("ConflictException", operation)
+        if len(materials.begun) >= MOST_ON_DEMAND and materials.running_since is None:
+            raise refusal("LimitExceededException", operation)
+        if key.facts["origin"] == "EXTERNAL" and not materials.of_state("PENDING_ROTATION"):
+            raise refusal("KMSInvalidStateException", operation)
+        materials.begin(self._kms.clock())
+        return {"KeyId": key.arn}
+
+    def get_key_last_usage(self, *, KeyId: str) -> dict[str, Any]:
+        key = self._key(KeyId, "GetKeyLastUsage")
+        use: dict[str, Any] = {}
+        if key.last_use:
+            operation, at = key.last_use
+            use = {"Operation": operation, "Timestamp": datetime.fromtimestamp(at, UTC)}
+        since = datetime.fromtimestamp(key.created_at, UTC)
+        return {"KeyLastUsage": use, "TrackingStartDate": since, "KeyCreationDate": since}
 
     def enable_key_rotation(self, *, KeyId: str, RotationPeriodInDays: int) -> None:
         key = self._key(KeyId, "EnableKeyRotation")
@@ -368,27 +441,72 @@ class KmsInRegion:
         EncryptedKeyMaterial: bytes,
         ExpirationModel: str,
         ValidTo: datetime | None = None,
+        ImportType: str | None = None,
+        KeyMaterialId: str | None = None,
+        KeyMaterialDescription: str | None = None,
     ) -> None:
         """Take the key set's material, as often as it comes, and when it expires."""
         operation = "ImportKeyMaterial"
         key = self._external_key(KeyId, operation)
-        token, now = json.loads(ImportToken), self._kms.clock()
-        public_key, _, material = EncryptedKeyMaterial.partition(_WRAPPED)
-        expires_in = ValidTo.timestamp() - now if ValidTo else None
+        material = self._unwrapped(key, ImportToken, EncryptedKeyMaterial)
+        self._check_expiry(ExpirationModel, ValidTo)
+        end = ValidTo.timestamp() if ValidTo else None
+        if ImportType:
+            self._associate(key, material, ImportType, KeyMaterialId, KeyMaterialDescription)
+        if key.key_id in self._kms.materials and self._kms.materials[key.key_id] != material:
+            found = self._kms.materials_of(key).of_secret(material)
+            if found is None or KeyMaterialId not in (None, found.id):
+                raise refusal("IncorrectKeyMaterialException", operation)
+            key.later[material] = end
+            return
+        self._kms.materials[key.key_id] = material
+        key.material, key.disabled = material, False
+        key.valid_to = end
+
+    def _unwrapped(self, key: Key, import_token: bytes, encrypted: bytes) -> bytes:
+        operation = "ImportKeyMaterial"
+        token = json.loads(import_token)
+        public_key, _, material = encrypted.partition(_WRAPPED)
         if token["key"] != key.arn:
             raise refusal("InvalidImportTokenException", operation)
-        if token["validTo"] <= now:
+        if token["validTo"] <= self._kms.clock():
             raise refusal("ExpiredImportTokenException", operation)
         if public_key.decode() != token["publicKey"]:
             raise refusal("InvalidCiphertextException", operation)
-        if (ExpirationModel == "KEY_MATERIAL_EXPIRES") != (ValidTo is not None):
-            raise refusal("ValidationException", operation)
+        return material
+
+    def _check_expiry(self, model: str, valid_to: datetime | None) -> None:
+        expires_in = valid_to.timestamp() - self._kms.clock() if valid_to else None
+        if (model == "KEY_MATERIAL_EXPIRES") != (valid_to is not None):
+            raise refusal("ValidationException", "ImportKeyMaterial")
         if expires_in is not None and not 0 < expires_in <= _ONE_YEAR:
+            raise refusal("ValidationException", "ImportKeyMaterial")
+
+    def _associate(
+        self,
+        key: Key,
+        material: bytes,
+        import_type: str,
+        material_id: str | None,
+        description: str | None,
+    ) -> None:
+        """Check what an import says of its material, and associate new material with the set."""
+        operation, materials = "ImportKeyMaterial", self._kms.materials_of(key)
+        found = materials.of_secret(material)
+        if key.facts["type"] != "PRIMARY" and (import_type.startswith("NEW") or description):
             raise refusal("ValidationException", operation)
-        if self._kms.materials.setdefault(key.key_id, material) != material:
+        if import_type == "NEW_KEY_MATERIAL":
+            assert material_id is None
+            if found:
+                raise refusal("IncorrectKeyMaterialException", operation)
+            if materials.of_state(*STAGED) or not materials.all:
+                raise refusal("KMSInvalidStateException", operation)
+            materials.add(STAGED[1], material, description)
+            return
+        assert import_type == "EXISTING_KEY_MATERIAL"
+        if found is None or found.id != material_id:
             raise refusal("IncorrectKeyMaterialException", operation)
-        key.material, key.disabled = material, False
-        key.valid_to = ValidTo.timestamp() if ValidTo else None
+        found.description = description or found.description
 
     def delete_imported_key_material(self, *, KeyId: str) -> None:
         """Delete the key material, if there is any."""
@@ -472,9 +590,10 @@ class KmsInRegion:
         dates: dict[str, Any] = {}
         if self._kms._has_material(key):
             dates["ExpirationModel"] = "KEY_MATERIAL_DOES_NOT_EXPIRE"
-            if key.valid_to:
+            ends = [end for end in (key.valid_to, *key.later.values()) if end]
+            if ends:
                 dates["ExpirationModel"] = "KEY_MATERIAL_EXPIRES"
-                dates["ValidTo"] = datetime.fromtimestamp(key.valid_to, UTC)
+                dates["ValidTo"] = datetime.fromtimestamp(min(ends), UTC)
         deletion = self._kms.deletion_of(key)
         if deletion is not None and self._kms.state_of(key) == "PendingDeletion":
             dates["DeletionDate"] = datetime.fromtimestamp(deletion, UTC)

@@ -18,7 +18,7 @@ from aws_lambda_powertools.utilities.idempotency.persistence import base, datare
 
 from provisioner import clock, settings
 from provisioner.aws import clients, records
-from provisioner.change import confirm, observe, promotion
+from provisioner.change import confirm, last_use, observe, promotion
 from provisioner.creation import primary_key
 from provisioner.operation import adoption
 from provisioner.telemetry import logger, metrics
@@ -93,7 +93,7 @@ def wired() -> Iterator[None]:
         mock.patch.object(datarecord, "dt", powertools_time),
         mock.patch.object(dynamodb, "dt", powertools_time),
         mock.patch.object(records, "SHARDS", 2),
-        _one_by_one(sweep_region, observe, promotion, adoption, confirm),
+        _one_by_one(sweep_region, observe, promotion, adoption, confirm, last_use),
         mock.patch.object(primary_key, "ThreadPoolExecutor", _AsOneCall),
         mock.patch.object(sweep_region, "sleep", _nothing),
         # Thousands of schedules would print a million lines.

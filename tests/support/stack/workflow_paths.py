@@ -500,7 +500,7 @@ def approve_and_sweep(stack: Stack) -> Generator[None]:
     yield
     approve(stack, name)
     _created(stack, request)
-    changed = _next(request, description="other")
+    changed = _next(request, f"DISABLE:{HOME}", enabled=False)
     stack.send({"request": changed, "via": VIA})
     holder = _wait_for_question(stack, name)["executionArn"]["S"]
     stack.client("stepfunctions").stop_execution(executionArn=holder)

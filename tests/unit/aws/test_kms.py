@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -486,3 +487,33 @@ def test_every_call_tells_which_one_it_was(name: str, call: Callable[[Any], obje
 
     with pytest.raises(KmsAccessDenied, match=f"KMS in {REGION} refused {name}: not authorized"):
         call(ordinary)
+
+
+USED = {"Operation": "Decrypt", "Timestamp": datetime(2026, 11, 2, 3, 4, 5, tzinfo=UTC)}
+SINCE = datetime(2026, 4, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("use", "shown"),
+    [
+        ({"KeyLastUsage": USED}, ("2026-11-02T03:04:05Z", "Decrypt")),
+        ({"KeyLastUsage": {}}, (None, None)),
+        ({}, (None, None)),
+    ],
+    ids=["used", "empty", "absent"],
+)
+def test_the_last_use_of_a_key_is_read(use: Any, shown: tuple[str | None, str | None]) -> None:
+    ordinary = client("kms", REGION)
+    answer(ordinary, "GetKeyLastUsage", {**use, "TrackingStartDate": SINCE})
+
+    found = kms.read_last_use(ordinary, key_arn(REGION))
+
+    assert found
+    assert (found["lastUsedAt"], found["lastUsedFor"]) == shown
+    assert found["usageTrackedSince"] == "2026-04-01T00:00:00Z"
+
+
+def test_of_an_sdk_without_the_call_no_last_use_is_known() -> None:
+    old: Any = SimpleNamespace(meta=client("kms", REGION).meta)
+
+    assert kms.read_last_use(old, key_arn(REGION)) is None

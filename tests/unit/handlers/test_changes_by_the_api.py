@@ -184,6 +184,42 @@ def test_a_plan_is_a_diff_of_what_kms_has_and_claims_nothing(
     assert (record_of(records), started(), key_set.writes()) == (before, [], [])
 
 
+def test_a_plan_shows_when_a_key_that_it_removes_was_last_used(call: Any, key_set: KeySet) -> None:
+    europe = key_set.key("eu-west-1")
+    _, before = call(WITHOUT_EUROPE, plan="true")
+    europe.last_use = ("Decrypt", 1_800_000_000)
+
+    _, body = call(WITHOUT_EUROPE, plan="true")
+
+    (change,) = body["changes"]
+    assert (change["lastUsedAt"], change["lastUsedFor"]) == ("2027-01-15T08:00:00Z", "Decrypt")
+    assert before["changes"][0]["lastUsedAt"] is None
+    assert before["changes"][0]["usageTrackedSince"]
+    # A key in use is still the key that was planned for.
+    assert body["planId"] == before["planId"]
+
+
+def test_a_plan_says_where_it_is_not_known_whether_a_key_is_in_use(
+    call: Any, key_set: KeySet
+) -> None:
+    key_set.refused["eu-west-1", "GetKeyLastUsage"] = refusal("ThrottlingException", "Get")
+
+    status, body = call(REMOVE, plan="true")
+
+    (warning,) = body["warnings"]
+    assert (status, warning["code"]) == (200, "LAST_USE_NOT_KNOWN")
+    assert "eu-west-1" in warning["message"]
+    assert "lastUsedAt" not in body["changes"][0]
+    assert call(REMOVE, planId=body["planId"])[0] == 202
+
+
+def test_a_change_that_stops_no_key_asks_for_no_use(call: Any, key_set: KeySet) -> None:
+    _, body = call(CHANGED, plan="true")
+
+    assert all("lastUsedAt" not in change for change in body["changes"])
+    assert not [one for one in key_set.kms_calls() if one.startswith("GetKeyLastUsage")]
+
+
 def test_a_plan_of_what_is_there_already_has_no_changes(call: Any) -> None:
     status, body = call(DOCUMENT, plan="true")
 

@@ -67,6 +67,18 @@ def test_a_grant_is_found_that_the_function_makes_no_call_for(tmp_path: Path) ->
     assert found == [("Step", calls.EXCESS, "kms:Decrypt")]
 
 
+@pytest.mark.parametrize("service_has_it", [True, False])
+def test_a_call_that_is_newer_than_the_sdk_needs_its_grant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, service_has_it: bool
+) -> None:
+    name = "describe_key" if service_has_it else "describe_key_of_tomorrow"
+    monkeypatch.setattr(calls, "NEWER", {("kms", name): "DescribeKey"})
+    call = DESCRIBE.replace("describe_key", name)
+
+    assert not check(tmp_path, call)
+    assert check(tmp_path, call, grants=set()) == [("Step", calls.GRANT, "kms:DescribeKey")]
+
+
 def test_a_function_with_a_dead_letter_queue_is_to_be_granted_to_send_there(
     tmp_path: Path,
 ) -> None:

@@ -76,10 +76,12 @@ STEPS_OF_CHANGES = (
     "apply_change",
     "claim_change",
     "confirm_change",
+    "import_new_key_material",
     "plan_change",
     "promote_replica_key",
     "restore_key",
     "retire_key",
+    "rotate_key",
 )
 CALLBACKS = {
     name: task for name, task in TASKS.items() if task["Resource"].endswith(".waitForTaskToken")
@@ -466,7 +468,7 @@ def test_a_question_is_asked_as_its_event_says_it() -> None:
     sample = json.loads(Path("events/ask-for-key-material.json").read_text())["question"]
 
     for question in (task["Arguments"]["Payload"]["question"], sample):
-        assert question.keys() == Need.__annotations__.keys()
+        assert question.keys() == Need.__required_keys__
     assert sample["materials"][0].keys() == Material.__annotations__.keys()
 
 
