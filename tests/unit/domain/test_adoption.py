@@ -1,5 +1,6 @@
 """What adopting a key set comes to: its declaration, every difference, and who else manages it."""
 
+import json
 from copy import deepcopy
 from typing import Any
 
@@ -130,6 +131,15 @@ def test_another_policy_differs_where_it_is_another_one() -> None:
         ("policy", "us-east-1"),
         ("replicas[0].policy", EUROPE),
     ]
+
+
+def test_a_principal_that_is_gone_is_not_taken_for_the_one_that_is_declared() -> None:
+    found = found_of(request())
+    policy = found.observed["keys"][EUROPE]["policy"]
+    text = json.dumps(policy).replace(USER, "AROACKCEVSQ6C2EXAMPLE")
+    found.observed["keys"][EUROPE]["policy"] = json.loads(text)
+
+    assert [path for path, *_ in pairs(found, request())] == ["replicas[0].policy"]
 
 
 @pytest.mark.parametrize(
