@@ -40,6 +40,7 @@ ProvisionerError
     ├── KmsLimitExceeded     a resource quota of the account is used up
     ├── KmsRequestRefused    KMS refuses the call as such
     ├── KeyPolicyRefused     KMS does not take the key policy
+    ├── PolicyPrincipalGone  the same, and KMS shows that a principal of it was deleted
     ├── KeyStateConflict     the key's state does not allow the call
     └── KeyMaterialRefused   KMS does not take the key material; it is asked for again
         ├── IncorrectKeyMaterial     it is not the material that this key set has
@@ -513,6 +514,19 @@ class KeyPolicyRefused(KmsError):
         "services in this Region) and that its conditions let this stack's roles in. Create what "
         "is missing or correct the policy in the request, then send it again under the same "
         "requestId."
+    )
+
+
+class PolicyPrincipalGone(KmsError):
+    """KMS does not take the key policy, and shows that a principal which it had was deleted.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids
+    """
+
+    field = "policy"
+    next_step = (
+        "Create the role or user again if it is to be let in, or leave it out of the policy in the "
+        "request; then send it again under the same requestId."
     )
 
 

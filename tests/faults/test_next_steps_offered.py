@@ -10,6 +10,7 @@ from tests.support.faults.api import ask
 from tests.support.faults.aws import Aws, Call, Network, WaitingTask
 from tests.support.faults.corrections import BAD_PRIMARY, BAD_REPLICA
 from tests.support.faults.holder import answer, answer_promptly, asked_for, give
+from tests.support.faults.kms import ACCOUNT
 from tests.support.faults.next_steps import (
     Full,
     Refusing,
@@ -96,6 +97,34 @@ def test_a_request_is_finished_once_its_policy_is_corrected(wrong: dict[str, Any
     failed_with(scenario, "KeyPolicyRefused")
 
     send(scenario, **REQUEST)
+
+    assert is_as_sent(scenario)
+
+
+@pytest.mark.parametrize("way", ["create it again", "leave it out"])
+@walks("PolicyPrincipalGone")
+def test_a_request_is_finished_once_a_principal_that_is_gone_is_back_or_left_out(way: str) -> None:
+    scenario = Scenario()
+    scenario.aws.network = Refusing("CreateAlias", "KMSInvalidStateException")
+    scenario.deliver()
+    (primary,) = scenario.aws.kms.primaries()
+    primary.policy = primary.policy.replace(
+        f"arn:aws:iam::{ACCOUNT}:role/CardService", "AROAEXAMPLEEXAMPLE123"
+    )
+    scenario.aws.network = Refusing(
+        "PutKeyPolicy",
+        "MalformedPolicyDocumentException",
+        is_caused=lambda: scenario.document["policy"] == REQUEST["policy"],
+    )
+    scenario.deliver()
+    outcome = ended_with(scenario, "PolicyPrincipalGone")
+    assert "AROAEXAMPLEEXAMPLE123" in outcome["errors"][0]["message"]
+
+    if way == "create it again":
+        scenario.aws.network = scenario.aws
+        scenario.deliver()
+    else:
+        send(scenario, policy=None)
 
     assert is_as_sent(scenario)
 

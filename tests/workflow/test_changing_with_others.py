@@ -204,6 +204,37 @@ def test_an_alias_of_another_key_is_moved_with_its_word_alone(stack: Stack) -> N
     assert read_key(stack, HOME, arns[HOME])["aliases"] == [document["alias"]]
 
 
+def test_a_principal_that_is_gone_is_named_and_no_new_one_of_its_name_is_let_in(
+    stack: Stack,
+) -> None:
+    user = stack.create_role("gone-user")
+    policy = {"administrators": [ADMIN], "users": [user]}
+    document = created(stack, "principal", EUROPE, tags={"team": "payments"}, policy=policy)
+    iam = stack.client("iam", HOME)
+    name = user.rsplit("/", 1)[1]
+    iam.delete_role(RoleName=name)
+
+    tagged = revised(document, tags={"team": "cards"})
+    changed = Changed(stack, tagged)
+
+    assert changed.writes == Counter([("TagResource", HOME), ("TagResource", EUROPE)])
+    warned = [one for one in changed.outcome["warnings"] if one["code"] == "POLICY_PRINCIPAL_GONE"]
+    assert [region in one["message"] for one, region in zip(warned, (HOME, EUROPE), strict=True)]
+    assert all("AROA" in one["message"] for one in warned)
+
+    assert stack.create_role("gone-user") == user
+    assert Changed(stack, revised(tagged)).writes == Counter()
+    more = revised(revised(tagged), policy={**policy, "administrators": [ADMIN, USER]})
+    assert problems(stack, more) == (400, {("policy", "POLICY_PRINCIPAL_GONE")})
+
+    without = Changed(stack, {**more, "policy": {"administrators": [ADMIN, USER]}})
+    assert without.writes == Counter([("PutKeyPolicy", HOME), ("PutKeyPolicy", EUROPE)])
+    assert without.outcome["warnings"] == []
+    again = Changed(stack, revised(more))
+    assert again.writes == Counter([("PutKeyPolicy", HOME), ("PutKeyPolicy", EUROPE)])
+    assert again.outcome["warnings"] == []
+
+
 def test_a_plan_is_outdated_once_somebody_changes_a_key(stack: Stack) -> None:
     document = revised(created(stack, "plan", EUROPE), tags={"team": "cards"})
     arn = status_of(stack, document)["key"]["primary"]["arn"]

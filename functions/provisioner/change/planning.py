@@ -14,6 +14,8 @@ from provisioner.domain.change_problems import (
     change_problems,
     change_warnings,
     gone_set_problem,
+    lasting_warnings,
+    lost_principal_problems,
     word_problems,
 )
 from provisioner.domain.plan import KeySetRequest, content_hash, key_id_of, region_of, revision_of
@@ -26,7 +28,8 @@ class ChangePlan:
     """What a request would change, and why it may not.
 
     `is_resumed` says that the revision was claimed before, so that its confirmation words may be
-    used up, and a refusal of it is the failure of a change. `version` is the record's. `metadata`
+    used up, and a refusal of it is the failure of a change. `lasting` are those `warnings` that the
+    outcome has as well. `version` is the record's. `metadata`
     is KMS's KeyMetadata of the primary key.
     """
 
@@ -34,6 +37,7 @@ class ChangePlan:
     changes: list[Change]
     problems: list[Problem]
     warnings: list[Problem]
+    lasting: list[Problem]
     observed: ObservedSet
     metadata: kms.Metadata
     is_resumed: bool
@@ -84,15 +88,18 @@ def plan_of_change(
         return _of_a_gone_set(record, request, key_arn)
     observed, metadata = read
     changes = plan_change(applied, request, observed, settings, names)
+    lasting = lasting_warnings(request, changes, observed)
     return ChangePlan(
         plan_id=plan_id(record.revision, request, changes),
         changes=changes,
         problems=[
             *change_problems(applied, request, changes, observed),
+            *lost_principal_problems(applied, request, changes, settings),
             *size_problems(request, waves(changes, observed, settings.partition)),
             *word_problems(applied, request, changes, observed, settings, resumed=is_resumed),
         ],
-        warnings=change_warnings(applied, request, changes, observed),
+        warnings=[*change_warnings(applied, request, changes, observed), *lasting],
+        lasting=lasting,
         observed=observed,
         metadata=metadata,
         is_resumed=is_resumed,
@@ -107,6 +114,7 @@ def _of_a_gone_set(record: Record, request: KeySetRequest, key_arn: str) -> Chan
         changes=[],
         problems=[gone_set_problem(request)],
         warnings=[],
+        lasting=[],
         observed={"primaryRegion": region_of(key_arn), "keys": {}},
         metadata={"KeyId": key_id_of(key_arn)},
         is_resumed=False,

@@ -39,7 +39,7 @@ class Plan(TypedDict):
     `decision` is CHANGE, NOTHING, REFUSED or ASK_FOR_APPROVAL; but with CHANGE the rest is empty,
     except for the `problems`, or `waitSeconds`: after these at the latest it is planned again.
     `provenance` is who asked and who decided, null where nobody was asked. With CHANGE, `failures`
-    says why a revision that was claimed before cannot go on.
+    says why a revision that was claimed before cannot go on. `warnings` are for the outcome.
     `version` is the record's. `waves` is what has to
     be done, in order. `keys` are those of the set as KMS has them now. `removed` are keys that wait
     for their deletion already, by Region. `toConfirm` lists the Regions whose keys have to be read
@@ -50,6 +50,7 @@ class Plan(TypedDict):
     decision: str
     problems: list[Problem]
     failures: list[Failure]
+    warnings: list[Problem]
     version: str | None
     waves: list[WaveWork]
     primaryRegion: str | None
@@ -123,6 +124,7 @@ def plan_key_set(
         "problems": [],
         "failures": _refused(plan.problems, observed["primaryRegion"]),
         "version": plan.version,
+        "warnings": plan.lasting,
         "waves": [] if plan.problems else planned,
         "primaryRegion": observed["primaryRegion"],
         "primaryKeyArn": arn_in(observed["primaryRegion"], str(record.key_arn)),
@@ -156,6 +158,7 @@ def _empty(decision: str, problems: list[Problem] | None = None) -> Plan:
         "decision": decision,
         "problems": problems or [],
         "failures": [],
+        "warnings": [],
         "version": None,
         "waves": [],
         "primaryKeyArn": None,

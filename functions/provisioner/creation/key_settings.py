@@ -1,11 +1,18 @@
 """Makes sure that one Region's key has its alias, description, tags, policy and rotation."""
 
+import json
+
 from provisioner.aws import kms
 from provisioner.aws.client_types import KMSClient
 from provisioner.aws.new_keys import may_be_new, may_lack_our_tag
 from provisioner.domain import policy_meaning
 from provisioner.domain.plan import ROTATION, STACK_TAG, KeyPlan, Names, region_of
-from provisioner.errors import AliasInUse, AliasNotVisible
+from provisioner.errors import (
+    AliasInUse,
+    AliasNotVisible,
+    KeyPolicyRefused,
+    PolicyPrincipalGone,
+)
 
 
 def ensure_settings(
@@ -42,6 +49,8 @@ def ensure_settings(
         The alias exists and KMS does not show its key: call again.
     KeyTagMissing
         The key does not have the stack's tag any more, so KMS denied a call.
+    PolicyPrincipalGone
+        KMS refuses the policy, and a principal of the one that the key has was deleted.
     KmsError
         KMS refused a call or did not answer.
     """
@@ -80,7 +89,23 @@ def _ensure_tags(client: KMSClient, plan: KeyPlan, key_arn: str, superseded: Nam
 def _ensure_policy(client: KMSClient, plan: KeyPlan, key_arn: str) -> None:
     found, partition = kms.read_policy(client, key_arn), key_arn.split(":")[1]
     if not policy_meaning.text_means(found, plan.policy, partition=partition):
-        kms.write_policy(client, key_arn, plan.policy)
+        try:
+            kms.write_policy(client, key_arn, plan.policy)
+        except KeyPolicyRefused as error:
+            gone = _gone_principals(found)
+            if not gone:
+                raise
+            raise PolicyPrincipalGone(
+                f"{error.what_happened} The policy that the key {key_arn} in {plan.region} has "
+                f"shows the IDs of principals that were deleted: {', '.join(gone)}."
+            ) from error
+
+
+def _gone_principals(policy: str) -> list[str]:
+    try:
+        return policy_meaning.gone_principals(json.loads(policy))
+    except ValueError:
+        return []
 
 
 def ensure_rotation(client: KMSClient, period: int, key_arn: str, *, fresh: bool) -> None:

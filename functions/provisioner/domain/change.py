@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, NotRequired, TypedDict
 
 from provisioner.domain.key_states import PENDING_DELETION_STATES
+from provisioner.domain.lost_principals import differs_in_gone_principals_only
 from provisioner.domain.plan import (
     ROTATION,
     KeyPlan,
@@ -145,6 +146,9 @@ def plan_change(
     from the applied one is written even where KMS seems to have it.
     https://docs.aws.amazon.com/kms/latest/developerguide/accessing-kms.html#programming-eventual-consistency
 
+    A key policy that was applied, and in which KMS shows since then that principals are gone, is
+    left as it is: see `lost_principals`.
+
     Parameters
     ----------
     applied
@@ -153,12 +157,27 @@ def plan_change(
         Names and Regions of revisions which failed, and which neither declaration has.
     """
     old = _names_left_out(applied, declared, superseded or {})
-    changes = [*_changes(declared, observed, old, settings)]
+    changes = [
+        change
+        for change in _changes(declared, observed, old, settings)
+        if not _only_lacks_gone_principals(change, applied, settings)
+    ]
     as_applied = observed_as_declared(applied, settings)
     from_applied = _changes(declared, as_applied, old, settings)
     changes += _repeated(from_applied, changes, observed["keys"])
     order = [observed["primaryRegion"], *regions(declared)]
     return sorted(changes, key=lambda change: _place(change, order, settings.partition))
+
+
+def _only_lacks_gone_principals(change: Change, applied: KeySetRequest, settings: Settings) -> bool:
+    """Whether a policy would be written again for no other reason than principals that are gone."""
+    region, partition = change["region"], settings.partition
+    if change["call"] != "PutKeyPolicy" or region not in regions(applied):
+        return False
+    put = plan_key(applied, region, settings).policy
+    return same_meaning(put, change["to"], partition=partition) and (
+        differs_in_gone_principals_only(change["from"], put, partition=partition)
+    )
 
 
 def wave_of(change: Mapping[str, Any], *, partition: str) -> Wave:

@@ -15,11 +15,13 @@ from provisioner.domain.change import (
 )
 from provisioner.domain.key_specs import Origin
 from provisioner.domain.key_states import PENDING_DELETION_STATES
+from provisioner.domain.lost_principals import lost_principals
 from provisioner.domain.plan import (
     KeySetRequest,
     confirmed_words,
     deletion_window,
     is_decommissioned,
+    plan_key,
     regions,
 )
 from provisioner.domain.policy_meaning import gone_principals
@@ -29,6 +31,8 @@ from provisioner.settings import Settings
 _NEVER_CHANGES = ("keySpec", "keyUsage", "origin")
 _PASSES = ("Enabled", "Creating", "Updating")
 """States of a key that is enabled, or will be in a moment."""
+_MOST_NAMED = 3
+"""Principals, in one message."""
 _NEEDS_ENABLED = {
     "ReplicateKey": "is replicated",
     "UpdatePrimaryRegion": "takes part in a promotion",
@@ -51,6 +55,36 @@ def change_problems(
         *_without_material(declared, changes),
         *_disabled_keys(declared, changes, observed),
     ]
+
+
+def lost_principal_problems(
+    applied: KeySetRequest,
+    declared: KeySetRequest,
+    changes: list[Change],
+    settings: Settings,
+) -> Iterator[Problem]:
+    """Refuse to write the name of a principal that is gone: it may be another one's by now.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-unique-ids
+    """
+    for change in changes:
+        region = change["region"]
+        if change["call"] != "PutKeyPolicy" or region not in regions(applied):
+            continue
+        put = plan_key(applied, region, settings).policy
+        if lost := lost_principals(change["from"], put, change["to"]):
+            text = (
+                f"The key policy in {region} shows that a principal was deleted "
+                f"({_some(gone_principals(change['from']))}), and the declared one names it still: "
+                f"{_some(lost)}. Leave that out of the policy. To let in who has the name now, add "
+                "it in the revision after that."
+            )
+            yield new_problem(_path_of(declared, change), "POLICY_PRINCIPAL_GONE", text)
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return f"{', '.join(names[:_MOST_NAMED])}{more}"
 
 
 def gone_set_problem(declared: KeySetRequest) -> Problem:
@@ -288,10 +322,30 @@ def _gone_principals(declared: KeySetRequest, changes: list[Change]) -> Iterator
         gone = gone_principals(change["from"]) if change["call"] == "PutKeyPolicy" else []
         if gone:
             text = (
-                f"The key policy in {change['region']} names {', '.join(gone)}, of principals that "
-                "were deleted. The declared policy lets in whoever has such a name now."
+                f"The key policy in {change['region']} shows that principals were deleted: "
+                f"{_some(gone)}. The declared policy lets in whoever has now a name that it has."
             )
             yield new_problem(_path_of(declared, change), "POLICY_PRINCIPAL_GONE", text)
+
+
+def lasting_warnings(
+    declared: KeySetRequest, changes: list[Change], observed: ObservedSet
+) -> list[Problem]:
+    """List what is to be known after a change as well: policies whose gone principals stay."""
+    written = {change["region"] for change in changes if change["call"] == "PutKeyPolicy"}
+    found: list[Problem] = []
+    for region in regions(declared):
+        key = observed["keys"].get(region)
+        gone = gone_principals(key["policy"]) if key and region not in written else []
+        if gone:
+            text = (
+                f"The key policy in {region} shows that principals were deleted: {_some(gone)}. It "
+                "stays as it is, so that nobody new of that name is let in. Leave the name out of "
+                "the next revision; to let in who has it now, add it in the one after."
+            )
+            path = _path(declared, region, "policy", inherited=True)
+            found.append(new_problem(path, "POLICY_PRINCIPAL_GONE", text))
+    return found
 
 
 def _path_of(declared: KeySetRequest, change: Change) -> str:

@@ -75,9 +75,13 @@ class Outcome(TypedDict):
 
 
 class ChangeOutcome(Outcome):
-    """How a change ended; `removed` has the keys that wait for their deletion, by Region."""
+    """How a change ended; `removed` has the keys that wait for their deletion, by Region.
+
+    `warnings` is what its plan found, where it was carried out.
+    """
 
     removed: dict[str, Removed]
+    warnings: NotRequired[list[Problem]]
 
 
 class Refusal(TypedDict):
@@ -128,6 +132,8 @@ def publish_outcome(outcome: Outcome | ChangeOutcome, outlets: Outlets) -> JsonO
     warnings = _replicas_not_asked_for(request, outcome["keyMetadata"], removed)
     if status == Status.UPDATED:
         warnings += _keys_without_material(outcome)
+    if status in OF_CHANGES:
+        warnings += cast("ChangeOutcome", outcome).get("warnings", [])
     record = outlets.records.finish(
         request,
         execution_arn=outcome["executionArn"],

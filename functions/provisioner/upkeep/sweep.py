@@ -271,7 +271,9 @@ def _last_outcome(record: Record, request: KeySetRequest, reasons: str) -> Outco
         "keyMetadata": key["keyMetadata"] if key else None,
         "failures": [] if is_done else [failure],
     }
-    return {**outcome, "removed": record.removed} if record.is_of_a_change else outcome
+    if not record.is_of_a_change:
+        return outcome
+    return {**outcome, "removed": record.removed, "warnings": []}
 
 
 def _looked[**P](

@@ -8,7 +8,14 @@ from provisioner.aws.kms import create_primary_key
 from provisioner.creation.key_settings import ensure_settings
 from provisioner.domain.key_policy import policy_text
 from provisioner.domain.plan import KeyPlan, Names
-from provisioner.errors import AliasInUse, AliasNotVisible, KeyTagsNotInEffect, KmsAccessDenied
+from provisioner.errors import (
+    AliasInUse,
+    AliasNotVisible,
+    KeyPolicyRefused,
+    KeyTagsNotInEffect,
+    KmsAccessDenied,
+    PolicyPrincipalGone,
+)
 from tests.support.answering import answer, calls_of, kms_for, refusal
 from tests.support.samples import ACCOUNT, ADMIN, KEY_ID, ROOT, USER, plan_of, request_of
 
@@ -214,6 +221,31 @@ def test_a_policy_that_may_mean_something_else_is_written(old: str, new: str) ->
     arn = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{KEY_ID}"
 
     assert policy_writes(kms_for(REGION), RETURNED.replace(old, new), arn) == 1
+
+
+@pytest.mark.parametrize(
+    ("shown", "raised"),
+    [
+        ('"AROAEXAMPLEEXAMPLE123"', PolicyPrincipalGone),
+        ('"arn:aws:iam::111122223333:role/Other"', KeyPolicyRefused),
+        ("no JSON", KeyPolicyRefused),
+    ],
+    ids=["gone", "there", "unreadable"],
+)
+def test_a_policy_that_kms_refuses_for_who_is_gone_says_so(
+    shown: str, raised: type[Exception]
+) -> None:
+    arn, kms = make_key(), kms_for(REGION)
+    statement = f'{{"Effect": "Allow", "Principal": {{"AWS": {shown}}}, "Action": "kms:*"}}'
+    answer(kms, "GetKeyPolicy", {"Policy": f'{{"Statement": [{statement}]}}'})
+    answer(kms, "PutKeyPolicy", refusal("MalformedPolicyDocumentException", "invalid principals"))
+
+    with pytest.raises(raised) as caught:
+        settle(kms, plan_of(), arn, fresh=False)
+
+    assert type(caught.value) is raised
+    if raised is PolicyPrincipalGone:
+        assert all(text in str(caught.value) for text in (arn, REGION, "AROAEXAMPLEEXAMPLE123"))
 
 
 def test_an_alias_of_another_key_stays_where_it_is() -> None:

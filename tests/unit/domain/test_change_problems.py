@@ -1,3 +1,4 @@
+import json
 import re
 from typing import Any, NamedTuple
 
@@ -7,12 +8,14 @@ from provisioner.domain.change import ObservedSet, plan_change
 from provisioner.domain.change_problems import (
     change_problems,
     change_warnings,
+    lasting_warnings,
+    lost_principal_problems,
     word_problems,
 )
 from provisioner.domain.plan import KeySetRequest
 from provisioner.errors import Problem
 from tests.support.changing import LEAVING, OTHER_KEY, key_of, observed_of
-from tests.support.samples import SETTINGS, key_arn, request_of
+from tests.support.samples import ADMIN, SETTINGS, USER, key_arn, request_of
 
 US, EU, WEST, ASIA = "us-east-1", "eu-west-1", "us-west-2", "ap-south-1"
 REQUIRED, UNUSED = "CONFIRMATION_REQUIRED", "CONFIRMATION_UNUSED"
@@ -392,6 +395,90 @@ def test_a_policy_that_would_let_in_who_has_the_name_of_a_principal_that_is_gone
     assert (warning["path"], warning["code"]) == ("policy", "POLICY_PRINCIPAL_GONE")
     assert "AROAEXAMPLEEXAMPLE123" in warning["message"]
     assert warnings_of(declared_of(), with_key(applied_of(), EU, policy=None)) == []
+
+
+GONE = "AROAEXAMPLEEXAMPLE123"
+POLICY: dict[str, Any] = {"administrators": [ADMIN], "users": [USER]}
+
+
+def with_gone_user(**fields: Any) -> tuple[KeySetRequest, ObservedSet]:
+    """Return what was applied, and KMS once the role of its users is deleted."""
+    applied = applied_of(policy=POLICY, **fields)
+    observed = observed_of(applied)
+    for key in observed["keys"].values():
+        key["policy"] = json.loads(json.dumps(key["policy"]).replace(USER, GONE))
+    return applied, observed
+
+
+def test_a_policy_whose_principal_is_gone_is_left_alone_and_named() -> None:
+    applied, observed = with_gone_user()
+    declared = declared_of(policy=POLICY, tags={"team": "cards"})
+
+    changes = plan_change(applied, declared, observed, SETTINGS)
+    warnings = lasting_warnings(declared, changes, observed)
+
+    assert {change["call"] for change in changes} == {"TagResource"}
+    assert [*lost_principal_problems(applied, declared, changes, SETTINGS)] == []
+    assert {(one["path"], one["code"]) for one in warnings} == {("policy", "POLICY_PRINCIPAL_GONE")}
+    assert [one["message"].split()[4] for one in warnings] == [US, EU, WEST]
+    assert all(GONE in one["message"] for one in warnings)
+
+
+def test_a_policy_that_would_let_in_who_has_the_name_of_one_that_is_gone_is_refused() -> None:
+    applied, observed = with_gone_user()
+    other = USER.replace("CardService", "CardServiceUs")
+    declared = declared_of(
+        policy={**POLICY, "users": [USER, other]},
+        replicas=[{"region": EU}, {"region": WEST, "policy": {**POLICY, "users": [other]}}],
+    )
+
+    changes = plan_change(applied, declared, observed, SETTINGS)
+    problems = [*lost_principal_problems(applied, declared, changes, SETTINGS)]
+
+    assert [(one["path"], one["code"]) for one in problems] == [
+        ("policy", "POLICY_PRINCIPAL_GONE")
+    ] * 2
+    for problem, region in zip(problems, (US, EU), strict=True):
+        assert all(text in problem["message"] for text in (region, GONE, USER))
+    assert lasting_warnings(declared, changes, observed) == []
+
+
+def test_a_principal_is_let_in_again_by_two_revisions() -> None:
+    applied, observed = with_gone_user()
+    without = declared_of(policy={"administrators": [ADMIN], "users": [ADMIN]})
+
+    first = plan_change(applied, without, observed, SETTINGS)
+    again = applied_of(policy=POLICY, revision=4)
+    second = plan_change(without, again, observed_of(without), SETTINGS)
+
+    assert {change["call"] for change in (*first, *second)} == {"PutKeyPolicy"}
+    for before, declared, changes in ((applied, without, first), (without, again, second)):
+        assert [*lost_principal_problems(before, declared, changes, SETTINGS)] == []
+
+
+def test_a_policy_of_a_new_region_has_lost_nobody() -> None:
+    applied, observed = with_gone_user(replicas=[{"region": EU}])
+    key: Any = {**key_of(applied_of(), WEST), "policy": None}
+    observed["keys"][WEST] = key
+    declared = declared_of(policy=POLICY)
+
+    changes = plan_change(applied, declared, observed, SETTINGS)
+
+    assert [change["region"] for change in changes if change["call"] == "PutKeyPolicy"] == [WEST]
+    assert [*lost_principal_problems(applied, declared, changes, SETTINGS)] == []
+
+
+def test_a_policy_from_which_many_are_gone_names_the_first() -> None:
+    users = [f"{USER}{number}" for number in range(5)]
+    applied = applied_of(policy={"administrators": [ADMIN], "users": users})
+    observed = observed_of(applied)
+    for number, user in enumerate(users):
+        text = json.dumps(observed["keys"][US]["policy"]).replace(user, f"{GONE[:-1]}{number}")
+        observed["keys"][US]["policy"] = json.loads(text)
+
+    warning, *_ = lasting_warnings(applied, [], observed)
+
+    assert "and 2 more" in warning["message"]
 
 
 def test_every_message_is_a_sentence_and_short() -> None:
