@@ -9,6 +9,7 @@ import pytest
 
 from provisioner.errors import KeyMaterialNotProvided
 from tests.support.faults.aws import Aws, Event, Holder, WaitingTask, nobody
+from tests.support.faults.changes import revised
 from tests.support.faults.faults import Fault
 from tests.support.faults.holder import (
     MATERIAL,
@@ -619,6 +620,36 @@ def test_material_that_was_deleted_by_hand_is_asked_for_by_sending_the_request_a
     created = told(aws, "Created")
     assert len(created) == 2
     assert created[1].detail["outcomeId"] != first.detail["outcomeId"]
+
+
+def test_material_is_asked_for_again_once_a_key_without_it_is_restored() -> None:
+    document = {**IMPORTED, "keyMaterial": {"expires": False}}
+    scenario = imported(document=document)
+    scenario.deliver()
+    aws = scenario.aws
+    removed = revised(document, f"REMOVE:{REPLICA}", replicas=[])
+    restored = revised(removed, f"RESTORE:{REPLICA}", replicas=document["replicas"])
+    scenario.document = removed
+    scenario.deliver()
+    assert state_in(aws, REPLICA) == "PendingDeletion"
+    asked = len(questions(aws))
+    # It expired, or somebody has deleted it meanwhile.
+    key_in(aws, REPLICA).material = None
+
+    scenario.document = restored
+    scenario.deliver()
+
+    updated = told(aws, "Updated")[-1].detail
+    assert [one["code"] for one in updated["warnings"]] == ["KEY_MATERIAL_MISSING"]
+    assert (state_in(aws, REPLICA), questions(aws)[asked:]) == ("PendingImport", [])
+
+    # As the warning says.
+    scenario.deliver()
+
+    assert questions(aws)[asked:] == [[REPLICA]]
+    assert [state_in(aws, region) for region in (PRIMARY, REPLICA)] == ["Enabled"] * 2
+    assert key_in(aws, REPLICA).material == key_in(aws, PRIMARY).material
+    assert aws.violations == []
 
 
 def test_a_created_request_whose_material_is_there_is_left_as_it_is() -> None:

@@ -16,13 +16,14 @@ from provisioner.domain.plan import (
     KeyFacts,
     KeySetRequest,
     arn_in,
+    confirmed_words,
     is_decommissioned,
     is_enabled,
     names_by_region,
     regions,
     revision_of,
 )
-from provisioner.errors import KeySetIncomplete, KmsKeyNotFound
+from provisioner.errors import ChangeRefused, KeySetIncomplete, KmsKeyNotFound
 from provisioner.json_text import JsonObject
 
 
@@ -60,6 +61,8 @@ def confirm_change(
     ------
     KeySetIncomplete
         A key does not have its state or its role (yet).
+    ChangeRefused
+        Somebody has changed a key meanwhile, and this revision has no word to undo that.
     PromotionUnderWay
         The keys do not agree yet on which of them is the primary key.
     KmsError
@@ -67,6 +70,8 @@ def confirm_change(
     """
     found = _read(to_read, key_arn, kms_for)
     kept = [] if is_decommissioned(request) else regions(request)
+    if lacking := [*_lacking_words(request, found, kept, key_arn)]:
+        raise ChangeRefused(" ".join(lacking))
     if wrong := [*_faults(request, found, kept, to_read, key_arn)]:
         raise KeySetIncomplete(" ".join(wrong))
     primary = found.get(request["primaryRegion"])
@@ -124,6 +129,35 @@ def _faults(
             yield f"The primary key is in {primary}, and is to be in {request['primaryRegion']}."
         if missing := {*stays} - listed - {primary}:
             yield f"{key_arn} has no replica keys in {', '.join(sorted(missing))}."
+
+
+def _lacking_words(
+    request: KeySetRequest, found: dict[str, kms.Metadata], kept: list[str], key_arn: str
+) -> Iterator[str]:
+    """Name the words without which this revision cannot undo what somebody did meanwhile.
+
+    Sent again it would be refused for them. With its word, a key may be about to change.
+    """
+    words, home = confirmed_words(request), request["primaryRegion"]
+    members = {region: key for region, key in found.items() if region in kept}
+    for region, key in members.items():
+        if _is_leaving(key) and f"RESTORE:{region}" not in words:
+            yield (
+                f"Somebody has scheduled the deletion of the key in {region}. Add RESTORE:{region} "
+                "to keep it, or leave the Region out."
+            )
+        is_to_be_disabled = not is_enabled(request, region) and f"DISABLE:{region}" not in words
+        if is_to_be_disabled and key["KeyState"] == "Enabled":
+            yield (
+                f"Somebody has enabled the key in {region}. Add DISABLE:{region} to disable it, or "
+                "declare it enabled."
+            )
+    primary = agreed_primary(members.values(), key_arn) if members else home
+    if primary != home and f"PROMOTE:{home}" not in words:
+        yield (
+            f"Somebody has moved the primary key to {primary}. To leave it there, declare "
+            f"primaryRegion {primary} and {home} as a replica; to move it back, add PROMOTE:{home}."
+        )
 
 
 def _is_leaving(key: kms.Metadata) -> bool:
