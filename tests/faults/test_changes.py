@@ -4,6 +4,7 @@ The set is in use: others have tagged its keys, named them and replicated them t
 own, none of which the declarations mention. `ChangeScenario.problems` has the invariants.
 """
 
+from collections import Counter
 from functools import partial
 
 import pytest
@@ -73,6 +74,29 @@ def test_a_change_of_one_tag_is_one_write_and_two_reads_a_key_and_one_a_set() ->
     assert [str(call) for call in scenario.aws.done] == ["kms TagResource in us-west-2"]
     reads = [call for call in calls if call not in map(str, scenario.aws.done)]
     assert len(reads) == 2 * 3 + 1
+
+
+def test_a_change_of_one_tag_in_one_of_ten_regions_is_one_write() -> None:
+    nine = [
+        *("eu-west-1", "us-west-2", "us-east-2", "us-west-1", "ca-central-1"),
+        *("eu-central-1", "eu-north-1", "ap-northeast-1", "ap-southeast-2"),
+    ]
+    first, *others = [{"region": region} for region in nine]
+    ten = {**ROTATING, "replicas": [first, *others]}
+    one_tag = revised(ten, replicas=[{**first, "tags": {"team": "cards"}}, *others])
+    scenario = ChangeScenario(before=(ten,), document=one_tag)
+
+    report = scenario.play()
+
+    assert report.problems == []
+    assert [str(call) for call in scenario.aws.done] == ["kms TagResource in eu-west-1"]
+    reads = Counter(str(call) for call in report.calls if call.service == "kms" and call.is_read)
+    # Of the key that was made by hand, the state alone.
+    assert reads == {
+        **{f"kms DescribeKey in {region}": 1 for region in ("us-east-1", *nine, "sa-east-1")},
+        **{f"kms GetKeyPolicy in {region}": 1 for region in ("us-east-1", *nine)},
+        "kms GetKeyRotationStatus in us-east-1": 1,
+    }
 
 
 def test_what_a_decommissioned_set_was_not_to_have_any_more_is_gone_once_it_is_restored() -> None:
