@@ -76,24 +76,15 @@ class Outcome(TypedDict):
 
 
 class ChangeOutcome(Outcome):
-<<<<<<< HEAD
     """How a change ended, or an operation, which `operation` has; it is null for a change.
 
     `removed` has the keys that wait for their deletion, by Region. `warnings` is what its plan
     found, where it was carried out.
-=======
-    """How a change ended; `removed` has the keys that wait for their deletion, by Region.
-
-    `warnings` is what its plan found, where it was carried out.
->>>>>>> wt-years
     """
 
     removed: dict[str, Removed]
     warnings: NotRequired[list[Problem]]
-<<<<<<< HEAD
     operation: NotRequired[Operation | None]
-=======
->>>>>>> wt-years
 
 
 class Refusal(TypedDict):

@@ -278,11 +278,7 @@ def _last_outcome(record: Record, request: KeySetRequest, reasons: str) -> Outco
     }
     if not record.is_of_a_change:
         return outcome
-<<<<<<< HEAD
     return {**outcome, "removed": record.removed, "warnings": [], "operation": None}
-=======
-    return {**outcome, "removed": record.removed, "warnings": []}
->>>>>>> wt-years
 
 
 def _looked[**P](
