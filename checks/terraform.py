@@ -20,7 +20,6 @@ from local.settings import ACCOUNT_ID
 from local.stack import server
 from local.stack.deploy import deploy
 from local.stack.stack import Stack
-from provisioner.domain.key_policy import default_policy
 
 REGIONS = ("us-east-1", "eu-west-1", "us-west-2")
 _ENDS = ("Multi-Region Key Operation Finished", "Multi-Region Key Operation Failed")
@@ -72,8 +71,15 @@ def _changed(change: dict[str, Any]) -> list[str]:
 
 
 def new_key_set(name: str, description: str) -> KeySet:
-    """Return a key set of three Regions, with the default key policy."""
-    policy: Any = default_policy("aws", ACCOUNT_ID)
+    """Return a key set of three Regions, with the key policy that KMS makes by default."""
+    root = {
+        "Sid": "Enable IAM User Permissions",
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT_ID}:root"},
+        "Action": "kms:*",
+        "Resource": "*",
+    }
+    policy: Any = {"Version": "2012-10-17", "Statement": [root]}
     tags = {"team": "payments", "owner": "platform"}
     keys = tuple(Key(region, f"alias/{name}", description, tags, policy) for region in REGIONS)
     return KeySet(name, {}, keys)

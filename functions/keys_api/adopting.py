@@ -23,6 +23,7 @@ from provisioner.intake.request import parse_request, policy_warnings
 from provisioner.json_text import JsonObject
 from provisioner.operation.adoption import (
     ReadSet,
+    adoption_of,
     adoption_problems,
     check_adoptable,
     declared_aliases,
@@ -119,9 +120,7 @@ def _again(
 
 
 def _operation(record: Record) -> Operation:
-    adoption = record.adoption
-    if adoption is None:
-        raise RuntimeError(f"The record of {record.request_id} says nothing of an adoption.")
+    adoption = adoption_of(record)
     # What takes a set away from somebody needs approval as what can hurt does.
     words = ["TAKE_OVER"] if adoption["takeOver"] else []
     kind = Kind.ADOPT.value

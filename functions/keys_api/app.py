@@ -21,13 +21,22 @@ from provisioner.errors import (
     ContentChanged,
     DependencyUnavailable,
     EventNotPublished,
+    Immutable,
     KeyMaterialNotAwaited,
+    KeyNotAdoptable,
+    KeySetManaged,
     NotAwaited,
     NotUnderWay,
+    OperationConflict,
+    OperationRefused,
+    PlanOutdated,
     ProvisionerError,
+    Released,
     RequestBeingFinished,
+    RequestConflict,
     RequestNotFound,
     RequestRejected,
+    RevisionSkipped,
     new_problem,
 )
 from provisioner.json_text import JsonObject
@@ -87,7 +96,19 @@ def _not_found(error: RequestNotFound) -> Response[str]:
     return answer(404, {"errors": [new_problem("requestId", "NOT_FOUND", str(error))]})
 
 
-@app.exception_handler(Conflict)
+@app.exception_handler(
+    [
+        Immutable,
+        KeyNotAdoptable,
+        KeySetManaged,
+        OperationConflict,
+        OperationRefused,
+        PlanOutdated,
+        Released,
+        RequestConflict,
+        RevisionSkipped,
+    ]
+)
 def _conflict(conflict: Conflict) -> Response[str]:
     return answer(409, {"errors": conflict_problems(conflict)})
 

@@ -502,18 +502,19 @@ def threshold(alarm: str) -> float:
 
 
 @pytest.mark.parametrize(
-    ("alarm", "function", "event"),
+    ("alarm", "function", "event", "call"),
     [
-        ("StepErrorsAlarm", "ApplyKeySettingsFunction", "apply-key-settings"),
-        ("ChangeStepErrorsAlarm", "RetireKeyFunction", "retire-key"),
+        ("StepErrorsAlarm", "ApplyKeySettingsFunction", "apply-key-settings", "DescribeKey"),
+        ("ChangeStepErrorsAlarm", "RetireKeyFunction", "retire-key", "DescribeKey"),
+        ("OperationStepErrorsAlarm", "ReleaseKeyFunction", "release-key", "ListResourceTags"),
     ],
 )
 def test_a_step_that_kms_throttles_again_and_again_counts_for_its_alarm(
-    stack: Stack, alarm: str, function: str, event: str
+    stack: Stack, alarm: str, function: str, event: str, call: str
 ) -> None:
     before = {name: summed(stack, name) for name in (alarm, "FunctionErrorsAlarm")}
     payload = Path(f"events/{event}.json").read_text()
-    stack.put_faults(Fault("DescribeKey", "throttle", times=1_000))
+    stack.put_faults(Fault(call, "throttle", times=1_000))
 
     for _ in range(int(threshold(alarm))):
         answer = stack.client("lambda").invoke(
@@ -597,6 +598,7 @@ def test_an_answer_that_no_ticket_took_sets_off_the_alarm_of_its_queue(
     [
         ("StepThrottlesAlarm", "CreatePrimaryKeyFunction"),
         ("ChangeStepThrottlesAlarm", "RetireKeyFunction"),
+        ("OperationStepThrottlesAlarm", "AdoptKeyFunction"),
         ("FunctionThrottlesAlarm", "KeysApiFunction"),
         ("TicketThrottlesAlarm", "ReceiveHookFunction"),
     ],
@@ -625,9 +627,11 @@ def test_every_alarm_is_set_off_by_a_test_of_this_file(names: dict[str, str]) ->
     assert sums == {
         "StepErrorsAlarm",
         "ChangeStepErrorsAlarm",
+        "OperationStepErrorsAlarm",
         "FunctionErrorsAlarm",
         "StepThrottlesAlarm",
         "ChangeStepThrottlesAlarm",
+        "OperationStepThrottlesAlarm",
         "FunctionThrottlesAlarm",
         "TicketErrorsAlarm",
         "TicketThrottlesAlarm",

@@ -233,11 +233,12 @@ def differences(
     for change in plan_change(declared, declared, observed, settings, rotates):
         what, region = change["property"], change["region"]
         is_ours = what.removeprefix("tags.") in OWN_TAGS
-        is_known = what == "keyState" or (region in missing and what != "region")
+        is_known = what in ("keyState", "policy") or (region in missing and what != "region")
         if not is_ours and not is_known:
             path = _path(what, region, declared)
             differing.append(_difference(path, region, what, change["from"], change["to"]))
-    return [*differing, *states, *_expiries(found, declared, settings)]
+    policies = _policies(found, declared, settings)
+    return [*differing, *states, *policies, *_expiries(found, declared, settings)]
 
 
 def _states(found: FoundSet, declared: KeySetRequest) -> list[Difference]:
@@ -253,6 +254,19 @@ def _states(found: FoundSet, declared: KeySetRequest) -> list[Difference]:
             path = _path(field, region, declared)
             differing.append(_difference(path, region, "keyState", key["keyState"], wanted))
     return differing
+
+
+def _policies(found: FoundSet, declared: KeySetRequest, settings: Settings) -> Iterator[Difference]:
+    """Find key policies of another meaning.
+
+    A change leaves one as it is that lacks nothing but principals which are gone. Here nobody has
+    ever said which they were.
+    """
+    for region in regions(declared):
+        if key := found.observed["keys"].get(region):
+            has, wanted = key["policy"], plan_key(declared, region, settings).policy
+            if has is None or not _means(wanted, has, settings):
+                yield _difference(_path("policy", region, declared), region, "policy", has, wanted)
 
 
 def _expiries(found: FoundSet, declared: KeySetRequest, settings: Settings) -> Iterator[Difference]:

@@ -233,10 +233,10 @@ def is_same_adoption(record: Record, asked: AdoptionRequest, known: KnownOperati
         The operation of the adoption that the record has, if it was begun.
     """
     had, request = record.adoption, asked.request
-    if had is None or request is None:
-        return False
     is_same = (
-        had == {**asked.adoption, "operationId": had["operationId"]}
+        had is not None
+        and request is not None
+        and had == {**asked.adoption, "operationId": had["operationId"]}
         and record.content_hash == content_hash(request)
         and record.revision == revision_of(request)
     )

@@ -1,5 +1,6 @@
 """What adopting a key set comes to: its declaration, every difference, and who else manages it."""
 
+import json
 from copy import deepcopy
 from typing import Any
 
@@ -132,6 +133,15 @@ def test_another_policy_differs_where_it_is_another_one() -> None:
     ]
 
 
+def test_a_principal_that_is_gone_is_not_taken_for_the_one_that_is_declared() -> None:
+    found = found_of(request())
+    policy = found.observed["keys"][EUROPE]["policy"]
+    text = json.dumps(policy).replace(USER, "AROACKCEVSQ6C2EXAMPLE")
+    found.observed["keys"][EUROPE]["policy"] = json.loads(text)
+
+    assert [path for path, *_ in pairs(found, request())] == ["replicas[0].policy"]
+
+
 @pytest.mark.parametrize(
     ("field", "value", "has"),
     [
@@ -206,7 +216,7 @@ def test_the_end_of_imported_key_material_has_to_be_declared_as_it_is() -> None:
 
 
 def test_every_difference_says_what_kms_has_and_what_is_declared() -> None:
-    declared: Any = {**request(description=""), "rotation": None}
+    declared: Any = {**request(description="", policy=None), "rotation": None}
     declared["replicas"] = [{"region": "ap-south-1"}]
     found = found_of(request())
     found.observed["keys"]["us-east-1"]["keyState"] = "Updating"
@@ -223,6 +233,7 @@ def test_every_difference_says_what_kms_has_and_what_is_declared() -> None:
     assert texts["primaryRegion"].startswith("The key in us-east-1 is Updating.")
     assert "KMS has Card data, declared is an empty one." in texts["description"]
     assert "KMS has 180 days, declared is none." in texts["rotation"]
+    assert texts["policy"].startswith("The key in us-east-1 has another key policy. Declare what")
 
 
 def test_the_whole_declaration_is_what_would_have_made_the_set() -> None:
