@@ -41,6 +41,7 @@ def tag_list(**tags: str) -> list[dict[str, str]]:
     return [{"TagKey": names.get(name, name), "TagValue": value} for name, value in tags.items()]
 
 
+_IMPORTING = ("ImportKeyMaterialFunctionRole", "ImportNewKeyMaterialFunctionRole")
 MAY_LIST = ("KeysApiFunctionRole", "SweepRegionFunctionRole")
 """The roles that may read the whole table of requests."""
 OURS = tag_list(request_id="x", stack=STACK_NAME)
@@ -129,6 +130,7 @@ CALLS: dict[str, Callable[[str], dict[str, Any]]] = {
         "ExpirationModel": _FOREVER,
     },
     "kms:ListAliases": lambda _: {},
+    "kms:ListKeyRotations": lambda arn: {"KeyId": arn},
     "kms:ListKeys": lambda _: {},
     "kms:ListResourceTags": lambda arn: {"KeyId": arn},
     "kms:PutKeyPolicy": lambda arn: {"KeyId": arn, "Policy": _POLICY},
@@ -474,6 +476,7 @@ def on_foreign_keys(privileges: Privileges, keys: Keys) -> Iterator[Attempt]:
 def at_the_edges(privileges: Privileges, stack: Stack, keys: Keys) -> Iterator[Attempt]:
     """Let each role try what lies just beyond its own grants."""
     yield from _other_keys(keys)
+    yield from _other_imports(keys)
     yield from _other_tags(keys)
     for grant in privileges.grants():
         for parameters in _elsewhere(grant, stack):
@@ -514,11 +517,14 @@ def _other_keys(keys: Keys) -> Iterator[Attempt]:
         untag = {"KeyId": keys.ours, "TagKeys": keys_of_tags}
         yield Attempt("ApplyKeySettingsFunctionRole", "kms:UntagResource", untag)
 
-    importing = "ImportKeyMaterialFunctionRole"
-    for action in ("kms:GetParametersForImport", "kms:ImportKeyMaterial"):
-        yield Attempt(importing, action, CALLS[action](keys.ours))
+
+def _other_imports(keys: Keys) -> Iterator[Attempt]:
+    """Let the roles that import key material try keys that take none, and weak wrapping."""
     weak = {"KeyId": keys.ours_external, **_OAEP, "WrappingAlgorithm": "RSAES_OAEP_SHA_1"}
-    yield Attempt(importing, "kms:GetParametersForImport", weak)
+    for importing in _IMPORTING:
+        for action in ("kms:GetParametersForImport", "kms:ImportKeyMaterial"):
+            yield Attempt(importing, action, CALLS[action](keys.ours))
+        yield Attempt(importing, "kms:GetParametersForImport", weak)
 
 
 def _other_tags(keys: Keys) -> Iterator[Attempt]:
@@ -562,7 +568,7 @@ def _elsewhere(grant: Grant, stack: Stack) -> Iterator[dict[str, Any]]:
 def within_the_edges(privileges: Privileges, keys: Keys) -> Iterator[Attempt]:
     """Let roles do what `at_the_edges` changes one thing of: all of this is allowed."""
     primary, replica = "CreatePrimaryKeyFunctionRole", "CreateReplicaKeyFunctionRole"
-    importing = "ImportKeyMaterialFunctionRole"
+    importing = ["GetParametersForImport", "ImportKeyMaterial"]
     yield Attempt(primary, "kms:CreateKey", NEW_PRIMARY)
     new_replica = {"KeyId": keys.ours, "ReplicaRegion": FAR, "Tags": OURS}
     yield Attempt(replica, "kms:ReplicateKey", new_replica)
@@ -572,7 +578,7 @@ def within_the_edges(privileges: Privileges, keys: Keys) -> Iterator[Attempt]:
             ["PutKeyPolicy", "TagResource", "UntagResource"],
             keys.ours,
         ),
-        (importing, ["GetParametersForImport", "ImportKeyMaterial"], keys.ours_external),
+        *((role, importing, keys.ours_external) for role in _IMPORTING),
         ("RollBackKeySetFunctionRole", ["ScheduleKeyDeletion"], keys.ours),
         (primary, ["EnableKey", "CancelKeyDeletion"], keys.ours),
         ("AdoptKeyFunctionRole", ["TagResource"], keys.ours),

@@ -20,7 +20,7 @@ from local.emulator.faults import Fault
 from local.polling import wait_for
 from local.settings import ACCOUNT_ID, STACK_NAME
 from local.stack.stack import Stack
-from tests.support.stack.adopting import adopted, made_by_hand, released
+from tests.support.stack.adopting import adopted, ended, made_by_hand, released
 from tests.support.stack.dead_letters import queue_url, waiting
 from tests.support.stack.denials import replica_denied
 from tests.support.stack.held_secrets import holding
@@ -491,6 +491,46 @@ def adopt_and_release(stack: Stack) -> Generator[None]:
     released(stack, document["requestId"])
 
 
+def rotate(stack: Stack) -> Generator[None]:
+    """Rotate a set, and one to new imported material: cancelled, asked for again, and provided."""
+    rotated = new_request("rotated")
+    material = {"wrappingKeySpec": "RSA_2048"}
+    external = new_request(
+        "rotated-material", origin="EXTERNAL", keyMaterial=material, replicas=[{"region": NEAR}]
+    )
+    for request in (rotated, external):
+        stack.send(request)
+    yield
+    _created(stack, rotated)
+    _operate(stack, rotated, "ROTATE")
+    yield
+    secrets = [new_material("SYMMETRIC_DEFAULT").secret for _ in range(2)]
+    name = external["requestId"]
+    for number in (1, 2):
+        provide(stack, name, secrets[0], number)
+    _created(stack, external)
+    _operate(stack, external, "ROTATE_MATERIAL")
+    wait_for_question(stack, name, 3)
+    assert stack.api("DELETE", f"/keys/{name}").status_code == 202
+    assert ended(stack, name, "ROTATE_MATERIAL")["status"] == "FAILED"
+    yield
+    _operate(stack, external, "ROTATE_MATERIAL", "again")
+    provide(stack, name, secrets[1], 4)
+    for request, operation_id in ((rotated, "ROTATE"), (external, "again")):
+        detail = ended(stack, request["requestId"], operation_id)
+        assert detail["status"] == "FINISHED", detail["errors"]
+        status = stack.api("GET", f"/keys/{request['requestId']}").json()
+        assert len(status["rotations"]) == 2
+
+
+def _operate(
+    stack: Stack, request: dict[str, Any], kind: str, operation_id: str | None = None
+) -> None:
+    body = {"operationId": operation_id or kind, "operation": kind}
+    path = f"/keys/{request['requestId']}/operations"
+    assert stack.api("POST", path, json=body).status_code == 202
+
+
 def approve_and_sweep(stack: Stack) -> Generator[None]:
     """Approve a set and a change; let the sweep go on for one that died, and forget a used item."""
     request = new_request("approval")
@@ -650,6 +690,7 @@ SIDE_BY_SIDE: list[Path] = [
     create_by_event,
     change_and_decommission,
     adopt_and_release,
+    rotate,
     import_key_material,
     fail_and_go_on,
     lose_the_answer_of_create_key,

@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from bench.cold_start import PARSERS
 from tests.support.environment import ENVIRONMENT
+from tests.support.template import expanded_template
 
 STEPS = sorted(path.parent.name for path in Path("functions").glob("*/app.py"))
 POWERTOOLS = {"aws_lambda_powertools", "typing_extensions"}
@@ -52,6 +54,17 @@ def packages_of_others(modules: list[str]) -> set[str]:
     ours = {path.name for path in Path("functions").iterdir()}
     packages = {module.partition(".")[0] for module in modules if "_sysconfigdata" not in module}
     return packages - ours - sys.stdlib_module_names - {"boto3", "s3transfer"}
+
+
+def test_the_page_has_every_function_of_the_template_in_both_tables() -> None:
+    rows = re.findall(r"^\| ([A-Z]\w+) \|", Path("docs/cold-start.md").read_text(), re.MULTILINE)
+    functions = [
+        name.removesuffix("Function")
+        for name, resource in expanded_template()["Resources"].items()
+        if resource["Type"] == "AWS::Lambda::Function"
+    ]
+
+    assert sorted(rows) == sorted(2 * functions)
 
 
 @pytest.mark.parametrize("step", STEPS)

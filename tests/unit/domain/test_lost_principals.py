@@ -132,9 +132,12 @@ def test_in_doubt_policies_differ() -> None:
     assert not same(policy(statement(GONE_ROLE)), policy(named))
     assert not same(policy(statement(GONE_ROLE)), policy(statement("*")))
     deep: Policy = {}
-    for _ in range(2_000):
+    for _ in range(50_000):
         deep = {"deep": deep}
     assert not same({**policy(statement(GONE_ROLE)), "Id": deep}, policy(statement(USER)))
+    assert not same(policy(statement(GONE_ROLE)), {"Statement": "none"})
+    service = {**statement(), "Principal": {"Service": "logs.amazonaws.com"}}
+    assert same(policy(service, statement(GONE_ROLE)), policy(service, statement(USER)))
     assert not same(policy(statement("ANPAEXAMPLEEXAMPLE123")), policy(statement(USER)))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from keys_api import app
+from keys_api import app, tables
 from local.hooks import new_entries
 from provisioner.aws.approvals import Approvals
 from provisioner.aws.clients import client
@@ -78,9 +78,9 @@ def test_a_sample_of_a_route_says_the_same_throughout(name: str) -> None:
 def test_the_api_takes_a_sample_where_its_request_is_not_known(
     name: str, status: int, context: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "_records", Records(client("dynamodb"), "requests"))
-    monkeypatch.setattr(app, "_approvals", Approvals(client("dynamodb"), "requests"))
-    monkeypatch.setattr(app, "_history", History(client("dynamodb"), "history"))
+    monkeypatch.setattr(tables, "records", Records(client("dynamodb"), "requests"))
+    monkeypatch.setattr(tables, "approvals", Approvals(client("dynamodb"), "requests"))
+    monkeypatch.setattr(tables, "history", History(client("dynamodb"), "history"))
 
     answered = app.handler(sample_event(name), context)
 
