@@ -188,6 +188,10 @@ least-privilege: $(READY) ## Measure what each role is granted, uses and is deni
 	@RENEW_PAGE=1 pytest tests/workflow/test_least_privilege.py --quiet
 	@cat docs/least-privilege.md
 
+.PHONY: ticket-comments
+ticket-comments: $(READY) ## Let the deployed stack write every comment into a ticket; renew docs/tickets.md
+	@RENEW_PAGE=1 pytest tests/workflow/test_ticket_comments.py --quiet
+
 .PHONY: bench
 bench: $(READY) ## Measure key sets beside Terraform and scripts; renew the page and its plot
 	@status=0; python -m bench $(ARGS) || status=$$?; \

@@ -265,12 +265,17 @@ class Run:
         }
 
     def handler(self, dotted: str) -> None:
-        """Run a handler such as `sweep.app.handler`, and whatever its module registers."""
+        """Run a handler such as `sweep.app.handler`, and what the modules beside it register."""
         module, _, name = dotted.rpartition(".")
-        scope = self._module(module)
-        for node in parsed(self._path(module)).body:
-            if isinstance(node, ast.FunctionDef) and (node.name == name or node.decorator_list):
-                self._run(Function(node, scope), Arguments(closed=False))
+        self._module(module)
+        folder = module.rpartition(".")[0]
+        for loaded, scope in [*self._modules.items()]:
+            if loaded.rpartition(".")[0] == folder:
+                for node in parsed(self._path(loaded)).body:
+                    if isinstance(node, ast.FunctionDef) and (
+                        node.decorator_list or (loaded, node.name) == (module, name)
+                    ):
+                        self._run(Function(node, scope), Arguments(closed=False))
 
     # ------------------------------------------------------------ modules and names
 
@@ -471,7 +476,8 @@ class Run:
 
     def _of(self, holder: Value, name: str, where: str) -> Values:
         if isinstance(holder, External):
-            return frozenset({External(f"{holder.name}.{name}")})
+            # A folder without `__init__.py` is one as well.
+            return frozenset({self._named_module(f"{holder.name}.{name}")})
         if isinstance(holder, Module):
             names = self._module(holder.name).names
             submodule = self._named_module(f"{holder.name}.{name}")

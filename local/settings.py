@@ -12,7 +12,8 @@ STACK_NAME = "mrk-provisioner"
 VERIFY_ROLE = "MrkVerify"
 # Waits and retry delays of the workflow pass ten times as fast as in AWS, and so do replicas become
 # Enabled: before the first look at them, as in AWS.
-PACE = {"SFN_WAIT_SCALE": "0.1", "KMS_CREATING_SECONDS": "0.4"}
+# Events about keys come once, as a trail has them come.
+PACE = {"SFN_WAIT_SCALE": "0.1", "KMS_CREATING_SECONDS": "0.4", "KMS_EVENT_COPIES": "1"}
 ROOT_ARN = f"arn:aws:iam::{ACCOUNT_ID}:root"
 PARAMETERS = {
     # The emulator shows a key as soon as it is made, so nobody has to wait for that as in AWS.

@@ -6,6 +6,8 @@ ProvisionerError
 │   ├── RequestConflict      the requestId has other content, and keeps it
 │   ├── RevisionSkipped      the revision is higher than the one that follows
 │   ├── Immutable            a key exists, and the content differs in what a key never changes
+│   ├── OperationConflict    the operationId is that of another operation
+│   ├── OperationRefused     the key set is not as an operation needs it
 │   └── PlanOutdated         the plan that is to be carried out is not the one that there is now
 ├── RequestBeingFinished     the request failed, and its execution is about to say so
 ├── RequestNotFound          no request of this ID is known
@@ -22,8 +24,16 @@ ProvisionerError
 ├── PrimaryKeyMoved          another key of the set has become its primary key
 ├── KeySetIncomplete         KMS does not show the key set that was built
 ├── ReplicaKeyNotEnabled     the replica key is still being made
+├── NotAwaited               the request does not wait for approval
+├── AlreadyDecided           the approval is decided, and its execution has not acted on it yet
+├── ContentChanged           the decision is about other content than what waits
+├── ApproverIsRequester      the approver may be who asked, or has approved already
 ├── KeyMaterialNotAwaited    the request does not wait for key material
 ├── KeyMaterialNotProvided   nobody provided the key material before the deadline
+├── TicketSystemBusy         a ticket system does not answer, or asks for fewer calls
+├── TicketSystemRefused      a ticket system does not take what the stack's entry says
+├── TicketNotUpdatable       a ticket is gone, closed or locked, or its ID is none
+├── TicketNotMoved           a ticket has its comment, and does not take the transition
 ├── EventNotPublished        EventBridge did not take the outcome event
 ├── BatchUnreadable          the file of a batch is not usable as a whole
 ├── AnotherBatchRuns         a batch that was started earlier has not ended
@@ -155,6 +165,20 @@ class Immutable(Conflict):
     """
 
     next_step = f"Send the request with these fields as before, or {_UNDER_ANOTHER_ID}."
+
+
+class OperationConflict(Conflict):
+    """The operationId was used for another operation, which it stays."""
+
+    field = "operationId"
+    next_step = "Ask for this operation with an operationId of its own."
+
+
+class OperationRefused(Conflict):
+    """The key set is not as an operation needs it. Nothing was done."""
+
+    field = "operation"
+    next_step = "Then ask for the operation again, with a new operationId."
 
 
 class PlanOutdated(Conflict):
@@ -336,11 +360,28 @@ class TicketNotUpdatable(ProvisionerError):
     )
 
 
+class TicketNotMoved(ProvisionerError):
+    """A ticket has its comment, and its system does not take the transition."""
+
+    field = "ticket"
+    next_step = (
+        "Move the ticket by hand. Where every ticket is refused so, let the transition in the "
+        "system's entry of the secret TicketsSecretArn be one that needs no more than its name."
+    )
+
+
 class NotAwaited(ProvisionerError):
     """A decision came for a request that does not wait for approval."""
 
     field = "requestId"
     next_step = "Ask for the request's status: it says what it waits for, if for anything."
+
+
+class AlreadyDecided(ProvisionerError):
+    """The approval of the request to cancel is decided, and its execution has yet to act on it."""
+
+    field = "requestId"
+    next_step = "Send the DELETE again in a moment."
 
 
 class ContentChanged(ProvisionerError):

@@ -1,6 +1,7 @@
 """Last step: record what became of the request and publish it, once for each outcome."""
 
 import os
+from typing import cast
 
 from aws_lambda_powertools.utilities.idempotency import (
     DynamoDBPersistenceLayer,
@@ -12,10 +13,14 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from provisioner.aws.approvals import Approvals
 from provisioner.aws.clients import client, prepare
 from provisioner.aws.history import History
+from provisioner.aws.operations import Operations
 from provisioner.aws.records import Records, Status
+from provisioner.domain.operation import Operation
 from provisioner.domain.provenance import UNKNOWN
 from provisioner.json_text import Json, JsonObject
+from provisioner.operation.publishing import publish_operation, refuse_operation
 from provisioner.outcomes.outcome import (
+    ChangeOutcome,
     Outcome,
     Outlets,
     Refusal,
@@ -53,13 +58,26 @@ def handler(event: Json, context: LambdaContext) -> JsonObject | None:
 
 
 @idempotent_function(data_keyword_argument="outcome", persistence_store=_store, config=_once)
-def _publish_outcome(*, outcome: Outcome) -> JsonObject | None:
+def _publish_outcome(*, outcome: Outcome | ChangeOutcome) -> JsonObject | None:
+    if operation := outcome.get("operation"):
+        ended = cast("ChangeOutcome", outcome)
+        return publish_operation(ended, cast("Operation", operation), _operations(), _outlets())
     return publish_outcome(outcome, _outlets())
 
 
 @idempotent_function(data_keyword_argument="refusal", persistence_store=_store, config=_once)
-def _publish_refusal(*, refusal: Refusal) -> JsonObject:
+def _publish_refusal(*, refusal: Refusal) -> JsonObject | None:
     request = refusal["request"]
+    if operation := refusal.get("operation"):
+        return refuse_operation(
+            request,
+            operation,
+            refusal["problems"],
+            str(refusal["executionArn"]),
+            operations=_operations(),
+            outlets=_outlets(),
+            provenance=refusal["provenance"] or UNKNOWN,
+        )
     return publish_refusal(
         request,
         refusal["problems"],
@@ -69,6 +87,10 @@ def _publish_refusal(*, refusal: Refusal) -> JsonObject:
         digest=request.get("digest") if isinstance(request, dict) else None,
         provenance=refusal["provenance"] or UNKNOWN,
     )
+
+
+def _operations() -> Operations:
+    return Operations(client("dynamodb"), settings().requests_table)
 
 
 def _outlets() -> Outlets:

@@ -7,6 +7,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from provisioner import json_text
 from provisioner.aws import objects
+from provisioner.aws.approvals import Approvals
 from provisioner.aws.clients import client, prepare
 from provisioner.aws.records import Records
 from provisioner.batch.lines import parse_lines
@@ -45,6 +46,7 @@ def handler(event: Payload, _context: LambdaContext) -> Reported:
         batch,
         parse_lines(objects.read(s3, bucket, f"{batch['folder']}/lines.jsonl")),
         records=Records(client("dynamodb"), settings().requests_table),
+        approvals=Approvals(client("dynamodb"), settings().requests_table),
         state_machine_arn=settings().state_machine_arn,
     )
     results = None

@@ -18,8 +18,14 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from provisioner.aws import sqs
 from provisioner.aws.clients import client, prepare
 from provisioner.aws.secrets import Secret
-from provisioner.errors import TicketNotUpdatable, TicketSystemBusy, TicketSystemRefused
+from provisioner.errors import (
+    TicketNotMoved,
+    TicketNotUpdatable,
+    TicketSystemBusy,
+    TicketSystemRefused,
+)
 from provisioner.intake.ticket_systems import Systems
+from provisioner.outcomes.failures import error_code
 from provisioner.settings import settings
 from provisioner.telemetry import logger, metrics
 from provisioner.tickets.updating import BusEvent, marker_of, update_ticket
@@ -85,8 +91,9 @@ def _is_done(message: Message) -> bool:
     try:
         is_updated = _update(update={"marker": marker_of(event), "event": event})
         logger.info("ticket is updated" if is_updated else "no ticket is to be updated")
-    except TicketNotUpdatable as error:
-        logger.warning("ticket is not updated", reason=str(error))
+    except (TicketNotUpdatable, TicketNotMoved) as error:
+        code = error_code(type(error).__name__)
+        logger.warning("ticket is not updated", code=code, reason=str(error))
         metrics.add_metric("TicketsNotUpdated", MetricUnit.Count, 1)
         metrics.flush_metrics()
     except TicketSystemBusy as busy:

@@ -74,8 +74,10 @@ def _follow(stack: Stack, execution: str, console: Console) -> dict[str, Any]:
 def progress_text(progress: dict[str, Any]) -> str:
     """Write in words how far a batch is, from its `progress.json`."""
     counts = ", ".join(f"{progress[name]} {name}" for name in ("refused", "failed", "waiting"))
+    asked = progress["waitingForApproval"]
+    approval = f", {asked} waiting for approval" if asked else ""
     end = f", expected end {progress['expectedEnd']}" if progress["waiting"] else ""
-    return f"{progress['done']} of {progress['lines']} done, {counts}{end}"
+    return f"{progress['done']} of {progress['lines']} done, {counts}{approval}{end}"
 
 
 def start(stack: Stack, name: str, content: bytes) -> str:

@@ -38,6 +38,7 @@ from local.emulator import (
     authorization,
     branches,
     bus_policies,
+    bus_targets,
     dead_letters,
     distributed_maps,
     event_chain,
@@ -58,9 +59,11 @@ from local.emulator.asgi import Answer, App, Message, Receive, Scope, Send, head
 from local.emulator.checks import Request
 from local.emulator.fault_effects import meet
 from local.emulator.faults import TARGETS, Faults, Service
+from local.emulator.kms import events as kms_events
 from local.emulator.kms import existing_keys
 from local.emulator.kms import service as kms_service
 from local.emulator.kms import settings as kms_settings
+from local.emulator.kms import states as kms_states
 from local.stack import cloudformation_names
 
 _LOCAL = "/_local/"
@@ -200,6 +203,8 @@ def _answer_about_setting(method: str, setting: str, body: bytes) -> Any:
         case ("GET" | "PUT", "kms-settings"):
             if method == "PUT":
                 kms_settings.change(json.loads(body))
+                kms_states.pass_time()
+                kms_events.keep_time(kms_states.pass_time)
             answer: Any = kms_settings.current().as_json()
         case ("GET" | "PUT", "history-events"):
             if method == "PUT":
@@ -286,6 +291,7 @@ def main() -> None:
     runtime_api.install()
     service_roles.install()
     dead_letters.install()
+    bus_targets.install()
     tagging_pages.install()
     task_callbacks.install()
     event_chain.install()

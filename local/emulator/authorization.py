@@ -47,13 +47,25 @@ def install() -> None:
 
 def role_may(role_arn: str, action: str, resource: str) -> bool:
     """Say whether a role that a service has assumed may do something."""
-    account, region = get_account_id(), get_region()
-    name = role_arn.rsplit("/", 1)[1]
+    return role_passes(role_arn, Check(action, get_region(), resource))
+
+
+def role_passes(role_arn: str, check: Check) -> bool:
+    """Say whether the policies of a role that a service has assumed allow what is checked."""
+    account, name = get_account_id(), role_arn.rsplit("/", 1)[1]
     session = f"arn:aws:sts::{account}:assumed-role/{name}/service"
-    asked = iam_evaluator.EvalContext(session, "AssumedRole", account, action, resource, region)
+    asked = iam_evaluator.EvalContext(
+        session,
+        "AssumedRole",
+        account,
+        check.action,
+        check.resource,
+        check.region,
+        service_context=check.context,
+    )
     policies = iam_evaluator._gather_role_policies(name, account)
     allowed: bool = iam_evaluator.evaluate(asked, policies).decision == "Allow"
-    permissions.record(session, Check(action, region, resource), allowed=allowed)
+    permissions.record(session, check, allowed=allowed)
     return allowed
 
 

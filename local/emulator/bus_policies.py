@@ -1,14 +1,16 @@
-"""The policies of event buses, which the emulator neither takes from a template nor asks.
+"""The policies of event buses, which the emulator neither takes whole nor asks.
 
-`install` lets CloudFormation keep a bus's policy; `authorization` asks `denial` after the caller's
-own policies have allowed an entry.
+`install` lets CloudFormation keep a bus's policy, and PutPermission take one; `authorization` asks
+`denial` after the caller's own policies have allowed an entry, and `bus_targets` asks `denies_role`
+after those of a target's role have.
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-event-bus-perms.html
 """
 
+import json
 from typing import Any
 
 from ministack.core import iam_evaluator
-from ministack.core.responses import get_account_id
+from ministack.core.responses import get_account_id, json_response
 from ministack.services import eventbridge
 from ministack.services.cloudformation import provisioners
 
@@ -17,6 +19,7 @@ from local.emulator.kms import principals as kms_principals
 
 _BUS = "AWS::Events::EventBus"
 _emulator_handlers = dict(provisioners._RESOURCE_HANDLERS[_BUS])
+_emulator_put_permission = eventbridge._put_permission
 
 
 def install() -> None:
@@ -26,6 +29,7 @@ def install() -> None:
         "create": _create,
         "update": _update,
     }
+    eventbridge._put_permission = _put_permission
 
 
 def checks(request: Request, asked: Check) -> list[Check]:
@@ -61,12 +65,25 @@ def denial(access_key_id: str, check: Check) -> Any:
     EvalResult or None
         The denial in the emulator's form, or None.
     """
-    policy = eventbridge._event_bus_policies.get(_name(check.resource))
     caller = iam_evaluator.resolve_principal(access_key_id, get_account_id())
-    if policy is None or isinstance(caller, iam_evaluator.AuthError):
+    if isinstance(caller, iam_evaluator.AuthError):
         return None
+    result = _decide(caller, kms_principals.arn_of_role(caller.arn), check)
+    if result.decision != "Deny":
+        return None
+    result.principal_arn, result.resource_policy_arn = caller.arn, check.resource
+    return result
+
+
+def denies_role(role_arn: str, check: Check) -> bool:
+    """Say whether the bus's own policy denies an entry to a role that EventBridge has assumed."""
+    role = iam_evaluator.PrincipalInfo(role_arn, "AssumedRole", get_account_id(), [])
+    return bool(_decide(role, role_arn, check).decision == "Deny")
+
+
+def _decide(caller: Any, arn: str, check: Check) -> Any:
     asked = iam_evaluator.EvalContext(
-        kms_principals.arn_of_role(caller.arn),
+        arn,
         caller.type,
         caller.account,
         check.action,
@@ -75,11 +92,8 @@ def denial(access_key_id: str, check: Check) -> Any:
         service_context=check.context,
         principal_keys=caller.keys,
     )
-    result = iam_evaluator.evaluate_resource_policy(policy, asked)
-    if result.decision != "Deny":
-        return None
-    result.principal_arn, result.resource_policy_arn = caller.arn, check.resource
-    return result
+    policy = eventbridge._event_bus_policies.get(_name(check.resource))
+    return iam_evaluator.evaluate_resource_policy(policy, asked)
 
 
 def _create(logical_id: str, properties: dict[str, Any], stack_name: str) -> Any:
@@ -92,6 +106,18 @@ def _update(name: str, old: dict[str, Any], new: dict[str, Any], stack_name: str
     updated = _emulator_handlers["update"](name, old, new, stack_name)
     _keep(updated[0], new)
     return updated
+
+
+def _put_permission(parameters: dict[str, Any]) -> Any:
+    """Serve PutPermission: a whole policy, or one statement of it.
+
+    https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutPermission.html
+    """
+    if "Policy" not in parameters:
+        return _emulator_put_permission(parameters)
+    bus = _name(parameters.get("EventBusName", "default"))
+    eventbridge._event_bus_policies[bus] = json.loads(parameters["Policy"])
+    return json_response({})
 
 
 def _keep(name: str, properties: dict[str, Any]) -> None:

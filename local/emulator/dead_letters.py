@@ -1,4 +1,4 @@
-"""The dead-letter queues of EventBridge's targets, for events that are too large for a target.
+"""The dead-letter queues of EventBridge's targets, for events that a target cannot get.
 
 An event may have 1 MiB, and Step Functions takes 256 KiB of it. The emulator drops what it cannot
 deliver; here it goes to the queue of the target's DeadLetterConfig, with the attributes that say
@@ -57,6 +57,16 @@ def install() -> None:
             _delivery.reset(noted)
 
     eventbridge._invoke_target = invoke_noted_target
+
+
+def current_target() -> dict[str, Any]:
+    """Return the target that an event is on its way to."""
+    return _delivery.get().target
+
+
+def send(code: str, message: str) -> None:
+    """Send the event that is on its way to the dead-letter queue of its target."""
+    _send_dead_letter(_delivery.get(), code, message)
 
 
 def _limited(dispatch: Callable[..., None], most: int) -> Callable[..., None]:

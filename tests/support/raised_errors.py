@@ -1,8 +1,8 @@
 """Finds, by reading the code, which errors of `provisioner.errors` can leave a handler.
 
 It follows the calls it can resolve without running anything: to functions of the package, to the
-methods of classes whose instances are annotated, or fields of such ones, or built in sight, and
-into `with` and `try`.
+methods of classes whose instances are annotated, or fields of such ones, or built in sight or
+in a module that is imported, and into `with` and `try`.
 What is caught and not raised again does not leave.
 """
 
@@ -178,8 +178,15 @@ class _Reader:
             module = _module(holder[0])
             kind = module.fields.get(f"{holder[1]}.{owner.attr}")
             return _class_named(holder[0], kind) if kind else None
-        kind = self._class_in_sight(ast.unparse(owner))
-        return _class_named(self._name, kind) if kind else None
+        text = ast.unparse(owner)
+        if kind := self._class_in_sight(text):
+            return _class_named(self._name, kind)
+        of, _, name = text.rpartition(".")
+        origin, inner = self._module.imports.get(of, ("", None))
+        built = _module(origin).constants.get(name) if inner is None else None
+        if isinstance(built, ast.Call):
+            return _class_named(origin, ast.unparse(built.func))
+        return None
 
     def _class_in_sight(self, owner: str) -> str | None:
         """Name the class of `self`, a parameter by its annotation, or one built here."""

@@ -7,14 +7,12 @@ import os
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import hypothesis
 import pytest
 from moto import mock_aws
 from moto.backends import get_backend
-from moto.kms.utils import generate_private_key
 
 from provisioner.aws import clients
 from provisioner.aws.records import Records
@@ -23,6 +21,7 @@ from tests.support.answering import forget_answers
 from tests.support.branch_monitor import measure_branches_by_monitoring
 from tests.support.clock import USERS, Clock
 from tests.support.environment import ENVIRONMENT
+from tests.support.quick_moto import make_moto_quick
 from tests.support.template import table_properties
 
 # Handlers read their settings when they are imported, moto its account.
@@ -111,10 +110,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _moto_is_quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        # Nothing here calls AWS by `requests`, which moto spends most of its start on.
-        patch.setattr("moto.core.models.RESPONSES_METHODS", [])
-        # moto makes a key pair for each key, whatever its kind; no test here uses one.
-        patch.setattr("moto.kms.models.generate_private_key", cache(generate_private_key))
+        make_moto_quick(patch)
         yield
 
 

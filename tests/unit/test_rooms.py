@@ -8,7 +8,10 @@ import pytest
 
 FUNCTIONS = Path("functions")
 PACKAGE = FUNCTIONS / "provisioner"
-CAPABILITIES = ("creation", "change", "approval", "hooks", "material", "batch", "upkeep", "tickets")
+CAPABILITIES = (
+    *("creation", "change", "operation", "approval", "hooks", "material", "batch", "upkeep"),
+    "tickets",
+)
 FLOORS = ("domain", "aws", "intake", "outcomes")
 """From the ground up; the capabilities stand on top of all of them."""
 OWN = {"botocore": "aws", "boto3": "aws", "types_boto3": "aws", "pydantic": "intake"}

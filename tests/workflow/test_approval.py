@@ -4,6 +4,7 @@ The people are sessions of a role, as Identity Center makes them, and the API se
 shows them.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,9 +12,12 @@ from typing import Any
 
 import pytest
 
+from local.commands.batch import read_object, start
+from local.hooks import proof
 from local.polling import wait_for
 from local.stack.endpoint import Credentials
 from local.stack.stack import Stack
+from tests.support.deliveries import ENTRIES, with_request
 from tests.support.stack.changes import (
     EUROPE,
     WEST,
@@ -23,6 +27,8 @@ from tests.support.stack.changes import (
     revised,
     state_in,
 )
+from tests.support.stack.dead_letters import queue_url, waiting
+from tests.support.stack.held_secrets import holding
 from tests.support.stack.reading import new_request
 from tests.support.stack.workflow_paths import APPROVERS as ROLE
 
@@ -71,6 +77,18 @@ def decide(
 
 def calls_of_kms(stack: Stack, since: int) -> list[tuple[str, str]]:
     return [(one["operation"], one["region"]) for one in stack.kms_calls()[since:]]
+
+
+def run_batch(stack: Stack, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Run a batch to its end; return its results."""
+    content = "\n".join(map(json.dumps, requests)).encode()
+    ended = stack.wait_for_execution(start(stack, "keys.jsonl", content), timeout=120)
+    assert ended["status"] == "SUCCEEDED", ended.get("cause")
+    progress = json.loads(ended["output"])
+    found = [json.loads(line) for line in read_object(stack, progress["results"]).splitlines()]
+    waiting = [result for result in found if result["status"] == "WAITING_FOR_APPROVAL"]
+    assert progress["waitingForApproval"] == len(waiting)
+    return found
 
 
 def codes(outcome: dict[str, Any]) -> list[str]:
@@ -129,6 +147,50 @@ def test_two_people_approve_what_came_through_a_webhook_and_nothing_else_waits(
     assert [one["approver"].rsplit("/", 1)[1] for one in outcome["approvals"]] == ["alice", "bob"]
 
 
+@contextmanager
+def undelivered(stack: Stack) -> Iterator[None]:
+    """Let what asks for keys end where EventBridge puts it once it gives up on the workflow."""
+    events, sqs = stack.client("events"), stack.client("sqs")
+    bus, _, name = stack.resources("AWS::Events::Rule")["KeyRequested"].rpartition("|")
+    rule = {"Rule": name, "EventBusName": bus or stack.outputs["EventBusName"]}
+    targets = events.list_targets_by_rule(**rule)["Targets"]
+    queue = sqs.get_queue_attributes(
+        QueueUrl=queue_url(stack, "UndeliveredRequests"), AttributeNames=["QueueArn"]
+    )["Attributes"]["QueueArn"]
+    events.put_targets(**rule, Targets=[{"Id": targets[0]["Id"], "Arn": queue}])
+    try:
+        yield
+    finally:
+        events.put_targets(**rule, Targets=targets)
+
+
+def test_a_dead_letter_of_a_webhook_reaches_the_same_gate(
+    stack: Stack, people: dict[str, Credentials]
+) -> None:
+    request, before = new_request("redriven"), len(stack.kms_calls())
+    name, body = request["requestId"], with_request("jira", request)
+    with holding(stack, "HooksSecretArn", "ReceiveHookFunction", ENTRIES), undelivered(stack):
+        assert stack.deliver("jira", body, proof(ENTRIES["jira"], body)).status_code == 202
+        wait_for(lambda: waiting(stack, "UndeliveredRequests"), "the dead letter", timeout=30)
+    assert stack.executions(name) == []
+
+    assert stack.invoke("RedriveFunction", {}) == {"requests": 1, "answers": 0, "left": []}
+
+    asked = question(stack, name)
+    assert (asked["requester"], asked["via"]["hook"]) == (None, "jira")
+    # One person is one, however often.
+    assert decide(stack, asked, people["alice"]) == (202, [])
+    assert decide(stack, asked, people["alice"]) == (202, [])
+    status = stack.api("GET", f"/keys/{name}").json()
+    assert (status["status"], len(status["approval"]["approvals"])) == ("WAITING_FOR_APPROVAL", 1)
+    assert calls_of_kms(stack, before) == []
+
+    assert decide(stack, asked, people["bob"]) == (202, [])
+    outcome = stack.wait_for_outcome(name)["detail"]
+    assert (outcome["status"], outcome["via"]["hook"]) == ("CREATED", "jira")
+    assert len(outcome["approvals"]) == 2
+
+
 def test_a_refusal_says_who_and_why_and_the_request_may_be_sent_again(
     stack: Stack, people: dict[str, Credentials]
 ) -> None:
@@ -168,6 +230,36 @@ def test_a_request_is_cancelled_while_it_waits(stack: Stack) -> None:
 
     assert (outcome["detail"]["status"], codes(outcome)) == ("FAILED", ["CANCELLED"])
     assert calls_of_kms(stack, before) == []
+
+
+def test_a_batch_ends_while_its_lines_wait_and_a_file_sent_again_asks_nobody_anew(
+    stack: Stack, people: dict[str, Credentials]
+) -> None:
+    requests = [new_request("line"), new_request("line")]
+    names = [request["requestId"] for request in requests]
+    before = len(stack.kms_calls())
+    with approving(stack, "all"):
+        first, again = run_batch(stack, requests), run_batch(stack, requests)
+        asked = [question(stack, name) for name in names]
+
+        assert [result["status"] for result in first] == ["WAITING_FOR_APPROVAL"] * 2
+        assert [result["approval"] for result in first] == [
+            {"contentHash": one["contentHash"], "until": one["until"]} for one in asked
+        ]
+        assert again == first
+        for name in names:
+            assert [event["detail-type"] for event in stack.events(name)] == [ASKED]
+        assert calls_of_kms(stack, before) == []
+
+        for one in asked:
+            assert decide(stack, one, people["alice"]) == (202, [])
+            assert decide(stack, one, people["bob"]) == (202, [])
+        outcomes = [stack.wait_for_outcome(name)["detail"]["status"] for name in names]
+        last = run_batch(stack, requests)
+
+    assert outcomes == ["CREATED", "CREATED"]
+    assert [(result["status"], result["approval"]) for result in last] == [("CREATED", None)] * 2
+    assert Counter(call for call, _ in calls_of_kms(stack, before))["CreateKey"] == 2
 
 
 def test_a_change_that_can_hurt_waits_and_is_carried_out_exactly_as_planned(

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from local.settings import ACCOUNT_ID
-from local.stack.endpoint import Endpoint
-from tests.support.stack.kms_arrangement import Arrangement
-from tests.support.stack.kms_calls import HOME, OTHER, refusal
+from local.stack.endpoint import Credentials, Endpoint
+from tests.support.stack.kms_arrangement import SERVICE_LINKED_ROLE, Arrangement
+from tests.support.stack.kms_calls import HOME, OTHER, key_arn, refusal
 
 TAG = {"TagKey": "team", "TagValue": "payments"}
 
@@ -29,10 +29,6 @@ def kms_settings(emulator: Endpoint) -> Iterator[None]:
 @pytest.fixture
 def arrangement(emulator: Endpoint) -> Arrangement:
     return Arrangement(emulator)
-
-
-def arn(region: str, key_id: str) -> str:
-    return f"arn:aws:kms:{region}:{ACCOUNT_ID}:key/{key_id}"
 
 
 class TestTags:
@@ -152,10 +148,10 @@ class TestMultiRegionKeys:
         replica = emulator.client("kms", OTHER)
 
         refused = refusal(replica.update_primary_region, KeyId=primary, PrimaryRegion=OTHER)
-        message = f"{arn(OTHER, primary)} is not a multi-Region primary key."
+        message = f"{key_arn(OTHER, primary)} is not a multi-Region primary key."
         assert refused == ("KMSInvalidStateException", message)
         refused = refusal(replica.replicate_key, KeyId=primary, ReplicaRegion=HOME)
-        message = f"{arn(OTHER, primary)} is not a multi-region primary key."
+        message = f"{key_arn(OTHER, primary)} is not a multi-region primary key."
         assert refused == ("UnsupportedOperationException", message)
 
     def test_the_primary_describes_key_material(self, arrangement: Arrangement) -> None:
@@ -190,27 +186,32 @@ class TestMultiRegionKeys:
 
         assert kms.describe_key(KeyId=arrangement.key_id)["KeyMetadata"]["ValidTo"] == tomorrow
 
-    def test_the_first_makes_the_service_linked_role(
-        self,
-        emulator: Endpoint,
-        primary: str,  # noqa: ARG002 - there is a key
-    ) -> None:
-        iam = emulator.client("iam")
-        name = "AWSServiceRoleForKeyManagementServiceMultiRegionKeys"
-        role = iam.get_role(RoleName=name)["Role"]
 
-        assert role["Path"] == "/aws-service-role/mrk.kms.amazonaws.com/"
-        refused = refusal(
-            iam.create_service_linked_role,
-            AWSServiceName="mrk.kms.amazonaws.com",
-        )
-        taken = f"Service role name {name} has been taken in this account"
-        assert refused == ("InvalidInput", f"{taken}, please try a different suffix.")
-        iam.delete_service_linked_role(RoleName=name)
-        suffix = {"AWSServiceName": "mrk.kms.amazonaws.com", "CustomSuffix": "ours"}
-        assert refusal(iam.create_service_linked_role, **suffix)[0] == "InvalidInput"
-        again = iam.create_service_linked_role(AWSServiceName="mrk.kms.amazonaws.com")
-        assert again["Role"]["Arn"] == role["Arn"]
+class TestServiceLinkedRole:
+    """https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-auth-slr.html."""
+
+    def test_it_can_be_made_and_deleted_where_there_is_no_key(self, emulator: Endpoint) -> None:
+        iam = emulator.client("iam", credentials=Credentials("444455556666"))
+        for_keys = {"AWSServiceName": "mrk.kms.amazonaws.com"}
+
+        suffixed = refusal(iam.create_service_linked_role, **for_keys, CustomSuffix="ours")
+        assert suffixed[0] == "InvalidInput"
+        role = iam.create_service_linked_role(**for_keys)["Role"]
+        assert role["RoleName"] == SERVICE_LINKED_ROLE
+        task = iam.delete_service_linked_role(RoleName=SERVICE_LINKED_ROLE)["DeletionTaskId"]
+        status = iam.get_service_linked_role_deletion_status(DeletionTaskId=task)["Status"]
+        assert status == "SUCCEEDED"
+        assert refusal(iam.get_role, RoleName=SERVICE_LINKED_ROLE)[0] == "NoSuchEntity"
+
+    def test_it_comes_with_the_first_key(self, emulator: Endpoint) -> None:
+        account = Credentials("555566667777")
+        iam = emulator.client("iam", credentials=account)
+        emulator.client("kms", credentials=account).create_key()
+        assert refusal(iam.get_role, RoleName=SERVICE_LINKED_ROLE)[0] == "NoSuchEntity"
+
+        emulator.client("kms", credentials=account).create_key(MultiRegion=True)
+
+        assert iam.get_role(RoleName=SERVICE_LINKED_ROLE)["Role"]["RoleName"]
 
 
 def send_fraction(kms: Any, valid_to: float) -> None:
@@ -222,34 +223,3 @@ def send_fraction(kms: Any, valid_to: float) -> None:
             request.data = json.dumps({**body, "ValidTo": valid_to}).encode()
 
     kms.meta.events.register("request-created.kms", with_fraction)
-
-
-class TestRotation:
-    """https://docs.aws.amazon.com/kms/latest/developerguide/rotating-keys-on-demand.html."""
-
-    def rotations(self, kms: Any, key: str) -> list[dict[str, Any]]:
-        listed: list[dict[str, Any]] = kms.list_key_rotations(KeyId=key)["Rotations"]
-        return listed
-
-    def test_it_is_asked_for_on_the_primary_and_once(
-        self, emulator: Endpoint, kms: Any, primary: str
-    ) -> None:
-        emulator.change_kms_settings(rotating_seconds=600)
-        before = kms.encrypt(KeyId=primary, Plaintext=b"secret")["CiphertextBlob"]
-
-        for _ in range(2):
-            answer = kms.rotate_key_on_demand(KeyId=primary)
-            assert answer["KeyId"] == arn(HOME, primary)
-        assert kms.get_key_rotation_status(KeyId=primary)["OnDemandRotationStartDate"]
-        assert self.rotations(kms, primary) == []
-        emulator.change_kms_settings(clock_shift_seconds=601)
-        assert len(self.rotations(kms, primary)) == 1
-        assert kms.decrypt(CiphertextBlob=before)["Plaintext"] == b"secret"
-
-    def test_it_is_asked_for_25_times_at_most(self, kms: Any, primary: str) -> None:
-        for _ in range(25):
-            kms.rotate_key_on_demand(KeyId=primary)
-
-        code, message = refusal(kms.rotate_key_on_demand, KeyId=primary)
-        assert code == "LimitExceededException"
-        assert message.endswith(arn(HOME, primary))

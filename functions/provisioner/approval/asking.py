@@ -60,6 +60,7 @@ def waiting_status(pending: Pending) -> JsonObject:
         "ticket": pending.request["ticket"],
         "executionArn": pending.execution_arn,
         "approval": {**_approval(pending), **pending.provenance},
+        **({"operation": pending.operation} if pending.operation else {}),
     }
 
 
@@ -83,4 +84,5 @@ def _question(pending: Pending) -> JsonObject:
         "ticket": pending.request["ticket"],
         **_approval(pending),
         **pending.provenance,
+        **(pending.operation or {}),
     }

@@ -3,10 +3,12 @@
 from provisioner.aws import executions
 from provisioner.aws.approvals import Approvals, Pending, State
 from provisioner.aws.client_types import SFNClient
+from provisioner.aws.records import Records
 from provisioner.clock import now
 from provisioner.domain.approval import Decision, approvals_needed, is_one_of
 from provisioner.domain.provenance import Approval
 from provisioner.errors import (
+    AlreadyDecided,
     ApproverIsRequester,
     ContentChanged,
     DependencyUnavailable,
@@ -67,24 +69,33 @@ def decide(
 
 
 def cancel_waiting(
-    request_id: str, *, approvals: Approvals, step_functions: SFNClient
+    request_id: str, *, approvals: Approvals, records: Records, step_functions: SFNClient
 ) -> Pending | None:
     """Cancel a request that waits for approval; None where it does not wait for that.
 
     Raises
     ------
+    AlreadyDecided
+        It was approved and is not claimed yet, or refused and that is not published yet: until
+        then its record knows nothing of it that could be cancelled.
     DependencyUnavailable
         DynamoDB or Step Functions did not answer; calling again is safe.
     """
     pending = approvals.get(request_id)
-    if pending is None or pending.state not in (State.WAITING, State.CANCELLED):
-        return None
-    if pending.state == State.WAITING and not approvals.cancel(pending):
+    if pending is not None and pending.state == State.WAITING:
+        if approvals.cancel(pending):
+            return _wake(pending, step_functions)
         # Somebody has decided meanwhile, or it is cancelled, and the answer to that was lost.
-        latest = approvals.get(request_id)
-        if latest is None or latest.state != State.CANCELLED:
-            return None
-    return _wake(pending, step_functions)
+        pending = approvals.get(request_id)
+    if pending is None:
+        return None
+    if pending.state == State.CANCELLED:
+        return _wake(pending, step_functions)
+    # Read after the approval: of one that is used up meanwhile, the record shows what came of it.
+    if pending.is_ahead_of(records.get(request_id)):
+        state = pending.state.lower()
+        raise AlreadyDecided(f"Request {request_id} is {state}, and about to go on by that.")
+    return None
 
 
 def _check(pending: Pending, approval: Approval, *, one_per_role: bool) -> None:

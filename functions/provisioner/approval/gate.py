@@ -16,6 +16,7 @@ from provisioner.aws.executions import Progress
 from provisioner.aws.records import Record
 from provisioner.clock import now
 from provisioner.domain.approval import Content, Planned, covers, hash_of
+from provisioner.domain.operation import Operation
 from provisioner.domain.plan import KeySetRequest, content_hash, revision_of
 from provisioner.domain.provenance import UNKNOWN, Provenance, Via
 from provisioner.errors import Problem, RequestConflict, new_problem
@@ -40,12 +41,14 @@ class Gate:
     """The decision, and what there is of an approval.
 
     `pending` is what waits or was decided, None where no approval is needed, or none was asked for
-    yet. `problems` says why the request is refused.
+    yet. `problems` says why the request is refused. `replaces` is what is there and counts no more:
+    only in its place may approval be asked for.
     """
 
     standing: Standing
     pending: Pending | None = None
     problems: tuple[Problem, ...] = ()
+    replaces: Pending | None = None
 
     def provenance_of(self, via: Via | None) -> Provenance | None:
         """Return who asked and who decided; None where nothing is known of that here."""
@@ -59,6 +62,7 @@ class Asked:
     """What is about to be done, and by whom.
 
     `is_needed` says whether that needs approval at all. `record` is the request's, if it has one.
+    `operation` is the one that is asked for, None for the request itself.
     """
 
     request: KeySetRequest
@@ -66,6 +70,7 @@ class Asked:
     execution_arn: str
     is_needed: bool
     record: Record | None
+    operation: Operation | None = None
 
 
 def check_gate(
@@ -91,17 +96,17 @@ def check_gate(
     """
     pending = approvals.get(asked.request["requestId"])
     if pending is None or _is_used_up(pending, asked.record):
-        return _undecided(asked)
+        return _undecided(asked, pending)
     if pending.execution_arn != asked.execution_arn:
         if _runs(pending, step_functions, wait_for_unstarted=wait_for_unstarted):
-            return _left_to(pending, asked.request)
+            return _left_to(pending, asked)
         if not _goes_on_with(pending, asked):
-            return _undecided(asked)
+            return _undecided(asked, pending)
     return _decided(pending, asked)
 
 
-def _undecided(asked: Asked) -> Gate:
-    return Gate(Standing.WAIT if asked.is_needed else Standing.OPEN)
+def _undecided(asked: Asked, replaces: Pending | None) -> Gate:
+    return Gate(Standing.WAIT if asked.is_needed else Standing.OPEN, replaces=replaces)
 
 
 def _decided(pending: Pending, asked: Asked) -> Gate:
@@ -111,7 +116,7 @@ def _decided(pending: Pending, asked: Asked) -> Gate:
     if pending.state == State.REFUSED:
         return Gate(Standing.REFUSED, pending, (_refused(pending),))
     if not covers(pending.content, asked.content):
-        return Gate(Standing.WAIT)
+        return Gate(Standing.WAIT, replaces=pending)
     if pending.state == State.APPROVED:
         return Gate(Standing.OPEN, pending)
     if pending.is_over:
@@ -142,7 +147,8 @@ def start_waiting(
         # What a run that died has asked for counts for the one that goes on.
         taken = replace(gate.pending, execution_arn=asked.execution_arn)
         return taken if approvals.ask(taken, seen=gate.pending) else None
-    seen = approvals.get(asked.request["requestId"])
+    # Read once more, it could be what another execution has asked meanwhile, and somebody decided.
+    seen = gate.replaces
     at = now()
     kept = seen.requester if seen and seen.execution_arn == asked.execution_arn else None
     pending = Pending(
@@ -157,6 +163,7 @@ def start_waiting(
         until=(at + window).isoformat(),
         approvals=[],
         state=State.WAITING,
+        operation=asked.operation,
     )
     return pending if approvals.ask(pending, seen=seen) else None
 
@@ -191,11 +198,17 @@ def _goes_on_with(pending: Pending, asked: Asked) -> bool:
     return covers(pending.content, asked.content) and (is_successor or is_undecided)
 
 
-def _left_to(pending: Pending, request: KeySetRequest) -> Gate:
-    is_same = content_hash(pending.request) == content_hash(request)
-    if is_same and revision_of(pending.request) == revision_of(request):
+def _left_to(pending: Pending, asked: Asked) -> Gate:
+    is_same = content_hash(pending.request) == content_hash(asked.request)
+    is_same = is_same and pending.operation == asked.operation
+    if is_same and revision_of(pending.request) == revision_of(asked.request):
         return Gate(Standing.TAKEN, pending)
     name = pending.request_id
+    if held := pending.operation:
+        raise RequestConflict(
+            f"{held['operation']} {held['operationId']} of request {name} waits for approval. Wait "
+            f"for its outcome, or cancel it with DELETE /keys/{name}, and ask again then."
+        )
     raise RequestConflict(
         f"Request {name} waits for approval with other content (revision "
         f"{revision_of(pending.request)}, content hash {hash_of(pending.content)}). Wait for its "

@@ -7,9 +7,17 @@ from provisioner.aws.approvals import Approvals
 from provisioner.aws.client_types import SFNClient
 from provisioner.aws.records import Record, Records
 from provisioner.creation.claim import check_claim, is_change, is_left_to_do
-from provisioner.domain.approval import Planned, content_of, is_needed, planned_keys, shown
+from provisioner.domain.approval import (
+    Planned,
+    content_of,
+    is_needed,
+    planned_keys,
+    planned_operation,
+    shown,
+)
 from provisioner.domain.change import Change
-from provisioner.domain.plan import KeySetRequest
+from provisioner.domain.operation import Operation
+from provisioner.domain.plan import KeySetRequest, fingerprint
 from provisioner.domain.provenance import Via
 from provisioner.errors import Cancelled, DependencyUnavailable
 from provisioner.settings import ApprovalSettings
@@ -106,6 +114,34 @@ class Gatekeeper:
             record=record,
         )
         return self._pass(asked, shown(changes), via)
+
+    def pass_operation(
+        self,
+        request: KeySetRequest,
+        operation: Operation,
+        execution_arn: str,
+        *,
+        record: Record,
+    ) -> Gate:
+        """Decide whether an operation may be carried out, and write down what waits.
+
+        What is approved is the operation on the key set as it is declared; what a repair takes may
+        be more by the time that it is carried out.
+
+        Raises
+        ------
+        Conflict, Cancelled, DependencyUnavailable
+            As in `pass_request`.
+        """
+        asked = Asked(
+            request=request,
+            content={"request": fingerprint([request, operation]), "changes": []},
+            execution_arn=execution_arn,
+            is_needed=is_needed(self.settings.mode, None, operation["confirm"]),
+            record=record,
+            operation=operation,
+        )
+        return self._pass(asked, planned_operation(request, operation), None)
 
     def _check(self, asked: Asked) -> Gate:
         return check_gate(

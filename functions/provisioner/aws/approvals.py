@@ -3,15 +3,16 @@
 An item's key is `approval/` and the request's ID. It is there from the moment a request has to wait
 until its outcome is published; the record of the request itself is untouched until then, so that a
 refusal leaves nothing to undo. It holds the `request`, its `revision`, its `content` and the hash
-of that (what exactly is approved), `executionArn` (who waits), `requester` and `via` (who asked),
-`plan` (what approvers see), `askedAt` and `until`, the `approvals`, and its `state`. `taskToken`
-wakes the execution, which reads the item again; a decision whose wake-up is lost is read all the
-same once the execution looks by itself. `announcedAt` is when the event was sent. All items are in
-the index of unfinished requests, in a shard of their own.
+of that (what exactly is approved), the `operation` if it is about one, `executionArn` (who waits),
+`requester` and `via` (who asked), `plan` (what approvers see), `askedAt` and `until`, the
+`approvals`, and its `state`. `taskToken` wakes the execution, which reads the item again; a
+decision whose wake-up is lost is read all the same once the execution looks by itself.
+`announcedAt` is when the event was sent. All items are in the index of unfinished requests, in a
+shard of their own.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,10 +23,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from provisioner import json_text
 from provisioner.aws.client_types import AttributeValue, DynamoDBClient
+from provisioner.aws.dynamodb import read_many
 from provisioner.aws.listing import PENDING
-from provisioner.aws.records import UNFINISHED_INDEX
+from provisioner.aws.records import UNFINISHED_INDEX, Record
 from provisioner.clock import now
 from provisioner.domain.approval import Content, Planned, hash_of
+from provisioner.domain.operation import Operation
 from provisioner.domain.plan import KeySetRequest, revision_of
 from provisioner.domain.provenance import Approval, Provenance, Via
 from provisioner.errors import DependencyUnavailable
@@ -46,7 +49,8 @@ class State(StrEnum):
 class Pending:
     """A request that waits for approval, or whose approval is decided and not used up yet.
 
-    `asked_at` and `until` are ISO 8601 in UTC.
+    `asked_at` and `until` are ISO 8601 in UTC. `operation` is the one that is to be carried out,
+    None for the request itself.
     """
 
     request_id: str
@@ -62,6 +66,7 @@ class Pending:
     state: State
     task_token: str | None = None
     announced: bool = False
+    operation: Operation | None = None
 
     @property
     def content_hash(self) -> str:
@@ -77,6 +82,11 @@ class Pending:
     def is_over(self) -> bool:
         """Whether the time for a decision is over."""
         return now() >= datetime.fromisoformat(self.until)
+
+    def is_ahead_of(self, record: Record | None) -> bool:
+        """Whether the request waits for approval, or goes on by it and is not claimed yet."""
+        is_claimed = record is not None and record.execution_arn == self.execution_arn
+        return self.state == State.WAITING or not is_claimed
 
 
 class _Changed(Exception):
@@ -110,6 +120,14 @@ class Approvals:
             )
         return _pending(answer["Item"]) if "Item" in answer else None
 
+    def get_many(self, request_ids: Iterable[str]) -> Iterator[Pending]:
+        """Read the approvals of many requests; those that exist, in any order.
+
+        What was written in the last second may be missing.
+        """
+        keys = (f"{PENDING}{request_id}" for request_id in request_ids)
+        return map(_pending, read_many(self._client, self._table, keys, consistently=False))
+
     def ask(self, pending: Pending, *, seen: Pending | None) -> bool:
         """Write down what is to be approved, in the place of what was `seen` there.
 
@@ -119,9 +137,15 @@ class Approvals:
             False where something else is there by now: read it again.
         """
         condition, values = "attribute_not_exists(requestId)", dict[str, AttributeValue]()
+        names = dict[str, str]()
         if seen is not None:
-            condition = "executionArn = :holder AND askedAt = :asked AND approvals = :approvals"
+            condition = (
+                "executionArn = :holder AND askedAt = :asked AND approvals = :approvals "
+                "AND #state = :state"
+            )
+            names = {"#state": "state"}
             values = {
+                ":state": {"S": seen.state.value},
                 ":holder": {"S": seen.execution_arn},
                 ":asked": {"S": seen.asked_at},
                 ":approvals": {"S": json_text.text(seen.approvals)},
@@ -132,6 +156,7 @@ class Approvals:
                     TableName=self._table,
                     Item=_item(pending),
                     ConditionExpression=condition,
+                    **({"ExpressionAttributeNames": names} if names else {}),  # type: ignore[arg-type]
                     **({"ExpressionAttributeValues": values} if values else {}),  # type: ignore[arg-type]
                 )
         except _Changed:
@@ -251,6 +276,7 @@ def _item(pending: Pending) -> dict[str, AttributeValue]:
         "executionArn": pending.execution_arn,
         "requester": json_text.text(pending.requester),
         "via": json_text.text(pending.via),
+        "operation": json_text.text(pending.operation),
         "plan": json_text.text(pending.plan),
         "askedAt": pending.asked_at,
         "until": pending.until,
@@ -269,7 +295,7 @@ def _item(pending: Pending) -> dict[str, AttributeValue]:
 
 def _pending(item: Mapping[str, AttributeValue]) -> Pending:
     def parsed(name: str) -> object:
-        return json.loads(item[name]["S"])
+        return json.loads(item.get(name, {}).get("S", "null"))
 
     return Pending(
         request_id=item["requestId"]["S"].removeprefix(PENDING),
@@ -285,4 +311,5 @@ def _pending(item: Mapping[str, AttributeValue]) -> Pending:
         state=State(item["state"]["S"]),
         task_token=item.get("taskToken", {}).get("S"),
         announced="announcedAt" in item,
+        operation=cast("Operation | None", parsed("operation")),
     )

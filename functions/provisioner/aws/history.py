@@ -7,7 +7,7 @@ and a repeat of that changes nothing.
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TypedDict, cast
+from typing import NotRequired, TypedDict, cast
 
 from provisioner import json_text
 from provisioner.aws.client_types import AttributeValue, DynamoDBClient
@@ -22,7 +22,10 @@ MAX_ERRORS = 20
 
 
 class PastOutcome(TypedDict):
-    """One outcome of a request. `at` is when it was recorded, ISO 8601 in UTC."""
+    """One outcome of a request, or of an operation on its key set, which is named then.
+
+    `at` is when it was recorded, ISO 8601 in UTC.
+    """
 
     outcomeId: str
     revision: int | None
@@ -33,6 +36,8 @@ class PastOutcome(TypedDict):
     via: Via | None
     approvals: list[Approval]
     errors: list[Problem]
+    operationId: NotRequired[str]
+    operation: NotRequired[str]
 
 
 class History:
@@ -44,12 +49,13 @@ class History:
 
     def keep(self, detail: JsonObject, provenance: Provenance) -> None:
         """Keep an outcome, given its event's detail; one that is kept already stays as it is."""
-        outcome = {
+        outcome: JsonObject = {
             "revision": detail["revision"],
             "status": detail["status"],
             "executionArn": detail["executionArn"],
             **provenance,
             "errors": detail["errors"][:MAX_ERRORS],
+            **{name: detail[name] for name in ("operationId", "operation") if name in detail},
         }
         with named_errors("UpdateItem"):
             self._client.update_item(

@@ -17,7 +17,9 @@ failed; at all other times a finished set has what `request` says. `promotion` i
 UpdatePrimaryRegion that was announced and whose end is not confirmed; `promotedBy` is the revision
 that has announced the last one that may have been sent, and `promotedAt` when. `removed` has, by
 Region, the keys that changes have scheduled for deletion, until they are gone. `removedNames` has
-the names that such keys still have, until their Region is declared again.
+the names that such keys still have, until their Region is declared again. `operation` is the
+operation that the record is held for, until its outcome is published; `lastOperation` says how the
+last one ended.
 `unfinished` is there until the outcome is published (`publishedAt`); an index over it finds what
 the sweep has to check. Its value is one of a few shards: a partition of an index takes 1,000
 writes a second, and each request writes to it twice.
@@ -28,7 +30,6 @@ recognised, when it is this very update that has changed the item.
 
 import hashlib
 import json
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -40,9 +41,11 @@ from typing import TypedDict, cast
 from botocore.exceptions import BotoCoreError, ClientError
 
 from provisioner import json_text
-from provisioner.aws.client_types import AttributeValue, DynamoDBClient, KeysToRead
+from provisioner.aws.client_types import AttributeValue, DynamoDBClient
+from provisioner.aws.dynamodb import IDS_PER_CALL, read_many
 from provisioner.clock import now
 from provisioner.domain.material import Material
+from provisioner.domain.operation import Ended, HeldOperation, LastOperation, Operation
 from provisioner.domain.plan import (
     KeySetFacts,
     KeySetRequest,
@@ -67,11 +70,8 @@ from provisioner.json_text import JsonObject
 
 UNFINISHED_INDEX = "unfinished-by-shard"
 SHARDS = 16
-_IDS_PER_CALL = 100
 type _Value = str | int | dict[str, str] | None
 type _Values = dict[str, _Value]
-_PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 0)
-"""Seconds before the keys that DynamoDB left out for their number are asked for again."""
 
 
 class Status(StrEnum):
@@ -135,6 +135,8 @@ class Record:
     deletion by Region. `removed_names` names the aliases and tag keys that the provisioner set in
     Regions which are not declared any more: their keys have them as long as they wait for their
     deletion. `provenance` is who asked for this run and who approved it, as far as that is known.
+    `operation` is the one that is under way or about to be published, `last_operation` how the last
+    one ended.
     """
 
     request_id: str
@@ -170,6 +172,8 @@ class Record:
     removed: dict[str, Removed] = field(default_factory=dict)
     removed_names: RegionNames = field(default_factory=dict)
     provenance: Provenance = field(default_factory=lambda: UNKNOWN)
+    operation: HeldOperation | None = None
+    last_operation: LastOperation | None = None
 
     @property
     def is_of_a_change(self) -> bool:
@@ -262,23 +266,8 @@ class Records:
 
         Unless they are read consistently, what was written in the last second may be missing.
         """
-        for some in batched(request_ids, _IDS_PER_CALL, strict=False):
-            left: Mapping[str, KeysToRead] = {
-                self._table: {
-                    "Keys": [{"requestId": {"S": name}} for name in some],
-                    "ConsistentRead": consistently,
-                }
-            }
-            for pause in _PAUSES:
-                with _named_errors("BatchGetItem"):
-                    answer = self._client.batch_get_item(RequestItems=left)
-                yield from map(_record, answer["Responses"].get(self._table, []))
-                left = answer.get("UnprocessedKeys") or {}
-                if not left:
-                    break
-                time.sleep(pause)
-            else:
-                raise DependencyUnavailable("DynamoDB returned only some of the records asked for.")
+        items = read_many(self._client, self._table, request_ids, consistently=consistently)
+        return map(_record, items)
 
     def with_keys(self) -> Iterator[Record]:
         """Read the record of every request that has a key, consistently: it reads the whole table.
@@ -336,7 +325,7 @@ class Records:
         condition = (
             f"{is_new if revision == 1 else ''}"
             f"(contentHash = :hash AND {_revision_is(':revision', ':before', number=revision)} AND "
-            "attribute_not_exists(applied) AND "
+            "attribute_not_exists(applied) AND attribute_not_exists(operation) AND "
             "((#status = :failed AND attribute_exists(publishedAt)) OR "
             "(executionArn IN (:me, :dead) AND (#status IN (:running, :waiting) OR "
             "(#status IN (:failed, :created) AND attribute_not_exists(publishedAt)))) OR "
@@ -451,8 +440,9 @@ class Records:
             one that is there: it has changed, so decide again.
         """
         condition = (
-            "attribute_exists(createdAt) AND (executionArn = :me AND contentHash = :hash AND "
-            "revision = :revision AND #status = :running OR contentHash = :seen AND "
+            "attribute_exists(createdAt) AND attribute_not_exists(operation) AND "
+            "(executionArn = :me AND contentHash = :hash AND revision = :revision AND "
+            "#status = :running OR contentHash = :seen AND "
             f"executionArn = :holder AND {_revision_is(':was', number=seen.revision)} AND "
             "#status = :then AND attribute_"
             f"{'exists' if seen.published else 'not_exists'}(publishedAt))"
@@ -488,6 +478,137 @@ class Records:
         if holder is None:
             raise DependencyUnavailable(f"DynamoDB does not say who holds {request_id}.")
         return False, holder
+
+    def claim_operation(
+        self,
+        operation: Operation,
+        execution_arn: str,
+        *,
+        seen: Record,
+        provenance: Provenance | None = None,
+    ) -> tuple[bool, Record]:
+        """Make an execution the one that carries an operation out on a finished key set.
+
+        Whether that may be was decided by what `seen` says, so the record must still say it. The
+        declaration stays, and so does the status that the record gets back at the end.
+
+        Parameters
+        ----------
+        provenance
+            As in `claim`.
+
+        Returns
+        -------
+        tuple of bool and Record
+            True with the claimed record, also where this execution held it already; False with the
+            one that is there.
+        """
+        held: HeldOperation = {**operation, "before": seen.status, "ended": None}
+        values: _Values = {
+            ":me": execution_arn,
+            ":holder": seen.execution_arn,
+            ":then": seen.status,
+            ":running": Status.IN_PROGRESS,
+            ":now": now().isoformat(),
+            ":zero": 0,
+            ":unfinished": _shard(seen.request_id),
+        }
+        if seen.operation is None:
+            values[":was"] = seen.revision
+            condition = (
+                "executionArn = :holder AND #status = :then AND attribute_exists(publishedAt) AND "
+                f"attribute_not_exists(operation) AND {_revision_is(':was', number=seen.revision)}"
+            )
+        else:  # Its execution has died.
+            held = seen.operation
+            values[":held"] = json_text.text(seen.operation)
+            condition = "executionArn = :holder AND #status = :then AND operation = :held"
+        values[":operation"] = json_text.text(held)
+        mine = "executionArn = :me AND operation = :operation"
+        status = ":then" if held["ended"] else ":running"
+        update = (
+            f"SET #status = {status}, executionArn = :me, operation = :operation, "
+            "claimedAt = :now, run = if_not_exists(nextRun, :zero), unfinished = :unfinished"
+            f"{_asked_by(provenance, values)} REMOVE "
+            f"{'publishedAt' if held['ended'] else _FORGOTTEN}"
+        )
+        if held["ended"]:
+            del values[":running"]
+        try:
+            return True, self._update(
+                seen.request_id,
+                f"attribute_exists(createdAt) AND ({mine} OR ({condition}))",
+                update,
+                values,
+            )
+        except _ConditionFailed as failed:
+            holder = failed.record
+        if holder is None:
+            raise DependencyUnavailable(f"DynamoDB does not say who holds {seen.request_id}.")
+        return False, holder
+
+    def finish_operation(
+        self,
+        request_id: str,
+        operation: Operation,
+        execution_arn: str,
+        *,
+        ended: Ended,
+        key: KeySetFacts | None,
+        errors: list[Problem],
+        warnings: Sequence[Problem] = (),
+    ) -> Record | None:
+        """Record how an operation has ended; None where this execution does not hold the request.
+
+        What the record says of the key set is as it was before, except for what is known of its
+        keys. An end that is recorded already stays.
+
+        Raises
+        ------
+        Cancelled
+            The operation was cancelled, and `errors` do not say so.
+        """
+        record = self.get(request_id)
+        held = record.operation if record else None
+        if (
+            record is None
+            or held is None
+            or record.execution_arn != execution_arn
+            or held["operationId"] != operation["operationId"]
+        ):
+            return None
+        if held["ended"]:
+            return record
+        at = now().isoformat()
+        last: LastOperation = {
+            "operationId": operation["operationId"],
+            "operation": operation["operation"],
+            "status": ended,
+            "errors": errors,
+            "at": at,
+        }
+        values: _Values = {
+            ":me": execution_arn,
+            ":held": json_text.text(held),
+            ":operation": json_text.text({**held, "ended": ended}),
+            ":last": json_text.text(last),
+            ":status": held["before"],
+            ":warnings": json_text.text([*warnings]),
+            ":zero": 0,
+        }
+        update = (
+            "SET #status = :status, operation = :operation, lastOperation = :last, "
+            "warnings = :warnings, nextRun = if_not_exists(run, :zero)"
+        )
+        if key:
+            update += ", #key = :key, keyArn = :primary"
+            values |= {":key": json_text.text(key), ":primary": key["primary"]["arn"]}
+        condition = "executionArn = :me AND operation IN (:held, :operation)"
+        if not _names_cancellation(errors):
+            condition += " AND attribute_not_exists(cancelledAt)"
+        return self._update_unless_cancelled(
+            request_id, execution_arn, condition, f"{update} REMOVE {_ENDED}", values
+        )
 
     def announce_promotion(
         self,
@@ -807,7 +928,7 @@ class Records:
         # Whoever claims the request from now on begins another run.
         update = (
             "SET publishedAt = :now, nextRun = if_not_exists(run, :zero) + :one "
-            "REMOVE unfinished, cancelledAt"
+            "REMOVE unfinished, cancelledAt, operation"
         )
         values: _Values = {
             ":me": execution_arn,
@@ -872,7 +993,7 @@ class Records:
                     for page in pages
                     for item in page["Items"]
                 )
-        for some in batched((name for _, name in sorted(found)), _IDS_PER_CALL, strict=False):
+        for some in batched((name for _, name in sorted(found)), IDS_PER_CALL, strict=False):
             read = {record.request_id: record for record in self.get_many(some)}
             yield from (read[name] for name in some if name in read and not read[name].published)
 
@@ -1055,6 +1176,8 @@ def _record(item: Mapping[str, AttributeValue]) -> Record:
         },
         removed_names=json.loads(text("removedNames") or "{}"),
         provenance=_provenance(item),
+        operation=json.loads(text("operation") or "null"),
+        last_operation=json.loads(text("lastOperation") or "null"),
     )
 
 

@@ -10,11 +10,13 @@ from enum import StrEnum
 from typing import TypedDict
 
 from provisioner import json_text
+from provisioner.aws.approvals import Approvals, Pending, State
 from provisioner.aws.executions import execution_arn
 from provisioner.aws.records import FINISHED, Record, Records, Status
 from provisioner.batch.csv_table import TABLE_ENDINGS
 from provisioner.batch.lines import PlannedLine, has_revision, is_created
 from provisioner.clock import instant_text, now
+from provisioner.domain.plan import content_hash, material_terms, revision_of
 from provisioner.errors import Problem, new_problem
 from provisioner.json_text import JsonObject
 
@@ -32,7 +34,18 @@ _TIME_TO_TAKE_UP = timedelta(seconds=30)
 """From a line's start until its execution holds the request, unless another one has it."""
 _TIME_TO_PLAN = timedelta(minutes=3)
 """The same for a change, which reads KMS in every Region before it is claimed."""
-_COLUMNS = ("line", "requestId", "status", "keyId", "primaryKeyArn", "replicaKeyArns", "errors")
+_NOT_APPROVED = ("APPROVAL_REFUSED", "APPROVAL_EXPIRED")
+_COLUMNS = (
+    "line",
+    "requestId",
+    "status",
+    "keyId",
+    "primaryKeyArn",
+    "replicaKeyArns",
+    "errors",
+    "approvalContentHash",
+    "approvalUntil",
+)
 
 
 class LineStatus(StrEnum):
@@ -41,6 +54,7 @@ class LineStatus(StrEnum):
     NOT_STARTED = "NOT_STARTED"
     IN_PROGRESS = "IN_PROGRESS"
     WAITING_FOR_MATERIAL = "WAITING_FOR_MATERIAL"
+    WAITING_FOR_APPROVAL = "WAITING_FOR_APPROVAL"
     CREATED = "CREATED"
     REJECTED = "REJECTED"
     FAILED = "FAILED"
@@ -54,14 +68,25 @@ _FAILED = (LineStatus.FAILED, LineStatus.UPDATE_FAILED)
 _UNSETTLED = (LineStatus.NOT_STARTED, LineStatus.IN_PROGRESS)
 
 
+class AwaitedApproval(TypedDict):
+    """What approvers name to approve a line, and how long it waits, ISO 8601 in UTC."""
+
+    contentHash: str
+    until: str
+
+
 class LineResult(TypedDict):
-    """What became of one line; `key` is as in events, without KMS's metadata."""
+    """What became of one line; `key` is as in events, without KMS's metadata.
+
+    `approval` is there while the line's request waits for approval.
+    """
 
     line: int
     requestId: str | None
     status: LineStatus
     key: JsonObject | None
     errors: list[Problem]
+    approval: AwaitedApproval | None
 
 
 class Batch(TypedDict):
@@ -87,20 +112,36 @@ class Report:
 
 
 def report_batch(
-    batch: Batch, lines: Iterable[PlannedLine], *, records: Records, state_machine_arn: str
+    batch: Batch,
+    lines: Iterable[PlannedLine],
+    *,
+    records: Records,
+    approvals: Approvals,
+    state_machine_arn: str,
 ) -> Report:
-    """Read the record of every line's request.
+    """Read the record of every line's request, and the approval that it waits for.
+
+    People may take days, so a line that waits for them holds no batch up: its own execution waits.
 
     Raises
     ------
     DependencyUnavailable
-        The records cannot be read.
+        The records or the approvals cannot be read.
     """
     planned = list(lines)
     names = {line.request_id for line in planned if line.request_id and not line.problems}
+    # In this order: of what is approved in between, the record may show that it is claimed, and
+    # never that nothing waits for it and nothing came of it.
+    pending = {one.request_id: one for one in approvals.get_many(names)}
     found = {record.request_id: record for record in records.get_many(names)}
     results = [
-        _result(line, found.get(line.request_id or ""), state_machine_arn) for line in planned
+        _result(
+            line,
+            found.get(line.request_id or ""),
+            pending.get(line.request_id or ""),
+            state_machine_arn,
+        )
+        for line in planned
     ]
     counts = Counter(result["status"] for result in results)
     waiting = sum(counts[status] for status in _UNSETTLED)
@@ -120,6 +161,7 @@ def report_batch(
         "failed": sum(counts[status] for status in _FAILED),
         "waiting": waiting,
         "waitingForMaterial": counts[LineStatus.WAITING_FOR_MATERIAL],
+        "waitingForApproval": counts[LineStatus.WAITING_FOR_APPROVAL],
         "expectedEnd": instant_text(expected) if waiting else None,
     }
     elapsed = (moment - datetime.fromisoformat(batch["startedAt"])).total_seconds()
@@ -139,10 +181,18 @@ def results_text(batch: Batch, results: list[LineResult]) -> tuple[str, str]:
     return "results.jsonl", "".join(json_text.text(result) + "\n" for result in results)
 
 
-def _result(line: PlannedLine, record: Record | None, machine: str) -> LineResult:
+def _result(
+    line: PlannedLine, record: Record | None, pending: Pending | None, machine: str
+) -> LineResult:
+    approval: AwaitedApproval | None = None
     if line.problems:
         status, key, errors = LineStatus.REJECTED, None, line.problems
-    elif record and record.status == Status.REJECTED and _is_own(line, record, machine):
+    elif pending and _is_asked_for(line, record, pending):
+        status, key, errors = LineStatus.IN_PROGRESS, record.key if record else None, []
+        if pending.state == State.WAITING and not pending.is_over:
+            status = LineStatus.WAITING_FOR_APPROVAL
+            approval = {"contentHash": pending.content_hash, "until": pending.until}
+    elif record and _was_refused(line, record, machine):
         status, key, errors = LineStatus.REJECTED, None, record.errors
     elif record is None or record.content_hash is None:
         status, key, errors = LineStatus.NOT_STARTED, None, []
@@ -161,7 +211,33 @@ def _result(line: PlannedLine, record: Record | None, machine: str) -> LineResul
         "status": status,
         "key": shown,
         "errors": errors,
+        "approval": approval,
     }
+
+
+def _is_asked_for(line: PlannedLine, record: Record | None, pending: Pending) -> bool:
+    """Whether a line's very request waits for approval, or was decided and is not claimed yet.
+
+    Whoever asked: a file that is sent again leaves the request to the execution that waits.
+    """
+    is_same = (
+        line.revision == revision_of(pending.request)
+        and line.content == content_hash(pending.request)
+        and line.terms == material_terms(pending.request)
+    )
+    is_done = record is not None and is_created(record, line)
+    return is_same and not is_done and pending.is_ahead_of(record)
+
+
+def _was_refused(line: PlannedLine, record: Record, machine: str) -> bool:
+    """Whether a request was refused when it was started.
+
+    Where approvers refused it to another execution that waited, the line's own has left it to that.
+    """
+    if record.status != Status.REJECTED:
+        return False
+    by_approvers = any(error["code"] in _NOT_APPROVED for error in record.errors)
+    return _is_own(line, record, machine) or (by_approvers and _is_passed(line))
 
 
 def _is_refused(line: PlannedLine, record: Record) -> bool:
@@ -257,6 +333,8 @@ def _as_csv(results: list[LineResult]) -> str:
             (key.get("primary") or {}).get("arn"),
             " ".join(replica["arn"] for replica in key.get("replicas") or []),
             " ".join(f"{e['path']}: {e['code']}: {e['message']}" for e in result["errors"]),
+            approval["contentHash"] if (approval := result["approval"]) else None,
+            approval["until"] if approval else None,
         )
         rows.writerow([_cell(value) for value in row])
     return written.getvalue()

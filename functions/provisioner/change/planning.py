@@ -47,6 +47,7 @@ def plan_of_change(
     settings: Settings,
     kms_for: Callable[[str], KMSClient],
     tagging_for: Callable[[str], TaggingClient],
+    is_resumed: bool | None = None,
 ) -> ChangePlan:
     """Plan the change of a key set that was finished once; nothing is written.
 
@@ -54,6 +55,8 @@ def plan_of_change(
     ----------
     record
         The request's; it has a primary key and an applied declaration.
+    is_resumed
+        Whether this was claimed before; None where the record says it by its revision.
     kms_for, tagging_for
         Return the clients of a Region.
 
@@ -73,11 +76,12 @@ def plan_of_change(
     read = read_key_set(
         applied, request, key_arn, superseded=names, kms_for=kms_for, tagging_for=tagging_for
     )
-    is_resumed = (
-        record.is_of_a_change
-        and record.content_hash == content_hash(request)
-        and record.revision == revision_of(request)
-    )
+    if is_resumed is None:
+        is_resumed = (
+            record.is_of_a_change
+            and record.content_hash == content_hash(request)
+            and record.revision == revision_of(request)
+        )
     if read is None:
         if is_resumed:  # It is claimed, so that it has to fail.
             raise KmsKeyNotFound(f"No Region of its key set has {key_arn}.")

@@ -8,7 +8,7 @@ from provisioner.approval.gatekeeper import Gatekeeper
 from provisioner.aws.client_types import KMSClient, TaggingClient
 from provisioner.aws.records import Record, Removed
 from provisioner.change.confirm import removed_key
-from provisioner.change.planning import plan_of_change
+from provisioner.change.planning import ChangePlan, plan_of_change
 from provisioner.change.work import WaveWork, waves, with_look_for_promotion
 from provisioner.creation.claim import Decision, decide_change, is_change
 from provisioner.creation.confirm import as_json
@@ -86,34 +86,48 @@ def plan_key_set(
     """
     record = gatekeeper.records.get(request["requestId"])
     if record is None or not is_change(record, request):
-        return _empty("NOTHING")
+        return empty_plan("NOTHING")
     try:
         if record.execution_arn != execution_arn:
             decision = decide_change(record, gatekeeper.step_functions, request).decision
             if decision != Decision.CHANGE:
-                return _empty("NOTHING")
+                return empty_plan("NOTHING")
         plan = plan_of_change(
             record, request, settings=settings, kms_for=kms_for, tagging_for=tagging_for
         )
         if plan.problems and not plan.is_resumed:
-            return _empty(Decision.REFUSED.value, plan.problems)
+            return empty_plan(Decision.REFUSED.value, plan.problems)
         # One that cannot go on ends, and does nothing that needs approval.
         changes = None if plan.problems else plan.changes
         gate = gatekeeper.pass_change(request, execution_arn, changes, record=record, via=via)
     except Conflict as conflict:
-        return _empty(Decision.REFUSED.value, conflict_problems(conflict))
+        return empty_plan(Decision.REFUSED.value, conflict_problems(conflict))
     if gate.standing != Standing.OPEN:
-        return _closed(gate)
+        return closed(gate)
+    return {
+        **plan_with(plan, waves(plan.changes, plan.observed, settings.partition), record, request),
+        "failures": _refused(plan.problems, plan.observed["primaryRegion"]),
+        "provenance": gate.provenance_of(via),
+    }
+
+
+def plan_with(
+    plan: ChangePlan, planned: list[WaveWork], record: Record, request: KeySetRequest
+) -> Plan:
+    """Return what the state machine needs to carry waves out, one after the other.
+
+    Parameters
+    ----------
+    request
+        What the key set is declared as in the end.
+    """
     observed = plan.observed
-    planned = waves(plan.changes, observed, settings.partition)
     promotes = any(one["wave"] == Wave.PROMOTE for one in planned)
     if record.promotion and not promotes:
         # An earlier try announced one, which is looked for before anything needs the primary key.
         planned = with_look_for_promotion(planned)
     return {
-        "decision": Decision.CHANGE.value,
-        "problems": [],
-        "failures": _refused(plan.problems, observed["primaryRegion"]),
+        **empty_plan(Decision.CHANGE.value),
         "version": plan.version,
         "waves": [] if plan.problems else planned,
         "primaryRegion": observed["primaryRegion"],
@@ -127,23 +141,22 @@ def plan_key_set(
         "toConfirm": _to_confirm(request, plan.changes, observed),
         "promoteTo": request["primaryRegion"] if promotes else observed["primaryRegion"],
         "promotionIn": _members_then(plan.changes, observed),
-        "provenance": gate.provenance_of(via),
-        "waitSeconds": 0,
     }
 
 
-def _closed(gate: Gate) -> Plan:
-    """Return what the execution does where the gate is not open."""
+def closed(gate: Gate) -> Plan:
+    """Return what an execution does where the gate is not open."""
     if gate.standing == Standing.TAKEN or gate.pending is None:
-        return _empty("NOTHING")
+        return empty_plan("NOTHING")
     if gate.standing == Standing.REFUSED:
-        refused = _empty(Decision.REFUSED.value, [*gate.problems])
+        refused = empty_plan(Decision.REFUSED.value, [*gate.problems])
         return {**refused, "provenance": gate.pending.provenance}
-    waiting = _empty(Decision.ASK_FOR_APPROVAL.value)
+    waiting = empty_plan(Decision.ASK_FOR_APPROVAL.value)
     return {**waiting, "waitSeconds": seconds_to_wait(gate.pending)}
 
 
-def _empty(decision: str, problems: list[Problem] | None = None) -> Plan:
+def empty_plan(decision: str, problems: list[Problem] | None = None) -> Plan:
+    """Return a plan in which nothing is to be done."""
     return {
         "decision": decision,
         "problems": problems or [],

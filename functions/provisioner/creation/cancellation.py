@@ -11,6 +11,7 @@ from provisioner.aws import executions
 from provisioner.aws.client_types import SFNClient
 from provisioner.aws.executions import Progress
 from provisioner.aws.records import UNDER_WAY, Record, Records, refuse_if_cancelled
+from provisioner.domain.operation import asked_for
 from provisioner.errors import Cancelled
 from provisioner.intake.envelope import resumed
 
@@ -51,8 +52,9 @@ def cancel(
     if progress == Progress.RUNNING:
         return record
     if progress == Progress.ENDED:
-        holder = executions.successor_arn(state_machine_arn, request_id, holder)
+        machine = executions.machine_of(holder) if record.operation else state_machine_arn
+        holder = executions.successor_arn(machine, request_id, holder)
     # What was not started yet is started under its own name: whoever is about to start it finds it.
-    document = resumed(record.request, record.provenance["via"])
+    document = resumed(record.request, record.provenance["via"], asked_for(record.operation))
     executions.start(step_functions, executions.machine_of(holder), holder, document)
     return replace(record, execution_arn=holder)

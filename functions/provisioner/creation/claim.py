@@ -154,12 +154,15 @@ def is_change(record: Record, request: KeySetRequest) -> bool:
     """Whether a request is about a change of a key set that was finished once.
 
     That is other content, the next revision of the same, or what a change under way, or one that
-    failed, is about. A renewal of key material is none, and neither is what is there already.
+    failed, is about. A renewal of key material is none, and neither is what is there already, also
+    while an operation is under way.
     """
     if not record.ever_created:
         return False
     if record.content_hash != content_hash(request):
         return True
+    if record.operation:
+        return False
     if record.status in FINISHED and record.published:
         is_next = revision_of(request) > record.revision
         return is_next and not _has_other_terms(record, request)
@@ -183,7 +186,7 @@ def is_left_to_do(
     """
     if record is None or record.status == Status.REJECTED:
         return True
-    if is_change(record, request):
+    if is_change(record, request) or record.operation:
         return False
     if record.status in FINISHED and record.published:
         is_other = material_missing or _has_other_terms(record, request)

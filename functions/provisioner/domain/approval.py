@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import TypedDict
 
 from provisioner.domain.change import Change
+from provisioner.domain.operation import Operation
 from provisioner.domain.plan import KeySetRequest, fingerprint, regions
 from provisioner.domain.provenance import Via
 from provisioner.json_text import Json, size
@@ -92,6 +93,22 @@ def planned_keys(request: KeySetRequest) -> list[Planned]:
             "to": {name: request[name] for name in facts},  # type: ignore[literal-required]
             "call": "CreateKey" if region == request["primaryRegion"] else "ReplicateKey",
             "confirm": None,
+        }
+        for region in regions(request)
+    ]
+
+
+def planned_operation(request: KeySetRequest, operation: Operation) -> list[Planned]:
+    """List what an operation is for, as approvers see it: the Regions, and the words."""
+    words = operation["confirm"]
+    return [
+        {
+            "region": region,
+            "property": "operation",
+            "from": None,
+            "to": operation["operation"],
+            "call": operation["operation"],
+            "confirm": next((word for word in words if word.endswith(f":{region}")), None),
         }
         for region in regions(request)
     ]

@@ -8,6 +8,7 @@ one.
 import re
 from typing import TypeGuard
 
+from provisioner.domain.operation import Operation
 from provisioner.domain.provenance import Via
 from provisioner.errors import Problem, RequestRejected
 
@@ -27,8 +28,10 @@ def wrap(
     return {"request": document, "via": via, **({"problems": problems} if problems else {})}
 
 
-def resumed(request: object, via: Via | None) -> object:
-    """Return the input of an execution that goes on with a request, however that came."""
+def resumed(request: object, via: Via | None, operation: Operation | None = None) -> object:
+    """Return the input of an execution that goes on with a request, or an operation on it."""
+    if operation:
+        return {**wrap(request, via), "operation": operation}
     return wrap(request, via) if via else request
 
 

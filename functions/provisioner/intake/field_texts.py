@@ -34,6 +34,8 @@ FIELD_TEXTS = {
         "encryptedKeyMaterial."
     ),
     "onFailure": "onFailure is RETAIN or ROLL_BACK.",
+    "operation": "operation is REPAIR, ROTATE, ROTATE_MATERIAL or RELEASE.",
+    "operationId": "An operationId is 1 to 80 letters, digits, `_` and `-`.",
     "origin": "origin is AWS_KMS or EXTERNAL.",
     "periodInDays": "periodInDays is a whole number from 90 to 2,560.",
     "policy": "policy is an object with administrators and users, or with document.",

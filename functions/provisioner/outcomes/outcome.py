@@ -25,6 +25,7 @@ from provisioner.aws.records import FINISHED, OF_CHANGES, Record, Records, Remov
 from provisioner.clock import now
 from provisioner.domain.change_problems import missing_material_warning
 from provisioner.domain.key_specs import Origin
+from provisioner.domain.operation import Operation
 from provisioner.domain.plan import (
     KeyFacts,
     KeySetRequest,
@@ -75,16 +76,21 @@ class Outcome(TypedDict):
 
 
 class ChangeOutcome(Outcome):
-    """How a change ended; `removed` has the keys that wait for their deletion, by Region."""
+    """How a change ended, or an operation, which `operation` has; it is null for a change.
+
+    `removed` has the keys that wait for their deletion, by Region.
+    """
 
     removed: dict[str, Removed]
+    operation: NotRequired[Operation | None]
 
 
 class Refusal(TypedDict):
     """A request that is refused, and why; `request` may be anything that was sent.
 
     One that came as a dead letter has the `letter`'s ID, and no execution. `provenance` is
-    who asked and who decided, null where nobody was asked.
+    who asked and who decided, null where nobody was asked. `operation` is what is refused of a key
+    set, null where it is the request itself.
     """
 
     status: str
@@ -93,6 +99,7 @@ class Refusal(TypedDict):
     letter: NotRequired[str]
     problems: list[Problem]
     provenance: Provenance | None
+    operation: NotRequired[Operation | None]
 
 
 @dataclass(frozen=True)
@@ -123,9 +130,9 @@ def publish_outcome(outcome: Outcome | ChangeOutcome, outlets: Outlets) -> JsonO
     request = outcome["request"]
     status = Status(outcome["status"])
     key = key_facts(request, outcome["primary"], outcome["replicas"], outcome["keyMetadata"])
-    problems = _problems(outcome)
+    problems = problems_of(outcome)
     removed = cast("ChangeOutcome", outcome)["removed"] if status in OF_CHANGES else {}
-    warnings = _replicas_not_asked_for(request, outcome["keyMetadata"], removed)
+    warnings = replicas_not_asked_for(request, outcome["keyMetadata"], removed)
     if status == Status.UPDATED:
         warnings += _keys_without_material(outcome)
     record = outlets.records.finish(
@@ -229,7 +236,7 @@ def publish_refusal(
     return detail
 
 
-def _problems(outcome: Outcome | ChangeOutcome) -> list[Problem]:
+def problems_of(outcome: Outcome | ChangeOutcome) -> list[Problem]:
     """Phrase the failures; what several Regions report of the request as a whole stands once."""
     found: list[Problem] = []
     for failure in outcome["failures"]:
@@ -256,7 +263,7 @@ def removed_keys(record: Record) -> list[JsonObject]:
     ]
 
 
-def _replicas_not_asked_for(
+def replicas_not_asked_for(
     request: KeySetRequest, metadata: JsonObject | None, removed: Iterable[str]
 ) -> list[Problem]:
     """Name the replica keys that KMS lists of a finished key set beside those of the request.

@@ -8,7 +8,7 @@ import re
 
 from provisioner.domain.ticket_comment import Note
 from provisioner.errors import TicketNotUpdatable
-from provisioner.tickets.http import TicketSystem
+from provisioner.tickets.http import TicketSystem, moving
 
 _ISSUE = re.compile(
     r"(?:([A-Za-z0-9-]{1,39}/[A-Za-z0-9_.-]{1,100})#|#)?([1-9][0-9]{0,9})", re.ASCII
@@ -17,13 +17,20 @@ _PAGE, _PAGES = 100, 10
 
 
 def update(system: TicketSystem, repository: str | None, ticket_id: str, note: Note) -> None:
-    """Comment on an issue, unless that was done, and open or close it where that is wanted."""
+    """Comment on an issue, unless that was done, and open or close it where that is wanted.
+
+    Raises
+    ------
+    TicketNotMoved
+        The comment is there, and GitHub refuses the state.
+    """
     issue = _path_of(repository, ticket_id)
     state = system.get(issue)["state"]
     if not _is_there(system, issue, note.marker):
         system.post(f"{issue}/comments", {"body": _fenced(note.text("\n"))})
     if note.transition in ("open", "closed") and note.transition != state:
-        system.patch(issue, {"state": note.transition})
+        with moving(ticket_id, note.transition):
+            system.patch(issue, {"state": note.transition})
 
 
 def _fenced(text: str) -> str:

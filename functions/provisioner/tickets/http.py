@@ -1,14 +1,20 @@
 """Calls of ticket systems: no redirects, short times, and an error for each way they fail."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
 import urllib3
 
-from provisioner.errors import TicketNotUpdatable, TicketSystemBusy, TicketSystemRefused
+from provisioner.errors import (
+    TicketNotMoved,
+    TicketNotUpdatable,
+    TicketSystemBusy,
+    TicketSystemRefused,
+)
 from provisioner.json_text import Json, JsonObject, text
 
 _TIMEOUT = urllib3.Timeout(connect=3, read=8)
@@ -18,6 +24,16 @@ _LATER = (408, 425, 429)
 _GONE = (400, 403, 404, 409, 410, 422, 423)
 """What is wrong with one ticket: gone, closed, locked, or not to be changed in that way."""
 _POOL = urllib3.PoolManager(retries=False, timeout=_TIMEOUT)
+
+
+@contextmanager
+def moving(ticket_id: str, transition: str | None) -> Iterator[None]:
+    """Raise `TicketNotMoved` where a ticket that has its comment is not to be changed so."""
+    try:
+        yield
+    except TicketNotUpdatable as error:
+        text = f"{ticket_id} does not take the transition {transition!r}: {error.what_happened}"
+        raise TicketNotMoved(text) from error
 
 
 class TicketSystem:

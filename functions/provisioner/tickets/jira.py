@@ -11,7 +11,7 @@ from provisioner import json_text
 from provisioner.domain.ticket_comment import Note
 from provisioner.errors import TicketNotUpdatable
 from provisioner.json_text import JsonObject
-from provisioner.tickets.http import TicketSystem
+from provisioner.tickets.http import TicketSystem, moving
 
 _KEY = re.compile(r"[A-Z][A-Z0-9_]{1,30}-[1-9][0-9]{0,9}", re.ASCII)
 _NEWEST = 100
@@ -22,6 +22,11 @@ def update(system: TicketSystem, ticket_id: str, note: Note) -> None:
 
     A transition that the issue's workflow does not offer now is said in the comment. One that asks
     for more than its name, such as a resolution, is refused after it.
+
+    Raises
+    ------
+    TicketNotMoved
+        The comment is there, and Jira refuses the transition.
     """
     if not _KEY.fullmatch(ticket_id):
         raise TicketNotUpdatable(f"{ticket_id[:80]!r} is no key of an issue, such as OPS-12.")
@@ -33,7 +38,8 @@ def update(system: TicketSystem, ticket_id: str, note: Note) -> None:
             note = note.with_line(text)
         system.post(f"{issue}/comment", {"body": _document(note)})
     if offered is not None:
-        system.post(f"{issue}/transitions", {"transition": {"id": offered}})
+        with moving(ticket_id, note.transition):
+            system.post(f"{issue}/transitions", {"transition": {"id": offered}})
 
 
 def _offered(system: TicketSystem, issue: str, wanted: str | None) -> str | None:

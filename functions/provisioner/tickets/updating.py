@@ -43,6 +43,8 @@ def update_ticket(event: BusEvent, systems: Systems, *, insecure: bool) -> bool:
         It may work later.
     TicketNotUpdatable
         Something is wrong with this ticket.
+    TicketNotMoved
+        The ticket has its comment, and does not take the transition.
     TicketSystemRefused
         Something is wrong with the entry of the secret.
     """

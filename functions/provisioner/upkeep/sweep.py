@@ -19,6 +19,7 @@ from provisioner.aws.records import FINISHED, Record, Records, Status
 from provisioner.aws.sweep_table import Position, SweepTable
 from provisioner.clock import now
 from provisioner.creation.claim import is_change, is_left_to_do
+from provisioner.domain.operation import asked_for
 from provisioner.domain.plan import KeySetRequest, unread_key
 from provisioner.errors import (
     Cancelled,
@@ -122,7 +123,7 @@ class Sweeper:
             f"Request {record.request_id} has no published outcome and {record.execution_arn} does "
             "not run any more. "
         )
-        if reasons := _reasons_against(request, self.settings):
+        if not record.operation and (reasons := _reasons_against(request, self.settings)):
             outcome = _last_outcome(record, request, reasons)
             if not self._end(outcome):
                 return
@@ -166,7 +167,7 @@ class Sweeper:
         if executions.progress(self.step_functions, arn) == Progress.ENDED:
             # It has died before it could wait.
             arn = executions.new_execution_arn(machine, pending.request_id)
-        document = resumed(pending.request, pending.via)
+        document = resumed(pending.request, pending.via, pending.operation)
         executions.start(self.step_functions, machine, arn, document)
         text = (
             f"Request {pending.request_id} waits for approval, and {holder} does not run. {arn} "
@@ -187,6 +188,8 @@ class Sweeper:
         request, holder = pending.request, pending.execution_arn
         if not record.published or record.execution_arn == holder:
             return record.published
+        if pending.operation:
+            return False
         return not is_change(record, request) and not is_left_to_do(
             record, request, holder, step_functions=self.step_functions
         )
@@ -199,6 +202,8 @@ class Sweeper:
         """
         machine, request_id = self.settings.state_machine_arn, record.request_id
         holder = str(record.execution_arn)
+        if record.operation:
+            machine = executions.machine_of(holder)
         arn = executions.successor_arn(machine, request_id, holder)
         if executions.progress(self.step_functions, arn) == Progress.ENDED:
             latest = next(self.records.get_many([request_id], consistently=True), None)
@@ -206,7 +211,7 @@ class Sweeper:
                 return None
             # It has died before it could claim the request.
             arn = executions.new_execution_arn(machine, request_id)
-        document = resumed(request, record.provenance["via"])
+        document = resumed(request, record.provenance["via"], asked_for(record.operation))
         executions.start(self.step_functions, machine, arn, document)
         return arn
 
@@ -271,7 +276,9 @@ def _last_outcome(record: Record, request: KeySetRequest, reasons: str) -> Outco
         "keyMetadata": key["keyMetadata"] if key else None,
         "failures": [] if is_done else [failure],
     }
-    return {**outcome, "removed": record.removed} if record.is_of_a_change else outcome
+    if not record.is_of_a_change:
+        return outcome
+    return {**outcome, "removed": record.removed, "operation": None}
 
 
 def _looked[**P](

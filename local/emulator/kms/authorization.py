@@ -49,7 +49,11 @@ def checks(request: Request, asked: Check) -> list[Check]:
         return _alias_checks(request, asked)
     if request.operation in _ACCOUNT_OPERATIONS:
         return [Check(asked.action, asked.region, context=asked.context)]
-    key = kms._resolve_key(request.parameters.get("KeyId") or asked.resource)
+    # The emulator does not see that a ciphertext names a multi-Region key.
+    named = request.parameters.get("KeyId") or kms_keys.named_by(
+        request.parameters.get("CiphertextBlob") or ""
+    )
+    key = kms._resolve_key(named or asked.resource)
     if request.operation == "ReplicateKey":
         replicate = _without_request_tags(asked)
         creation = _replica_creation(request, asked, key) if key else []

@@ -15,6 +15,7 @@ the emulator's fields:
 | `KeyAgreementAlgorithms` | as in KeyMetadata |
 """
 
+import base64
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -28,8 +29,10 @@ from local.emulator.kms.settings import now
 type Key = dict[str, Any]
 
 _KEY_ID = re.compile(r"mrk-[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_KEY_ID_BYTES = 36
 
 _emulator_metadata = kms._key_metadata
+_emulator_material_id = kms._key_material_id
 
 # https://docs.aws.amazon.com/kms/latest/APIReference/API_Operations.html: the operations whose
 # KeyId may be an alias.
@@ -54,8 +57,14 @@ _TAKE_ALIASES = frozenset(
 
 
 def install() -> None:
-    """Let the emulator describe keys as KMS does."""
+    """Let the emulator describe keys, and name their current material, as KMS does."""
     kms._key_metadata = metadata
+    kms._key_material_id = _material_id
+
+
+def _material_id(key: Key) -> str:
+    current: str | None = key.get("_material_id")
+    return current or str(_emulator_material_id(key))
 
 
 def find(operation: str, key_id: str) -> Key:
@@ -92,11 +101,25 @@ def _resource(operation: str, key_id: str) -> str:
     if len(parts) == 6 and (parts[3], parts[4]) == (get_region(), get_account_id()):  # noqa: PLR2004
         return parts[5]
     if operation == "Decrypt":
-        raise KmsRefusedError(
-            "IncorrectKeyException",
-            "The key ID in the request does not identify a CMK that can perform this operation.",
-        )
+        raise incorrect_key()
     raise KmsRefusedError("NotFoundException", f"Invalid arn {get_region()}")
+
+
+def named_by(ciphertext: str) -> str:
+    """Return the ID of the key that a symmetric ciphertext, in base64, names; else nothing."""
+    try:
+        named = base64.b64decode(ciphertext)[:_KEY_ID_BYTES].decode()
+    except ValueError:
+        return ""
+    return named if _KEY_ID.fullmatch(named) else ""
+
+
+def incorrect_key() -> KmsRefusedError:
+    """Refuse to decrypt with a key what another encrypted."""
+    return KmsRefusedError(
+        "IncorrectKeyException",
+        "The key ID in the request does not identify a CMK that can perform this operation.",
+    )
 
 
 def _aliased(operation: str, alias: str) -> Key:

@@ -7,14 +7,18 @@ The members of a multi-Region key share one `Materials`; what is imported is eac
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ministack.services import kms
 
-from local.emulator.kms.keys import Key, is_replica, members
+from local.emulator.kms import events as kms_events
+from local.emulator.kms.keys import Key, is_replica, members, primary_of
 from local.emulator.kms.settings import now
 
+_DAY = 86400
 _MATERIAL = ("_symmetric_key", "_hmac_key", "_private_key", "_public_key_der")
 
 
@@ -27,6 +31,9 @@ class Material:
     """`STAGED` until it is rotated to."""
     description: str | None = None
     rotated_at: float | None = None
+    rotation_type: Literal["AUTOMATIC", "ON_DEMAND"] = "ON_DEMAND"
+    secret: bytes | None = field(default=None, repr=False)
+    """What KMS made; what was imported is each Region's own."""
 
 
 @dataclass
@@ -52,13 +59,15 @@ class Materials:
         return next((material for material in self.all if material.state == "STAGED"), None)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Imported:
     """What one import brought into one Region."""
 
     material: dict[str, Any]
     """The emulator's fields for it, as `kms._store_imported_material` writes them."""
     valid_to: float | None
+    has_expired: bool = False
+    """Whether its end was reported."""
 
     @property
     def is_there(self) -> bool:
@@ -70,15 +79,18 @@ def of(key: Key) -> Materials:
     """Return the material that a key is associated with; KMS makes the first of its own keys."""
     if "_materials" not in key:
         is_made = key["KeySpec"] == "SYMMETRIC_DEFAULT" and key["Origin"] != "EXTERNAL"
-        first = [Material(kms._key_material_id(key), "CURRENT")] if is_made else []
-        key["_materials"] = Materials(first)
+        key["_materials"] = Materials()
+        if is_made:
+            secret = key["_symmetric_key"]
+            first = Material(kms._key_material_id(key), "CURRENT", secret=secret)
+            key["_materials"].all.append(first)
     materials: Materials = key["_materials"]
     return materials
 
 
 def make(key: Key) -> None:
-    """Make new material for a key, which waits for a rotation; its first goes on encrypting."""
-    of(key).all.append(Material(os.urandom(32).hex(), "STAGED"))
+    """Make new material for a key, which waits for a rotation; the current goes on encrypting."""
+    of(key).all.append(Material(os.urandom(32).hex(), "STAGED", secret=os.urandom(32)))
 
 
 def imports(key: Key) -> dict[str, Imported]:
@@ -116,10 +128,8 @@ def place(key: Key) -> bool:
         key.pop(name, None)
     if materials.current and key["KeySpec"] == "SYMMETRIC_DEFAULT":
         key["_material_id"] = materials.current.id
-    if complete:
-        # The emulator's ciphertexts do not name their material: with the first for all of them,
-        # those from before a rotation can be decrypted.
-        key |= there[0].material
+    if complete and materials.current:
+        key |= imported[materials.current.id].material
         ends = [each.valid_to for each in there if each.valid_to is not None]
         key["ExpirationModel"] = "KEY_MATERIAL_EXPIRES" if ends else "KEY_MATERIAL_DOES_NOT_EXPIRE"
         if ends:
@@ -139,12 +149,70 @@ def pass_time(key: Key) -> None:
     if materials.rotation_began_at is None or now() < materials.rotation_ends_at:
         return
     materials.rotation_began_at = None
+    _rotate(key, "ON_DEMAND", materials.rotation_ends_at)
+
+
+def rotate_if_due(key: Key) -> None:
+    """Rotate a key automatically, if it is time; a key that is not Enabled is passed over.
+
+    https://docs.aws.amazon.com/kms/latest/developerguide/rotate-keys.html
+    """
+    rotation, runs = key["_rotation"], of(key).rotation_began_at is not None
+    due = rotation["NextRotationDate"]
+    if now() < due or runs or key["KeyState"] != "Enabled":
+        return
+    rotation["NextRotationDate"] = round(due + rotation["RotationPeriodInDays"] * _DAY, 3)
+    make(key)
+    _rotate(key, "AUTOMATIC", due)
+
+
+def _rotate(key: Key, rotation_type: Literal["AUTOMATIC", "ON_DEMAND"], moment: float) -> None:
+    """Let the staged material be the current one in every Region."""
+    materials = of(key)
     current, staged = materials.current, materials.staged
-    if current and staged:
-        current.state, staged.state = "NON_CURRENT", "CURRENT"
-        staged.rotated_at = materials.rotation_ends_at
-        for member in alike(key):
-            member["_material_id"] = staged.id
+    if not current or not staged:
+        return
+    current.state, staged.state = "NON_CURRENT", "CURRENT"
+    staged.rotated_at, staged.rotation_type = moment, rotation_type
+    for member in alike(key):
+        take_current(member)
+    kms_events.rotated(primary_of(key), rotation_type, current.id, staged.id)
+
+
+def take_current(key: Key) -> None:
+    """Let a key encrypt with the current material, if KMS made it, and name it."""
+    current = of(key).current
+    if current:
+        key["_material_id"] = current.id
+        if current.secret:
+            key["_symmetric_key"] = current.secret
+
+
+@contextmanager
+def used(key: Key, material_id: str) -> Iterator[bool]:
+    """Let a key use other material for as long as the block runs; the value says if it has it."""
+    material, imported = of(key).find(material_id), imports(key).get(material_id)
+    secret = material.secret if material else None
+    if imported and imported.is_there:
+        secret = imported.material["_symmetric_key"]
+    if secret is None:
+        yield False
+        return
+    before: Key = {name: key[name] for name in ("_symmetric_key", "_material_id") if name in key}
+    key |= {"_symmetric_key": secret, "_material_id": material_id}
+    try:
+        yield True
+    finally:
+        del key["_symmetric_key"], key["_material_id"]
+        key |= before
+
+
+def expire(key: Key) -> None:
+    """Report the material that has expired in a key's Region since it was last looked at."""
+    for imported in imports(key).values():
+        if not imported.is_there and not imported.has_expired:
+            imported.has_expired = True
+            kms_events.expired(key)
 
 
 def remove(key: Key, material: Material) -> None:
@@ -184,7 +252,7 @@ def _made_entry(key: Key, material: Material) -> dict[str, Any]:
 def _rotation(material: Material) -> dict[str, Any]:
     if material.rotated_at is None:
         return {}
-    return {"RotationDate": material.rotated_at, "RotationType": "ON_DEMAND"}
+    return {"RotationDate": material.rotated_at, "RotationType": material.rotation_type}
 
 
 def _entry(key: Key, material: Material) -> dict[str, Any]:

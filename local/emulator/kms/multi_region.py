@@ -53,6 +53,8 @@ def replicate_key(parameters: dict[str, Any]) -> Any:
     replica["_materials"] = kms_material.of(primary)
     if primary["Origin"] == "EXTERNAL":
         kms_material.expect_import(primary, replica)
+    elif primary["KeySpec"] == "SYMMETRIC_DEFAULT":
+        kms_material.take_current(replica)
     kms_states.enter(replica, "Creating", current().creating_seconds)
     answer = {
         "ReplicaKeyMetadata": kms._key_metadata_in_region(replica, region),

@@ -1,8 +1,6 @@
 """Rotation: when it can be set or asked for, and what is reported of it.
 
 https://docs.aws.amazon.com/kms/latest/developerguide/rotate-keys.html
-
-The emulator rotates on demand. Automatic rotation never comes to pass.
 """
 
 from typing import Any
@@ -20,6 +18,9 @@ _DEFAULT_PERIOD = 365
 
 # https://docs.aws.amazon.com/kms/latest/developerguide/rotating-keys-on-demand.html
 _MOST_ON_DEMAND = 25
+
+# https://docs.aws.amazon.com/kms/latest/APIReference/API_RotateKeyOnDemand.html
+_BEFORE_AUTOMATIC = 20 * 60
 
 
 def enable_key_rotation(parameters: dict[str, Any]) -> Any:
@@ -62,25 +63,39 @@ def rotate_key_on_demand(parameters: dict[str, Any]) -> Any:
     Raises
     ------
     KmsRefusedError
-        The key cannot be rotated now, was rotated often enough, or has no imported material that
-        waits for it everywhere.
+        The key cannot be rotated now, is about to be rotated automatically, was rotated often
+        enough, or has no imported material that waits for it everywhere.
     """
     key = _rotatable("RotateKeyOnDemand", parameters)
     _check_spec(key)
     materials = kms_material.of(key)
     if materials.rotation_began_at is None:
-        if sum(1 for material in materials.all if material.rotated_at) >= _MOST_ON_DEMAND:
-            raise KmsRefusedError(
-                "LimitExceededException",
-                "The on-demand rotations limit has been reached for the given keyId. No more "
-                f"on-demand rotations can be performed for this key: {key['Arn']}",
-            )
+        _check_automatic(key)
+        _check_room(key)
         if key["Origin"] == "EXTERNAL":
             _check_staged(key)
         else:
             kms_material.make(key)
         kms_material.begin_rotation(key, current().rotating_seconds)
     return json_response({"KeyId": key["Arn"]})
+
+
+def _check_automatic(key: Key) -> None:
+    """Check that no automatic rotation begins within the next 20 minutes."""
+    rotation = key.get("_rotation")
+    if rotation and rotation["NextRotationDate"] - now() <= _BEFORE_AUTOMATIC:
+        # How KMS words it is not known.
+        raise KmsRefusedError("ConflictException", "")
+
+
+def _check_room(key: Key) -> None:
+    rotated = [material for material in kms_material.of(key).all if material.rotated_at]
+    if sum(material.rotation_type == "ON_DEMAND" for material in rotated) >= _MOST_ON_DEMAND:
+        raise KmsRefusedError(
+            "LimitExceededException",
+            "The on-demand rotations limit has been reached for the given keyId. No more "
+            f"on-demand rotations can be performed for this key: {key['Arn']}",
+        )
 
 
 def _check_staged(key: Key) -> None:

@@ -3,20 +3,22 @@
 `install` puts `_handle_request` in the place of the emulator's; it is called once a request is
 authorised. The rules are in the modules beside this one: `kms_model` (what parameters are like),
 `kms_states` (what each key state allows), `kms_specs`, `kms_policies`, `kms_policy_text`,
-`kms_tags`, `kms_aliases`, `kms_rotation`, `kms_import`, `kms_multi_region`, `kms_lifecycle` and
-`kms_quotas`. An operation that none of them serves is checked against the state of its key and left
-to the emulator.
+`kms_tags`, `kms_aliases`, `kms_rotation`, `kms_import`, `kms_multi_region`, `kms_lifecycle`,
+`kms_ciphertexts` and `kms_quotas`. An operation that none of them serves is checked against the
+state of its key and left to the emulator. What has changed something is reported by `kms_trail`.
 """
 
 import json
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
-from ministack.core.iam_actions import _kms_key_id_from_ciphertext
 from ministack.core.responses import error_response_json
 from ministack.services import kms
 
 from local.emulator.kms import aliases as kms_aliases
+from local.emulator.kms import ciphertexts as kms_ciphertexts
+from local.emulator.kms import events as kms_events
 from local.emulator.kms import importing as kms_import
 from local.emulator.kms import keys as kms_keys
 from local.emulator.kms import lifecycle as kms_lifecycle
@@ -28,6 +30,7 @@ from local.emulator.kms import rotation as kms_rotation
 from local.emulator.kms import service_linked_role as kms_service_linked_role
 from local.emulator.kms import states as kms_states
 from local.emulator.kms import tags as kms_tags
+from local.emulator.kms import trail as kms_trail
 from local.emulator.kms.refusal import KmsRefusedError
 
 _OPERATIONS: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -53,6 +56,7 @@ _OPERATIONS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "UntagResource": kms_tags.untag_resource,
     "UpdateAlias": kms_aliases.update_alias,
     "UpdatePrimaryRegion": kms_multi_region.update_primary_region,
+    **kms_ciphertexts.OPERATIONS,
 }
 
 _emulator_handle_request = kms.handle_request
@@ -78,19 +82,23 @@ async def _handle_request(
         kms_model.check(operation, parameters)
         kms_quotas.take(operation, parameters)
         kms_states.pass_time()
+        kms_events.keep_time(kms_states.pass_time)
+        call = kms_trail.note(operation, parameters, headers)
         if operation in _OPERATIONS:
-            return _OPERATIONS[operation](parameters)
-        _check_key(operation, parameters)
+            answer = _OPERATIONS[operation](parameters)
+        else:
+            _check_key(operation, parameters)
+            answer = await _emulator_handle_request(method, path, headers, body, query_params)
     except KmsRefusedError as refusal:
         return error_response_json(refusal.code, refusal.message, 400)
-    return await _emulator_handle_request(method, path, headers, body, query_params)
+    status, _, answered = answer
+    if call and status == HTTPStatus.OK:
+        kms_trail.put_event(call, json.loads(answered or b"{}"))
+    return answer
 
 
 def _check_key(operation: str, parameters: dict[str, Any]) -> None:
     """Check that the key of a request is there, and in a state that allows it."""
-    # A symmetric ciphertext names its key.
-    key_id = parameters.get("KeyId") or _kms_key_id_from_ciphertext(
-        parameters.get("CiphertextBlob") or ""
-    )
+    key_id = parameters.get("KeyId")
     if key_id:
         kms_states.check(operation, kms_keys.find(operation, key_id))

@@ -14,13 +14,17 @@
 | `lockoutSeesTags` | `KMS_LOCKOUT_SEES_TAGS` | false | whether the lockout check sees new tags |
 | `rewritesPolicies` | `KMS_REWRITES_POLICIES` | true | whether GetKeyPolicy rewrites a policy |
 | `disabledRegions` | `KMS_DISABLED_REGIONS` | [] | Regions that are not enabled, for any service |
+| `eventCopies` | `KMS_EVENT_COPIES` | 0 | how often an event about a key comes; 0 is never |
+| `eventSeconds` | `KMS_EVENT_SECONDS` | 0 | how late it comes |
+| `eventsReordered` | `KMS_EVENTS_REORDERED` | false | whether every second is twice as late |
 
 Values are JSON. Quotas: `null` is none; `{}` is KMS's default rates; `{"CreateKey": 50}` is 50
 calls a second of CreateKey and the default rates of the other operations.
 
 Tags and aliases that count late do so in authorisation alone: `labels`. The lockout check asks
 whether who gives a key a policy could change it afterwards: whether it sees the tags of a key that
-is being made is documented nowhere. How a policy is rewritten: `policy_text`.
+is being made is documented nowhere. How a policy is rewritten: `policy_text`. Which events about
+keys there are: `events`.
 
 The environment gives the values at the start; `PUT /_local/kms-settings` changes those it names.
 """
@@ -45,6 +49,9 @@ _FIELDS = {
     "lockoutSeesTags": "lockout_sees_tags",
     "rewritesPolicies": "rewrites_policies",
     "disabledRegions": "disabled_regions",
+    "eventCopies": "event_copies",
+    "eventSeconds": "event_seconds",
+    "eventsReordered": "events_reordered",
 }
 
 
@@ -63,6 +70,9 @@ class KmsChanges(TypedDict, total=False):
     lockout_sees_tags: bool
     rewrites_policies: bool
     disabled_regions: list[str]
+    event_copies: int
+    event_seconds: float
+    events_reordered: bool
 
 
 @dataclass(frozen=True)
@@ -81,6 +91,9 @@ class KmsSettings:
     lockout_sees_tags: bool = False
     rewrites_policies: bool = True
     disabled_regions: list[str] = field(default_factory=list)
+    event_copies: int = 0
+    event_seconds: float = 0
+    events_reordered: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Return the settings under their names over HTTP."""
@@ -124,6 +137,10 @@ def _is_flag(value: Any) -> bool:
     return isinstance(value, bool)
 
 
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
 def _is_list_of_names(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(name, str) for name in value)
 
@@ -133,6 +150,8 @@ _CHECKS = {
     "lockoutSeesTags": _is_flag,
     "rewritesPolicies": _is_flag,
     "disabledRegions": _is_list_of_names,
+    "eventCopies": _is_count,
+    "eventsReordered": _is_flag,
 }
 
 

@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html
 
 from ministack.services import kms
 
+from local.emulator.kms import events as kms_events
 from local.emulator.kms import material as kms_material
 from local.emulator.kms.keys import Key, aliases_of, in_region, members, region_of
 from local.emulator.kms.refusal import KmsRefusedError
@@ -142,7 +143,10 @@ def pass_time() -> None:
             enter(key, "Enabled")
         if "_materials" in key:
             kms_material.pass_time(key)
+        if "_rotation" in key:
+            kms_material.rotate_if_due(key)
         if key["Origin"] == "EXTERNAL":
+            kms_material.expire(key)
             settle(key)
     # A primary's own time begins when its last replica is gone: then it may be over as well.
     while gone := [key for key in kms._keys.all_values() if _gone_at(key) <= moment]:
@@ -166,6 +170,7 @@ def _remove(key: Key) -> None:
         kms._aliases.pop_scoped(account, region, alias_arn)
         kms._alias_dates.pop_scoped(account, region, alias_arn, None)
     kms._keys.pop_scoped(account, region, key["KeyId"])
+    kms_events.deleted(key)
     if not key["MultiRegion"]:
         return
     left = [other for other in key["_mrk_regions"] if other != region]

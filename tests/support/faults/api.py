@@ -38,6 +38,15 @@ def decide(
     return _call(aws, _by(caller, event), execution)
 
 
+def operate(
+    aws: Aws, request_id: str, body: dict[str, Any], *, caller: str | None = None
+) -> tuple[int, dict[str, Any]]:
+    """Ask for an operation on a key set; return status and body of the answer."""
+    path = f"/keys/{request_id}/operations"
+    event = {**_sample("post-keys"), "path": path, "body": json.dumps(body)}
+    return _call(aws, _by(caller, event) if caller else event)
+
+
 def _by(caller: str, event: dict[str, Any]) -> dict[str, Any]:
     identity = {"userArn": caller, "sourceIp": "192.0.2.1"}
     return {**event, "requestContext": {**event["requestContext"], "identity": identity}}

@@ -38,7 +38,7 @@ _ENVIRONMENT = ENVIRONMENT | {
     "EVENT_BUS": "mrk-keys",
     "STATE_MACHINE_ARN": STATE_MACHINE,
 }
-_STEPS_WITH_A_STORE = ("publish_outcome.app", "keys_api.app")
+_MODULES_WITH_A_STORE = ("publish_outcome.app", "keys_api.starting")
 
 _current: list[Aws] = []
 
@@ -105,8 +105,8 @@ def wired() -> Iterator[None]:
     ):
         _forget()
         logger.setLevel("CRITICAL")
-        apps: list[Any] = [importlib.import_module(name) for name in _STEPS_WITH_A_STORE]
-        stores = [(app._store, dict(vars(app._store))) for app in apps]
+        modules: list[Any] = [importlib.import_module(name) for name in _MODULES_WITH_A_STORE]
+        stores = [(module._store, dict(vars(module._store))) for module in modules]
         for store, _ in stores:
             store.client, store.table_name = clients.client("dynamodb"), "idempotency"
         try:

@@ -14,6 +14,8 @@ PRIMARY_REGION = "us-east-1"
 REPLICA_REGION = "us-west-2"
 SECOND_REPLICA_REGION = "ap-east-1"
 
+SERVICE_LINKED_ROLE = "AWSServiceRoleForKeyManagementServiceMultiRegionKeys"
+
 _DAY = 86400
 _MATERIALS = {
     "A": bytes(range(32)),
@@ -156,6 +158,9 @@ class Arrangement:
     def import_b_into_replica(self) -> None:
         self._import("B", REPLICA_REGION)
 
+    def import_b_again(self) -> None:
+        self._import("B", PRIMARY_REGION)
+
     def rotate(self) -> None:
         self.kms().rotate_key_on_demand(KeyId=self.key_id)
         described = self.kms().describe_key(KeyId=self.key_id)["KeyMetadata"]
@@ -271,6 +276,22 @@ class Arrangement:
             KeyId=self.key_id, PendingWindowInDays=7
         )
         return answer
+
+    # The service-linked role of multi-Region keys.
+
+    def role_deletion(self) -> None:
+        answer = self.emulator.client("iam").delete_service_linked_role(
+            RoleName=SERVICE_LINKED_ROLE
+        )
+        self.values |= {"task": answer["DeletionTaskId"], "polls": []}
+
+    def poll_role_deletion(self) -> None:
+        iam = self.emulator.client("iam")
+        try:
+            answer = iam.get_service_linked_role_deletion_status(DeletionTaskId=self.values["task"])
+            self.values["polls"].append(answer["Status"])
+        except iam.exceptions.NoSuchEntityException as error:
+            self.values["polls"].append(error.response["Error"]["Code"])
 
     # Values that a row can name.
 

@@ -39,6 +39,11 @@ def key_policy(*principals: str, action: str = "kms:*", **statement: Any) -> str
     return json.dumps({"Version": "2012-10-17", "Statement": [allow]})
 
 
+def key_arn(region: str, key_id: str) -> str:
+    """Return the ARN that a key has in a Region."""
+    return f"arn:aws:kms:{region}:{ACCOUNT_ID}:key/{key_id}"
+
+
 def alias_name() -> str:
     """Return an alias that no other test uses."""
     return f"alias/test-{uuid.uuid4()}"

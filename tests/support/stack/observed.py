@@ -12,7 +12,12 @@ from typing import Any
 from botocore import xform_name
 from botocore.exceptions import ClientError
 
-from tests.support.stack.kms_arrangement import PRIMARY_REGION, REPLICA_REGION, Arrangement
+from tests.support.stack.kms_arrangement import (
+    PRIMARY_REGION,
+    REPLICA_REGION,
+    SERVICE_LINKED_ROLE,
+    Arrangement,
+)
 
 Row = dict[str, Any]
 
@@ -41,7 +46,8 @@ def assert_answers_as_kms_did(
     if "ValidTo" in given:
         given["ValidTo"] = moment(given["ValidTo"], arrangement)
 
-    code, message, answer = call(arrangement.kms(region), row["call"], given)
+    client = arrangement.emulator.client(row.get("service", "kms"), region)
+    code, message, answer = call(client, row["call"], given)
 
     expected_message = filled(row["message"], values) if "message" in row else message
     assert (code, message) == (row["code"], expected_message)
@@ -55,10 +61,12 @@ def assert_answers_as_kms_did(
             assert_value(name, field_of(seen, name), filled(expected, values), arrangement)
 
 
-def call(kms: Any, operation: str, parameters: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
+def call(
+    client: Any, operation: str, parameters: dict[str, Any]
+) -> tuple[str, str, dict[str, Any]]:
     """Make a call; give its code, message and the part of the answer that is about the key."""
     try:
-        answer = getattr(kms, xform_name(operation))(**parameters)
+        answer = getattr(client, xform_name(operation))(**parameters)
     except ClientError as error:
         refused = error.response["Error"]
         return refused["Code"], refused["Message"], {}
@@ -112,8 +120,8 @@ def moment(text: str, arrangement: Arrangement) -> dt.datetime:
     return arrangement.now() + dt.timedelta(days=int(days[1]))
 
 
-def look(arrangement: Arrangement, place: str) -> dict[str, Any]:
-    """Read a Region's key, or the rotation or the history of the primary or the replica."""
+def look(arrangement: Arrangement, place: str) -> dict[Any, Any]:
+    """Read a Region's key, or what else a row's `then` names."""
     if place.endswith("history"):
         region = REPLICA_REGION if place.startswith("replica") else PRIMARY_REGION
         return dict(
@@ -121,6 +129,11 @@ def look(arrangement: Arrangement, place: str) -> dict[str, Any]:
                 KeyId=arrangement.key_id, IncludeKeyMaterial="ALL_KEY_MATERIAL"
             )
         )
+    if place == "policies":
+        iam = arrangement.emulator.client("iam")
+        return dict(iam.list_attached_role_policies(RoleName=SERVICE_LINKED_ROLE))
+    if place == "polls":
+        return dict(enumerate(arrangement.values["polls"]))
     if place == "rotation":
         status = arrangement.kms().get_key_rotation_status(KeyId=arrangement.key_id)
         return dict(status)

@@ -1,5 +1,6 @@
 """What a request that needs approval may do, and what gets round it: nothing."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 
 from provisioner.approval.asking import ask_for_approval
 from provisioner.approval.decision import cancel_waiting, decide
-from provisioner.approval.gate import Gate, Standing
+from provisioner.approval.gate import Gate, Standing, seconds_to_wait
 from provisioner.approval.gatekeeper import Gatekeeper
 from provisioner.aws import executions
 from provisioner.aws.approvals import Approvals, Pending, State
@@ -16,16 +17,20 @@ from provisioner.aws.clients import client
 from provisioner.aws.executions import Progress
 from provisioner.aws.records import Records, Status
 from provisioner.domain.approval import hash_of
+from provisioner.domain.change import Change
 from provisioner.domain.provenance import Approval, Via
 from provisioner.errors import (
+    AlreadyDecided,
     ApproverIsRequester,
     Cancelled,
     ContentChanged,
+    DependencyUnavailable,
     NotAwaited,
     RequestConflict,
     RequestTakenOver,
 )
 from provisioner.settings import ApprovalSettings
+from tests.support import finished_sets
 from tests.support.answering import answer, calls_of
 from tests.support.clock import Clock
 from tests.support.published import published_on
@@ -106,6 +111,15 @@ def waiting(gate: Gate) -> Pending:
     assert gate.standing == Standing.WAIT
     assert gate.pending
     return gate.pending
+
+
+def cancelled(records: Records, approvals: Approvals | None = None) -> Pending | None:
+    return cancel_waiting(
+        "CHG1",
+        approvals=approvals or Approvals(client("dynamodb"), "requests"),
+        records=records,
+        step_functions=client("stepfunctions"),
+    )
 
 
 def decided(
@@ -332,6 +346,157 @@ def test_the_same_request_through_another_door_is_left_to_the_one_that_waits(
         decided(pending, ALICE)
 
 
+class Interrupted(Approvals):
+    """Lets something happen right after the approval was read first."""
+
+    def __init__(self, meanwhile: Callable[[], object]) -> None:
+        super().__init__(client("dynamodb"), "requests")
+        self._meanwhile: list[Callable[[], object]] = [meanwhile]
+
+    def get(self, request_id: str) -> Pending | None:
+        found = super().get(request_id)
+        if self._meanwhile:
+            self._meanwhile.pop()()
+        return found
+
+
+def test_a_question_that_another_execution_asked_meanwhile_keeps_its_decisions(
+    records: Records, approvals: Approvals
+) -> None:
+    def other_asks() -> None:
+        decided(waiting(ask(records, requester=None, execution=OTHER)))
+
+    late = replace(keeper(records, requester=CAROL), approvals=Interrupted(other_asks))
+
+    gate = late.pass_request(request_of(), EXECUTION)
+
+    assert gate.standing == Standing.TAKEN
+    kept = approvals.get("CHG1")
+    assert kept
+    assert kept.execution_arn == OTHER
+    assert [one["approver"] for one in kept.approvals] == [BOB]
+
+
+def test_a_cancellation_is_not_lost_to_an_execution_that_goes_on_for_one_that_died(
+    records: Records, running: Executions
+) -> None:
+    waiting(ask(records))
+    running.at[EXECUTION] = Progress.ENDED
+
+    def cancel() -> None:
+        assert cancelled(records)
+
+    machine = executions.machine_of(EXECUTION)
+    successor = executions.successor_arn(machine, "CHG1", EXECUTION)
+    late = replace(keeper(records), approvals=Interrupted(cancel))
+
+    with pytest.raises(Cancelled):
+        late.pass_request(request_of(), successor)
+
+
+CHANGES: list[Change] = [
+    {
+        "region": "eu-west-1",
+        "property": "key",
+        "from": "Enabled",
+        "to": None,
+        "call": "ScheduleKeyDeletion",
+        "confirm": "REMOVE:eu-west-1",
+        "reversible": "yes",
+    }
+]
+
+
+def change(records: Records, mode: str, changes: list[Change] | None, **asked: Any) -> Gate:
+    return keeper(records, mode, ALICE).pass_change(
+        finished_sets.CHANGED,
+        finished_sets.CHANGE_EXECUTION,
+        changes,
+        record=finished_sets.record_of(records),
+        **asked,
+    )
+
+
+@pytest.mark.parametrize(
+    ("mode", "word", "standing"),
+    [
+        ("hooks", "REMOVE:eu-west-1", Standing.OPEN),
+        ("destructive", None, Standing.OPEN),
+        ("destructive", "REMOVE:eu-west-1", Standing.WAIT),
+        ("all", None, Standing.WAIT),
+    ],
+)
+def test_a_change_waits_for_what_it_does(
+    mode: str, word: str | None, standing: Standing, records: Records
+) -> None:
+    finished_sets.create(records)
+    changes: list[Change] = [{**CHANGES[0], "confirm": word}]
+
+    assert change(records, mode, changes).standing == standing
+    assert change(records, mode, None) == Gate(Standing.OPEN)
+
+
+def test_a_change_is_left_to_its_own_gate_unless_another_execution_waits(records: Records) -> None:
+    finished_sets.create(records)
+    request = finished_sets.CHANGED
+
+    assert keeper(records).pass_request(request, EXECUTION) == Gate(Standing.OPEN)
+    change(records, "all", CHANGES)
+
+    assert keeper(records).pass_request(request, EXECUTION).standing == Standing.TAKEN
+
+
+def test_a_change_that_does_less_is_approved_and_one_that_does_more_asks_anew(
+    records: Records,
+) -> None:
+    finished_sets.create(records)
+    decided(waiting(change(records, "all", CHANGES)))
+
+    assert change(records, "all", []).standing == Standing.OPEN
+    more: list[Change] = [*CHANGES, {**CHANGES[0], "property": "alias"}]
+    again = waiting(change(records, "all", more))
+    assert (again.approvals, again.requester) == ([], ALICE)
+
+
+def test_a_question_about_what_another_execution_has_done_meanwhile_is_taken_back(
+    records: Records, approvals: Approvals
+) -> None:
+    def other_ends() -> None:
+        request = request_of()
+        records.claim(request, OTHER)
+        records.finish(request, execution_arn=OTHER, status=Status.FAILED, key=None, errors=[])
+        records.mark_published("CHG1", OTHER)
+
+    late = replace(keeper(records), approvals=Interrupted(other_ends))
+
+    with pytest.raises(DependencyUnavailable, match="has changed while it was read"):
+        late.pass_request(request_of(), EXECUTION)
+
+    assert approvals.get("CHG1") is None
+
+
+def test_an_execution_reads_again_within_the_hour_and_when_the_time_is_over(
+    records: Records, clock: Clock
+) -> None:
+    pending = waiting(ask(records))
+
+    assert seconds_to_wait(pending) == 3_600
+    clock.move(seconds=7 * 86_400 - 60)
+    assert seconds_to_wait(pending) == 61
+    clock.move(seconds=120)
+    assert seconds_to_wait(pending) == 1
+
+
+def test_a_decision_is_asked_for_again_where_others_decide_all_the_time(
+    records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pending = waiting(ask(records))
+    monkeypatch.setattr(Approvals, "decide", lambda *_: False)
+
+    with pytest.raises(DependencyUnavailable, match="at the same moment"):
+        decided(pending)
+
+
 def test_an_approval_is_for_one_run(records: Records, running: Executions) -> None:
     decided(waiting(ask(records)))
     request = request_of()
@@ -417,7 +582,7 @@ def test_a_request_that_waits_is_cancelled(
     approvals.await_decision(pending, EXECUTION, "token")
 
     for _ in range(2):
-        assert cancel_waiting("CHG1", approvals=approvals, step_functions=client("stepfunctions"))
+        assert cancelled(records)
 
     assert woken == ["token", "token"]
     with pytest.raises(Cancelled):
@@ -426,12 +591,52 @@ def test_a_request_that_waits_is_cancelled(
         decided(pending)
 
 
-def test_what_is_approved_is_not_cancelled_here(records: Records, approvals: Approvals) -> None:
+@walks("AlreadyDecided")
+def test_what_is_approved_is_cancelled_once_it_is_claimed(records: Records) -> None:
     decided(waiting(ask(records)))
 
-    assert (
-        cancel_waiting("CHG1", approvals=approvals, step_functions=client("stepfunctions")) is None
-    )
+    with pytest.raises(AlreadyDecided, match=r"is approved.* Send the DELETE again in a moment"):
+        cancelled(records)
+
+    assert records.claim(request_of(), EXECUTION)[0]
+    # It does not wait any more: what is under way is cancelled by its record.
+    assert cancelled(records) is None
+    assert records.cancel("CHG1").cancelled_at
+
+
+def test_what_is_refused_is_not_cancelled_before_the_refusal_is_published(
+    records: Records, approvals: Approvals
+) -> None:
+    decided(waiting(ask(records)), BOB, "REFUSE")
+
+    with pytest.raises(AlreadyDecided, match="is refused"):
+        cancelled(records)
+
+    approvals.forget("CHG1", EXECUTION)
+    assert cancelled(records) is None
+
+
+def test_an_approval_while_somebody_cancels_is_not_overlooked(
+    records: Records, approvals: Approvals
+) -> None:
+    pending = waiting(ask(records))
+    late = Interrupted(lambda: decided(pending))
+
+    with pytest.raises(AlreadyDecided):
+        cancelled(records, late)
+
+    found = approvals.get("CHG1")
+    assert found
+    assert found.state == State.APPROVED
+
+
+def test_a_question_that_is_forgotten_while_somebody_cancels_is_none(
+    records: Records, approvals: Approvals
+) -> None:
+    waiting(ask(records))
+    late = Interrupted(lambda: approvals.forget("CHG1", EXECUTION))
+
+    assert cancelled(records, late) is None
 
 
 def test_of_two_that_decide_at_once_both_count(records: Records, approvals: Approvals) -> None:
@@ -489,7 +694,5 @@ def test_a_cancellation_whose_answer_was_lost_wakes_all_the_same(
 
     monkeypatch.setattr(Approvals, "cancel", sent_again_by_the_sdk)
 
-    assert cancel_waiting(
-        pending.request_id, approvals=approvals, step_functions=client("stepfunctions")
-    )
+    assert cancelled(records)
     assert woken == ["token"]

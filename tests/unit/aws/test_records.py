@@ -844,7 +844,7 @@ def test_what_dynamodb_leaves_out_is_asked_for_again(
     records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr("provisioner.aws.records.time.sleep", pauses.append)
+    monkeypatch.setattr("provisioner.aws.dynamodb.time.sleep", pauses.append)
     left = {"requests": {"Keys": [{"requestId": {"S": "CHG2"}}]}}
     first = {"Responses": {}, "UnprocessedKeys": left}
     item = {"requestId": {"S": "CHG2"}, "status": {"S": "FAILED"}, "attempt": {"N": "0"}}
@@ -859,16 +859,16 @@ def test_what_dynamodb_leaves_out_is_asked_for_again(
 def test_what_dynamodb_leaves_out_for_good_makes_it_unavailable(
     records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("provisioner.aws.records.time.sleep", lambda _: None)
+    monkeypatch.setattr("provisioner.aws.dynamodb.time.sleep", lambda _: None)
     left = {"requests": {"Keys": [{"requestId": {"S": "CHG1"}}]}}
     answer(client("dynamodb"), "BatchGetItem", {"Responses": {}, "UnprocessedKeys": left})
 
-    with pytest.raises(DependencyUnavailable, match="returned only some of the records"):
+    with pytest.raises(DependencyUnavailable, match="returned only some of the items"):
         list(records.get_many(["CHG1"]))
 
 
 def test_a_refused_read_of_many_makes_dynamodb_unavailable(records: Records) -> None:
     answer(client("dynamodb"), "BatchGetItem", refusal("ValidationException", "No."))
 
-    with pytest.raises(DependencyUnavailable, match=r"refused BatchGetItem: Validation.*No\."):
+    with pytest.raises(DependencyUnavailable, match=r"did not do BatchGetItem: .*Validation.*No\."):
         list(records.get_many(["CHG1"]))

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from provisioner.aws.approvals import Approvals, Pending, State
 from provisioner.aws.clients import client
 from provisioner.aws.executions import execution_arn
 from provisioner.aws.records import Records, Status
 from provisioner.batch.lines import PlannedLine
 from provisioner.batch.report import Batch, LineStatus, Report, report_batch, results_text
-from provisioner.clock import instant_text
+from provisioner.clock import instant_text, now
+from provisioner.domain.approval import content_of
 from provisioner.domain.plan import KeySetRequest, content_hash, material_terms
 from provisioner.errors import new_problem
 from tests.support import finished_sets
@@ -65,7 +67,13 @@ def batch_of(clock: Clock, *, to_start: int = 1, last: float = 0, file: str = "a
 
 
 def report(records: Records, batch: Batch, *lines: PlannedLine) -> Report:
-    return report_batch(batch, lines, records=records, state_machine_arn=MACHINE)
+    return report_batch(
+        batch,
+        lines,
+        records=records,
+        approvals=Approvals(client("dynamodb"), "requests"),
+        state_machine_arn=MACHINE,
+    )
 
 
 def finish(
@@ -157,6 +165,7 @@ def test_a_result_shows_the_key_without_its_metadata(records: Records, batch: Ba
         "status": "CREATED",
         "key": {name: KEY[name] for name in ("keyId", "primary", "replicas")},
         "errors": [],
+        "approval": None,
     }
 
 
@@ -343,6 +352,130 @@ def test_material_under_other_terms_is_not_what_was_asked(records: Records, batc
     assert (renewed["status"], same["status"]) == (LineStatus.NOT_STARTED, LineStatus.CREATED)
 
 
+def wait_for_approval(
+    request: KeySetRequest, execution: str = OWN, state: State = State.WAITING, *, days: int = 7
+) -> Pending:
+    asked = now()
+    pending = Pending(
+        request_id=request["requestId"],
+        request=request,
+        content=content_of(request),
+        execution_arn=execution,
+        requester=None,
+        via=None,
+        plan=[],
+        asked_at=asked.isoformat(),
+        until=(asked + timedelta(days=days)).isoformat(),
+        approvals=[],
+        state=state,
+    )
+    assert Approvals(client("dynamodb"), "requests").ask(pending, seen=None)
+    return pending
+
+
+@pytest.mark.parametrize("execution", [OWN, EXECUTION])
+def test_a_line_that_waits_for_approval_says_what_to_approve_and_holds_no_batch_up(
+    records: Records, clock: Clock, execution: str
+) -> None:
+    """Whoever asked: a file that is sent again asks nobody anew."""
+    pending = wait_for_approval(request_of(), execution)
+
+    found = report(records, batch_of(clock), planned())
+
+    approval = {"contentHash": pending.content_hash, "until": pending.until}
+    (result,) = found.results
+    assert (result["status"], result["errors"]) == (LineStatus.WAITING_FOR_APPROVAL, [])
+    assert result["approval"] == approval
+    assert (found.progress["waitingForApproval"], found.progress["waiting"]) == (1, 0)
+    assert found.settled
+
+
+@pytest.mark.parametrize(
+    "decided", [{"state": State.APPROVED}, {"state": State.REFUSED}, {"days": 0}]
+)
+def test_a_line_that_was_decided_and_has_no_outcome_yet_is_waited_for(
+    records: Records, batch: Batch, decided: Any
+) -> None:
+    wait_for_approval(request_of(), **decided)
+
+    found = report(records, batch, planned())
+
+    (result,) = found.results
+    assert (result["status"], result["approval"]) == (LineStatus.IN_PROGRESS, None)
+    assert not found.settled
+
+
+def test_a_line_that_was_approved_ends_as_its_record_says(records: Records, batch: Batch) -> None:
+    wait_for_approval(request_of(), state=State.APPROVED)
+    finish(records, Status.FAILED)
+
+    assert report(records, batch, planned()).results[0]["status"] == LineStatus.FAILED
+
+
+def test_a_key_set_that_is_there_is_done_whatever_else_is_asked_for_it(
+    records: Records, batch: Batch
+) -> None:
+    finish(records, Status.CREATED)
+    wait_for_approval(request_of(), EXECUTION)
+
+    assert report(records, batch, planned()).results[0]["status"] == LineStatus.CREATED
+
+
+@pytest.mark.parametrize("other", [{"description": "Other"}, {"revision": 2}])
+def test_a_line_does_not_wait_for_the_approval_of_something_else(
+    records: Records, batch: Batch, other: Any
+) -> None:
+    wait_for_approval(request_of(**other))
+
+    (result,) = report(records, batch, planned()).results
+
+    assert (result["status"], result["approval"]) == (LineStatus.NOT_STARTED, None)
+
+
+def test_a_change_waits_for_approval_longer_than_planning_takes(
+    records: Records, clock: Clock
+) -> None:
+    finished_sets.create(records)
+    line = planned(finished_sets.CHANGED, revision=2, not_before=instant_text(clock.time))
+    wait_for_approval(finished_sets.CHANGED)
+    clock.move(seconds=181)
+
+    (result,) = report(records, batch_of(clock), line).results
+
+    assert (result["status"], result["errors"]) == (LineStatus.WAITING_FOR_APPROVAL, [])
+    assert result["key"] is not None
+
+
+def test_a_correction_waits_for_approval_and_does_not_show_the_failure_before(
+    records: Records, clock: Clock
+) -> None:
+    finish(records, Status.FAILED, EXECUTION, request_of(description="Other"))
+    line = planned(not_before=instant_text(clock.time))
+    wait_for_approval(request_of())
+    clock.move(seconds=60)
+
+    (result,) = report(records, batch_of(clock), line).results
+
+    assert (result["status"], result["errors"]) == (LineStatus.WAITING_FOR_APPROVAL, [])
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [("APPROVAL_REFUSED", "REJECTED"), ("APPROVAL_EXPIRED", "REJECTED"), ("OTHER", "NOT_STARTED")],
+)
+def test_what_approvers_refused_to_the_execution_that_waited_ends_the_line(
+    records: Records, clock: Clock, code: str, expected: str
+) -> None:
+    line = planned(not_before=instant_text(clock.time))
+    records.note_refusal("CHG1", EXECUTION, None, [new_problem("requestId", code, "No.")])
+    early = report(records, batch_of(clock), line).results[0]["status"]
+    clock.move(seconds=31)
+
+    late = report(records, batch_of(clock), line).results[0]["status"]
+
+    assert (early, late) == (LineStatus.NOT_STARTED, expected)
+
+
 def test_progress_counts_every_line_once(records: Records, clock: Clock) -> None:
     for number, status in enumerate((Status.CREATED, Status.CREATED, Status.FAILED)):
         finish(records, status, request=request_of(requestId=f"R{number}"))
@@ -363,6 +496,7 @@ def test_progress_counts_every_line_once(records: Records, clock: Clock) -> None
         "failed": 1,
         "waiting": 2,
         "waitingForMaterial": 0,
+        "waitingForApproval": 0,
         "expectedEnd": instant_text(clock.time + timedelta(seconds=160)),
     }
     assert not found.settled
@@ -439,6 +573,8 @@ def test_the_results_of_a_table_are_csv(records: Records, clock: Clock, file: st
             "primaryKeyArn": key_arn(),
             "replicaKeyArns": f"{key_arn('eu-west-1')} {key_arn('us-west-2')}",
             "errors": "",
+            "approvalContentHash": "",
+            "approvalUntil": "",
         },
         {
             **dict.fromkeys(rows[0], ""),
@@ -447,6 +583,18 @@ def test_the_results_of_a_table_are_csv(records: Records, clock: Clock, file: st
             "errors": " ".join(["alias: ALIAS_IN_USE: It is in use."] * 2),
         },
     ]
+
+
+def test_a_table_says_what_to_approve_and_until_when(records: Records, clock: Clock) -> None:
+    pending = wait_for_approval(request_of())
+    results = report(records, batch_of(clock), planned()).results
+
+    _, content = results_text(batch_of(clock, file="a.csv"), results)
+
+    (row,) = csv.DictReader(io.StringIO(content))
+    assert row["status"] == "WAITING_FOR_APPROVAL"
+    assert row["approvalContentHash"] == pending.content_hash
+    assert row["approvalUntil"] == pending.until
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@a"])

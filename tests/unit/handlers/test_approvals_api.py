@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from keys_api import app
+from keys_api import app, tables
 from provisioner.aws.approvals import Approvals
 from provisioner.aws.clients import client
 from provisioner.aws.history import History
@@ -24,9 +24,9 @@ BOB = "arn:aws:sts::111122223333:assumed-role/Platform/bob"
 def _everything_needs_approval(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("APPROVAL", "all,7,false")
     approval_settings.cache_clear()
-    monkeypatch.setattr(app, "_records", Records(client("dynamodb"), "requests"))
-    monkeypatch.setattr(app, "_approvals", Approvals(client("dynamodb"), "requests"))
-    monkeypatch.setattr(app, "_history", History(client("dynamodb"), "history"))
+    monkeypatch.setattr(tables, "records", Records(client("dynamodb"), "requests"))
+    monkeypatch.setattr(tables, "approvals", Approvals(client("dynamodb"), "requests"))
+    monkeypatch.setattr(tables, "history", History(client("dynamodb"), "history"))
     yield
     approval_settings.cache_clear()
 
@@ -140,6 +140,20 @@ def test_a_request_that_waits_is_cancelled(call: Any) -> None:
     status, body = call("DELETE", "/keys/CHG1")
 
     assert (status, body["executionArn"]) == (202, accepted["executionArn"])
+
+
+@pytest.mark.parametrize("decision", ["APPROVE", "REFUSE"])
+def test_a_request_that_was_just_decided_is_cancelled_in_a_moment(call: Any, decision: str) -> None:
+    call("POST", "/keys", LEAST)
+    content_hash = call("GET", "/keys/CHG1")[1]["approval"]["contentHash"]
+    body = {"decision": decision, "contentHash": content_hash}
+    assert call("POST", "/keys/CHG1/approval", body, caller=BOB)[0] == 202
+
+    status, answered = call("DELETE", "/keys/CHG1")
+
+    (error,) = answered["errors"]
+    assert (status, error["code"], error["path"]) == (409, "ALREADY_DECIDED", "requestId")
+    assert "Send the DELETE again in a moment." in error["message"]
 
 
 def test_a_plan_asks_nobody(context: Any) -> None:

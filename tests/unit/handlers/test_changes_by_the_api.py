@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from keys_api import app
+from keys_api import accepting, app, planning, reading, requests, tables
 from provisioner.aws.clients import client
 from provisioner.aws.records import Records, Status
 from provisioner.change import work
@@ -42,14 +42,16 @@ def key_set(records: Records, monkeypatch: pytest.MonkeyPatch) -> KeySet:
     """Return a key set in KMS that was created for `DOCUMENT` and is as it says."""
     found = KeySet()
     of_the_stack = replace(settings(), stack_name=TAGS["mrk:stack"])
-    monkeypatch.setattr(app, "settings", lambda: of_the_stack)
-    monkeypatch.setattr(app, "_records", Records(client("dynamodb"), "requests"))
-    monkeypatch.setattr(app, "impatient_kms", found.kms_for)
+    for module in (accepting, planning, requests):
+        monkeypatch.setattr(module, "settings", lambda: of_the_stack)
+    monkeypatch.setattr(tables, "records", Records(client("dynamodb"), "requests"))
+    for module in (planning, reading):
+        monkeypatch.setattr(module, "impatient_kms", found.kms_for)
 
     def client_for(service: Any, region: str | None = None) -> Any:
         return found.tagging_for(region) if region else client(service)
 
-    monkeypatch.setattr(app, "client", client_for)
+    monkeypatch.setattr(planning, "client", client_for)
     finished_sets.create(records, CREATED, arn=found.arn)
     return found
 
@@ -447,7 +449,7 @@ def test_a_change_that_fails_while_it_is_planned_is_planned_again(
                 carried_out(records, CHANGED, Status.UPDATE_FAILED)
             return getattr(self._client, name)
 
-    monkeypatch.setattr(app, "impatient_kms", Slow)
+    monkeypatch.setattr(planning, "impatient_kms", Slow)
 
     status, body = call(CHANGED)
 

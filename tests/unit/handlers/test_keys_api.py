@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from keys_api import app
+from keys_api import app, tables
 from provisioner.aws.clients import client, impatient_kms
 from provisioner.aws.history import History
 from provisioner.aws.records import Records, Status
@@ -25,8 +25,8 @@ LEAST = {"requestId": "CHG1", "alias": "alias/cards"}
 
 @pytest.fixture(autouse=True)
 def _the_apis_own_clients_are_todays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "_records", Records(client("dynamodb"), "requests"))
-    monkeypatch.setattr(app, "_history", History(client("dynamodb"), "history"))
+    monkeypatch.setattr(tables, "records", Records(client("dynamodb"), "requests"))
+    monkeypatch.setattr(tables, "history", History(client("dynamodb"), "history"))
 
 
 @pytest.fixture

@@ -147,6 +147,14 @@ def _count_everything(
     records.claim_change(request, created["executionArn"], seen=seen, superseded={})
     changed = {**created, "request": request, "status": "UPDATED", "removed": {}}
     publish_outcome.handler(changed, context)
+    operation = {"operationId": "op-1", "operation": "REPAIR", "confirm": []}
+    for status, failures in (("FINISHED", []), ("FAILED", failed["failures"])):
+        seen = records.get(request["requestId"])
+        assert seen
+        execution = f"{created['executionArn']}-operation"
+        assert records.claim_operation(operation, execution, seen=seen)[0]  # type: ignore[arg-type]
+        ended = {**changed, "status": status, "failures": failures, "operation": operation}
+        publish_outcome.handler({**ended, "executionArn": execution}, context)
     nothing_known: dict[str, Any] = {"status": "REJECTED", "problems": [], "provenance": None}
     publish_outcome.handler({**refused, **nothing_known}, context)
     telemetry.count_new_key()

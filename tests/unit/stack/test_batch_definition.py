@@ -174,9 +174,11 @@ def events_while_requests_run(span: timedelta, clock: Clock) -> int:
         "toStart": 1,
     }
     waiting = PlannedLine(1, "CHG1", "content", [], "execution", [])
-    records: Any = SimpleNamespace(get_many=lambda _: [])
+    nothing: Any = SimpleNamespace(get_many=lambda _: [])
     while clock.time - started < span:
-        report = report_batch(batch, [waiting], records=records, state_machine_arn="arn")
+        report = report_batch(
+            batch, [waiting], records=nothing, approvals=nothing, state_machine_arn="arn"
+        )
         assert not report.settled
         clock.move(seconds=report.wait_seconds)
         events += round_from("ReportBatch", "IsBatchSettled", "WaitForRequests")

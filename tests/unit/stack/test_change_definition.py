@@ -35,6 +35,7 @@ FINAL = {
     "KeyTagMissing",
     "KmsLimitExceeded",
     "KmsRequestRefused",
+    "OperationRefused",
     "PrimaryKeyMoved",
     "PromotionNotDone",
     "RequestNotFound",

@@ -1,5 +1,6 @@
 """Tickets are updated once, and each way in which that fails is told apart."""
 
+import io
 import json
 from collections.abc import Callable
 from typing import Any
@@ -8,11 +9,17 @@ import pytest
 import urllib3
 
 from provisioner.aws.clients import client
-from provisioner.errors import TicketNotUpdatable, TicketSystemBusy, TicketSystemRefused
+from provisioner.errors import (
+    TicketNotMoved,
+    TicketNotUpdatable,
+    TicketSystemBusy,
+    TicketSystemRefused,
+)
 from provisioner.intake.ticket_systems import Systems
 from provisioner.tickets import http
 from provisioner.tickets.updating import marker_of, update_ticket
 from tests.support.answering import answer, calls_of
+from tests.support.emitted_metrics import metrics_in
 from tests.support.samples import key_arn
 from tests.support.ticket_server import SYS_ID, Answered, TicketServer
 from tests.support.walks import walks
@@ -241,6 +248,48 @@ def test_a_ticket_that_is_gone_is_a_finding_and_another_one_is_written(
     assert len(server.comments["13"]) == 1
 
 
+REFUSED_TRANSITIONS = {
+    "jira": ("POST .*/transitions", 400, "done"),
+    "github": ("PATCH", 422, "closed"),
+}
+
+
+@walks("TicketNotMoved")
+@pytest.mark.parametrize("system", REFUSED_TRANSITIONS)
+def test_a_transition_that_is_refused_is_not_a_ticket_that_is_gone(
+    system: str, server: TicketServer
+) -> None:
+    writes, status, transition = REFUSED_TRANSITIONS[system]
+    server.script += [(writes, Answered(status))] * 2
+
+    for _ in range(2):
+        with pytest.raises(TicketNotMoved, match="Move the ticket by hand") as refused:
+            update(event_of(system))
+
+    told = f"{TICKETS[system]} does not take the transition '{transition}': {system} answered "
+    assert str(refused.value).startswith(told)
+    assert len(server.comments[KEPT[system]]) == 1
+    assert server.states == {}
+    # Somebody corrects the entry, or lets the workflow take it.
+    assert update(event_of(system))
+    assert len(server.comments[KEPT[system]]) == 1
+    assert server.states == {KEPT[system]: STATES[system]}
+
+
+@pytest.mark.parametrize("system", REFUSED_TRANSITIONS)
+def test_a_transition_is_done_later_where_the_system_is_busy(
+    system: str, server: TicketServer
+) -> None:
+    writes, *_ = REFUSED_TRANSITIONS[system]
+    server.script.append((writes, Answered(503)))
+
+    with pytest.raises(TicketSystemBusy):
+        update(event_of(system))
+
+    assert update(event_of(system))
+    assert len(server.comments[KEPT[system]]) == 1
+
+
 @walks("TicketSystemBusy")
 @pytest.mark.parametrize(
     ("answered", "seconds"),
@@ -433,6 +482,27 @@ def test_a_busy_systems_message_comes_again_when_it_says(
     assert hidden["VisibilityTimeout"] == 42_300
     assert deliver(event_of()) == DONE
     assert len(server.comments["OPS-7"]) == 1
+
+
+@pytest.mark.parametrize("system", REFUSED_TRANSITIONS)
+def test_a_ticket_that_is_not_moved_is_counted_and_said_in_the_log(
+    system: str,
+    deliver: Any,
+    server: TicketServer,
+    log: io.StringIO,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    writes, status, transition = REFUSED_TRANSITIONS[system]
+    server.script.append((writes, Answered(status)))
+
+    assert deliver(event_of(system)) == DONE
+
+    (line,) = [json.loads(text) for text in log.getvalue().splitlines()]
+    assert (line["message"], line["code"]) == ("ticket is not updated", "TICKET_NOT_MOVED")
+    assert (line["request_id"], line["level"]) == ("CHG1", "WARNING")
+    assert f"{TICKETS[system]} does not take the transition '{transition}'" in line["reason"]
+    emitted = metrics_in(capsys.readouterr().out.splitlines())
+    assert [(one.name, values) for one, values in emitted.items()] == [("TicketsNotUpdated", [1.0])]
 
 
 def test_a_refused_message_stays_and_one_of_a_lost_ticket_goes(

@@ -1,0 +1,94 @@
+"""What the API shows: requests, their status and history, the schema of a request."""
+
+from datetime import datetime
+
+from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.event_handler.router import APIGatewayRouter
+
+from keys_api import tables
+from keys_api.answers import answer
+from provisioner.approval.asking import waiting_status
+from provisioner.aws.clients import client, impatient_kms
+from provisioner.aws.listing import list_requests
+from provisioner.aws.records import Record, Status
+from provisioner.creation.known_keys import known_key
+from provisioner.domain.operation import asked_for
+from provisioner.domain.plan import is_request_id
+from provisioner.errors import RequestNotFound
+from provisioner.intake.listing import page_after, parse_listing
+from provisioner.intake.request import RequestFields
+from provisioner.json_text import JsonObject
+from provisioner.outcomes.outcome import removed_keys
+from provisioner.settings import settings
+from provisioner.telemetry import logger
+
+router = APIGatewayRouter()  # type: ignore[no-untyped-call]
+
+
+@router.get("/keys")
+def list_key_sets() -> Response[str]:
+    """List requests, a page at a time (200); refuse what is no status, limit or page (400)."""
+    asked = parse_listing(router.current_event.query_string_parameters or {}, [*Status])
+    listed = list_requests(client("dynamodb"), settings().requests_table, **asked)
+    return answer(200, {**listed, "next": page_after(listed["next"])})
+
+
+@router.get("/keys/<request_id>/history")
+def get_history(request_id: str) -> Response[str]:
+    """Return what became of a request so far, oldest first, or 404."""
+    logger.append_keys(request_id=request_id)
+    outcomes = tables.history.of(request_id) if is_request_id(request_id) else []
+    if not outcomes and (not is_request_id(request_id) or tables.records.get(request_id) is None):
+        raise RequestNotFound(f"There is no request {request_id}.")
+    return answer(200, {"outcomes": outcomes})
+
+
+@router.get("/keys/<request_id>")
+def get_key_set(request_id: str) -> Response[str]:
+    """Return a request's status, or 404."""
+    logger.append_keys(request_id=request_id)
+    # DynamoDB refuses to look for just any text.
+    record = tables.records.get(request_id) if is_request_id(request_id) else None
+    pending = tables.approvals.get(request_id) if is_request_id(request_id) else None
+    waiting = waiting_status(pending) if pending and pending.is_ahead_of(record) else {}
+    if record is None and not waiting:
+        raise RequestNotFound(f"There is no request {request_id}.")
+    return answer(200, {**(_status_of(record) if record else _NO_STATUS), **waiting})
+
+
+_NO_STATUS: JsonObject = {"startedAt": None, "key": None, "errors": [], "warnings": []}
+
+
+def _status_of(record: Record) -> JsonObject:
+    status: JsonObject = {
+        "requestId": record.request_id,
+        "revision": record.revision,
+        "status": record.status,
+        "startedAt": _instant(record.claimed_at),
+        "updatedAt": _instant(record.updated_at),
+        "key": known_key(record, impatient_kms),
+        "errors": record.errors,
+        "warnings": record.warnings,
+        "ticket": record.ticket,
+        "executionArn": record.execution_arn,
+    }
+    if operation := asked_for(record.operation):
+        status["operation"] = operation
+    if record.last_operation:
+        status["lastOperation"] = record.last_operation
+    if record.removed:
+        status["removed"] = removed_keys(record)
+    if record.status == Status.WAITING_FOR_MATERIAL:
+        status["materials"] = record.materials
+        status["deadline"] = record.deadline
+    return status
+
+
+def _instant(time: datetime | None) -> str | None:
+    return time.isoformat() if time else None
+
+
+@router.get("/schema")
+def get_schema() -> Response[str]:
+    """Return the JSON schema of a request; the rules across fields are the code's alone."""
+    return answer(200, RequestFields.model_json_schema())
