@@ -190,9 +190,9 @@ def _of_state(
     if not steps or (lacks_material and state == "PendingImport"):
         return
     if is_decommissioned(declared):
-        wanted = steps[-1]["to"]
-    else:
-        wanted = "Enabled" if is_enabled(declared, region) else "Disabled"
+        yield _by_hand(region, "keyState", steps[-1]["to"], state, _RESTORED)
+        return
+    wanted = "Enabled" if is_enabled(declared, region) else "Disabled"
     yield _difference(region, "keyState", wanted, state, steps)
 
 
@@ -206,6 +206,8 @@ def _changed(change: Change) -> Difference:
     )
     if what == _STACK_TAG:
         return _by_hand(region, what, wanted, found, _OWN_TAG)
+    if what == "primaryRegion":
+        return _by_hand(region, what, wanted, found, _PROMOTED.format(found, wanted))
     difference = _difference(region, what, wanted, found, [change])
     if what == "policy" and (gone := gone_principals(found)):
         difference["whatToDo"] = _PRINCIPAL_GONE.format(", ".join(gone))
@@ -270,6 +272,14 @@ _REPLICA_BY_HAND = (
 _DELETION_CANCELED = (
     "A revision had removed this key, and somebody canceled its deletion. Schedule it again by "
     "hand, or declare the Region with the next revision."
+)
+_RESTORED = (
+    "The key set is DECOMMISSIONED, and somebody canceled the deletion of this key. Schedule it "
+    "again by hand, or declare the set ACTIVE with the next revision."
+)
+_PROMOTED = (
+    "Send the next revision: with primaryRegion {0} and {1} as a replica the primary key stays "
+    "where it is, with the word PROMOTE:{1} it moves back. Until then no operation repairs anything."
 )
 _MATERIAL_GONE = (
     "The key cannot be used: its key material has expired or was deleted. Send the request again "

@@ -185,7 +185,8 @@ def test_another_primary_key_is_found() -> None:
     observed["keys"][EU]["rotationPeriodInDays"] = 365
     [one] = found(observed)
     assert brief([one]) == [(US, "primaryRegion", US, EU)]
-    assert one["repair"]["confirm"] == [f"PROMOTE:{US}"]
+    assert one["repair"]["operation"] is None
+    assert f"PROMOTE:{US}" in one["whatToDo"]
     assert not repairs_itself(one)
 
 
@@ -252,7 +253,7 @@ def test_a_decommissioned_key_whose_deletion_was_canceled_is_found() -> None:
     observed["keys"][EU]["keyState"] = "Disabled"
     [one] = found(observed, declared)
     assert brief([one]) == [(EU, "keyState", "PendingDeletion", "Disabled")]
-    assert one["repair"]["confirm"] == ["DECOMMISSION"]
+    assert one["repair"]["operation"] is None
     assert not repairs_itself(one)
 
 
