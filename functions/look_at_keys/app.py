@@ -57,7 +57,8 @@ def handler(event: Payload, _context: LambdaContext) -> JsonObject:
     for message_id, found in events.items():
         names = {by_tags[key_id] for key_id in found["keyIds"] if key_id in by_tags}
         try:
-            names |= set() if names and not found["aliases"] else _owners.by_records(found)
+            if found["aliases"] or not names:
+                names |= _owners.by_records(found)
         except OwnersNotKnown:
             failed.add(message_id)
         looks += [(message_id, name, [found]) for name in names]

@@ -279,7 +279,8 @@ _RESTORED = (
 )
 _PROMOTED = (
     "Send the next revision: with primaryRegion {0} and {1} as a replica the primary key stays "
-    "where it is, with the word PROMOTE:{1} it moves back. Until then no operation repairs anything."
+    "where it is, with the word PROMOTE:{1} it moves back. Until then no operation repairs "
+    "anything."
 )
 _MATERIAL_GONE = (
     "The key cannot be used: its key material has expired or was deleted. Send the request again "

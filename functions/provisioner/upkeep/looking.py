@@ -47,6 +47,8 @@ LOOK_SECONDS = 120
 """How long a look takes at most: the timeout of the function."""
 _AGAIN = 30
 """Seconds until the next look at a key set that cannot be judged now."""
+_EARLY = 5
+"""Seconds before a look that is on its way, from which on others are made as well."""
 _SETTLING = timedelta(minutes=5)
 """KMS may show what was before a change for so long.
 https://docs.aws.amazon.com/kms/latest/developerguide/accessing-kms.html#programming-eventual-consistency
@@ -137,7 +139,7 @@ class Looker:
     def _look_later(self, request_id: str, events: Sequence[KeyEvent], seconds: int) -> None:
         """Ask for another look; sent first, so that it may be sent twice and is never lost."""
         self.queue.ask(request_id, events, seconds)
-        self.table.look_again(request_id, seconds)
+        self.table.look_again(request_id, seconds - _EARLY)
 
     def _compare(self, record: Record) -> list[Difference]:
         applied, key_arn = record.applied, record.key_arn

@@ -85,7 +85,8 @@ class Owners:
             DynamoDB did not answer.
         """
         found = self._named(event)
-        if found or not self._is_newer(event):
+        known = [(event["region"], alias) in self._by_alias for alias in event["aliases"]]
+        if (found and all(known)) or not self._is_newer(event):
             return found
         if self._read_at and now() - self._read_at < _LEAST_BETWEEN:
             raise OwnersNotKnown

@@ -20,6 +20,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from provisioner.aws import kms
 from provisioner.aws.client_types import EventBridgeClient, KeyMetadata, KMSClient, TaggingClient
 from provisioner.aws.clients import CALLS_AT_ONCE
+from provisioner.aws.look_queue import LookQueue
 from provisioner.aws.records import UNDER_WAY, Record, Records, Removed
 from provisioner.aws.sweep_table import Position, SweepTable
 from provisioner.aws.tagging import Tags, find_page, find_tags
@@ -46,7 +47,8 @@ WORKER_SECONDS = 900
 
 DESCRIBE_KEY_A_SECOND = 100
 LIST_ALIASES_A_SECOND = 25
-"""Each is 5 % of KMS's quota in a Region, 2,000 and 500 calls a second.
+GET_KEY_POLICY_A_SECOND = 50
+"""Each is 5 % of KMS's quota in a Region: 2,000, 500 and 1,000 calls a second.
 https://docs.aws.amazon.com/kms/latest/developerguide/requests-per-second.html
 """
 GET_RESOURCES_A_SECOND = 1
@@ -67,6 +69,7 @@ class RegionSweeper:
     kms: KMSClient
     tagging: TaggingClient
     events: EventBridgeClient
+    looks: LookQueue
     settings: Settings
     _alias_targets: dict[str, str] = field(default_factory=dict, init=False)
     _named_keys: set[str] | None = field(default=None, init=False)
@@ -176,6 +179,7 @@ class RegionSweeper:
         known = self._records_of(keys)
         at_rest = self._at_rest(known, found)
         failed = earlier = 0
+        differing: list[str] = []
         for arn, answer in self._describe(at_rest):
             record = known[arn]
             try:
