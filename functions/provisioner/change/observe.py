@@ -129,7 +129,7 @@ def read_key_set(
         def complete(state: _State) -> ObservedKey | None:
             if state.metadata is None:
                 return None
-            key, client = _observed(state.metadata, state.owners), readers[state.region]
+            key, client = observed_key(state.metadata, state.owners), readers[state.region]
             if questions[state.region].is_kept:
                 with _shutting_out(state.region, shut_out):
                     key["policy"] = _policy(client, key["arn"])
@@ -141,7 +141,7 @@ def read_key_set(
 
         keys = [key for key in pool.map(complete, states) if key]
     others = _read_others(found.values(), questions, kms_for, shut_out)
-    keys += [_observed(metadata, {}) for metadata in others.values()]
+    keys += [observed_key(metadata, {}) for metadata in others.values()]
     missing = {state.region: state.owners for state in states if not state.metadata}
     observed: ObservedSet = {
         "primaryRegion": primary,
@@ -218,7 +218,8 @@ def _look_up(client: KMSClient, alias: str) -> kms.Metadata | None:
         return {"Arn": owner, "KeyId": key_id_of(owner)} if owner else None
 
 
-def _observed(metadata: kms.Metadata, owners: dict[str, str | None]) -> ObservedKey:
+def observed_key(metadata: kms.Metadata, owners: dict[str, str | None]) -> ObservedKey:
+    """Return a key as DescribeKey shows it, with the ARNs of the keys that aliases point to."""
     deletion = metadata.get("DeletionDate")
     key: ObservedKey = {
         "region": region_of(metadata["Arn"]),
