@@ -56,7 +56,7 @@ class Comparison:
     def read(self, key: DescribedKey) -> Reading | KmsError:
         """Read a key's policy, and of a primary key that is to rotate how it does."""
         arn, applied = key.metadata["Arn"], key.record.applied
-        is_primary = _primary_region(key.metadata) == self.region
+        is_primary = _primary_region(key) == self.region
         try:
             policy = kms.read_policy(self.client, arn)
             rotation = None
@@ -100,7 +100,7 @@ class Comparison:
         observed["rotationPeriodInDays"] = read.rotation
         found = drift.differences(
             declared,
-            {"primaryRegion": _primary_region(metadata), "keys": {self.region: observed}},
+            {"primaryRegion": _primary_region(key), "keys": {self.region: observed}},
             self.settings,
             removed=record.removed,
             shut_out=[self.region] if read.policy is None else [],
@@ -120,11 +120,13 @@ def _parsed(policy: str | None) -> dict[str, object] | None:
     return found if isinstance(found, dict) else None
 
 
-def _primary_region(metadata: KeyMetadata) -> str:
-    return metadata["MultiRegionConfiguration"]["PrimaryKey"]["Region"]
+def _primary_region(key: DescribedKey) -> str:
+    """Return the Region of the primary key; the record's, where KMS does not name one."""
+    primary = key.metadata.get("MultiRegionConfiguration", {}).get("PrimaryKey", {})
+    return primary.get("Region") or region_of(str(key.record.key_arn))
 
 
 def _members(metadata: KeyMetadata) -> set[str]:
-    described = metadata["MultiRegionConfiguration"]
-    keys = [described["PrimaryKey"], *described.get("ReplicaKeys", [])]
-    return {region_of(metadata["Arn"]), *(key["Region"] for key in keys)}
+    described = metadata.get("MultiRegionConfiguration", {})
+    keys = [described.get("PrimaryKey", {}), *described.get("ReplicaKeys", [])]
+    return {region_of(metadata["Arn"]), *(key["Region"] for key in keys if "Region" in key)}
