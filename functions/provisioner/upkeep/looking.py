@@ -98,7 +98,7 @@ class Looker:
         if self.table.is_looked_at_again(request_id):
             return
         record = self.records.get(request_id)
-        if record is None or not record.ever_created:
+        if record is None or not record.ever_created or record.released_at:
             return
         if _is_under_way(record):
             self._look_later(request_id, events, _AGAIN)

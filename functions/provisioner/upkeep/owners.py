@@ -105,6 +105,8 @@ class Owners:
         read_at = now()
         self._by_key, self._by_alias = {}, {}
         for record in self._records.with_keys():
+            if record.released_at:
+                continue  # Nothing here manages its keys; another request may.
             self._by_key[key_id_of(str(record.key_arn))] = record.request_id
             if record.applied:
                 for region, names in names_by_region(record.applied).items():
