@@ -23,6 +23,7 @@ EXCEPTIONS = {
     ("events/ask-for-key-material.json", "Base64 High Entropy String"): SAMPLE,
     ("events/update-ticket.json", "Base64 High Entropy String"): SAMPLE,
     ("events/import-key-material.json", "Base64 High Entropy String"): SAMPLE,
+    ("events/import-new-key-material.json", "Base64 High Entropy String"): SAMPLE,
     ("events/receive-key-material.json", "Base64 High Entropy String"): SAMPLE,
     ("events/api-post-keys-change.json", "Hex High Entropy String"): "The ID of a plan, a hash.",
     ("tests/unit/domain/test_plan.py", "Hex High Entropy String"): "Hashes of sample requests.",

@@ -9,6 +9,7 @@ from typing import TypedDict
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from provisioner.aws.clients import client, prepare
+from provisioner.aws.look_queue import LookQueue
 from provisioner.aws.records import Records
 from provisioner.aws.sweep_table import SweepTable
 from provisioner.json_text import JsonObject
@@ -20,7 +21,7 @@ from provisioner.upkeep.sweep_region import RegionSweeper
 _LAST_MILLISECONDS = 60_000
 """A page is not begun with less time than that left."""
 
-prepare("dynamodb", "events", "kms", "resourcegroupstaggingapi")
+prepare("dynamodb", "events", "kms", "resourcegroupstaggingapi", "sqs")
 
 
 class Payload(TypedDict):
@@ -45,6 +46,7 @@ def handler(event: Payload, context: LambdaContext) -> JsonObject | None:
         kms=client("kms", region),
         tagging=client("resourcegroupstaggingapi", region),
         events=client("events"),
+        looks=LookQueue(client("sqs"), os.environ["KEY_EVENTS"]),
         settings=settings(),
     )
     position = sweeper.sweep(

@@ -17,7 +17,10 @@ USERS = (
     "hooks.receiving",
     "intake.request",
     "outcomes.outcome",
+    "aws.drift_table",
     "upkeep.key_checks",
+    "upkeep.looking",
+    "upkeep.owners",
     "upkeep.sweep",
     "upkeep.sweep_region",
 )

@@ -1,11 +1,14 @@
 """Whole sweeps: the look at requests, and every worker that it starts."""
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from provisioner.aws.approvals import Approvals
 from provisioner.aws.clients import client
+from provisioner.aws.drift_table import DriftTable
+from provisioner.aws.look_queue import LookQueue
 from provisioner.aws.records import Records
 from provisioner.aws.sweep_table import Position, SweepTable
 from provisioner.settings import Settings
@@ -16,6 +19,21 @@ from tests.support.answering import answer, kms_for, on
 from tests.support.samples import SETTINGS
 
 HOME = "us-east-1"
+
+
+class Looks(LookQueue):
+    """Notes the key sets that a look is asked for at."""
+
+    def __init__(self) -> None:
+        super().__init__(client("sqs"), "")
+        self.asked: list[str] = []
+
+    def ask(self, request_id: str, events: Sequence[Any] = (), delay: int = 0) -> None:
+        """Note that a look is asked for."""
+        self.asked.append(request_id)
+
+
+LOOKS = Looks()
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
@@ -30,6 +48,8 @@ def sweeper(records: Records, settings: Settings = SETTINGS) -> Sweeper:
         records=records,
         approvals=Approvals(client("dynamodb"), "requests"),
         table=sweep_table(),
+        drift=DriftTable(client("dynamodb"), "sweep"),
+        looks=LOOKS,
         step_functions=client("stepfunctions"),
         events=client("events"),
         functions=client("lambda"),
@@ -56,6 +76,7 @@ def region_sweeper(
         kms=kms_for(region),
         tagging=client("resourcegroupstaggingapi", region),
         events=client("events"),
+        looks=LOOKS,
         settings=settings,
     )
 

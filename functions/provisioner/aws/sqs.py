@@ -62,3 +62,19 @@ def hide(client: SQSClient, queue_url: str, receipt: str, seconds: int) -> None:
         )
     except (BotoCoreError, ClientError) as error:
         raise DependencyUnavailable(f"SQS did not do ChangeMessageVisibility: {error}.") from error
+
+
+def send(client: SQSClient, queue_url: str, body: str, delay: int = 0) -> None:
+    """Send a message, which nobody receives for some seconds, 900 at most.
+
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+
+    Raises
+    ------
+    DependencyUnavailable
+        SQS failed.
+    """
+    try:
+        client.send_message(QueueUrl=queue_url, MessageBody=body, DelaySeconds=delay)
+    except (BotoCoreError, ClientError) as error:
+        raise DependencyUnavailable(f"SQS did not do SendMessage: {error}.") from error

@@ -90,7 +90,7 @@ class SweepTable:
                     ReturnValues="ALL_NEW",
                 )
         except DependencyUnavailable as error:
-            if _is_failed_condition(error):
+            if is_failed_condition(error):
                 return None
             raise
         return _position(answer["Attributes"])
@@ -150,7 +150,7 @@ class SweepTable:
                     ExpressionAttributeValues=values,
                 )
         except DependencyUnavailable as error:
-            if _is_failed_condition(error):
+            if is_failed_condition(error):
                 return False
             raise
         return True
@@ -164,7 +164,8 @@ def _position(item: dict[str, AttributeValue]) -> Position:
     return Position(**json.loads(item["listing"]["S"])) if "listing" in item else Position()
 
 
-def _is_failed_condition(error: DependencyUnavailable) -> bool:
+def is_failed_condition(error: DependencyUnavailable) -> bool:
+    """Whether an update failed because the item was not as its condition wants."""
     cause = error.__cause__
     return (
         isinstance(cause, ClientError)

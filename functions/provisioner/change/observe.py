@@ -1,8 +1,9 @@
 """Reads what KMS has of a key set: its keys, their settings, and where its aliases point."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from provisioner.aws import kms
@@ -74,6 +75,7 @@ def read_key_set(
     superseded: RegionNames,
     kms_for: Callable[[str], KMSClient],
     tagging_for: Callable[[str], TaggingClient],
+    shut_out: set[str] | None = None,
 ) -> tuple[ObservedSet, kms.Metadata] | None:
     """Read a key set in all its Regions side by side.
 
@@ -91,6 +93,9 @@ def read_key_set(
         What declarations that were never finished asked for, by Region.
     kms_for, tagging_for
         Return the client of KMS, and of the tagging API, in a Region.
+    shut_out
+        Where it is given, a Region whose key keeps the caller out is added to it, in the place of
+        `KmsAccessDenied`; what else is known of its key is in the set.
 
     Returns
     -------
@@ -112,7 +117,7 @@ def read_key_set(
     with ThreadPoolExecutor(CALLS_AT_ONCE) as pool:
 
         def read(region: str) -> _State:
-            return _read_state(readers[region], questions[region])
+            return _read_state(readers[region], questions[region], shut_out)
 
         states = [*pool.map(read, questions)]
         found = {state.region: state.metadata for state in states if state.metadata}
@@ -126,14 +131,16 @@ def read_key_set(
                 return None
             key, client = observed_key(state.metadata, state.owners), readers[state.region]
             if questions[state.region].is_kept:
-                key["policy"] = parsed_policy(client, key["arn"])
+                with _shutting_out(state.region, shut_out):
+                    key["policy"] = parsed_policy(client, key["arn"])
                 key["tags"] = find_tags(taggers[state.region], [key["arn"]]).get(key["arn"], {})
             if rotates and state.region == primary:
-                key["rotationPeriodInDays"] = _rotation(client, key["arn"])
+                with _shutting_out(state.region, shut_out):
+                    key["rotationPeriodInDays"] = _rotation(client, key["arn"])
             return key
 
         keys = [key for key in pool.map(complete, states) if key]
-    others = _read_others(found.values(), questions, kms_for)
+    others = _read_others(found.values(), questions, kms_for, shut_out)
     keys += [observed_key(metadata, {}) for metadata in others.values()]
     missing = {state.region: state.owners for state in states if not state.metadata}
     observed: ObservedSet = {
@@ -141,7 +148,17 @@ def read_key_set(
         "keys": {key["region"]: key for key in keys},
         "aliases": missing,
     }
-    return observed, (found | others)[primary]
+    return observed, (found | others).get(primary) or found[min(found)]
+
+
+@contextmanager
+def _shutting_out(region: str, shut_out: set[str] | None) -> Iterator[None]:
+    try:
+        yield
+    except KmsAccessDenied:
+        if shut_out is None:
+            raise
+        shut_out.add(region)
 
 
 def agreed_primary(keys: Iterable[kms.Metadata], key_arn: str) -> str:
@@ -177,17 +194,16 @@ def _questions(
     }
 
 
-def _read_state(client: KMSClient, question: _Question) -> _State:
+def _read_state(client: KMSClient, question: _Question, shut_out: set[str] | None = None) -> _State:
     """Describe the keys that aliases point to; the key itself where none of them points to it."""
     found = {alias: _look_up(client, alias) for alias in question.aliases}
     owners = {alias: one["Arn"] if one else None for alias, one in found.items()}
     ours = [one for one in found.values() if one and one["Arn"] == question.arn]
     metadata = ours[0] if ours else None
     if metadata is None or "KeyState" not in metadata:
-        try:
+        metadata = None
+        with _shutting_out(region_of(question.arn), shut_out), suppress(KmsKeyNotFound):
             metadata = kms.describe_key(client, question.arn)
-        except KmsKeyNotFound:
-            metadata = None
     return _State(region_of(question.arn), metadata, owners)
 
 
@@ -254,6 +270,7 @@ def _read_others(
     found: Iterable[kms.Metadata],
     questions: dict[str, _Question],
     kms_for: Callable[[str], KMSClient],
+    shut_out: set[str] | None,
 ) -> dict[str, kms.Metadata]:
     """Describe the keys of the set in Regions that nobody declared: somebody made them by hand."""
     roles = [metadata["MultiRegionConfiguration"] for metadata in found]
@@ -261,7 +278,7 @@ def _read_others(
         key["Region"]: key["Arn"] for r in roles for key in (r["PrimaryKey"], *r["ReplicaKeys"])
     }
     states = [
-        _read_state(kms_for(region), _Question(arn))
+        _read_state(kms_for(region), _Question(arn), shut_out)
         for region, arn in sorted(listed.items())
         if region not in questions
     ]

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from provisioner.domain.key_policy import Policy, evaluated
 from provisioner.domain.key_specs import Origin, can_rotate
 from provisioner.domain.policy_evaluation import Context, KeyPolicy, Role, Value, Verdict
 from provisioner.errors import Problem, new_problem
@@ -201,6 +202,19 @@ NEEDS = (
     Need("RetireKey", "DisableKey", _CHANGE, "disable the key", _always),
     Need("RetireKey", "ScheduleKeyDeletion", _CHANGE, "remove the key", _always),
 )
+
+
+def may_read(policy: Policy, role: Role, region: str, settings: Settings) -> bool:
+    """Whether a key policy lets a role look at a key; in doubt it does.
+
+    What is asked for is DescribeKey, GetKeyPolicy and ListResourceTags.
+    """
+    context = {**_ABSENT, **_of_caller(role, settings), "aws:requestedregion": (region,)}
+    evaluated_policy = evaluated(policy, "policy")
+    return all(
+        evaluated_policy.may(role, f"kms:{action}", context).allowed is not False
+        for action in ("DescribeKey", "GetKeyPolicy", "ListResourceTags")
+    )
 
 
 @dataclass(frozen=True)

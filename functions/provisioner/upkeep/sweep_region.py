@@ -20,6 +20,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from provisioner.aws import kms
 from provisioner.aws.client_types import EventBridgeClient, KeyMetadata, KMSClient, TaggingClient
 from provisioner.aws.clients import CALLS_AT_ONCE
+from provisioner.aws.look_queue import LookQueue
 from provisioner.aws.records import UNDER_WAY, Record, Records, Removed
 from provisioner.aws.sweep_table import Position, SweepTable
 from provisioner.aws.tagging import Tags, find_page, find_tags
@@ -38,6 +39,7 @@ from provisioner.outcomes.findings import Action, Finding, Kind
 from provisioner.settings import Settings
 from provisioner.telemetry import logger, metrics
 from provisioner.upkeep import key_checks
+from provisioner.upkeep.comparison import Comparison, DescribedKey, is_watched
 from provisioner.upkeep.open_findings import OpenFindings
 from provisioner.upkeep.recorded_keys import RecordedKeys
 
@@ -46,7 +48,8 @@ WORKER_SECONDS = 900
 
 DESCRIBE_KEY_A_SECOND = 100
 LIST_ALIASES_A_SECOND = 25
-"""Each is 5 % of KMS's quota in a Region, 2,000 and 500 calls a second.
+GET_KEY_POLICY_A_SECOND = 50
+"""Each is 5 % of KMS's quota in a Region: 2,000, 500 and 1,000 calls a second.
 https://docs.aws.amazon.com/kms/latest/developerguide/requests-per-second.html
 """
 GET_RESOURCES_A_SECOND = 1
@@ -67,6 +70,7 @@ class RegionSweeper:
     kms: KMSClient
     tagging: TaggingClient
     events: EventBridgeClient
+    looks: LookQueue
     settings: Settings
     _alias_targets: dict[str, str] = field(default_factory=dict, init=False)
     _named_keys: set[str] | None = field(default=None, init=False)
@@ -181,6 +185,7 @@ class RegionSweeper:
         known = self._records_of(keys)
         at_rest = self._at_rest(known, found)
         failed = earlier = 0
+        described: list[DescribedKey] = []
         for arn, answer in self._describe(at_rest):
             record = known[arn]
             try:
@@ -189,6 +194,7 @@ class RegionSweeper:
                 elif isinstance(answer, KmsError):
                     raise answer
                 elif record and _is_of(record, arn):
+                    described.append(DescribedKey(record, keys[arn], answer))
                     found.settle(arn, self._check_key(record, keys[arn], answer))
                 else:
                     earlier += self._is_of_an_earlier_deployment(record, answer)
@@ -196,7 +202,35 @@ class RegionSweeper:
             except ProvisionerError:
                 logger.exception("check failed", subject=arn)
                 failed += 1
-        return failed, earlier
+        return failed + self._compare(described), earlier
+
+    def _compare(self, described: list[DescribedKey]) -> int:
+        """Ask for a look at each key set of which a key is not as declared.
+
+        Returns
+        -------
+        int
+            How many keys could not be compared.
+        """
+        comparison = Comparison(self.region, self.kms, self._target_of, self.settings)
+        watched = [
+            key
+            for key in described
+            if is_watched(key.record) and not self._is_young(key.metadata["CreationDate"])
+        ]
+        failed = 0
+        with ThreadPoolExecutor(CALLS_AT_ONCE) as pool:
+            for some in batched(watched, CALLS_AT_ONCE, strict=False):
+                began = now()
+                for key, read in zip(some, pool.map(comparison.read, some), strict=True):
+                    try:
+                        if comparison.differs(key, read):
+                            self.looks.ask(key.record.request_id)
+                    except ProvisionerError:
+                        logger.exception("comparison failed", subject=key.metadata["Arn"])
+                        failed += 1
+                _keep_pace(began, len(some), GET_KEY_POLICY_A_SECOND)
+        return failed
 
     def _at_rest(self, known: dict[str, Record | None], found: OpenFindings) -> list[str]:
         """List the keys that no run works on, and surplus ones that were reported before.
@@ -259,6 +293,8 @@ class RegionSweeper:
         if removed := record.removed.get(region):
             self._report_deleted(record, arn, removed)
         is_missed = region in key_checks.wanted_regions(record)
+        if is_missed and is_watched(record):
+            self.looks.ask(record.request_id)
         found.settle(arn, [key_checks.missing(record, arn)] if is_missed else [])
 
     def _report_deleted(self, record: Record, arn: str, removed: Removed) -> None:

@@ -1,0 +1,131 @@
+"""Adapter of the sweep's table for drift: one item a key set, under the place `drift`.
+
+Its subject is the request's ID. `told` has the digest of each difference that was published and
+still holds, by what it is about; `looked` is when the last look began, `repairs` when operations
+were started to repair what was found, `again` until when another look is on its way. One look at a
+key set is made at a time, by whoever holds it until `leasedUntil`.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from provisioner import json_text
+from provisioner.aws.client_types import AttributeValue, DynamoDBClient
+from provisioner.aws.dynamodb import named_errors
+from provisioner.aws.sweep_table import is_failed_condition
+from provisioner.clock import now
+from provisioner.errors import DependencyUnavailable
+
+_PLACE = "drift"
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What is known of a key set: what was told of it, and what was done. Times are ISO 8601."""
+
+    told: dict[str, str] = field(default_factory=dict)
+    repairs: list[str] = field(default_factory=list)
+    looked: datetime | None = None
+
+
+class DriftTable:
+    """What was told of drift. Every method raises `DependencyUnavailable` where DynamoDB fails."""
+
+    def __init__(self, client: DynamoDBClient, table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def take(self, request_id: str, worker: str, seconds: int) -> Watched | None:
+        """Make a worker the one that looks at a key set; None where another one does."""
+        moment = now()
+        condition = "attribute_not_exists(leasedUntil) OR leasedUntil < :now"
+        values: dict[str, AttributeValue] = {
+            ":me": {"S": worker},
+            ":now": {"S": moment.isoformat()},
+            ":until": {"S": (moment + timedelta(seconds=seconds)).isoformat()},
+        }
+        item = self._update(
+            request_id, "SET worker = :me, leasedUntil = :until", values, condition=condition
+        )
+        return _watched(item) if item is not None else None
+
+    def save(self, request_id: str, worker: str, watched: Watched) -> None:
+        """Write down what is known after a look, and leave the key set to the next one."""
+        looked = watched.looked.isoformat() if watched.looked else ""
+        values: dict[str, AttributeValue] = {
+            ":me": {"S": worker},
+            ":told": {"S": json_text.text(watched.told)},
+            ":repairs": {"S": json_text.text(watched.repairs)},
+            ":looked": {"S": looked},
+        }
+        update = "SET told = :told, repairs = :repairs, looked = :looked REMOVE leasedUntil"
+        self._update(request_id, update, values, condition="worker = :me")
+
+    def look_again(self, request_id: str, seconds: int) -> None:
+        """Write down that another look is on its way, which begins after some seconds."""
+        until = (now() + timedelta(seconds=seconds)).isoformat()
+        self._update(request_id, "SET again = :until", {":until": {"S": until}})
+
+    def is_looked_at_again(self, request_id: str) -> bool:
+        """Whether another look is on its way."""
+        with named_errors("GetItem"):
+            answer = self._client.get_item(
+                TableName=self._table, Key=_key(request_id), ConsistentRead=True
+            )
+        again = answer.get("Item", {}).get("again", {}).get("S", "")
+        return again > now().isoformat()
+
+    def open_sets(self) -> list[str]:
+        """List the requests of the key sets that are known not to be as declared."""
+        with named_errors("Query"):
+            pages = self._client.get_paginator("query").paginate(
+                TableName=self._table,
+                KeyConditionExpression="place = :place",
+                ExpressionAttributeValues={":place": {"S": _PLACE}},
+            )
+            return [
+                item["subject"]["S"]
+                for page in pages
+                for item in page["Items"]
+                if _watched(item).told
+            ]
+
+    def _update(
+        self,
+        request_id: str,
+        update: str,
+        values: dict[str, AttributeValue],
+        *,
+        condition: str | None = None,
+    ) -> Mapping[str, AttributeValue] | None:
+        more = {"ConditionExpression": condition} if condition else {}
+        try:
+            with named_errors("UpdateItem"):
+                answer = self._client.update_item(
+                    TableName=self._table,
+                    Key=_key(request_id),
+                    UpdateExpression=update,
+                    ExpressionAttributeValues=values,
+                    ReturnValues="ALL_NEW",
+                    **more,  # type: ignore[arg-type]
+                )
+        except DependencyUnavailable as error:
+            if is_failed_condition(error):
+                return None
+            raise
+        return answer["Attributes"]
+
+
+def _key(request_id: str) -> dict[str, AttributeValue]:
+    return {"place": {"S": _PLACE}, "subject": {"S": request_id}}
+
+
+def _watched(item: Mapping[str, AttributeValue]) -> Watched:
+    looked = item.get("looked", {}).get("S")
+    return Watched(
+        told=json.loads(item.get("told", {}).get("S", "{}")),
+        repairs=json.loads(item.get("repairs", {}).get("S", "[]")),
+        looked=datetime.fromisoformat(looked) if looked else None,
+    )

@@ -1,0 +1,301 @@
+"""Looks at key sets that events are about, and publishes what is not as it is declared.
+
+However many events a batch has of a key set, it is looked at once, and not again for events of
+before that look. What was published is kept, so that a difference is published once until it
+changes; one that holds no more is forgotten. A key set that a run works on, or has just worked on,
+is looked at later: what is seen of it then is neither old nor new.
+"""
+
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from aws_lambda_powertools.metrics import MetricUnit
+
+from provisioner.aws import event_bus, executions, kms
+from provisioner.aws.client_types import EventBridgeClient, KMSClient, SFNClient, TaggingClient
+from provisioner.aws.drift_table import DriftTable, Watched
+from provisioner.aws.look_queue import LookQueue
+from provisioner.aws.operations import Operations
+from provisioner.aws.records import UNDER_WAY, Record, Records, Status
+from provisioner.change.observe import read_key_set
+from provisioner.clock import now
+from provisioner.domain import drift, key_access
+from provisioner.domain.change import ObservedSet
+from provisioner.domain.drift import Difference
+from provisioner.domain.operation import Kind, Operation
+from provisioner.domain.plan import (
+    KeySetRequest,
+    arn_in,
+    fingerprint,
+    is_decommissioned,
+    plan_key,
+    regions,
+)
+from provisioner.domain.policy_evaluation import Role
+from provisioner.errors import KmsAccessDenied, KmsKeyNotFound, PromotionUnderWay
+from provisioner.intake.envelope import resumed
+from provisioner.json_text import JsonObject
+from provisioner.settings import Settings
+from provisioner.telemetry import logger, metrics
+from provisioner.upkeep.key_events import KeyEvent, cause_of
+
+DETAIL_TYPE = "Multi-Region Key Drift Detected"
+LOOK_SECONDS = 120
+"""How long a look takes at most: the timeout of the function."""
+_AGAIN = 30
+"""Seconds until the next look at a key set that cannot be judged now."""
+_EARLY = 5
+"""Seconds before a look that is on its way, from which on others are made as well."""
+_SETTLING = timedelta(minutes=5)
+"""KMS may show what was before a change for so long.
+https://docs.aws.amazon.com/kms/latest/developerguide/accessing-kms.html#programming-eventual-consistency
+"""
+_LATE = timedelta(seconds=5)
+"""How much earlier than an event's time, in whole seconds, a change may still show afterwards."""
+_REPAIRS_A_DAY = 3
+_FINISH_FIRST = (
+    "A change of this key set has failed. Finish it first: send the same revision again, or the "
+    "next one. Either makes the key as declared."
+)
+
+
+class _NotNow(Exception):
+    """The key set cannot be judged now."""
+
+
+@dataclass(frozen=True)
+class Looker:
+    """What looks at key sets. `role` is the one under which it reads keys."""
+
+    records: Records
+    operations: Operations
+    table: DriftTable
+    queue: LookQueue
+    kms_for: Callable[[str], KMSClient]
+    tagging_for: Callable[[str], TaggingClient]
+    events: EventBridgeClient
+    step_functions: SFNClient
+    role: Role
+    repairs: bool
+    settings: Settings
+
+    def look(self, request_id: str, events: Sequence[KeyEvent]) -> None:
+        """Look at a key set, unless a look was made since what the events report.
+
+        Parameters
+        ----------
+        events
+            What the look is asked for because of; none where it is not because of events.
+
+        Raises
+        ------
+        KmsError, DependencyUnavailable, EventNotPublished
+            The look is to be made again.
+        """
+        if self.table.is_looked_at_again(request_id):
+            return
+        record = self.records.get(request_id)
+        if record is None or not record.ever_created:
+            return
+        if _is_under_way(record):
+            self._look_later(request_id, events, _AGAIN)
+            return
+        worker = str(uuid.uuid4())
+        watched = self.table.take(request_id, worker, LOOK_SECONDS)
+        if watched is None:
+            self._look_later(request_id, events, _AGAIN)
+        elif _was_looked_at(watched, events):
+            self.table.save(request_id, worker, watched)
+        else:
+            self._look(record, events, watched, worker)
+
+    def _look(
+        self, record: Record, events: Sequence[KeyEvent], watched: Watched, worker: str
+    ) -> None:
+        request_id, told = record.request_id, dict(watched.told)
+        watched, began = replace(watched, told=told), now()
+        try:
+            found = self._compare(record)
+            fresh = [one for one in found if self._is_news(one, told)]
+            if fresh:
+                self._check_quiet(record)
+            for one in fresh:
+                self._publish(record, one, events)
+                told[drift.subject_of(one)] = drift.digest_of(one, self.settings)
+            for subject in told.keys() - {*map(drift.subject_of, found)}:
+                logger.info("drift is settled", subject=subject)
+                del told[subject]
+            watched = replace(watched, looked=began)
+            if fresh:
+                watched = self._repair(record, found, watched)
+        except (_NotNow, PromotionUnderWay):
+            self._look_later(request_id, events, _AGAIN)
+        finally:
+            self.table.save(request_id, worker, watched)
+
+    def _look_later(self, request_id: str, events: Sequence[KeyEvent], seconds: int) -> None:
+        """Ask for another look; sent first, so that it may be sent twice and is never lost."""
+        self.queue.ask(request_id, events, seconds)
+        self.table.look_again(request_id, seconds - _EARLY)
+
+    def _compare(self, record: Record) -> list[Difference]:
+        applied, key_arn = record.applied, record.key_arn
+        if applied is None or key_arn is None or record.request is None:
+            return []
+        request = record.request if record.is_changing else applied
+        shut_out: set[str] = set()
+        try:
+            read = read_key_set(
+                applied,
+                request,
+                key_arn,
+                superseded={},
+                kms_for=self.kms_for,
+                tagging_for=self.tagging_for,
+                shut_out=shut_out,
+            )
+        except KmsKeyNotFound:
+            read = None
+        empty: ObservedSet = {"primaryRegion": applied["primaryRegion"], "keys": {}}
+        observed = read[0] if read else empty
+        if drift.is_moving(observed):
+            raise _NotNow
+        self._read_tags(request, key_arn, observed, shut_out)
+        declared = [applied, *([request] if request != applied else [])]
+        found = drift.differences(
+            declared, observed, self.settings, removed=record.removed, shut_out=shut_out
+        )
+        return [self._as_it_may_be(record, one) for one in found if self._is_told(request, one)]
+
+    def _read_tags(
+        self, request: KeySetRequest, key_arn: str, observed: ObservedSet, shut_out: set[str]
+    ) -> None:
+        """Read tags from KMS itself: the tagging API shows them late."""
+        for region in regions(request):
+            if key := observed["keys"].get(region):
+                try:
+                    key["tags"] = kms.read_tags(self.kms_for(region), arn_in(region, key_arn))
+                except KmsAccessDenied:
+                    shut_out.add(region)
+
+    def _is_told(self, request: KeySetRequest, difference: Difference) -> bool:
+        """Whether the key policy that is declared lets the stack look: else nothing was changed."""
+        if difference["to"] != drift.SHUT_OUT:
+            return True
+        region = difference["region"]
+        policy = plan_key(request, region, self.settings).policy
+        is_let_in = key_access.may_read(policy, self.role, region, self.settings)
+        if not is_let_in:
+            logger.warning("the declared key policy lets nobody look", region=region)
+        return is_let_in
+
+    def _as_it_may_be(self, record: Record, difference: Difference) -> Difference:
+        """Say what is to be done first where no operation can begin."""
+        if difference["repair"]["operation"] and record.status == Status.UPDATE_FAILED:
+            repair = {**difference["repair"], "operation": None}
+            return {**difference, "repair": repair, "whatToDo": _FINISH_FIRST}  # type: ignore[typeddict-item]
+        return difference
+
+    def _is_news(self, difference: Difference, told: dict[str, str]) -> bool:
+        before = told.get(drift.subject_of(difference))
+        return before != drift.digest_of(difference, self.settings)
+
+    def _check_quiet(self, record: Record) -> None:
+        """Check that no run has worked on the key set since, nor just before.
+
+        Raises
+        ------
+        _NotNow
+            What was seen may be from before it.
+        """
+        latest = self.records.get(record.request_id)
+        settling = min(_SETTLING, timedelta(seconds=self.settings.quiet_period_seconds))
+        if latest is None or latest.version != record.version:
+            raise _NotNow
+        if record.published_at is None or now() - record.published_at < settling:
+            raise _NotNow
+
+    def _publish(self, record: Record, difference: Difference, events: Sequence[KeyEvent]) -> None:
+        cause = cause_of(difference, events)
+        detail: JsonObject = {
+            "requestId": record.request_id,
+            "revision": record.revision,
+            "keyArn": arn_in(difference["region"], str(record.key_arn)),
+            **difference,
+            "by": _by(cause) if cause else None,
+            "ticket": record.ticket,
+        }
+        event_bus.put_event(self.events, self.settings.event_bus, DETAIL_TYPE, detail)
+        metrics.add_metric("DriftDetected", MetricUnit.Count, 1)
+        metrics.flush_metrics()
+        logger.warning(
+            "drift", region=difference["region"], property=difference["property"], by=detail["by"]
+        )
+
+    def _repair(self, record: Record, found: list[Difference], watched: Watched) -> Watched:
+        """Start the operation that repairs all that was found, where none of it needs a person."""
+        request = record.request
+        may_begin = record.status in (Status.CREATED, Status.UPDATED)
+        if not (self.repairs and may_begin and request and all(map(drift.repairs_itself, found))):
+            return watched
+        day_ago = (now() - timedelta(days=1)).isoformat()
+        lately = [at for at in watched.repairs if at > day_ago]
+        if len(lately) >= _REPAIRS_A_DAY or is_decommissioned(request):
+            logger.warning("drift is not repaired again today")
+            return replace(watched, repairs=lately)
+        digests = [drift.digest_of(one, self.settings) for one in found]
+        operation: Operation = {
+            "operationId": f"drift-{fingerprint([digests, watched.repairs])[:24]}",
+            "operation": Kind.REPAIR.value,
+            "confirm": [],
+        }
+        machine = self.settings.change_state_machine_arn
+        arn = executions.new_execution_arn(machine, record.request_id)
+        known = self.operations.begin(record.request_id, operation, arn, requester=None)
+        document = resumed(request, None, operation)
+        executions.start(self.step_functions, machine, known.execution_arn, document)
+        logger.info("drift is repaired", operation_id=operation["operationId"])
+        # What becomes of it: calls of our own roles are no reason for a look.
+        self._look_later(record.request_id, [], _AGAIN)
+        return replace(watched, repairs=[*lately, now().isoformat()])
+
+
+def by_request(
+    looks: Iterable[tuple[str, Iterable[KeyEvent]]],
+) -> dict[str, list[KeyEvent]]:
+    """Gather what asks for looks at the same key sets, each event once, the oldest first."""
+    gathered: defaultdict[str, dict[str, KeyEvent]] = defaultdict(dict)
+    for request_id, events in looks:
+        gathered[request_id] |= {event["eventId"]: event for event in events}
+    return {
+        request_id: sorted(events.values(), key=lambda event: event["at"])
+        for request_id, events in gathered.items()
+    }
+
+
+def is_own(event: KeyEvent, settings: Settings) -> bool:
+    """Whether a step of the workflow caused an event: a run ends with what was declared."""
+    return event["role"] is not None and event["role"] in settings.key_role_names
+
+
+def _is_under_way(record: Record) -> bool:
+    return record.status in UNDER_WAY or record.operation is not None or not record.published
+
+
+def _was_looked_at(watched: Watched, events: Sequence[KeyEvent]) -> bool:
+    looked = watched.looked
+    if looked is None or not events:
+        return False
+    return all(datetime.fromisoformat(event["at"]) + _LATE < looked for event in events)
+
+
+def _by(event: KeyEvent) -> JsonObject:
+    return {
+        "arn": event["arn"],
+        "eventName": event["name"],
+        "at": event["at"],
+        "eventId": event["eventId"],
+    }
