@@ -1,4 +1,4 @@
-"""What somebody changes by hand is found within a minute, published once, and repaired on demand."""
+"""What is changed by hand is found within a minute, published once, and repaired on demand."""
 
 import json
 import uuid
@@ -130,7 +130,7 @@ def changed(watching: Stack) -> dict[tuple[str, str], str]:
     CASES,
     ids=[f"{how.__name__}-{region}" for how, _, _, region in CASES],
 )
-def test_what_is_changed_by_hand_is_found_within_a_minute_and_published_once(
+def test_what_is_changed_by_hand_is_found_within_a_minute_and_published_once(  # noqa: PLR0917
     watching: Stack,
     changed: dict[tuple[str, str], str],
     how: ByHand,
