@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -97,10 +97,11 @@ CASES = [(how, what, name, region) for how, what, name, places in BY_HAND for re
 
 
 @pytest.fixture(scope="module")
-def watching(stack: Stack) -> Stack:
-    """Return the stack with its further Regions."""
+def watching(stack: Stack) -> Iterator[Stack]:
+    """Return the stack with its further Regions, where a trail reports calls of KMS."""
     deploy_further_regions(stack, EUROPE, WEST)
-    return stack
+    with stack.changed_kms_settings(event_copies=1):
+        yield stack
 
 
 def declared(stack: Stack) -> Document:

@@ -436,7 +436,7 @@ def test_a_replica_of_a_promoted_set_is_looked_at_as_before(
     assert published == []
 
 
-def test_healthy_keys_cost_no_call_beside_their_own_description(
+def test_healthy_keys_cost_two_calls_each(
     records: Records, published: Findings, clock: Clock
 ) -> None:
     recorded(records, clock)
@@ -446,7 +446,7 @@ def test_healthy_keys_cost_no_call_beside_their_own_description(
     look(records)
 
     assert published == []
-    assert [name for name, _ in described] == ["DescribeKey", "ListAliases"]
+    assert [name for name, _ in described] == ["DescribeKey", "ListAliases", "GetKeyPolicy"]
     assert [name for name, _ in asked] == ["GetResources"]
     assert [name for name, _ in dynamodb].count("Scan") == 1
 
