@@ -30,6 +30,7 @@ class Looks(LookQueue):
 
     def ask(self, request_id: str, events: Sequence[Any] = (), delay: int = 0) -> None:
         """Note that a look is asked for."""
+        del events, delay
         self.asked.append(request_id)
 
 

@@ -37,6 +37,11 @@ def load_template() -> dict[str, Any]:
     return deepcopy(_read("template.yaml"))
 
 
+def load_region_template() -> dict[str, Any]:
+    """Return template-region.yaml as `load_template` does."""
+    return deepcopy(_read("template-region.yaml"))
+
+
 def load_observability() -> dict[str, Any]:
     """Return observability.yaml as `load_template` does, with what is passed for its parameters."""
     passed = _read("template.yaml")["Resources"]["Observability"]["Properties"]["Parameters"]

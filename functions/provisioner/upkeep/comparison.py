@@ -14,7 +14,7 @@ from provisioner.aws.tagging import Tags
 from provisioner.change.observe import observed_key
 from provisioner.domain import drift
 from provisioner.domain.plan import key_id_of, names_by_region, region_of, regions
-from provisioner.errors import KeyStateConflict, KmsAccessDenied, KmsError
+from provisioner.errors import KeyStateConflict, KmsAccessDenied, KmsError, KmsKeyNotFound
 from provisioner.settings import Settings
 
 
@@ -79,6 +79,8 @@ class Comparison:
             It could not be read.
         """
         record, metadata = key.record, key.metadata
+        if isinstance(read, KmsKeyNotFound):
+            return True  # It is gone since it was described.
         if isinstance(read, KmsError):
             raise read
         if record.applied is None or record.request is None:

@@ -540,7 +540,7 @@ def test_tags_that_are_new_may_not_be_shown_yet(
     assert kinds(published) == ["TAGS_MISSING"]
 
 
-def test_healthy_keys_cost_no_call_beside_their_own_description(
+def test_healthy_keys_cost_two_calls_each(
     records: Records, published: Findings, clock: Clock
 ) -> None:
     recorded(records, clock)
@@ -550,7 +550,7 @@ def test_healthy_keys_cost_no_call_beside_their_own_description(
     look(records)
 
     assert published == []
-    assert [name for name, _ in described] == ["DescribeKey", "ListAliases"]
+    assert [name for name, _ in described] == ["DescribeKey", "ListAliases", "GetKeyPolicy"]
     assert [name for name, _ in asked] == ["GetResources"]
     assert [name for name, _ in dynamodb].count("Scan") == 1
 

@@ -1,0 +1,311 @@
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from provisioner.aws.clients import client
+from provisioner.aws.drift_table import DriftTable
+from provisioner.aws.operations import Operations
+from provisioner.aws.records import Records, Status
+from provisioner.clock import instant_text
+from provisioner.domain.change import ObservedSet
+from provisioner.domain.drift import SHUT_OUT
+from provisioner.domain.policy_evaluation import Role
+from provisioner.errors import KmsThrottled, PromotionUnderWay
+from provisioner.upkeep import looking
+from provisioner.upkeep.key_events import KeyEvent, read_event
+from provisioner.upkeep.looking import Looker, by_request, is_own
+from tests.support.answering import answer, on
+from tests.support.changing import observed_of
+from tests.support.clock import Clock
+from tests.support.finished_sets import CREATED, claim, create, end
+from tests.support.key_events import ALICE, call_event
+from tests.support.samples import ACCOUNT, SETTINGS
+from tests.support.sweeping import Looks
+
+NAME = CREATED["requestId"]
+EU, US = "eu-west-1", "us-east-1"
+ROLE = Role(f"arn:aws:iam::{ACCOUNT}:role/look", "AROA00000000000000000")
+DRIFT = "Multi-Region Key Drift Detected"
+
+
+class Bench:
+    """A looker over a key set that the test changes."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, records: Records, clock: Clock) -> None:
+        self.kms_has: ObservedSet | None = observed_of(CREATED)
+        self.shut_out: set[str] = set()
+        self.reads = 0
+        self.during: Callable[[], None] = lambda: None
+        self.records, self.clock, self.looks = records, clock, Looks()
+        self.table = DriftTable(client("dynamodb"), "sweep")
+        self.looker = Looker(
+            records=records,
+            operations=Operations(client("dynamodb"), "requests"),
+            table=self.table,
+            queue=self.looks,
+            kms_for=lambda region: region,  # type: ignore[arg-type,return-value]
+            tagging_for=lambda region: client("resourcegroupstaggingapi", region),
+            events=client("events"),
+            step_functions=client("stepfunctions"),
+            role=ROLE,
+            repairs=False,
+            settings=SETTINGS,
+        )
+        monkeypatch.setattr(looking, "read_key_set", self._read)
+        monkeypatch.setattr(looking.kms, "read_tags", self._tags)
+
+    def _read(self, *_: Any, shut_out: set[str], **__: Any) -> Any:
+        self.reads += 1
+        self.during()
+        shut_out |= self.shut_out
+        return (self.kms_has, {}) if self.kms_has else None
+
+    def _tags(self, region: Any, _arn: str) -> dict[str, str]:
+        assert self.kms_has
+        return self.kms_has["keys"][region]["tags"]
+
+    def look(self, *events: KeyEvent) -> None:
+        self.looker.look(NAME, events)
+
+    def event(self, name: str, region: str = EU) -> KeyEvent:
+        found = read_event(call_event(name, region, at=instant_text(self.clock.time)))
+        assert found
+        return found
+
+    def disable(self) -> None:
+        assert self.kms_has
+        self.kms_has["keys"][EU]["keyState"] = "Disabled"
+
+    def later(self, seconds: float = 60) -> None:
+        self.clock.move(seconds=seconds)
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch, records: Records, clock: Clock) -> Bench:
+    create(records)
+    clock.move(seconds=3_600)
+    return Bench(monkeypatch, records, clock)
+
+
+@pytest.fixture
+def told() -> list[Any]:
+    found: list[Any] = []
+
+    def note(params: dict[str, Any], **_: Any) -> None:
+        for entry in params["Entries"]:
+            assert entry["DetailType"] == DRIFT
+            found.append(json.loads(entry["Detail"]))
+
+    on(client("events"), "provide-client-params.events.PutEvents", note)
+    return found
+
+
+def test_a_key_set_as_declared_is_silent(bench: Bench, told: list[Any]) -> None:
+    bench.look(bench.event("DisableKey"))
+    assert not told
+    assert not bench.looks.asked
+
+
+def test_a_difference_is_published_once_with_who_and_when(bench: Bench, told: list[Any]) -> None:
+    bench.disable()
+    event = bench.event("DisableKey")
+    bench.later()
+    bench.look(event)
+    [detail] = told
+    assert (detail["requestId"], detail["region"], detail["property"]) == (NAME, EU, "keyState")
+    assert (detail["from"], detail["to"]) == ("Enabled", "Disabled")
+    assert detail["by"] == {
+        "arn": ALICE,
+        "eventName": "DisableKey",
+        "at": event["at"],
+        "eventId": event["eventId"],
+    }
+    assert detail["repair"]["calls"] == ["EnableKey"]
+    bench.later()
+    bench.look()
+    assert len(told) == 1
+
+
+def test_it_is_published_again_when_it_has_changed_or_come_back(
+    bench: Bench, told: list[Any]
+) -> None:
+    bench.disable()
+    bench.look()
+    assert bench.kms_has
+    bench.kms_has["keys"][EU]["keyState"] = "PendingDeletion"
+    bench.later()
+    bench.look()
+    assert [one["to"] for one in told] == ["Disabled", "PendingDeletion"]
+    assert bench.table.open_sets() == [NAME]
+    bench.kms_has["keys"][EU]["keyState"] = "Enabled"
+    bench.later()
+    bench.look()
+    assert bench.table.open_sets() == []
+    bench.disable()
+    bench.later()
+    bench.look()
+    assert len(told) == 3
+
+
+def test_events_of_before_the_last_look_need_none(bench: Bench) -> None:
+    event = bench.event("DisableKey")
+    bench.later()
+    bench.look(event)
+    bench.look(event)
+    assert bench.reads == 1
+    bench.look(bench.event("EnableKey"))
+    assert bench.reads == 2
+
+
+def test_a_key_set_that_a_run_works_on_is_looked_at_later(bench: Bench, told: list[Any]) -> None:
+    bench.disable()
+    claim(bench.records)
+    bench.look()
+    bench.look()
+    assert (bench.reads, bench.looks.asked, told) == (0, [NAME], [])
+
+
+def test_a_key_set_that_was_just_changed_is_looked_at_later(bench: Bench, told: list[Any]) -> None:
+    claim(bench.records)
+    end(bench.records)
+    assert bench.kms_has
+    bench.kms_has["keys"][EU]["keyState"] = "Disabled"
+    for key in bench.kms_has["keys"].values():
+        key["description"] = "second"
+    bench.look()
+    assert (bench.looks.asked, told) == ([NAME], [])
+    bench.later(301)
+    bench.look()
+    assert len(told) == 1
+
+
+def test_what_a_run_has_changed_meanwhile_is_not_published(bench: Bench, told: list[Any]) -> None:
+    bench.disable()
+    bench.during = lambda: claim(bench.records) and None
+    bench.look()
+    assert (bench.looks.asked, told) == ([NAME], [])
+
+
+@pytest.mark.parametrize("state", ["Creating", "Updating"])
+def test_a_key_that_changes_by_itself_is_looked_at_later(
+    bench: Bench, told: list[Any], state: str
+) -> None:
+    assert bench.kms_has
+    bench.kms_has["keys"][EU]["keyState"] = state
+    bench.look()
+    assert (bench.looks.asked, told) == ([NAME], [])
+
+
+def test_a_promotion_that_is_under_way_is_looked_at_later(bench: Bench) -> None:
+    def promoting() -> None:
+        raise PromotionUnderWay("under way")
+
+    bench.during = promoting
+    bench.look()
+    assert bench.looks.asked == [NAME]
+
+
+def test_a_look_that_fails_leaves_the_key_set_to_the_next_one(
+    bench: Bench, told: list[Any]
+) -> None:
+    def throttled() -> None:
+        raise KmsThrottled("slow down")
+
+    bench.disable()
+    bench.during = throttled
+    with pytest.raises(KmsThrottled):
+        bench.look()
+    bench.during = lambda: None
+    bench.look()
+    assert len(told) == 1
+
+
+def test_while_another_worker_looks_this_one_does_later(bench: Bench) -> None:
+    assert bench.table.take(NAME, "another", 120)
+    bench.look()
+    assert (bench.reads, bench.looks.asked) == (0, [NAME])
+
+
+def test_a_key_policy_that_shuts_the_stack_out_is_published(bench: Bench, told: list[Any]) -> None:
+    assert bench.kms_has
+    del bench.kms_has["keys"][EU]
+    bench.shut_out = {EU}
+    bench.look()
+    assert [(one["property"], one["to"]) for one in told] == [("policy", SHUT_OUT)]
+
+
+def test_a_key_set_that_is_gone_is_published(bench: Bench, told: list[Any]) -> None:
+    bench.disable()
+    bench.look()
+    bench.kms_has = None
+    bench.later()
+    bench.look()
+    assert [one["property"] for one in told] == ["keyState", "region", "region"]
+    assert {one["to"] for one in told[1:]} == {None}
+
+
+def test_a_request_that_is_not_known_or_never_finished_is_passed_over(bench: Bench) -> None:
+    bench.looker.look("unknown", [])
+    assert bench.reads == 0
+
+
+def test_after_a_change_that_failed_it_is_to_be_finished_first(
+    bench: Bench, told: list[Any]
+) -> None:
+    claim(bench.records)
+    end(bench.records, Status.UPDATE_FAILED)
+    bench.later(3_600)
+    bench.disable()
+    bench.look()
+    [detail] = told
+    assert detail["repair"]["operation"] is None
+    assert "Finish it first" in detail["whatToDo"]
+
+
+def described(bench: Bench, text: str) -> None:
+    assert bench.kms_has
+    bench.kms_has["keys"][EU]["description"] = text
+
+
+def test_what_nobody_has_to_decide_is_repaired_thrice_a_day(bench: Bench, told: list[Any]) -> None:
+    answer(client("stepfunctions"), "StartExecution", {"executionArn": "arn"})
+    looker = replace(bench.looker, repairs=True)
+    for number in range(4):
+        described(bench, f"by hand {number}")
+        bench.later()
+        looker.look(NAME, [])
+    assert len(told) == 4
+    assert len(bench.looks.asked) == 3
+    bench.later(timedelta(days=1).total_seconds())
+    described(bench, "by hand again")
+    looker.look(NAME, [])
+    assert len(bench.looks.asked) == 4
+
+
+def test_what_may_be_a_decision_is_not_repaired(bench: Bench, told: list[Any]) -> None:
+    bench.disable()
+    described(bench, "by hand")
+    replace(bench.looker, repairs=True).look(NAME, [])
+    assert len(told) == 2
+    assert not bench.looks.asked
+
+
+def test_a_storm_of_events_for_one_key_is_few_looks(bench: Bench, told: list[Any]) -> None:
+    bench.disable()
+    events = [bench.event("EnableKey") for _ in range(10_000)]
+    bench.later()
+    for start in range(0, len(events), 1_000):
+        for name, some in by_request([(NAME, events[start : start + 1_000])]).items():
+            bench.looker.look(name, some)
+    assert (bench.reads, len(told)) == (1, 1)
+
+
+def test_calls_of_the_workflows_own_roles_need_no_look(bench: Bench) -> None:
+    own = read_event(call_event("PutKeyPolicy", role=SETTINGS.key_role_names[0]))
+    assert own
+    assert is_own(own, SETTINGS)
+    assert not is_own(bench.event("PutKeyPolicy"), SETTINGS)
