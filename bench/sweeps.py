@@ -32,7 +32,7 @@ from local.settings import STACK_NAME
 from local.stack.stack import Stack
 
 # Calls a second in a Region, https://docs.aws.amazon.com/kms/latest/developerguide/requests-per-second.html
-QUOTAS = {"DescribeKey": 2_000, "ListAliases": 500}
+QUOTAS = {"DescribeKey": 2_000, "GetKeyPolicy": 1_000, "ListAliases": 500}
 _SHARE = 0.05
 # Twenty calls are sent at once, so that a second may begin and end with some.
 _TOLERANCE = 1.2
