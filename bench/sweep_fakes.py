@@ -106,7 +106,8 @@ class _Aws:
             "Action": "kms:*",
             "Resource": "*",
         }
-        return {"Policy": json.dumps({"Version": "2012-10-17", "Statement": [statement]})}
+        policy = {"Version": "2012-10-17", "Id": "key-default-1", "Statement": [statement]}
+        return {"Policy": json.dumps(policy)}
 
     def get_paginator(self, _list_aliases: str) -> Any:
         return SimpleNamespace(paginate=self._pages_of_aliases)
