@@ -5,6 +5,7 @@ latencies below. Twenty calls of DescribeKey run side by side.
 """
 
 import importlib
+import json
 import os
 import sys
 import threading
@@ -23,7 +24,12 @@ _PAGE = 100
 _SIDE_BY_SIDE = 20
 _RECORDS_A_PAGE = 350
 """A page of Scan is 1 MB, and a record 3 KB."""
-_LATENCY = {"DescribeKey": 0.06 / _SIDE_BY_SIDE, "ListAliases": 0.06, "GetResources": 0.3}
+_LATENCY = {
+    "DescribeKey": 0.06 / _SIDE_BY_SIDE,
+    "GetKeyPolicy": 0.06 / _SIDE_BY_SIDE,
+    "ListAliases": 0.06,
+    "GetResources": 0.3,
+}
 _OF_DYNAMODB = 0.02
 _LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 _SETTINGS = {
@@ -89,6 +95,19 @@ class _Aws:
         arn, key_id = asked["KeyId"], asked["KeyId"].rsplit("/", 1)[1]
         metadata = {"Arn": arn, "KeyId": key_id, "KeyState": "Enabled", "CreationDate": _LONG_AGO}
         return {"KeyMetadata": metadata}
+
+    def get_key_policy(self, **_: str) -> dict[str, Any]:
+        self.called("GetKeyPolicy")
+        root = {"AWS": f"arn:aws:iam::{_ACCOUNT}:root"}
+        statement = {
+            "Sid": "Enable IAM User Permissions",
+            "Effect": "Allow",
+            "Principal": root,
+            "Action": "kms:*",
+            "Resource": "*",
+        }
+        policy = {"Version": "2012-10-17", "Id": "key-default-1", "Statement": [statement]}
+        return {"Policy": json.dumps(policy)}
 
     def get_paginator(self, _list_aliases: str) -> Any:
         return SimpleNamespace(paginate=self._pages_of_aliases)
@@ -165,6 +184,8 @@ class _Records:
                 applied=request,
                 is_changing=False,
                 removed={},
+                operation=None,
+                published=True,
             )
 
 
@@ -235,6 +256,7 @@ def sweep_in_process(keys: int, *, killed_after: int) -> Swept:
                 kms=aws,
                 tagging=aws,
                 events=None,
+                looks=None,
                 settings=settings,
             )
             _work(sweeper, aws, begin=not position.begun_at)

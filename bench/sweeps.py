@@ -32,7 +32,8 @@ from local.settings import STACK_NAME
 from local.stack.stack import Stack
 
 # Calls a second in a Region, https://docs.aws.amazon.com/kms/latest/developerguide/requests-per-second.html
-QUOTAS = {"DescribeKey": 2_000, "ListAliases": 500}
+QUOTAS = {"DescribeKey": 2_000, "GetKeyPolicy": 1_000, "ListAliases": 500}
+_SHOWN = ("DescribeKey", "GetKeyPolicy", "ListAliases", "GetResources")
 _SHARE = 0.05
 # Twenty calls are sent at once, so that a second may begin and end with some.
 _TOLERANCE = 1.2
@@ -155,6 +156,7 @@ def _grid(sweeps: list[Sweep]) -> Grid:
         "where",
         "looked at",
         "DescribeKey",
+        "GetKeyPolicy",
         "ListAliases",
         "GetResources",
         "seconds",
@@ -165,7 +167,7 @@ def _grid(sweeps: list[Sweep]) -> Grid:
             f"{sweep.keys:,}",
             sweep.where,
             f"{sweep.looked_at:,}",
-            *(f"{sweep.calls[name]:,}" for name in ("DescribeKey", "ListAliases", "GetResources")),
+            *(f"{sweep.calls[name]:,}" for name in _SHOWN),
             f"{sweep.seconds:,.0f}",
             f"{max(_share(sweep, operation) for operation in QUOTAS):.1%}",
         )

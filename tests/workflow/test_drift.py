@@ -11,6 +11,7 @@ from local.polling import wait_for
 from local.stack.stack import Stack
 from tests.support.stack.changes import Document, created
 from tests.support.stack.drifting import deploy_further_regions, drifts, wait_for_drift
+from tests.support.stack.reading import ADMIN
 
 HOME, EUROPE, WEST = "us-east-1", "eu-west-1", "us-west-2"
 REGIONS = (HOME, EUROPE, WEST)
@@ -39,8 +40,12 @@ def _open(kms: Any, arn: str, _: Document) -> None:
 
 
 def _shut_out(kms: Any, arn: str, _: Document) -> None:
-    root = {"AWS": f"arn:aws:iam::{arn.split(':')[4]}:user/nobody-else"}
-    statement = {"Effect": "Deny", "NotPrincipal": root, "Action": "kms:*", "Resource": "*"}
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"AWS": ADMIN},
+        "Action": "kms:*",
+        "Resource": "*",
+    }
     policy = {"Version": "2012-10-17", "Statement": statement}
     kms.put_key_policy(KeyId=arn, Policy=json.dumps(policy), BypassPolicyLockoutSafetyCheck=True)
 

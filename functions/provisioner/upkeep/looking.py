@@ -229,8 +229,7 @@ class Looker:
             "ticket": record.ticket,
         }
         event_bus.put_event(self.events, self.settings.event_bus, DETAIL_TYPE, detail)
-        metrics.add_metric("DriftDetected", MetricUnit.Count, 1)
-        metrics.flush_metrics()
+        count()
         logger.warning(
             "drift", region=difference["region"], property=difference["property"], by=detail["by"]
         )
@@ -261,6 +260,12 @@ class Looker:
         # What becomes of it: calls of our own roles are no reason for a look.
         self._look_later(record.request_id, [], _AGAIN)
         return replace(watched, repairs=[*lately, now().isoformat()])
+
+
+def count() -> None:
+    """Count a difference that is published."""
+    metrics.add_metric("DriftDetected", MetricUnit.Count, 1)
+    metrics.flush_metrics()
 
 
 def by_request(

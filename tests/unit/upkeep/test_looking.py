@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from provisioner.aws import kms
 from provisioner.aws.clients import client
 from provisioner.aws.drift_table import DriftTable
 from provisioner.aws.operations import Operations
@@ -56,7 +57,7 @@ class Bench:
             settings=SETTINGS,
         )
         monkeypatch.setattr(looking, "read_key_set", self._read)
-        monkeypatch.setattr(looking.kms, "read_tags", self._tags)
+        monkeypatch.setattr(kms, "read_tags", self._tags)
 
     def _read(self, *_: Any, shut_out: set[str], **__: Any) -> Any:
         self.reads += 1
@@ -185,7 +186,11 @@ def test_a_key_set_that_was_just_changed_is_looked_at_later(bench: Bench, told: 
 
 def test_what_a_run_has_changed_meanwhile_is_not_published(bench: Bench, told: list[Any]) -> None:
     bench.disable()
-    bench.during = lambda: claim(bench.records) and None
+
+    def changing() -> None:
+        claim(bench.records)
+
+    bench.during = changing
     bench.look()
     assert (bench.looks.asked, told) == ([NAME], [])
 
