@@ -84,6 +84,7 @@ class DriftTable:
                 TableName=self._table,
                 KeyConditionExpression="place = :place",
                 ExpressionAttributeValues={":place": {"S": _PLACE}},
+                ConsistentRead=True,
             )
             return [
                 item["subject"]["S"]
