@@ -116,6 +116,8 @@ class Aws(Network):
         """Executions that StartExecution took; whoever drives the test runs them."""
         self.to_sweep: list[dict[str, Any]] = []
         """What workers of the sweep were started for; whoever drives the test runs them."""
+        self.looks: list[dict[str, Any]] = []
+        """Messages that ask for looks at key sets; whoever drives the test has them looked at."""
         self.violations: list[str] = []
         """What must never be, found right after the call that made it so."""
         self.recorded: set[tuple[str, str, str]] = set()
@@ -211,6 +213,7 @@ class Aws(Network):
             "resourcegroupstaggingapi": lambda: _TaggingApi(self, region),
             "ec2": _Ec2,
             "lambda": lambda: _Lambda(self),
+            "sqs": lambda: _Sqs(self),
         }
         return services[name]()
 
@@ -342,6 +345,18 @@ class _Lambda:
         assert (FunctionName, InvocationType) == ("sweep-region", "Event")
         self.aws.to_sweep.append(json.loads(Payload))
         return {"StatusCode": 202}
+
+
+@dataclass
+class _Sqs:
+    """The queue of looks; a message is there at once, whatever its delay."""
+
+    aws: Aws
+
+    def send_message(self, *, QueueUrl: str, MessageBody: str, DelaySeconds: int) -> None:
+        assert QueueUrl
+        assert 0 <= DelaySeconds <= 900
+        self.aws.looks.append(json.loads(MessageBody))
 
 
 class _Ec2:
