@@ -27,11 +27,13 @@ class Looks(LookQueue):
     def __init__(self) -> None:
         super().__init__(client("sqs"), "")
         self.asked: list[str] = []
+        self.delays: list[int] = []
 
     def ask(self, request_id: str, events: Sequence[Any] = (), delay: int = 0) -> None:
         """Note that a look is asked for."""
-        del events, delay
+        del events
         self.asked.append(request_id)
+        self.delays.append(delay)
 
 
 LOOKS = Looks()

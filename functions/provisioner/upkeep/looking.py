@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from math import ceil
 
 from aws_lambda_powertools.metrics import MetricUnit
 
@@ -63,7 +64,11 @@ _FINISH_FIRST = (
 
 
 class _NotNow(Exception):
-    """The key set cannot be judged now."""
+    """The key set cannot be judged now, but after some seconds."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
 
 
 @dataclass(frozen=True)
@@ -119,7 +124,7 @@ class Looker:
         watched, began = replace(watched, told=told), now()
         try:
             found = self._compare(record)
-            fresh = [one for one in found if self._is_news(one, told)]
+            fresh = [one for one in found if self._is_news(record, one, events, watched)]
             if fresh:
                 self._check_quiet(record)
             for one in fresh:
@@ -131,7 +136,9 @@ class Looker:
             watched = replace(watched, looked=began)
             if fresh:
                 watched = self._repair(record, found, watched)
-        except (_NotNow, PromotionUnderWay):
+        except _NotNow as not_now:
+            self._look_later(request_id, events, not_now.seconds)
+        except PromotionUnderWay:
             self._look_later(request_id, events, _AGAIN)
         finally:
             self.table.save(request_id, worker, watched)
@@ -162,7 +169,7 @@ class Looker:
         empty: ObservedSet = {"primaryRegion": applied["primaryRegion"], "keys": {}}
         observed = read[0] if read else empty
         if drift.is_moving(observed):
-            raise _NotNow
+            raise _NotNow(_AGAIN)
         self._read_tags(request, key_arn, observed, shut_out)
         declared = [applied, *([request] if request != applied else [])]
         found = drift.differences(
@@ -199,9 +206,13 @@ class Looker:
             return {**difference, "repair": repair, "whatToDo": _FINISH_FIRST}  # type: ignore[typeddict-item]
         return difference
 
-    def _is_news(self, difference: Difference, told: dict[str, str]) -> bool:
-        before = told.get(drift.subject_of(difference))
-        return before != drift.digest_of(difference, self.settings)
+    def _is_news(
+        self, record: Record, difference: Difference, events: Sequence[KeyEvent], watched: Watched
+    ) -> bool:
+        before = watched.told.get(drift.subject_of(difference))
+        if before != drift.digest_of(difference, self.settings):
+            return True
+        return _was_made_again(record, watched, cause_of(difference, events))
 
     def _check_quiet(self, record: Record) -> None:
         """Check that no run has worked on the key set since, nor just before.
@@ -213,10 +224,11 @@ class Looker:
         """
         latest = self.records.get(record.request_id)
         settling = min(_SETTLING, timedelta(seconds=self.settings.quiet_period_seconds))
-        if latest is None or latest.version != record.version:
-            raise _NotNow
-        if record.published_at is None or now() - record.published_at < settling:
-            raise _NotNow
+        if latest is None or latest.version != record.version or record.published_at is None:
+            raise _NotNow(_AGAIN)
+        left = (record.published_at + settling - now()).total_seconds()
+        if left > 0:
+            raise _NotNow(min(_AGAIN, ceil(left)))
 
     def _publish(self, record: Record, difference: Difference, events: Sequence[KeyEvent]) -> None:
         cause = cause_of(difference, events)
@@ -295,6 +307,17 @@ def _was_looked_at(watched: Watched, events: Sequence[KeyEvent]) -> bool:
     if looked is None or not events:
         return False
     return all(datetime.fromisoformat(event["at"]) + _LATE < looked for event in events)
+
+
+def _was_made_again(record: Record, watched: Watched, cause: KeyEvent | None) -> bool:
+    """Whether a difference was repaired and made again with no look in between.
+
+    Calls of our own roles are no reason for a look, so nothing has seen the repair.
+    """
+    ended = record.published_at
+    if cause is None or ended is None or watched.looked is None or watched.looked >= ended:
+        return False
+    return datetime.fromisoformat(cause["at"]) >= ended.replace(microsecond=0)
 
 
 def _by(event: KeyEvent) -> JsonObject:

@@ -1,5 +1,7 @@
 """The deployed stack with its further Regions, and what it publishes about drift."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +37,46 @@ def deploy_further_regions(stack: Stack, *regions: str) -> None:
         wait_for(deployed, f"the stack in {region}", timeout=30)
 
 
+@contextmanager
+def one_batch_of_events(stack: Stack, count: int) -> Iterator[None]:
+    """Let the events of what the block does, so many at least, come in one batch.
+
+    In AWS the window of the event source mapping sees to that; the emulator has none, and a look at
+    what was changed before its event has come cannot say by whom.
+    """
+    functions = stack.client("lambda")
+    mapping = stack.resources("AWS::Lambda::EventSourceMapping")["TakeKeyEvents"]
+    queue = stack.resources("AWS::SQS::Queue")["KeyEvents"]
+    functions.update_event_source_mapping(UUID=mapping, Enabled=False)
+    try:
+        yield
+        wait_for(lambda: _waiting_in(stack, queue) >= count or None, "the events", timeout=30)
+    finally:
+        functions.update_event_source_mapping(UUID=mapping, Enabled=True)
+
+
+def _waiting_in(stack: Stack, queue: str) -> int:
+    name = "ApproximateNumberOfMessages"
+    found = stack.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=[name])
+    return int(found["Attributes"][name])
+
+
 def drifts(stack: Stack, request_id: str) -> list[dict[str, Any]]:
     """Return what was published of a key set, oldest first."""
     events = stack.events(request_id)
     return [event["detail"] for event in events if event["detail-type"] == DETAIL_TYPE]
 
 
-def wait_for_drift(stack: Stack, request_id: str, count: int) -> dict[str, Any]:
-    """Wait until so many differences were published, and return the last."""
+def wait_for_drift(
+    stack: Stack, request_id: str, region: str, what: str, count: int = 1
+) -> dict[str, Any]:
+    """Wait until a difference of a property was published so often, and return the last."""
 
     def enough() -> dict[str, Any] | None:
-        found = drifts(stack, request_id)
+        told = drifts(stack, request_id)
+        found = [one for one in told if (one["region"], one["property"]) == (region, what)]
         return found[count - 1] if len(found) >= count else None
 
-    found: dict[str, Any] = wait_for(enough, f"difference {count} of {request_id}", timeout=60)
+    title = f"difference {count} of {what} of {request_id} in {region}"
+    found: dict[str, Any] = wait_for(enough, title, timeout=60)
     return found

@@ -1,4 +1,5 @@
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -11,6 +12,7 @@ from provisioner.aws.clients import client
 from provisioner.aws.drift_table import DriftTable
 from provisioner.aws.operations import Operations
 from provisioner.aws.records import Records, Status
+from provisioner.change.observe import read_key_set
 from provisioner.clock import instant_text
 from provisioner.domain.change import ObservedSet
 from provisioner.domain.drift import SHUT_OUT
@@ -24,11 +26,13 @@ from tests.support.changing import observed_of
 from tests.support.clock import Clock
 from tests.support.finished_sets import CREATED, claim, create, end
 from tests.support.key_events import ALICE, call_event
-from tests.support.samples import ACCOUNT, SETTINGS
+from tests.support.key_sets import REQUEST, KeySet
+from tests.support.samples import ACCOUNT, SETTINGS, request_of
 from tests.support.sweeping import Looks
 
 NAME = CREATED["requestId"]
 EU, US = "eu-west-1", "us-east-1"
+READ_TAGS = kms.read_tags
 ROLE = Role(f"arn:aws:iam::{ACCOUNT}:role/look", "AROA00000000000000000")
 DRIFT = "Multi-Region Key Drift Detected"
 
@@ -152,6 +156,41 @@ def test_it_is_published_again_when_it_has_changed_or_come_back(
     assert len(told) == 3
 
 
+def repair(bench: Bench) -> None:
+    """Let a run end after the last look; what it did is not seen by any."""
+    bench.later()
+    claim(bench.records)
+    end(bench.records)
+    assert bench.kms_has
+    for key in bench.kms_has["keys"].values():
+        key["description"] = "second"
+    bench.later(600)
+
+
+def test_what_was_repaired_and_made_again_before_a_look_is_published_again(
+    bench: Bench, told: list[Any]
+) -> None:
+    bench.disable()
+    bench.look(bench.event("DisableKey"))
+    repair(bench)
+    bench.look(bench.event("DisableKey"))
+    assert len(told) == 2
+    bench.look(bench.event("DisableKey"))
+    assert len(told) == 2
+
+
+def test_what_a_run_has_left_as_it_was_is_not_published_again(
+    bench: Bench, told: list[Any]
+) -> None:
+    bench.disable()
+    event = bench.event("DisableKey")
+    bench.look(event)
+    repair(bench)
+    bench.look(event)
+    bench.look(bench.event("EnableKeyRotation"))
+    assert len(told) == 1
+
+
 def test_events_of_before_the_last_look_need_none(bench: Bench) -> None:
     event = bench.event("DisableKey")
     bench.later()
@@ -178,8 +217,11 @@ def test_a_key_set_that_was_just_changed_is_looked_at_later(bench: Bench, told: 
     for key in bench.kms_has["keys"].values():
         key["description"] = "second"
     bench.look()
-    assert (bench.looks.asked, told) == ([NAME], [])
-    bench.later(301)
+    assert (bench.looks.asked, bench.looks.delays, told) == ([NAME], [30], [])
+    bench.later(288)
+    bench.look()
+    assert (bench.looks.delays, told) == ([30, 12], [])
+    bench.later(12)
     bench.look()
     assert len(told) == 1
 
@@ -299,14 +341,45 @@ def test_what_may_be_a_decision_is_not_repaired(bench: Bench, told: list[Any]) -
     assert not bench.looks.asked
 
 
-def test_a_storm_of_events_for_one_key_is_few_looks(bench: Bench, told: list[Any]) -> None:
-    bench.disable()
-    events = [bench.event("EnableKey") for _ in range(10_000)]
+def storm(bench: Bench, look: Callable[[str, list[KeyEvent]], None], name: str) -> None:
+    """Look because of 10,000 events about one key set, in ten batches."""
+    first = bench.event("EnableKey")
+    events: list[KeyEvent] = [{**first, "eventId": str(number)} for number in range(10_000)]
     bench.later()
     for start in range(0, len(events), 1_000):
-        for name, some in by_request([(NAME, events[start : start + 1_000])]).items():
-            bench.looker.look(name, some)
+        for of, some in by_request([(name, events[start : start + 1_000])]).items():
+            look(of, some)
+
+
+def test_a_storm_of_events_for_one_key_is_one_look(bench: Bench, told: list[Any]) -> None:
+    bench.disable()
+    storm(bench, bench.looker.look, NAME)
     assert (bench.reads, len(told)) == (1, 1)
+
+
+@pytest.mark.parametrize("rotation", [None, {"periodInDays": 365}])
+def test_a_storm_costs_three_calls_of_kms_a_key_and_one_for_rotation(
+    monkeypatch: pytest.MonkeyPatch,
+    bench: Bench,
+    told: list[Any],
+    rotation: Any,
+) -> None:
+    """Here KMS is read, in three Regions."""
+    monkeypatch.setattr(looking, "read_key_set", read_key_set)
+    monkeypatch.setattr(kms, "read_tags", READ_TAGS)
+    key_set = KeySet()
+    key_set.key(US).rotation_days = 365
+    request = request_of(**{**REQUEST, "requestId": "storm", "rotation": rotation})
+    create(bench.records, request, arn=key_set.arn)
+    bench.later(3_600)
+    key_set.in_region(EU).disable_key(KeyId=key_set.key(EU).arn)
+    looker = replace(bench.looker, kms_for=key_set.kms_for, tagging_for=key_set.tagging_for)
+    storm(bench, looker.look, "storm")
+    calls = Counter(f"{call.operation} {call.region}" for call in key_set.calls)
+    a_key = ("DescribeKey", "GetKeyPolicy", "ListResourceTags", "GetResources")
+    expected = Counter(f"{call} {region}" for call in a_key for region in (US, EU, "us-west-2"))
+    assert calls == expected + Counter({f"GetKeyRotationStatus {US}": 1} if rotation else {})
+    assert [one["to"] for one in told if one["property"] == "keyState"] == ["Disabled"]
 
 
 def test_calls_of_the_workflows_own_roles_need_no_look(bench: Bench) -> None:
