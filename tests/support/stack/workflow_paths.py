@@ -697,36 +697,37 @@ def look_at_what_was_changed(stack: Stack) -> Generator[None]:
     changed, untagged, moved, hidden = (
         new_request(name, **_EVERYTHING) for name in ("changed", "untagged", "moved", "hidden")
     )
+    requests = (changed, untagged, moved, hidden)
     kms = stack.client("kms", HOME)
-    with (
-        stack.changed_environment("LookAtKeysFunction", DRIFT_MODE="REPAIR"),
-        stack.changed_kms_settings(event_copies=1),
-    ):
-        for request in (changed, untagged, moved, hidden):
+    with stack.changed_kms_settings(event_copies=1):
+        for request in requests:
             stack.send(request)
-        arns = [_created(stack, r)["primary"]["arn"] for r in (changed, untagged, moved, hidden)]
-        kms.update_key_description(KeyId=arns[0], Description="by hand")
+        arns = [_created(stack, request)["primary"]["arn"] for request in requests]
         kms.untag_resource(KeyId=arns[1], TagKeys=["mrk:stack"])
-        for request, arn in zip((moved, hidden), arns[2:], strict=True):
+        _wait_for_drift(stack, untagged, "tags.mrk:stack")
+        for request in (moved, hidden):
             kms.delete_alias(AliasName=request["alias"])
-            kms.update_key_description(KeyId=arn, Description="by hand")
         _take(stack, HOME, moved["alias"])
         _hide(stack, hidden["alias"])
-        for request, what in (
-            (changed, "description"),
-            (untagged, "tags.mrk:stack"),
-            (moved, "alias"),
-            (hidden, "alias"),
-        ):
-            found = partial(_has_drifted, stack, request["requestId"], what)
-            _wait_until(found, f"{what} of {request['requestId']} to be found")
-        _wait_until(lambda: _description(kms, arns[0]) == "as asked", "the repair")
+        with stack.changed_environment("LookAtKeysFunction", DRIFT_MODE="REPAIR"):
+            for arn in (arns[0], *arns[2:]):
+                kms.update_key_description(KeyId=arn, Description="by hand")
+            _wait_for_drift(stack, changed, "description")
+            _wait_for_drift(stack, moved, "alias")
+            _wait_for_drift(stack, hidden, "alias")
+            _wait_until(lambda: _description(kms, arns[0]) == "as asked", "the repair")
+        # Nothing is to be denied later than this path ends.
+        kms.update_alias(AliasName=hidden["alias"], TargetKeyId=arns[3])
         assert stack.invoke("SweepFunction", {})["failed"] == 0
     yield
 
 
-def _has_drifted(stack: Stack, request_id: str, what: str) -> bool:
-    return any(one["property"] == what for one in drifts(stack, request_id))
+def _wait_for_drift(stack: Stack, request: dict[str, Any], what: str) -> None:
+    def found() -> bool:
+        published = drifts(stack, request["requestId"])
+        return any(one["property"] == what for one in published)
+
+    _wait_until(found, f"{what} of {request['requestId']} to be found")
 
 
 def _description(kms: Any, arn: str) -> str:
