@@ -77,7 +77,7 @@ def test_the_roles_that_publish_may_and_nobody_else_under_our_name(
 
     # The door for ticket systems requests keys, and publishes nothing under our name.
     assert allowed == publishers(template) - {"ReceiveHookFunctionRole"}
-    assert len(allowed) == 8
+    assert len(allowed) == 9
     for other in (ROOT, TICKETS, f"arn:aws:iam::{ACCOUNT}:role/mrk-provisioner-xFunctionRole-1"):
         assert is_denied(closed, other, OUTCOME, "mrk.provisioner")
 

@@ -76,7 +76,7 @@ def test_every_asynchronous_hop_has_a_dead_letter_queue() -> None:
     # The sweep starts its workers and does not wait for them.
     invoked.append(functions["SweepRegionFunction"])
 
-    assert len(hops) == 6
+    assert len(hops) == 8
     assert all("DeadLetterConfig" in hop for hop in hops)
     assert len(invoked) == 4
     assert all("DeadLetterQueue" in function for function in invoked)
