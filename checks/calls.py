@@ -104,7 +104,8 @@ EXCEPTIONS: dict[Finding, str] = {
     ),
     # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
     **{
-        ("UpdateTicketFunction", EXCESS, action): "Lambda takes the queue's messages with it."
+        (function, EXCESS, action): "Lambda takes the queue's messages with it."
+        for function in ("LookAtKeysFunction", "UpdateTicketFunction")
         for action in ("sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage")
     },
 }

@@ -25,6 +25,7 @@ EXCEPTIONS = {
     ("events/import-key-material.json", "Base64 High Entropy String"): SAMPLE,
     ("events/import-new-key-material.json", "Base64 High Entropy String"): SAMPLE,
     ("events/receive-key-material.json", "Base64 High Entropy String"): SAMPLE,
+    ("events/look-at-keys.json", "Base64 High Entropy String"): SAMPLE,
     ("events/api-post-keys-change.json", "Hex High Entropy String"): "The ID of a plan, a hash.",
     ("tests/unit/domain/test_plan.py", "Hex High Entropy String"): "Hashes of sample requests.",
     ("tests/unit/local/test_cloudformation_names.py", "Base64 High Entropy String"): (

@@ -104,10 +104,6 @@ EXCEPTIONS: dict[Finding, str] = {
     ("SeeWhenOurKeysWereUsed", ACTION, "kms:GetKeyLastUsage"): (
         "KMS's reference has it; it is newer than this data."
     ),
-    # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/iam-policy-specific-table-indexes.html
-    ("SweepFunctionRole", REQUIRED, "table for dynamodb:Query"): (
-        "A query of an index is authorised on the index, and the table itself is never queried."
-    ),
     # https://github.com/aws/aws-cdk/pull/8486 tried it.
     ("AnswerTheWorkflow", RESOURCE, "stateMachine for states:SendTaskSuccess"): (
         "The reference names no resource, but Step Functions authorises it on the state machine."

@@ -109,9 +109,10 @@ GRANTED_BUT_NOT_USED = {
         "Only once KMS has deleted a removed key, a week or more after its removal."
     ),
     **{
-        ("UpdateTicketFunctionRole", action): (
+        (role, action): (
             "Lambda takes the queue's messages with it; the emulator's own takes them without."
         )
+        for role in ("LookAtKeysFunctionRole", "UpdateTicketFunctionRole")
         for action in ("sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage")
     },
     ("ReadBatchFunctionRole", "s3:ListBucket"): (

@@ -4,9 +4,19 @@ Tags can be removed and a key can be gone; the record stays. The whole table is 
 by each worker of the sweep.
 """
 
+from collections import Counter
+
+from aws_lambda_powertools.metrics import MetricUnit
+
 from provisioner.aws.records import Records, Status
 from provisioner.domain.plan import arn_in, key_id_of, regions
+from provisioner.telemetry import metrics
 from provisioner.upkeep.key_checks import wanted_regions
+
+_STATUSES = [
+    status for status in Status if status not in {Status.REJECTED, Status.WAITING_FOR_APPROVAL}
+]
+"""Those of key sets that have a key. What waits for approval is counted by the sweep itself."""
 
 
 class RecordedKeys:
@@ -19,6 +29,8 @@ class RecordedKeys:
         self._named: dict[str, str] = {}
         self._expected: set[str] = set()
         self._released: set[str] = set()
+        self._statuses: Counter[Status] = Counter()
+        self._pending_deletion = 0
 
     def request_of(self, key_arn: str) -> str | None:
         """Return the ID of the request that a key, or its primary, is recorded for.
@@ -56,6 +68,26 @@ class RecordedKeys:
         self._read()
         return key_id_of(key_arn) in self._released
 
+    def count(self) -> None:
+        """Count the key sets by the status of their records, and the keys that wait for deletion.
+
+        These are the sets of all Regions, whose workers count the same: the largest number in an
+        hour is the one to look at. A status that no set has is counted as 0, so that its line comes
+        down. A released set is nobody's here and is not counted.
+
+        Raises
+        ------
+        DependencyUnavailable
+            DynamoDB did not answer.
+        """
+        self._read()
+        for status in _STATUSES:
+            metrics.add_dimension("status", status)
+            metrics.add_metric("KeySets", MetricUnit.Count, self._statuses[status])
+            metrics.flush_metrics()  # Clears the dimension too, which no other metric has.
+        metrics.add_metric("PendingDeletions", MetricUnit.Count, self._pending_deletion)
+        metrics.flush_metrics()
+
     def _read(self) -> None:
         if self._is_read:
             return
@@ -67,6 +99,8 @@ class RecordedKeys:
                 self._named.setdefault(key_id_of(arn), record.request_id)
                 self._released.add(key_id_of(arn))
                 continue
+            self._statuses[record.status] += 1
+            self._pending_deletion += len(record.removed)
             managed.add(key_id_of(arn))
             self._named[key_id_of(arn)] = record.request_id
             if record.ever_created:

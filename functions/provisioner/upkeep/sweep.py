@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from aws_lambda_powertools.metrics import MetricUnit
 
 from provisioner.aws import executions, lambda_
-from provisioner.aws.approvals import Approvals, Pending
+from provisioner.aws.approvals import Approvals, Pending, State
 from provisioner.aws.client_types import EventBridgeClient, LambdaClient, SFNClient
 from provisioner.aws.drift_table import DriftTable
 from provisioner.aws.executions import Progress
@@ -80,9 +80,13 @@ class Sweeper:
         for record in self.records.unfinished():
             counts["requests"] += 1
             counts["failed"] += not _looked(record.request_id, self._check_request, record)
+        waiting = 0
         for pending in self.approvals.unfinished():
+            waiting += pending.state == State.WAITING
             counts["requests"] += 1
             counts["failed"] += not _looked(pending.request_id, self._check_approval, pending)
+        metrics.add_metric("ApprovalsWaiting", MetricUnit.Count, waiting)
+        metrics.flush_metrics()
         counts["failed"] += not _looked("drift", self._look_again)
         positions = self.table.positions(in_regions)
         for region in in_regions:

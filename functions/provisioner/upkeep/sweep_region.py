@@ -280,6 +280,7 @@ class RegionSweeper:
             self._failed += failed
             position = replace(position, failed=position.failed + failed)
         if not some or some[-1] == self._unlisted[-1]:
+            self.recorded.count()
             return replace(position, is_under_way=False, ended_at=now().isoformat())
         _keep_pace(began, 1, GET_RESOURCES_A_SECOND)
         return replace(position, unlisted=some[-1])

@@ -42,7 +42,8 @@ def tag_list(**tags: str) -> list[dict[str, str]]:
 
 
 _IMPORTING = ("ImportKeyMaterialFunctionRole", "ImportNewKeyMaterialFunctionRole")
-MAY_LIST = ("KeysApiFunctionRole", "SweepRegionFunctionRole")
+_LOOKS = "LookAtKeysFunctionRole"
+MAY_LIST = ("KeysApiFunctionRole", _LOOKS, "SweepRegionFunctionRole")
 """The roles that may read the whole table of requests."""
 OURS = tag_list(request_id="x", stack=STACK_NAME)
 NEW_PRIMARY: dict[str, Any] = {"MultiRegion": True, "Tags": OURS}
@@ -194,13 +195,14 @@ _READ_TAGS = [
         "AdoptKeyFunctionRole",
         "ApplyChangeFunctionRole",
         "ApplyKeySettingsFunctionRole",
+        _LOOKS,
         "ReleaseKeyFunctionRole",
         *_PLANNERS,
     )
 ]
 _COMPARE = [
     (role, f"kms:{action}")
-    for role in _PLANNERS
+    for role in (*_PLANNERS, _LOOKS, "SweepRegionFunctionRole")
     for action in ("GetKeyPolicy", "GetKeyRotationStatus")
 ]
 _ADOPT = ("AdoptKeyFunctionRole", "kms:TagResource")
@@ -478,6 +480,7 @@ def at_the_edges(privileges: Privileges, stack: Stack, keys: Keys) -> Iterator[A
     yield from _other_keys(keys)
     yield from _other_imports(keys)
     yield from _other_tags(keys)
+    yield from _other_items(stack)
     for grant in privileges.grants():
         for parameters in _elsewhere(grant, stack):
             yield Attempt(grant.role, grant.action, parameters)
@@ -540,6 +543,14 @@ def _other_tags(keys: Keys) -> Iterator[Attempt]:
     for keys_of_tags in (["team"], ["team", "mrk:stack"]):
         yield Attempt(*release, {"KeyId": keys.ours, "TagKeys": keys_of_tags})
     yield Attempt(*release, {"KeyId": keys.of_another_stack, "TagKeys": ["mrk:stack"]})
+
+
+def _other_items(stack: Stack) -> Iterator[Attempt]:
+    """Let the roles that write approvals or operations alone try the records of requests."""
+    table = {"TableName": stack.outputs["RequestsTableName"], "Key": _ITEM}
+    yield Attempt(_LOOKS, "dynamodb:UpdateItem", table)
+    for role in ("PlanChangeFunctionRole", "SweepFunctionRole"):
+        yield Attempt(role, "dynamodb:DeleteItem", table)
 
 
 def _elsewhere(grant: Grant, stack: Stack) -> Iterator[dict[str, Any]]:
@@ -615,8 +626,9 @@ def still_possible(keys: Keys) -> list[tuple[Attempt, str]]:
         "lost our tag from others; only its tags show that."
     )
     compares = (
-        "The key policy and the rotation of every multi-Region key can be read: a set that is to "
-        "be adopted is compared with its declaration before it has our tags."
+        "The key policy and the rotation of every multi-Region key can be read: a set is compared "
+        "with its declaration before it has our tags, where it is to be adopted, and after "
+        "somebody has taken them away."
     )
     adopts = (
         "Any multi-Region key of the account can be given our two tags, and no other tag: that is "

@@ -23,6 +23,7 @@ from local.stack.stack import Stack
 from tests.support.stack.adopting import adopted, ended, made_by_hand, released
 from tests.support.stack.dead_letters import queue_url, waiting
 from tests.support.stack.denials import replica_denied
+from tests.support.stack.drifting import drifts
 from tests.support.stack.held_secrets import holding
 from tests.support.stack.material_holder import (
     PROVIDED,
@@ -60,6 +61,7 @@ PARAMETERS = {
 INTENDED_DENIALS = {
     ("CreateReplicaKeyFunctionRole", "kms:CreateKey"),
     ("KeysApiFunctionRole", "kms:DescribeKey"),
+    ("LookAtKeysFunctionRole", "kms:DescribeKey"),
 }
 """What `replica_denied` takes away for a while, and what the key of `_hide` keeps to itself."""
 
@@ -686,6 +688,52 @@ def _hide(stack: Stack, alias: str) -> str:
     return alias
 
 
+def look_at_what_was_changed(stack: Stack) -> Generator[None]:
+    """Change keys by hand: repair one, find the owner of one without tags, and of moved aliases.
+
+    One alias is moved to a key that may be read, one to a key that keeps the roles out. The sweep
+    asks for another look while that holds.
+    """
+    changed, untagged, moved, hidden = (
+        new_request(name, **_EVERYTHING) for name in ("changed", "untagged", "moved", "hidden")
+    )
+    requests = (changed, untagged, moved, hidden)
+    kms = stack.client("kms", HOME)
+    with stack.changed_kms_settings(event_copies=1):
+        for request in requests:
+            stack.send(request)
+        arns = [_created(stack, request)["primary"]["arn"] for request in requests]
+        kms.untag_resource(KeyId=arns[1], TagKeys=["mrk:stack"])
+        _wait_for_drift(stack, untagged, "tags.mrk:stack")
+        for request in (moved, hidden):
+            kms.delete_alias(AliasName=request["alias"])
+        _take(stack, HOME, moved["alias"])
+        _hide(stack, hidden["alias"])
+        with stack.changed_environment("LookAtKeysFunction", DRIFT_MODE="REPAIR"):
+            for arn in (arns[0], *arns[2:]):
+                kms.update_key_description(KeyId=arn, Description="by hand")
+            _wait_for_drift(stack, changed, "description")
+            _wait_for_drift(stack, moved, "alias")
+            _wait_for_drift(stack, hidden, "alias")
+            _wait_until(lambda: _description(kms, arns[0]) == "as asked", "the repair")
+        # Nothing is to be denied later than this path ends.
+        kms.update_alias(AliasName=hidden["alias"], TargetKeyId=arns[3])
+        assert stack.invoke("SweepFunction", {})["failed"] == 0
+    yield
+
+
+def _wait_for_drift(stack: Stack, request: dict[str, Any], what: str) -> None:
+    def found() -> bool:
+        published = drifts(stack, request["requestId"])
+        return any(one["property"] == what for one in published)
+
+    _wait_until(found, f"{what} of {request['requestId']} to be found")
+
+
+def _description(kms: Any, arn: str) -> str:
+    return str(kms.describe_key(KeyId=arn)["KeyMetadata"]["Description"])
+
+
 SIDE_BY_SIDE: list[Path] = [
     create_by_event,
     change_and_decommission,
@@ -708,6 +756,7 @@ ONE_BY_ONE: list[Path] = [
     remember_nothing_of_what_failed,
     lose_and_redrive,
     sweep,
+    look_at_what_was_changed,
 ]
 
 

@@ -33,8 +33,10 @@ from provisioner.settings import ApprovalSettings
 from tests.support import finished_sets
 from tests.support.answering import answer, calls_of
 from tests.support.clock import Clock
+from tests.support.emitted_metrics import metrics_in
 from tests.support.published import published_on
 from tests.support.samples import EXECUTION, request_of
+from tests.support.sweeping import sweeper
 from tests.support.walks import walks
 
 pytestmark = pytest.mark.usefixtures("records")
@@ -167,6 +169,25 @@ def test_the_parameter_says_what_waits(
 
     assert gate.standing == standing
     assert records.get("CHG1") is None
+
+
+def test_the_sweep_counts_what_waits_for_approval_until_it_is_decided(
+    records: Records, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pending = waiting(ask(records))
+    sweeper(records).sweep([])
+    before = capsys.readouterr().out
+    decided(pending)
+    sweeper(records).sweep([])
+
+    assert approvals_counted(before) == [1]
+    assert approvals_counted(capsys.readouterr().out) == [0]
+
+
+def approvals_counted(out: str) -> list[float]:
+    """Return the numbers of approvals that wait, as they were counted."""
+    metrics = metrics_in(out.splitlines())
+    return [n for metric in metrics if metric.name == "ApprovalsWaiting" for n in metrics[metric]]
 
 
 def test_one_other_person_approves_what_somebody_known_has_asked_for(records: Records) -> None:

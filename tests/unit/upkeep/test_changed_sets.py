@@ -14,6 +14,7 @@ from provisioner.domain.plan import KeySetRequest
 from tests.support import finished_sets
 from tests.support.answering import answer, kms_for, on, refusal
 from tests.support.clock import Clock
+from tests.support.emitted_metrics import metrics_in
 from tests.support.finished_sets import (
     CHANGE_EXECUTION,
     CHANGED,
@@ -130,6 +131,32 @@ def test_a_removed_key_that_is_gone_is_reported_again_where_the_bus_did_not_take
     look(records, FAR)
 
     assert record_of(records).removed == removed(in_far(arn))
+
+
+def test_key_sets_are_counted_by_status_and_their_keys_that_wait_for_deletion(
+    arn: str, records: Records, published: Findings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    look(records)
+    first = counted(capsys)
+    change_to(records, WITHOUT_FAR, arn, removed=removed(in_far(arn)))
+    show_in_far(arn)
+    look(records, FAR)
+
+    none = dict.fromkeys(first, 0.0)
+    assert first == {**none, "CREATED": 1}
+    assert counted(capsys) == {**none, "UPDATED": 1, "PendingDeletions": 1}
+    assert none.keys() >= {"UPDATE_FAILED", "FAILED", "IN_PROGRESS", "DECOMMISSIONED"}
+    assert found(published) == []
+
+
+def counted(capsys: pytest.CaptureFixture[str]) -> dict[str, float]:
+    """Return the numbers of key sets by their status, and that of keys that wait for deletion."""
+    metrics = metrics_in(capsys.readouterr().out.splitlines())
+    return {
+        dict(metric.dimensions).get("status", metric.name): value
+        for metric, (value,) in metrics.items()
+        if metric.name in {"KeySets", "PendingDeletions"}
+    }
 
 
 @pytest.mark.parametrize("state", ["PendingDeletion", "PendingReplicaDeletion"])
