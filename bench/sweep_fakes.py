@@ -184,6 +184,8 @@ class _Records:
                 applied=request,
                 is_changing=False,
                 removed={},
+                released_at=None,
+                adopted_at=None,
                 operation=None,
                 published=True,
             )

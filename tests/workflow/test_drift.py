@@ -138,9 +138,8 @@ BY_HAND: dict[str, list[Case]] = {
     "deleted": [(_schedule_deletion, "keyState", "ScheduleKeyDeletion", REGIONS)],
     "promoted": [(_promote, "primaryRegion", "UpdatePrimaryRegion", (HOME,))],
     "shut-out": [(_shut_out, "policy", "PutKeyPolicy", (EUROPE,))],
-    "rewritten": [(_tag, "tags.team", "TagResource", (EUROPE,))],
+    # Its key policies are written otherwise as well, and have the same meaning.
     "repaired": [(_describe, "description", "UpdateKeyDescription", (EUROPE,))],
-    "left-alone": [],
 }
 CASES = [
     (of, how, what, name, region)
@@ -167,7 +166,8 @@ def sets(watching: Stack) -> Sets:
     fields = {"rotation": ROTATION, "tags": {"team": "cards"}, "policy": policy}
     made = {of: new_request(of, replicas=replicas, **fields) for of in BY_HAND}
     carry_out(watching, [*made.values()], "CREATED")
-    further = {"rotation": {"periodInDays": 180}, "policy": None, "description": "second"}
+    users = {"administrators": [ADMIN], "users": [USER, ADMIN]}
+    further = {"rotation": {"periodInDays": 180}, "policy": users, "description": "second"}
     made["repaired"] = revised(made["repaired"], **further)
     carry_out(watching, [made["repaired"]], "UPDATED")
     return made
@@ -180,7 +180,7 @@ def changed(watching: Stack, sets: Sets) -> Sets:
     kms = {region: watching.client("kms", region) for region in REGIONS}
     with one_batch_of_events(watching, len(CASES) + len(REGIONS)):
         for region in REGIONS:
-            _rewrite(kms[region], arns["rewritten"][region], sets["rewritten"])
+            _rewrite(kms[region], arns["repaired"][region], sets["repaired"])
         for of, how, _, _, region in CASES:
             how(kms[region], arns[of][region], sets[of])
     return sets
