@@ -541,14 +541,22 @@ def test_a_function_that_ends_with_an_error_counts_for_its_alarm(stack: Stack) -
     assert summed(stack, "StepErrorsAlarm") == before["StepErrorsAlarm"]
 
 
-def test_a_function_of_tickets_that_ends_with_an_error_counts_for_its_alarm(stack: Stack) -> None:
-    before = summed(stack, "TicketErrorsAlarm")
+@pytest.mark.parametrize(
+    ("alarm", "function"),
+    [
+        ("TicketErrorsAlarm", "UpdateTicketFunction"),
+        ("LookErrorsAlarm", "LookAtKeysFunction"),
+    ],
+)
+def test_a_function_of_a_queue_that_ends_with_an_error_counts_for_its_alarm(
+    stack: Stack, alarm: str, function: str
+) -> None:
+    before = summed(stack, alarm)
 
-    stack.client("lambda").invoke(
-        FunctionName=stack.functions()["UpdateTicketFunction"], Payload="{}"
-    )
+    for _ in range(int(threshold(alarm))):
+        stack.client("lambda").invoke(FunctionName=stack.functions()[function], Payload="{}")
 
-    assert summed(stack, "TicketErrorsAlarm") - before == threshold("TicketErrorsAlarm")
+    assert summed(stack, alarm) - before == threshold(alarm)
 
 
 def test_an_entry_of_a_webhook_that_cannot_be_used_sets_off_its_alarm(
@@ -601,6 +609,7 @@ def test_an_answer_that_no_ticket_took_sets_off_the_alarm_of_its_queue(
         ("OperationStepThrottlesAlarm", "AdoptKeyFunction"),
         ("FunctionThrottlesAlarm", "KeysApiFunction"),
         ("TicketThrottlesAlarm", "ReceiveHookFunction"),
+        ("LookThrottlesAlarm", "LookAtKeysFunction"),
     ],
 )
 def test_a_function_without_room_counts_for_its_alarm(
@@ -635,6 +644,8 @@ def test_every_alarm_is_set_off_by_a_test_of_this_file(names: dict[str, str]) ->
         "FunctionThrottlesAlarm",
         "TicketErrorsAlarm",
         "TicketThrottlesAlarm",
+        "LookErrorsAlarm",
+        "LookThrottlesAlarm",
     }
     assert names.keys() - sums == {
         "BrokenHooksAlarm",

@@ -649,8 +649,8 @@ def _has_status(stack: Stack, request_id: str, status: str) -> bool:
     return bool(stack.api("GET", f"/keys/{request_id}").json().get("status") == status)
 
 
-def _wait_until(holds: Callable[[], bool], what: str) -> None:
-    wait_for(lambda: holds() or None, what, timeout=60, interval=0.5)
+def _wait_until(holds: Callable[[], bool], what: str, *, timeout: float = 60) -> None:
+    wait_for(lambda: holds() or None, what, timeout=timeout, interval=0.5)
 
 
 def _next(request: dict[str, Any], *words: str, **changed: Any) -> dict[str, Any]:
@@ -727,7 +727,8 @@ def _wait_for_drift(stack: Stack, request: dict[str, Any], what: str) -> None:
         published = drifts(stack, request["requestId"])
         return any(one["property"] == what for one in published)
 
-    _wait_until(found, f"{what} of {request['requestId']} to be found")
+    # A look that comes while a run works on the set is put off.
+    _wait_until(found, f"{what} of {request['requestId']} to be found", timeout=180)
 
 
 def _description(kms: Any, arn: str) -> str:
