@@ -279,8 +279,8 @@ def _by_hand(region: str, what: str, wanted: Json, found: Json, text: str) -> Di
 
 _NAME_LOST = (
     "The key policy names {}, of principals that were deleted, and is otherwise as declared. It "
-    "stays: the declared names would let in whoever has them now. To let them in, leave them out in "
-    "the next revision and name them again in the one after it."
+    "stays: the declared names would let in whoever has them now. To let them in, leave them out "
+    "in the next revision and name them again in the one after it."
 )
 _REPLICA_BY_HAND = (
     "Declare the Region with the next revision, or schedule the deletion of the replica key by "
