@@ -24,6 +24,7 @@ _COMMANDS = {
     "repair": ("operating", "Make KMS as it is declared again."),
     "release": ("operating", "Stop managing a key set; its keys stay."),
     "adopt": ("adopting", "Manage a key set that exists."),
+    "batch": ("batching", "Send a file of requests, and show how far it is."),
     "wrap": ("wrapping", "Wrap imported key material, offline."),
     "verify": ("verifying", "Prove a deployed stack in its account."),
 }

@@ -11,6 +11,7 @@ import click
 from mrk.errors import Refused
 
 if TYPE_CHECKING:
+    from botocore.session import Session
     from rich.console import Console
 
     from mrk.api import Api
@@ -50,12 +51,19 @@ class Caller:
     @cached_property
     def api(self) -> "Api":
         """The stack's API. Raise click.UsageError where the options name none."""
-        from botocore.exceptions import ProfileNotFound  # noqa: PLC0415 - see mrk.cli
-
-        from mrk.api import Api, new_session  # noqa: PLC0415
+        from mrk.api import Api  # noqa: PLC0415 - see mrk.cli
 
         if not (self.stack_name or self.api_url):
             raise click.UsageError("Name the stack with --stack, or its API with MRK_API_URL.")
+        return Api.find(self.session, name=self.stack_name, url=self.api_url, say=say)
+
+    @cached_property
+    def session(self) -> "Session":
+        """The caller's credentials and Region. Raise click.UsageError where there is no Region."""
+        from botocore.exceptions import ProfileNotFound  # noqa: PLC0415
+
+        from mrk.api import new_session  # noqa: PLC0415
+
         try:
             session = new_session(self.profile, self.region)
             region = session.get_config_variable("region")
@@ -63,7 +71,7 @@ class Caller:
             raise click.UsageError(f"{error}.") from error
         if region is None:
             raise click.UsageError("Name the stack's Region with --region.")
-        return Api.find(session, name=self.stack_name, url=self.api_url, say=say)
+        return session
 
     @cached_property
     def console(self) -> "Console":

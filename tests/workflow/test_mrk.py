@@ -205,6 +205,32 @@ def test_a_directory_is_planned_and_applied_as_one(place: dict[str, str], tmp_pa
     assert [one["plan"]["changes"] for one in json.loads(again.stdout)["plans"]] == [[], []]
 
 
+def test_a_batch_is_sent_and_its_progress_and_outcomes_shown(
+    place: dict[str, str], tmp_path: Path
+) -> None:
+    names = [f"mrk-{uuid.uuid4().hex[:8]}" for _ in range(3)]
+    lines = [json.dumps({"requestId": name, "alias": f"alias/{name}"}) for name in names]
+    file, results = tmp_path / "batch.jsonl", tmp_path / "results.jsonl"
+    file.write_text("\n".join(lines))
+    options = ("--stack", STACK_NAME, "--follow")
+
+    done = mrk(place, "batch", str(file), *options, "--results", str(results), "--json")
+    assert done.returncode == DONE, done.stderr
+    assert json.loads(done.stdout)["done"] == len(names)
+    assert "3 of 3 done, 0 refused, 0 failed, 0 waiting" in done.stderr
+    outcomes = [json.loads(line) for line in results.read_text().splitlines()]
+    assert [(one["requestId"], one["status"]) for one in outcomes] == [
+        (name, "CREATED") for name in names
+    ]
+
+    file.write_text(json.dumps({"requestId": "bad", "alias": "none"}))
+    with terminal(place, "batch", str(file), *options) as shown:
+        text = shown.read_until(None)
+        assert shown.process.wait() == FAILED
+        assert "0 of 1 done, 1 refused" in text
+        assert '"requestId":"bad","status":"REJECTED"' in text
+
+
 def test_on_a_terminal_the_lines_change_where_they_stand(
     place: dict[str, str], declaration: Path
 ) -> None:
