@@ -80,13 +80,17 @@ hook: $(READY) ## Deliver the sample of SOURCE (such as jira) through the local 
 verify: $(READY) ## Run `mrk verify` against the local stack, as the role that docs/verify.md describes
 	@python -m local verify
 
+.PHONY: mrk
+mrk: $(READY) ## Run the command `mrk` with ARGS against the local stack
+	@python -m local mrk -- $(ARGS)
+
 .PHONY: invoke
 invoke: $(READY) ## Run FUNCTION in a container with EVENT against the local stack (needs Docker)
 	@python -m local invoke "$(FUNCTION)" "$(EVENT)" -- $(ARGS)
 
 .PHONY: wrap
 wrap: $(ENVIRONMENT) ## Wrap the key material in the file MATERIAL for the event or status in REQUEST
-	@python tools/wrap_key_material.py --request "$(REQUEST)" --material "$(MATERIAL)" \
+	@python -m mrk wrap --request "$(REQUEST)" --material "$(MATERIAL)" \
 		--answer "$(ANSWER)" $(ARGS)
 
 .PHONY: build
@@ -111,7 +115,7 @@ test: $(READY) ## Everything CI runs
 lint: $(READY) check-lock check-definition ## Style, types, pinned versions, definitions, the template
 	ruff check
 	ruff format --check
-	mypy functions local tests tools checks bench mrk
+	mypy functions local tests checks bench mrk
 	$(SAM) validate --lint --region $(REGION) --template-file template.yaml
 
 .PHONY: definition
@@ -157,7 +161,7 @@ check-secrets: $(ENVIRONMENT) ## Look for secrets in every tracked file
 
 .PHONY: audit
 audit: | $(UV) ## Ask the vulnerability service of the Python package index about what is pinned
-	@for name in functions/requirements tools/requirements requirements-dev; do \
+	@for name in functions/requirements mrk/key_material requirements-dev; do \
 		$(PIP_AUDIT) --strict --progress-spinner off --require-hashes --disable-pip \
 			--requirement $$name.txt; \
 	done
@@ -196,6 +200,10 @@ check-terraform: $(READY) ## Let Terraform make a key set, adopt and release it,
 ticket-comments: $(READY) ## Let the deployed stack write every comment into a ticket; renew docs/tickets.md
 	@RENEW_PAGE=1 pytest tests/workflow/test_ticket_comments.py --quiet
 
+.PHONY: command-line
+command-line: $(READY) ## Run each command of docs/command-line.md on a stack; renew what the page shows
+	@RENEW_PAGE=1 pytest tests/workflow/test_command_line_page.py --quiet
+
 .PHONY: bench
 bench: $(READY) ## Measure key sets beside Terraform and scripts; renew the page and its plot
 	@status=0; python -m bench $(ARGS) || status=$$?; \
@@ -221,13 +229,13 @@ cold-start: $(READY) ## Measure how long each function takes to start, and what 
 .PHONY: lock
 lock: $(UV) ## Pin the newest versions that the requirements' inputs allow
 	$(COMPILE) --upgrade functions/requirements.in --output-file functions/requirements.txt
-	$(COMPILE) --upgrade tools/requirements.in --output-file tools/requirements.txt
+	$(COMPILE) --upgrade mrk/key_material.in --output-file mrk/key_material.txt
 	$(COMPILE) --upgrade requirements-dev.in --output-file requirements-dev.txt
 
 .PHONY: check-lock
 check-lock: $(UV) ## Fail if the pinned versions are not what their inputs compile to
 	@mkdir -p .local/lock
-	@for name in functions/requirements tools/requirements requirements-dev; do \
+	@for name in functions/requirements mrk/key_material requirements-dev; do \
 		compiled=.local/lock/$${name##*/}.txt; \
 		cp $$name.txt $$compiled; \
 		$(COMPILE) $$name.in --output-file $$compiled; \
