@@ -122,6 +122,10 @@ definition: $(ENVIRONMENT) ## Render the state machines' definitions from their 
 check-definition: $(ENVIRONMENT) ## Fail if a definition is not what its source renders to
 	@python -m checks.definition
 
+.PHONY: contracts
+contracts: $(ENVIRONMENT) ## Write the API's contracts, OpenAPI and AsyncAPI, from the code
+	@PYTHONPATH=functions python -m checks.contracts --write
+
 .PHONY: checks
 checks: check-template check-policies check-reference check-calls check-security check-secrets ## The checks that follow
 

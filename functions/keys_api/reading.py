@@ -1,9 +1,11 @@
-"""What the API shows: requests, their status and history, the schema of a request."""
+"""What the API shows: requests, their status and history, and its own contracts."""
 
 from datetime import datetime
+from functools import cache
+from pathlib import Path
 from typing import TypedDict
 
-from aws_lambda_powertools.event_handler import Response
+from aws_lambda_powertools.event_handler import Response, content_types
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
 from keys_api import tables
@@ -113,3 +115,22 @@ def _instant(time: datetime | None) -> str | None:
 def get_schema() -> Response[str]:
     """Return the JSON schema of a request; the rules across fields are the code's alone."""
     return answer(200, RequestFields.model_json_schema())
+
+
+@router.get("/openapi.json")
+def get_openapi() -> Response[str]:
+    """Return the contract of this API."""
+    return _document("openapi.json")
+
+
+@router.get("/asyncapi.json")
+def get_asyncapi() -> Response[str]:
+    """Return the contract of the events on the stack's bus."""
+    return _document("asyncapi.json")
+
+
+@cache
+def _document(name: str) -> Response[str]:
+    """Read a document that `make contracts` made of the code."""
+    text = Path(__file__).with_name(name).read_text(encoding="utf-8")
+    return Response(200, content_types.APPLICATION_JSON, text)
