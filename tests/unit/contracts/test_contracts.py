@@ -129,7 +129,7 @@ def test_an_answer_outside_the_contract_is_seen() -> None:
 
 
 def test_an_event_outside_the_contract_is_seen() -> None:
-    refused = {"requestId": None, "errors": []}
+    refused: dict[str, Any] = {"requestId": None, "errors": []}
     event = {
         "source": "mrk.provisioner",
         "detail-type": "Multi-Region Key Material Refused",
