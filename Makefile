@@ -35,6 +35,7 @@ POLICY_SENTRY := $(TOOL) --from policy_sentry==0.15.2 python
 RUNTIME_BOTOCORE := $(TOOL) --from botocore==1.38.36 python
 PLOT := $(TOOL) --from matplotlib==3.11.2 python -m bench.plot
 GITHUB_WEBHOOKS := @octokit/openapi-webhooks@12.1.0
+SCHEMATHESIS := $(TOOL) --from schemathesis==4.32.5 --with botocore==1.38.36 schemathesis
 PIP_AUDIT := $(TOOL) --from pip-audit==2.10.1 pip-audit
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.13 --generate-hashes \
 	--custom-compile-command "make lock"
@@ -199,6 +200,11 @@ check-terraform: $(READY) ## Let Terraform make a key set, adopt and release it,
 .PHONY: ticket-comments
 ticket-comments: $(READY) ## Let the deployed stack write every comment into a ticket; renew docs/tickets.md
 	@RENEW_PAGE=1 pytest tests/workflow/test_ticket_comments.py --quiet
+
+.PHONY: check-api
+check-api: $(READY) ## Let schemathesis call the deployed API, and hold every answer against its contract
+	@PYTHONPATH=functions python -m checks.api $(SCHEMATHESIS) \
+		--config-file checks/schemathesis/schemathesis.toml run $(ARGS)
 
 .PHONY: bench
 bench: $(READY) ## Measure key sets beside Terraform and scripts; renew the page and its plot
