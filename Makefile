@@ -248,7 +248,7 @@ check-lock: $(UV) ## Fail if the pinned versions are not what their inputs compi
 .PHONY: clean
 clean: ## Stop the local stack and remove what was built
 	@if [ -x .venv/bin/python ] && [ -d .local ]; then python -m local down; fi
-	rm -rf .local .venv .aws-sam .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .local .venv .aws-sam .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .schemathesis
 
 $(ENVIRONMENT): requirements-dev.txt .python-version | $(UV)
 	@echo "Installing the Python packages into .venv" >&2

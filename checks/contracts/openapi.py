@@ -138,7 +138,7 @@ OPERATIONS = {
     ("POST", "/keys"): Operation(
         "postKeySet",
         "Request a key set, change it, plan that, or adopt a key set that exists.",
-        {"200": _of("RequestPlan", "AdoptionPlan"), "202": _of("Accepted", "AcceptedOperation")},
+        {"200": _of("RequestPlan", "AdoptionPlan"), "202": _of("AcceptedOperation", "Accepted")},
         ("400", "403", "409", "413"),
         parameters=[
             _query("plan", "Say what would be done, and do nothing.", type="boolean"),
@@ -270,7 +270,7 @@ def _answer(status: str, schema: Schema | None) -> Schema:
         "description": described,
         "content": {"application/json": {"schema": schema}},
     }
-    if schema == _of("Accepted", "AcceptedOperation"):
+    if schema == _of("AcceptedOperation", "Accepted"):
         answer["links"] = _FOLLOW
     return answer
 
