@@ -80,6 +80,10 @@ hook: $(READY) ## Deliver the sample of SOURCE (such as jira) through the local 
 verify: $(READY) ## Run `mrk verify` against the local stack, as the role that docs/verify.md describes
 	@python -m local verify
 
+.PHONY: console
+console: $(READY) ## Serve the console page for the local stack, and print its address
+	@python -m local console
+
 .PHONY: invoke
 invoke: $(READY) ## Run FUNCTION in a container with EVENT against the local stack (needs Docker)
 	@python -m local invoke "$(FUNCTION)" "$(EVENT)" -- $(ARGS)

@@ -1,4 +1,4 @@
-"""The commands behind `make up`, `down`, `run`, `batch`, `provide`, `hook`, `verify`, `invoke`."""
+"""The commands behind `make up`, `down`, `run`, `batch`, `provide`, `hook`, `verify` and others."""
 
 import argparse
 import sys
@@ -10,6 +10,7 @@ from botocore.exceptions import BotoCoreError
 from rich.console import Console
 
 from local.commands.batch import batch
+from local.commands.console import console
 from local.commands.hook import hook
 from local.commands.invoke import invoke
 from local.commands.provide import provide
@@ -51,6 +52,7 @@ def main() -> int:
     hooking = commands.add_parser("hook", help="deliver a ticket system's sample, signed")
     hooking.add_argument("source", help="the name of a file in events/hooks/")
     commands.add_parser("verify", help="run `mrk verify` against the local stack")
+    commands.add_parser("console", help="serve `mrk console` for the local stack")
     invoking = commands.add_parser(
         "invoke", help="run one function in a container against the local stack"
     )
@@ -100,6 +102,8 @@ def _run(arguments: argparse.Namespace) -> int:
             code = hook(Stack.of(_up()), arguments.source, _CONSOLE)
         case "invoke":
             code = invoke(_up(), arguments.function, arguments.event, arguments.options)
+        case "console":
+            code = console(_up())
         case "verify":
             code = verify(_up(), STATE / "verify.json")
         case "provide":

@@ -10,6 +10,7 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError, ProfileNotFound
 from rich.console import Console
 
+from mrk.console.command import console
 from mrk.errors import MrkError
 from mrk.stack import Stack, new_session
 from mrk.verify import proof, report
@@ -26,6 +27,9 @@ _WIDTH = 120
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Use a deployed multi-Region key provisioner."""
+
+
+main.add_command(console)
 
 
 @main.command()

@@ -150,7 +150,7 @@ class Stack:
         status = response.status_code
         if status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return f"the API answered {status}"
-        if status == HTTPStatus.FORBIDDEN:
+        if status == HTTPStatus.FORBIDDEN and not _has_errors(response):
             raise MrkError(
                 f"The API refuses {method} {path} (403). It needs execute-api:Invoke; the policy "
                 "in docs/verify.md has it."
@@ -182,6 +182,15 @@ def new_http() -> httpx.Client:
 def new_session(profile: str | None, region: str | None) -> boto3.Session:
     """Make a session as the AWS CLI has it for the same options."""
     return boto3.Session(profile_name=profile, region_name=region)
+
+
+def _has_errors(response: httpx.Response) -> bool:
+    """Whether an answer is the stack's own: API Gateway's refusals have a message alone."""
+    try:
+        body = response.json()
+    except ValueError:
+        return False
+    return isinstance(body, dict) and "errors" in body
 
 
 def _credentials(session: boto3.Session) -> Credentials:

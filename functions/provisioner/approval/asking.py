@@ -57,6 +57,7 @@ def waiting_status(pending: Pending) -> JsonObject:
         "revision": revision_of(pending.request),
         "status": "WAITING_FOR_APPROVAL" if is_waiting else "IN_PROGRESS",
         "updatedAt": pending.asked_at,
+        "request": pending.request,
         "ticket": pending.request["ticket"],
         "executionArn": pending.execution_arn,
         "approval": {**_approval(pending), **pending.provenance},
