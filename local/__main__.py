@@ -102,10 +102,8 @@ def _run(arguments: argparse.Namespace) -> int:
             code = hook(Stack.of(_up()), arguments.source, _CONSOLE)
         case "invoke":
             code = invoke(_up(), arguments.function, arguments.event, arguments.options)
-        case "console":
-            code = console(_up())
-        case "verify":
-            code = verify(_up(), STATE / "verify.json")
+        case "console" | "verify":
+            code = _mrk(arguments.command)
         case "provide":
             provide(Stack.of(_up()), arguments.request, arguments.material, _CONSOLE)
             code = 0
@@ -113,6 +111,12 @@ def _run(arguments: argparse.Namespace) -> int:
             _up()
             code = 0
     return code
+
+
+def _mrk(command: str) -> int:
+    """Run a command of `mrk` on the local stack."""
+    described = _up()
+    return console(described) if command == "console" else verify(described, STATE / "verify.json")
 
 
 def _up() -> dict[str, Any]:

@@ -41,11 +41,11 @@ class Console:
     session: Session
     templates: jinja2.Environment
 
-    def page(self, name: str, status: int = 200, **context: Any) -> HTMLResponse:
+    def page(self, name: str, status: int = 200, **context: object) -> HTMLResponse:
         """Render a page."""
         return HTMLResponse(self.render(name, **context), status)
 
-    def render(self, name: str, **context: Any) -> str:
+    def render(self, name: str, **context: object) -> str:
         """Render a page or a part of one."""
         return self.templates.get_template(name).render(
             stack=self.stack, csrf=self.session.csrf, **context
@@ -300,10 +300,8 @@ def _done(asked: Asked, ask: Callable[[], None]) -> Response:
     except Refused as refused:
         if refused.status == _NOT_FOUND:
             raise
-        found = _live(asked)
-        return asked.console.page(
-            "one.html", refused.status, **{**found, "errors": refused.problems}
-        )
+        found = {**_live(asked), "errors": refused.problems}
+        return asked.console.page("one.html", refused.status, **found)
     return _to(asked.request_id)
 
 

@@ -143,7 +143,7 @@ def id_of(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
 
 
-def _set(document: Declaration, name: str, value: Any) -> None:
+def _set(document: Declaration, name: str, value: object) -> None:
     """Set a field; one that is empty is left out, so that its default counts."""
     if value in ("", None):
         document.pop(name, None)
@@ -158,17 +158,13 @@ def _replica(
     replica: Declaration = {"region": region}
     if "keyMaterial" in earlier.get(region, {}):
         replica["keyMaterial"] = earlier[region]["keyMaterial"]
-    for name in ("alias", "description"):
-        match values.get(f"{prefix}{name}{CHOICE}", SAME):
-            case "own":
-                replica[name] = values.get(f"{prefix}{name}", "").strip()
-            case "none":
-                replica[name] = None
-    match values.get(f"{prefix}tags{CHOICE}", SAME):
-        case "own":
-            replica["tags"] = _tags(values, prefix, problems)
-        case "none":
-            replica["tags"] = None
+    for name in ("alias", "description", "tags"):
+        choice = values.get(f"{prefix}{name}{CHOICE}", SAME)
+        if choice == OWN:
+            text = values.get(f"{prefix}{name}", "").strip()
+            replica[name] = _tags(values, prefix, problems) if name == "tags" else text
+        elif choice == NONE:
+            replica[name] = None
     choice = values.get(f"{prefix}policy{CHOICE}", SAME)
     if choice != SAME:
         replica["policy"] = _policy(values, prefix, choice, problems)
@@ -219,7 +215,7 @@ def _number(values: Values, name: str, problems: list[Problem]) -> int | None:
     return int(text) if text else None
 
 
-def _json(values: Values, name: str, problems: list[Problem]) -> Any:
+def _json(values: Values, name: str, problems: list[Problem]) -> object:
     text = values.get(name, "").strip()
     if not text:
         return None
@@ -287,13 +283,13 @@ def _fields_of_policy(prefix: str, policy: Mapping[str, Any]) -> Iterator[tuple[
 
 
 def _values_of_tags(prefix: str, tags: Mapping[str, str]) -> Values:
-    values = {}
+    values: Values = {}
     for row, (key, value) in enumerate(tags.items()):
         values |= {f"{prefix}tags[{row}].key": key, f"{prefix}tags[{row}].value": value}
     return values
 
 
-def _json_text(value: Any) -> str:
+def _json_text(value: object) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 

@@ -86,7 +86,7 @@ class Form:
         return f"Replica key {number}, {region}" if region else f"Replica key {number}"
 
     def tag_rows(self, prefix: str) -> range:
-        """Number the rows of one key's tags."""
+        """Return the numbers of the rows of one key's tags."""
         return range(form.tag_rows(self.values, prefix))
 
     def at(self, name: str) -> list[str]:
@@ -153,7 +153,7 @@ def rows_of(status: Mapping[str, Any]) -> list[dict[str, Any]]:
     found = {one["region"]: one for one in [*primary, *key.get("replicas", [])]}
     wanted = [request.get("primaryRegion"), *(r["region"] for r in request.get("replicas", []))]
     regions = dict.fromkeys([*found, *(region for region in wanted if region)])
-    first = found and key["primary"]["region"] or request.get("primaryRegion")
+    first = primary[0]["region"] if primary else request.get("primaryRegion")
     return [
         {
             "region": region,

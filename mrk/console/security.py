@@ -16,7 +16,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HOST_NAMES = ("127.0.0.1", "localhost")
-TOKEN = "token"
+TOKEN = "token"  # noqa: S105 - the name of a parameter
 CSRF = "csrf"
 CSRF_HEADER = "x-csrf-token"
 _WRITES_NOTHING = ("GET", "HEAD")
