@@ -41,9 +41,9 @@ class Console:
     session: Session
     templates: jinja2.Environment
 
-    def page(self, name: str, status: int = 200, **context: object) -> HTMLResponse:
+    def page(self, name: str, code: int = 200, **context: object) -> HTMLResponse:
         """Render a page."""
-        return HTMLResponse(self.render(name, **context), status)
+        return HTMLResponse(self.render(name, **context), code)
 
     def render(self, name: str, **context: object) -> str:
         """Render a page or a part of one."""
@@ -202,7 +202,7 @@ def fill_in(asked: Asked) -> Response:
         case "remove-replica" if argument.isdecimal():
             values = form.without_replica(values, int(argument))
             return _form_page(asked, Form(values, base, focus="add-replica"))
-        case "same-page":
+        case "more-tags":
             return _form_page(asked, Form(values, base))
     document, problems = form.document_of(values, base)
     try:

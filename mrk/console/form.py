@@ -54,7 +54,7 @@ def document_of(values: Values, base: Declaration) -> tuple[Declaration, list[Pr
         if name in values:
             _set(document, name, _number(values, name, problems))
     if "enabled" in values:
-        document["enabled"] = values["enabled"] == "true"
+        _set_enabled(document, values["enabled"])
     if "ticket" in values:
         document["ticket"] = _json(values, "ticket", problems)
     earlier = {one["region"]: one for one in base.get("replicas", [])}
@@ -151,6 +151,12 @@ def _set(document: Declaration, name: str, value: object) -> None:
         document[name] = value
 
 
+def _set_enabled(key: Declaration, value: str) -> None:
+    key.pop("enabled", None)
+    if value == "false":
+        key["enabled"] = False
+
+
 def _replica(
     values: Values, prefix: str, earlier: Mapping[str, Any], problems: list[Problem]
 ) -> Declaration:
@@ -169,7 +175,7 @@ def _replica(
     if choice != SAME:
         replica["policy"] = _policy(values, prefix, choice, problems)
     if f"{prefix}enabled" in values:
-        replica["enabled"] = values[f"{prefix}enabled"] == "true"
+        _set_enabled(replica, values[f"{prefix}enabled"])
     return replica
 
 
