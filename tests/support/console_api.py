@@ -81,9 +81,15 @@ class ConsoleApi:
 
 
 OUTCOME = {
-    **{"outcomeId": "1", "revision": 1, "status": "CREATED", "at": "2026-11-27T06:00:00Z"},
-    **{"executionArn": None, "requester": "arn:aws:sts::111122223333:assumed-role/Dev/alice"},
-    **{"via": None, "approvals": [], "errors": []},
+    "outcomeId": "1",
+    "revision": 1,
+    "status": "CREATED",
+    "at": "2026-11-27T06:00:00Z",
+    "executionArn": None,
+    "requester": "arn:aws:sts::111122223333:assumed-role/Dev/alice",
+    "via": None,
+    "approvals": [],
+    "errors": [],
 }
 
 

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,6 +12,7 @@ from mrk.console.app import new_app
 from mrk.console.security import Session
 from mrk.stack import Reply
 from tests.support.asgi import InProcess
+from tests.support.browsing import TWELVE_STEPS, Page, page_of, post, submit
 from tests.support.console_api import ConsoleApi, status_of
 from tests.support.samples import ADMIN, USER
 
@@ -44,93 +44,6 @@ def browser(stranger: httpx.Client, session: Session) -> httpx.Client:
     """Return a browser that has opened the console's address."""
     assert stranger.get(session.address).status_code == 303
     return stranger
-
-
-class Page(HTMLParser):
-    """What a browser would make of a page: its form's fields, its IDs, what it loads."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.html = html
-        self.fields: list[tuple[str, str]] = []
-        self.ids: list[str] = []
-        self.loaded: list[str] = []
-        self.labelled: set[str] = set()
-        self.inputs: list[dict[str, str | None]] = []
-        self._select: str | None = None
-        self._area: str | None = None
-        self._options: list[tuple[str, bool]] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = dict(attrs)
-        if found.get("id"):
-            self.ids.append(str(found["id"]))
-        if tag in ("script", "img", "link"):
-            self.loaded.append(str(found.get("src") or found.get("href")))
-        if tag == "label" and found.get("for"):
-            self.labelled.add(str(found["for"]))
-        if tag in ("input", "select", "textarea"):
-            self.inputs.append({"tag": tag, **found})
-        name, value = found.get("name"), found.get("value") or ""
-        if tag == "input" and name:
-            if found.get("type") not in ("radio", "checkbox") or "checked" in found:
-                self.fields.append((name, value))
-        elif tag == "select":
-            self._select, self._options = name, []
-        elif tag == "textarea":
-            self._area = name
-        elif tag == "option":
-            self._options.append((value, "selected" in found))
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "select" and self._select:
-            chosen = [value for value, selected in self._options if selected]
-            self.fields.append((self._select, (chosen or [self._options[0][0]])[0]))
-            self._select = None
-        if tag == "textarea":
-            self._area = None
-
-    def handle_data(self, data: str) -> None:
-        if self._area:
-            # A line break right behind the tag is none of the text.
-            self.fields.append((self._area, data.removeprefix("\n")))
-            self._area = None
-
-
-def page_of(answer: Any, status: int = 200) -> Page:
-    assert answer.status_code == status, answer.text
-    return Page(answer.text)
-
-
-def submit(browser: httpx.Client, address: str, page: Page, action: str, **fields: Any) -> Any:
-    """Submit the form of a page after some of its fields were filled in."""
-    sent = [(name, value) for name, value in page.fields if name not in fields]
-    for name, value in fields.items():
-        sent += [(name, one) for one in (value if isinstance(value, list) else [value])]
-    return post(browser, address, urlencode([*sent, ("action", action)]))
-
-
-def post(browser: httpx.Client, address: str, content: str, **headers: str) -> Any:
-    type_of = {"Content-Type": "application/x-www-form-urlencoded"}
-    usual = {**type_of, "Origin": ORIGIN, "Sec-Fetch-Site": "same-origin"}
-    sent = {name: value for name, value in {**usual, **headers}.items() if value}
-    return browser.post(address, content=content, headers=sent)
-
-
-TWELVE_STEPS = {
-    "requestId": "CHG0031337",
-    "primaryRegion": "us-east-1",
-    "keySpec": "SYMMETRIC_DEFAULT",
-    "origin": "AWS_KMS",
-    "alias": "alias/payments/cards",
-    "description": "Card data",
-    "tags[0].key": "team",
-    "tags[0].value": "payments",
-    "policy:choice": "roles",
-    "policy.administrators": ADMIN,
-    "policy.users": f"{USER}\n",
-}
 
 
 def test_the_twelve_steps_end_in_a_request(browser: httpx.Client, api: ConsoleApi) -> None:
@@ -434,7 +347,7 @@ def test_a_form_without_the_csrf_token_is_refused(
 
 
 def test_every_answer_forbids_framing_caching_and_what_comes_from_elsewhere(
-    browser: httpx.Client, stranger: httpx.Client, api: ConsoleApi
+    browser: httpx.Client, api: ConsoleApi
 ) -> None:
     api.statuses["CHG1"] = status_of("CHG1")
     addresses = ("/", "/new", "/key-sets/CHG1", "/key-sets/CHG1/live", "/static/console.js")

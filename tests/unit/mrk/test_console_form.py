@@ -196,7 +196,7 @@ def test_every_problem_of_any_input_is_shown_once(values: dict[str, str]) -> Non
     try:
         parse_request(document, SETTINGS)
     except RequestRejected as rejection:
-        problems += rejection.problems
+        problems += [{k: str(v) for k, v in one.items()} for one in rejection.problems]
     filled = Form(values_of(FULL) | values, {}, problems)
 
     shown = [text for _, text in filled.summary]
