@@ -49,7 +49,7 @@ def steps_of(name: str) -> tuple[dict[str, Any], dict[str, str]]:
     return request, {**TWELVE_STEPS, **own}
 
 
-def finish(stack: Stack, browser: httpx.Client, review: Page, **fields: Any) -> dict[str, Any]:
+def finish(browser: httpx.Client, review: Page, **fields: Any) -> dict[str, Any]:
     """Submit a review, and watch the key set's page until nothing goes on any more."""
     sent = submit(browser, "/send", review, "send", **fields)
     assert sent.status_code == 303, sent.text
@@ -65,7 +65,7 @@ def test_the_twelve_steps_end_in_a_key_set_in_kms(stack: Stack, browser: httpx.C
     request, steps = steps_of("console")
     own = {"alias:choice": "own", "alias": f"{request['alias']}-eu", "tags:choice": "none"}
     review = fill_in(browser, steps, region=EUROPE, **own)
-    shown = finish(stack, browser, review)
+    shown = finish(browser, review)
 
     assert shown["said"] == "Created. 2 of 2 keys are enabled."
     key = stack.api("GET", f"/keys/{request['requestId']}").json()["key"]
@@ -95,11 +95,11 @@ def test_a_refused_field_is_named_and_nothing_is_made(stack: Stack, browser: htt
 
 def test_a_replica_is_promoted_with_its_word(stack: Stack, browser: httpx.Client) -> None:
     request, steps = steps_of("promoted")
-    finish(stack, browser, fill_in(browser, steps, region=EUROPE))
+    finish(browser, fill_in(browser, steps, region=EUROPE))
     address = f"/key-sets/{request['requestId']}/change?promote={EUROPE}"
     review = page_of(submit(browser, "/new", page_of(browser.get(address)), "review"))
     without = page_of(submit(browser, "/send", review, "send"), 400)
-    shown = finish(stack, browser, without, confirm=[f"PROMOTE:{EUROPE}"])
+    shown = finish(browser, without, confirm=[f"PROMOTE:{EUROPE}"])
 
     assert "UpdatePrimaryRegion" in review.html
     assert "Nothing was done" in without.html
@@ -142,11 +142,11 @@ def waiting(browser: httpx.Client, address: str) -> Page | None:
 
 def test_the_served_console_refuses_other_pages(stack: Stack, browser: httpx.Client) -> None:
     before = len(stack.kms_calls())
-    stranger = httpx.Client(base_url=browser.base_url, trust_env=False)
     page = page_of(browser.get("/new"))
     csrf = f"csrf={dict(page.fields)['csrf']}&document=%7B%7D"
 
-    assert stranger.get("/").status_code == 403
+    # Without the cookie.
+    assert httpx.get(browser.base_url, trust_env=False).status_code == 403
     assert browser.get("/", headers={"Host": "rebound.example"}).status_code == 421
     assert post(browser, "/send", csrf, Origin="https://evil.example").status_code == 403
     assert post(browser, "/send", "document=%7B%7D").status_code == 403
