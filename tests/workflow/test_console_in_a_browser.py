@@ -231,7 +231,7 @@ def test_another_page_can_neither_frame_nor_post_nor_read(
     browser.driver.switch_to.frame(framed)
     in_frame = browser.text()
     browser.driver.switch_to.default_content()
-    browser.press(text="Win a prize")
+    browser.press(text="Win a prize", type="submit")
 
     assert read == "TypeError"
     assert "Key sets" not in in_frame
