@@ -35,6 +35,8 @@ POLICY_SENTRY := $(TOOL) --from policy_sentry==0.15.2 python
 RUNTIME_BOTOCORE := $(TOOL) --from botocore==1.38.36 python
 PLOT := $(TOOL) --from matplotlib==3.11.2 python -m bench.plot
 GITHUB_WEBHOOKS := @octokit/openapi-webhooks@12.1.0
+AXE := .local/axe/package/axe.min.js
+AXE_CORE := axe-core@4.14.1
 PIP_AUDIT := $(TOOL) --from pip-audit==2.10.1 pip-audit
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.13 --generate-hashes \
 	--custom-compile-command "make lock"
@@ -184,7 +186,7 @@ faults: $(READY) ## Every fault and every pair of faults at every call, in proce
 	pytest tests/faults -n 2 --dist worksteal --disable-socket --allow-unix-socket
 
 .PHONY: workflow
-workflow: $(READY) ## Tests of the deployed workflow in local stacks of their own
+workflow: $(READY) $(AXE) ## Tests of the deployed workflow in local stacks of their own
 	pytest tests/workflow -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: least-privilege
@@ -199,6 +201,10 @@ check-terraform: $(READY) ## Let Terraform make a key set, adopt and release it,
 .PHONY: ticket-comments
 ticket-comments: $(READY) ## Let the deployed stack write every comment into a ticket; renew docs/tickets.md
 	@RENEW_PAGE=1 pytest tests/workflow/test_ticket_comments.py --quiet
+
+.PHONY: console-pictures
+console-pictures: $(READY) $(AXE) ## Use the console in a browser; take the pictures of docs/console.md anew
+	@RENEW_PAGE=1 pytest tests/workflow/test_console_in_a_browser.py --quiet
 
 .PHONY: bench
 bench: $(READY) ## Measure key sets beside Terraform and scripts; renew the page and its plot
@@ -257,6 +263,12 @@ $(SAM): Makefile | $(UV)
 	@rm -f $@
 	@UV_TOOL_DIR="$$PWD/.local/tools" UV_TOOL_BIN_DIR="$$PWD/$(@D)" $(UV) tool install --quiet \
 		--force --python 3.13 aws-sam-cli==$(SAM_VERSION)
+	@touch $@
+
+# What looks for faults of accessibility, in the browser that the tests use.
+$(AXE): Makefile
+	@rm -rf $(@D) && mkdir -p .local/axe
+	@cd .local/axe && npm pack --silent $(AXE_CORE) >/dev/null && tar -xzf *.tgz && rm *.tgz
 	@touch $@
 
 $(EXPANDED): template.yaml $(wildcard statemachine/*) checks/template.py $(ENVIRONMENT)

@@ -24,6 +24,7 @@ from tests.support.stack.reading import ADMIN, USER, new_request, read_key, sids
 
 HOME, EUROPE = "us-east-1", "eu-west-1"
 PICTURES = Path("docs/console")
+PICTURE_SIZE = (1200, 640)
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +47,7 @@ def base_of(address: str) -> str:
 def picture(browser: Browser, name: str) -> None:
     if os.environ.get("RENEW_PAGE"):
         PICTURES.mkdir(exist_ok=True)
+        browser.driver.set_window_size(*PICTURE_SIZE)
         browser.driver.save_screenshot(str(PICTURES / f"{name}.png"))
 
 
@@ -78,6 +80,7 @@ def test_the_twelve_steps_lead_to_a_key_set_by_keyboard(
     browser.type_into("policy.users", USER)
     browser.wait_for_text("Allow access for Key Administrators")
     assert browser.faults() == []
+    scroll_to(browser, "step-administrators")
     picture(browser, "form")
     browser.press(text="Review", type="submit")
     browser.wait_for_text("What will be made")
