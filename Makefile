@@ -36,6 +36,8 @@ RUNTIME_BOTOCORE := $(TOOL) --from botocore==1.38.36 python
 PLOT := $(TOOL) --from matplotlib==3.11.2 python -m bench.plot
 GITHUB_WEBHOOKS := @octokit/openapi-webhooks@12.1.0
 SCHEMATHESIS := $(TOOL) --from schemathesis==4.32.5 --with botocore==1.38.36 schemathesis
+AXE := .local/axe/package/axe.min.js
+AXE_CORE := axe-core@4.14.1
 PIP_AUDIT := $(TOOL) --from pip-audit==2.10.1 pip-audit
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.13 --generate-hashes \
 	--custom-compile-command "make lock"
@@ -84,6 +86,9 @@ verify: $(READY) ## Run `mrk verify` against the local stack, as the role that d
 .PHONY: mrk
 mrk: $(READY) ## Run the command `mrk` with ARGS against the local stack
 	@python -m local mrk -- $(ARGS)
+.PHONY: console
+console: $(READY) ## Serve the console page for the local stack, and print its address
+	@python -m local console
 
 .PHONY: invoke
 invoke: $(READY) ## Run FUNCTION in a container with EVENT against the local stack (needs Docker)
@@ -189,7 +194,7 @@ faults: $(READY) ## Every fault and every pair of faults at every call, in proce
 	pytest tests/faults -n 2 --dist worksteal --disable-socket --allow-unix-socket
 
 .PHONY: workflow
-workflow: $(READY) ## Tests of the deployed workflow in local stacks of their own
+workflow: $(READY) $(AXE) ## Tests of the deployed workflow in local stacks of their own
 	pytest tests/workflow -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: least-privilege
@@ -213,6 +218,9 @@ command-line: $(READY) ## Run each command of docs/command-line.md on a stack; r
 check-api: $(READY) ## Let schemathesis call the deployed API, and hold every answer against its contract
 	@PYTHONPATH=functions python -m checks.api $(SCHEMATHESIS) \
 		--config-file checks/schemathesis/schemathesis.toml run $(ARGS)
+.PHONY: console-pictures
+console-pictures: $(READY) $(AXE) ## Use the console in a browser; take the pictures of docs/console.md anew
+	@RENEW_PAGE=1 pytest tests/workflow/test_console_in_a_browser.py --quiet
 
 .PHONY: bench
 bench: $(READY) ## Measure key sets beside Terraform and scripts; renew the page and its plot
@@ -271,6 +279,12 @@ $(SAM): Makefile | $(UV)
 	@rm -f $@
 	@UV_TOOL_DIR="$$PWD/.local/tools" UV_TOOL_BIN_DIR="$$PWD/$(@D)" $(UV) tool install --quiet \
 		--force --python 3.13 aws-sam-cli==$(SAM_VERSION)
+	@touch $@
+
+# What looks for faults of accessibility, in the browser that the tests use.
+$(AXE): Makefile
+	@rm -rf $(@D) && mkdir -p .local/axe
+	@cd .local/axe && npm pack --silent $(AXE_CORE) >/dev/null && tar -xzf *.tgz && rm *.tgz
 	@touch $@
 
 $(EXPANDED): template.yaml $(wildcard statemachine/*) checks/template.py $(ENVIRONMENT)

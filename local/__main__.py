@@ -11,6 +11,7 @@ from botocore.exceptions import BotoCoreError
 from rich.console import Console
 
 from local.commands.batch import batch
+from local.commands.console import console
 from local.commands.hook import hook
 from local.commands.invoke import invoke
 from local.commands.mrk import mrk
@@ -55,6 +56,7 @@ def main() -> int:
     commands.add_parser("verify", help="run `mrk verify` against the local stack")
     calling = commands.add_parser("mrk", help="run the command `mrk` against the local stack")
     calling.add_argument("arguments", nargs="*", help="its arguments")
+    commands.add_parser("console", help="serve `mrk console` for the local stack")
     invoking = commands.add_parser(
         "invoke", help="run one function in a container against the local stack"
     )
@@ -104,7 +106,7 @@ def _run(arguments: argparse.Namespace) -> int:
             code = hook(Stack.of(_up()), arguments.source, _CONSOLE)
         case "invoke":
             code = invoke(_up(), arguments.function, arguments.event, arguments.options)
-        case "verify" | "mrk":
+        case "verify" | "mrk" | "console":
             code = _mrk(arguments)
         case "provide":
             provide(Stack.of(_up()), arguments.request, arguments.material, _CONSOLE)
@@ -121,6 +123,9 @@ def _up() -> dict[str, Any]:
 
 
 def _mrk(arguments: argparse.Namespace) -> int:
+    """Run a command of `mrk` on the local stack."""
+    if arguments.command == "console":
+        return console(_up())
     if arguments.command == "verify":
         return verify(_up(), STATE / "verify.json")
     return mrk(_up_quietly(), arguments.arguments)

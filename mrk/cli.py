@@ -27,6 +27,7 @@ _COMMANDS = {
     "batch": ("batching", "Send a file of requests, and show how far it is."),
     "wrap": ("wrapping", "Wrap imported key material, offline."),
     "verify": ("verifying", "Prove a deployed stack in its account."),
+    "console": ("consoling", "Serve a page on this machine for all of this."),
 }
 """Each command's module, and what `mrk --help` says about it without importing that."""
 

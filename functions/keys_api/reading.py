@@ -83,6 +83,7 @@ def _status_of(record: Record) -> KeySetStatus:
         "status": record.status,
         "startedAt": _instant(record.claimed_at),
         "updatedAt": _instant(record.updated_at),
+        "request": record.request,
         "key": known_key(record, impatient_kms),
         "errors": record.errors,
         "warnings": record.warnings,

@@ -101,6 +101,7 @@ def waiting_status(pending: Pending) -> WaitingStatus:
         "revision": revision_of(pending.request),
         "status": Status.WAITING_FOR_APPROVAL if is_waiting else Status.IN_PROGRESS,
         "updatedAt": pending.asked_at,
+        "request": pending.request,
         "ticket": pending.request["ticket"],
         "executionArn": pending.execution_arn,
         "approval": _approval(pending),
