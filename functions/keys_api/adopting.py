@@ -15,16 +15,11 @@ from provisioner.aws import executions
 from provisioner.aws.clients import impatient_kms
 from provisioner.aws.operations import KnownOperation
 from provisioner.aws.records import Record
-from provisioner.domain.adoption import declaration_of, differences
+from provisioner.domain.adoption import AdoptionRequest, declaration_of, differences
 from provisioner.domain.operation import Kind, Operation
 from provisioner.domain.plan import KeySetRequest
-from provisioner.errors import (
-    KmsError,
-    OperationRefused,
-    PromotionUnderWay,
-    RequestRejected,
-)
-from provisioner.intake.adoption import AdoptionRequest, parse_adoption
+from provisioner.errors import KmsError, OperationRefused, PromotionUnderWay, RequestRejected
+from provisioner.intake.adoption import parse_adoption
 from provisioner.intake.request import parse_request, policy_warnings
 from provisioner.json_text import JsonObject
 from provisioner.operation.adoption import (

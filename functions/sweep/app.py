@@ -7,8 +7,6 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from provisioner.aws.approvals import Approvals
 from provisioner.aws.clients import client, prepare
-from provisioner.aws.drift_table import DriftTable
-from provisioner.aws.look_queue import LookQueue
 from provisioner.aws.records import Records
 from provisioner.aws.regions import enabled_regions
 from provisioner.aws.sweep_table import SweepTable
@@ -16,7 +14,7 @@ from provisioner.settings import settings
 from provisioner.telemetry import logger
 from provisioner.upkeep.sweep import Sweeper
 
-prepare("dynamodb", "ec2", "events", "lambda", "sqs", "stepfunctions")
+prepare("dynamodb", "ec2", "events", "lambda", "stepfunctions")
 
 
 class Payload(TypedDict, total=False):
@@ -32,8 +30,6 @@ def handler(event: Payload, _context: LambdaContext) -> dict[str, int]:
         records=Records(client("dynamodb"), settings().requests_table),
         approvals=Approvals(client("dynamodb"), settings().requests_table),
         table=SweepTable(client("dynamodb"), os.environ["SWEEP_TABLE"]),
-        drift=DriftTable(client("dynamodb"), os.environ["SWEEP_TABLE"]),
-        looks=LookQueue(client("sqs"), os.environ["KEY_EVENTS"]),
         step_functions=client("stepfunctions"),
         events=client("events"),
         functions=client("lambda"),

@@ -9,6 +9,7 @@ from typing import TypedDict
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from provisioner.aws.clients import client, prepare
+from provisioner.aws.drift_table import DriftTable
 from provisioner.aws.look_queue import LookQueue
 from provisioner.aws.records import Records
 from provisioner.aws.sweep_table import SweepTable
@@ -46,6 +47,7 @@ def handler(event: Payload, context: LambdaContext) -> JsonObject | None:
         kms=client("kms", region),
         tagging=client("resourcegroupstaggingapi", region),
         events=client("events"),
+        drift=DriftTable(client("dynamodb"), os.environ["SWEEP_TABLE"]),
         looks=LookQueue(client("sqs"), os.environ["KEY_EVENTS"]),
         settings=settings(),
     )

@@ -51,8 +51,6 @@ def sweeper(records: Records, settings: Settings = SETTINGS) -> Sweeper:
         records=records,
         approvals=Approvals(client("dynamodb"), "requests"),
         table=sweep_table(),
-        drift=DriftTable(client("dynamodb"), "sweep"),
-        looks=LOOKS,
         step_functions=client("stepfunctions"),
         events=client("events"),
         functions=client("lambda"),
@@ -79,6 +77,7 @@ def region_sweeper(
         kms=kms_for(region),
         tagging=client("resourcegroupstaggingapi", region),
         events=client("events"),
+        drift=DriftTable(client("dynamodb"), "sweep"),
         looks=LOOKS,
         settings=settings,
     )

@@ -541,14 +541,22 @@ def test_a_function_that_ends_with_an_error_counts_for_its_alarm(stack: Stack) -
     assert summed(stack, "StepErrorsAlarm") == before["StepErrorsAlarm"]
 
 
-def test_a_function_of_tickets_that_ends_with_an_error_counts_for_its_alarm(stack: Stack) -> None:
-    before = summed(stack, "TicketErrorsAlarm")
+@pytest.mark.parametrize(
+    ("alarm", "function"),
+    [
+        ("TicketErrorsAlarm", "UpdateTicketFunction"),
+        ("LookErrorsAlarm", "LookAtKeysFunction"),
+    ],
+)
+def test_a_function_of_a_queue_that_ends_with_an_error_counts_for_its_alarm(
+    stack: Stack, alarm: str, function: str
+) -> None:
+    before = summed(stack, alarm)
 
-    stack.client("lambda").invoke(
-        FunctionName=stack.functions()["UpdateTicketFunction"], Payload="{}"
-    )
+    for _ in range(int(threshold(alarm))):
+        stack.client("lambda").invoke(FunctionName=stack.functions()[function], Payload="{}")
 
-    assert summed(stack, "TicketErrorsAlarm") - before == threshold("TicketErrorsAlarm")
+    assert summed(stack, alarm) - before == threshold(alarm)
 
 
 def test_an_entry_of_a_webhook_that_cannot_be_used_sets_off_its_alarm(
@@ -581,10 +589,38 @@ def test_a_ticket_that_is_not_written_to_sets_off_its_alarm(
     assert alarm.state == "ALARM"
 
 
-def test_an_answer_that_no_ticket_took_sets_off_the_alarm_of_its_queue(
+def test_drift_sets_off_its_alarm_and_so_does_an_operation_that_fails(
     stack: Stack, names: dict[str, str]
 ) -> None:
-    alarm = Alarm(stack, names["UndeliveredTicketUpdatesAlarm"])
+    drift, since = Alarm(stack, names["DriftDetectedAlarm"]), time.time()
+    failed = Alarm(stack, names["OperationsFailedAlarm"])
+    request, arn = created_key(stack, "drifting")
+    request_id = request["requestId"]
+    kms = stack.client("kms", arn.split(":")[3])
+    kms.update_key_description(KeyId=arn, Description="by hand")
+    look = json.dumps({"look": {"requestId": request_id, "events": []}})
+    message = {"messageId": "1", "receiptHandle": "1", "body": look}
+
+    with stack.changed_environment("LookAtKeysFunction", QUIET_PERIOD_SECONDS="0"):
+        stack.invoke("LookAtKeysFunction", {"Records": [message]})
+        emitted = emitted_by(stack, "LookAtKeysFunction", since, "DriftDetected")
+    drift.feed(drift.metric, emitted[drift.metric])
+    assert drift.is_on()
+    assert drift.state == "ALARM"
+
+    body = {"operationId": "op-1", "operation": "REPAIR", "confirm": ["RESTORE:us-east-1"]}
+    assert stack.api("POST", f"/keys/{request_id}/operations", json=body).status_code == 202
+    emitted = emitted_by(stack, "PublishOutcomeFunction", since, "OperationsFailed")
+    failed.feed(failed.metric, emitted[failed.metric])
+    assert failed.is_on()
+    assert failed.state == "ALARM"
+
+
+@pytest.mark.parametrize("name", ["UndeliveredTicketUpdatesAlarm", "UndeliveredKeyEventsAlarm"])
+def test_a_message_that_was_not_taken_sets_off_the_alarm_of_its_queue(
+    stack: Stack, names: dict[str, str], name: str
+) -> None:
+    alarm = Alarm(stack, names[name])
     sqs, queue = stack.client("sqs"), dict(alarm.metric.dimensions)["QueueName"]
     url = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
 
@@ -601,6 +637,7 @@ def test_an_answer_that_no_ticket_took_sets_off_the_alarm_of_its_queue(
         ("OperationStepThrottlesAlarm", "AdoptKeyFunction"),
         ("FunctionThrottlesAlarm", "KeysApiFunction"),
         ("TicketThrottlesAlarm", "ReceiveHookFunction"),
+        ("LookThrottlesAlarm", "LookAtKeysFunction"),
     ],
 )
 def test_a_function_without_room_counts_for_its_alarm(
@@ -635,11 +672,16 @@ def test_every_alarm_is_set_off_by_a_test_of_this_file(names: dict[str, str]) ->
         "FunctionThrottlesAlarm",
         "TicketErrorsAlarm",
         "TicketThrottlesAlarm",
+        "LookErrorsAlarm",
+        "LookThrottlesAlarm",
     }
     assert names.keys() - sums == {
         "BrokenHooksAlarm",
         "TicketsNotUpdatedAlarm",
         "UndeliveredTicketUpdatesAlarm",
+        "UndeliveredKeyEventsAlarm",
+        "DriftDetectedAlarm",
+        "OperationsFailedAlarm",
         "BatchesFailedAlarm",
         "ChangesFailedAlarm",
         "ChangesTimedOutAlarm",

@@ -528,5 +528,5 @@ def test_no_other_role_may_import(stack: Stack, operation: str) -> None:
             if (code := error.response["Error"]["Code"]) != "AccessDeniedException":
                 allowed[function] = code
 
-    assert allowed.keys() == {"ImportKeyMaterialFunction"}
+    assert allowed.keys() == {"ImportKeyMaterialFunction", "ImportNewKeyMaterialFunction"}
     finish(stack, request_id, 1)

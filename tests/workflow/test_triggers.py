@@ -56,6 +56,7 @@ def test_a_post_is_accepted_and_followed_to_its_end(stack: Stack) -> None:
     assert status.status_code == 200
     shown = status.json()
     assert shown["startedAt"] <= shown["updatedAt"]
+    assert [one["state"] for one in shown["rotations"]] == ["CURRENT"]
     assert shown == {
         "requestId": request["requestId"],
         "revision": 1,
@@ -68,6 +69,7 @@ def test_a_post_is_accepted_and_followed_to_its_end(stack: Stack) -> None:
         "errors": [],
         "ticket": {"id": "T1"},
         "executionArn": arn,
+        "rotations": shown["rotations"],
     }
 
 

@@ -1,8 +1,8 @@
 """Adapter of the queue that asks for looks at key sets: events about keys, and our own messages."""
 
-import json
 from collections.abc import Sequence
 
+from provisioner import json_text
 from provisioner.aws import sqs
 from provisioner.aws.client_types import SQSClient
 from provisioner.json_text import Json, JsonObject
@@ -28,4 +28,4 @@ class LookQueue:
             What the look is asked for because of; of many, the last ones.
         """
         look: JsonObject = {"requestId": request_id, "events": [*events][-_MOST_EVENTS:]}
-        sqs.send(self._client, self._url, json.dumps({"look": look}), min(delay, LONGEST_DELAY))
+        sqs.send(self._client, self._url, json_text.text({"look": look}), min(delay, LONGEST_DELAY))

@@ -52,6 +52,19 @@ class Adoption(TypedDict):
 
 
 @dataclass(frozen=True)
+class AdoptionRequest:
+    """What is asked. `request` is None where the document declares nothing.
+
+    The operationId in `adoption` is a new one; the same adoption may be under way with another.
+    """
+
+    document: JsonObject
+    adoption: Adoption
+    request_id: str
+    request: KeySetRequest | None
+
+
+@dataclass(frozen=True)
 class FoundSet:
     """A key set as KMS has it, whoever made it.
 

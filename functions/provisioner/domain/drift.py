@@ -142,6 +142,7 @@ def _differences(
             yield _gone(region, is_last=not observed["keys"] and not shut_out)
     for key in observed["keys"].values():
         yield from _of_state(declared, key, changes, removed)
+        yield from _of_lost_principals(declared, key, changes, settings)
     yield from (_changed(c) for c in changes if _is_compared(c, observed, shut_out))
 
 
@@ -194,6 +195,17 @@ def _of_state(
         return
     wanted = "Enabled" if is_enabled(declared, region) else "Disabled"
     yield _difference(region, "keyState", wanted, state, steps)
+
+
+def _of_lost_principals(
+    declared: KeySetRequest, key: ObservedKey, changes: Iterable[Change], settings: Settings
+) -> Iterator[Difference]:
+    """Find a key policy that lacks nothing but principals that are gone: no operation writes it."""
+    region, gone = key["region"], gone_principals(key["policy"])
+    is_changed = any(c["property"] == "policy" and c["region"] == region for c in changes)
+    if gone and not is_changed and region in regions(declared):
+        policy = plan_key(declared, region, settings).policy
+        yield _by_hand(region, "policy", policy, key["policy"], _NAME_LOST.format(", ".join(gone)))
 
 
 def _changed(change: Change) -> Difference:
@@ -265,6 +277,11 @@ def _by_hand(region: str, what: str, wanted: Json, found: Json, text: str) -> Di
     }
 
 
+_NAME_LOST = (
+    "The key policy names {}, of principals that were deleted, and is otherwise as declared. It "
+    "stays: the declared names would let in whoever has them now. To let them in, leave them out "
+    "in the next revision and name them again in the one after it."
+)
 _REPLICA_BY_HAND = (
     "Declare the Region with the next revision, or schedule the deletion of the replica key by "
     "hand: no operation changes a key that nobody declared."

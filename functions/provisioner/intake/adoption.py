@@ -1,13 +1,12 @@
 """Requests to adopt a key set that exists, as they come from outside."""
 
 import uuid
-from dataclasses import dataclass
 from typing import cast
 
 from pydantic import Field, ValidationError
 
 from provisioner.domain import plan
-from provisioner.domain.adoption import Adoption
+from provisioner.domain.adoption import Adoption, AdoptionRequest
 from provisioner.domain.plan import KeySetRequest, region_of, regions
 from provisioner.errors import Problem, RequestRejected, new_problem
 from provisioner.intake import documents
@@ -30,19 +29,6 @@ class AdoptionFields(Fields):
     keyArn: str = Field(pattern=r"^arn:[a-z-]+:kms:[a-z0-9-]+:\d{12}:key/mrk-[a-z0-9]+$")
     unmanaged: list[str] | None = None
     takeOver: bool = False
-
-
-@dataclass(frozen=True)
-class AdoptionRequest:
-    """What is asked. `request` is None where the document declares nothing.
-
-    The operationId in `adoption` is a new one; the same adoption may be under way with another.
-    """
-
-    document: JsonObject
-    adoption: Adoption
-    request_id: str
-    request: KeySetRequest | None
 
 
 def parse_adoption(document: object, settings: Settings, *, planning: bool) -> AdoptionRequest:

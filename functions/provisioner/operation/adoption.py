@@ -21,6 +21,7 @@ from provisioner.change.work import WaveWork, Work
 from provisioner.clock import instant_text
 from provisioner.domain.adoption import (
     Adoption,
+    AdoptionRequest,
     FoundSet,
     difference_problem,
     differences,
@@ -51,7 +52,6 @@ from provisioner.errors import (
     RequestConflict,
     RevisionSkipped,
 )
-from provisioner.intake.adoption import AdoptionRequest
 from provisioner.operation.claim import check_free
 from provisioner.settings import Settings
 

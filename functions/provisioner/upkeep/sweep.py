@@ -14,9 +14,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from provisioner.aws import executions, lambda_
 from provisioner.aws.approvals import Approvals, Pending, State
 from provisioner.aws.client_types import EventBridgeClient, LambdaClient, SFNClient
-from provisioner.aws.drift_table import DriftTable
 from provisioner.aws.executions import Progress
-from provisioner.aws.look_queue import LookQueue
 from provisioner.aws.records import FINISHED, Record, Records, Status
 from provisioner.aws.sweep_table import Position, SweepTable
 from provisioner.clock import now
@@ -51,8 +49,6 @@ class Sweeper:
     records: Records
     approvals: Approvals
     table: SweepTable
-    drift: DriftTable
-    looks: LookQueue
     step_functions: SFNClient
     events: EventBridgeClient
     functions: LambdaClient
@@ -87,7 +83,6 @@ class Sweeper:
             counts["failed"] += not _looked(pending.request_id, self._check_approval, pending)
         metrics.add_metric("ApprovalsWaiting", MetricUnit.Count, waiting)
         metrics.flush_metrics()
-        counts["failed"] += not _looked("drift", self._look_again)
         positions = self.table.positions(in_regions)
         for region in in_regions:
             if _is_overdue(positions.get(region)):
@@ -111,14 +106,6 @@ class Sweeper:
         left_over = [region for region, position in positions.items() if position.is_under_way]
         self._start_workers(left_over, counts, begin=False)
         return counts
-
-    def _look_again(self) -> None:
-        """Ask for a look at each key set that is known not to be as declared: it may be by now."""
-        known = self.drift.open_sets()
-        for request_id in known:
-            self.looks.ask(request_id)
-        metrics.add_metric("OpenDrift", MetricUnit.Count, len(known))
-        metrics.flush_metrics()
 
     def _start_workers(
         self, in_regions: Collection[str], counts: dict[str, int], *, begin: bool

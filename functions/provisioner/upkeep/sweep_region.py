@@ -20,6 +20,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from provisioner.aws import kms
 from provisioner.aws.client_types import EventBridgeClient, KeyMetadata, KMSClient, TaggingClient
 from provisioner.aws.clients import CALLS_AT_ONCE
+from provisioner.aws.drift_table import DriftTable
 from provisioner.aws.look_queue import LookQueue
 from provisioner.aws.records import UNDER_WAY, Record, Records, Removed
 from provisioner.aws.sweep_table import Position, SweepTable
@@ -70,6 +71,7 @@ class RegionSweeper:
     kms: KMSClient
     tagging: TaggingClient
     events: EventBridgeClient
+    drift: DriftTable
     looks: LookQueue
     settings: Settings
     _alias_targets: dict[str, str] = field(default_factory=dict, init=False)
@@ -134,11 +136,21 @@ class RegionSweeper:
                 is_under_way=True, begun_at=now().isoformat(), ended_at=position.ended_at
             )
             self._close_those_of_deleted_keys(found)
+            if self.region == self.settings.home_region:
+                self._look_again()
             yield position
         while position.is_under_way:
             look = self._check_unlisted if position.is_listed else self._check_page
             position = look(position, found)
             yield position
+
+    def _look_again(self) -> None:
+        """Ask for a look at each key set that is known not to be as declared: it may be by now."""
+        known = self.drift.open_sets()
+        for request_id in known:
+            self.looks.ask(request_id)
+        metrics.add_metric("OpenDrift", MetricUnit.Count, len(known))
+        metrics.flush_metrics()
 
     def _close_those_of_deleted_keys(self, found: OpenFindings) -> None:
         # Nothing lists them any more, so no page would. Created ones come after the last page.

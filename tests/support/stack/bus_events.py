@@ -47,6 +47,14 @@ class Queue:
         """List the events so far, the oldest first."""
         return [message["Body"] for message in self.messages()]
 
+    def wait_for_events_of(self, arn: str) -> list[dict[str, Any]]:
+        """List the events about a key once there is one; others may come beside it."""
+
+        def about() -> list[dict[str, Any]] | None:
+            return [event for event in self.events() if arn in event["resources"]] or None
+
+        return wait_for(about, f"events of {arn}", timeout=10)
+
     def wait_for_events(self, count: int, timeout: float = 10) -> list[dict[str, Any]]:
         """List the events once there are `count` of them."""
 

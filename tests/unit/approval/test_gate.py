@@ -434,6 +434,7 @@ def change(records: Records, mode: str, changes: list[Change] | None, **asked: A
         finished_sets.CHANGE_EXECUTION,
         changes,
         record=finished_sets.record_of(records),
+        last_uses=dict,
         **asked,
     )
 

@@ -155,7 +155,7 @@ def test_a_principal_that_is_gone_is_for_a_person_to_decide() -> None:
         if statement["Principal"]["AWS"] != ROOT:
             statement["Principal"]["AWS"] = GONE
     [one] = found(observed, declared)
-    assert (one["property"], one["repair"]["operation"]) == ("policy", "REPAIR")
+    assert (one["property"], one["repair"]["operation"]) == ("policy", None)
     assert GONE in one["whatToDo"]
     assert not repairs_itself(one)
 

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from provisioner.domain.adoption import AdoptionRequest
 from provisioner.errors import RequestRejected
-from provisioner.intake.adoption import AdoptionRequest, parse_adoption
+from provisioner.intake.adoption import parse_adoption
 from tests.support.samples import SETTINGS, document_of, key_arn, request_of
 
 ARN = key_arn("eu-west-1")
