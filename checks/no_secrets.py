@@ -19,6 +19,8 @@ LOCKS = ("functions/requirements.txt", "mrk/key_material.txt", "requirements-dev
 SAMPLE = "A sample of what KMS hands out: made up, and of no use anywhere."
 # What looks like a secret and is none, by file and kind, with the reason.
 EXCEPTIONS = {
+    ("docs/contracts/openapi.json", "Base64 High Entropy String"): SAMPLE,
+    ("functions/keys_api/openapi.json", "Base64 High Entropy String"): SAMPLE,
     ("events/api-post-material.json", "Base64 High Entropy String"): SAMPLE,
     ("events/ask-for-key-material.json", "Base64 High Entropy String"): SAMPLE,
     ("events/update-ticket.json", "Base64 High Entropy String"): SAMPLE,

@@ -16,7 +16,6 @@ from pathlib import Path
 from checks.contracts.asyncapi import asyncapi
 from checks.contracts.fields import promises
 from checks.contracts.openapi import VERSION, openapi
-from provisioner import json_text
 
 SHOWN = Path("docs/contracts")
 SERVED = Path("functions/keys_api")
@@ -26,12 +25,11 @@ RELEASED = SHOWN / "released.txt"
 def files() -> dict[Path, str]:
     """Return the text of each file but that of the promises, made from the code."""
     documents = {"openapi.json": openapi(), "asyncapi.json": asyncapi()}
-    shown = {
-        SHOWN / name: json.dumps(one, indent=2, ensure_ascii=False) + "\n"
+    return {
+        folder / name: json.dumps(one, indent=2, ensure_ascii=False) + "\n"
         for name, one in documents.items()
+        for folder in (SHOWN, SERVED)
     }
-    served = {SERVED / name: json_text.text(one) + "\n" for name, one in documents.items()}
-    return shown | served
 
 
 def broken(released: str) -> list[str]:
