@@ -210,10 +210,6 @@ check-terraform: $(READY) ## Let Terraform make a key set, adopt and release it,
 ticket-comments: $(READY) ## Let the deployed stack write every comment into a ticket; renew docs/tickets.md
 	@RENEW_PAGE=1 pytest tests/workflow/test_ticket_comments.py --quiet
 
-.PHONY: command-line
-command-line: $(READY) ## Run each command of docs/command-line.md on a stack; renew what the page shows
-	@RENEW_PAGE=1 pytest tests/workflow/test_command_line_page.py --quiet
-
 .PHONY: check-api
 check-api: $(READY) ## Let schemathesis call the deployed API, and hold every answer against its contract
 	@PYTHONPATH=functions python -m checks.api $(SCHEMATHESIS) \

@@ -119,6 +119,7 @@ class KeySetStatus(TypedDict):
     warnings: list[Problem]
     ticket: JsonObject | None
     executionArn: str | None
+    request: NotRequired[KeySetRequest | None]
     operation: NotRequired[Operation]
     lastOperation: NotRequired[LastOperation]
     rotations: NotRequired[list[RotationFacts]]

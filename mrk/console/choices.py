@@ -5,7 +5,7 @@ The stack has the last word. What it does not allow is a problem at the field.
 
 from dataclasses import dataclass
 
-import boto3
+from botocore.session import Session
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,12 @@ def key_types(partition: str) -> dict[str, dict[str, Spec]]:
     return KEY_TYPES | _CHINA_ONLY if partition == _CHINA else KEY_TYPES
 
 
-def partition_of(session: boto3.Session) -> str:
+def partition_of(session: Session) -> str:
     """Return the partition of the session's Region."""
-    partition: str = session.get_partition_for_region(session.region_name)
+    partition: str = session.get_partition_for_region(session.get_config_variable("region"))
     return partition
 
 
-def regions_of(session: boto3.Session) -> list[str]:
+def regions_of(session: Session) -> list[str]:
     """List the Regions of the session's partition that have KMS."""
     return sorted(session.get_available_regions("kms", partition_of(session)))

@@ -69,7 +69,7 @@ def test_a_post_is_accepted_and_followed_to_its_end(stack: Stack) -> None:
         "errors": [],
         "ticket": {"id": "T1"},
         "executionArn": arn,
-        "rotations": shown["rotations"],
+        "request": shown["request"],
     }
 
 

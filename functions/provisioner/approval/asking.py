@@ -9,7 +9,7 @@ from provisioner.aws.client_types import EventBridgeClient, SFNClient
 from provisioner.aws.records import Status
 from provisioner.domain.approval import Planned
 from provisioner.domain.operation import Operation
-from provisioner.domain.plan import revision_of
+from provisioner.domain.plan import KeySetRequest, revision_of
 from provisioner.domain.provenance import Provenance
 from provisioner.errors import RequestTakenOver
 from provisioner.json_text import JsonObject
@@ -38,6 +38,7 @@ class WaitingStatus(TypedDict):
     updatedAt: str
     ticket: JsonObject | None
     executionArn: str
+    request: KeySetRequest
     approval: ShownApproval
     operation: NotRequired[Operation]
 

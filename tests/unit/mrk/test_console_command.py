@@ -1,29 +1,19 @@
 """The command `mrk console` at its edges, and what it takes from the API."""
 
 import socket
-from pathlib import Path
 
-import boto3
 import httpx
 import pytest
+from botocore.session import Session
 from click.testing import CliRunner
 
 from mrk import cli
+from mrk.api import Api
 from mrk.console import server
 from mrk.errors import MrkError
-from mrk.stack import Stack
 
 API = "https://api.example/v1"
 WRONG_USAGE, FAILED = 2, 1
-
-
-@pytest.fixture(autouse=True)
-def _no_aws_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "MRK_API_URL"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
 
 @pytest.mark.parametrize(
@@ -68,10 +58,12 @@ def test_a_port_that_is_taken_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> 
         server.serve(stack_answering(200, {}), 8000, print)
 
 
-def stack_answering(status: int, body: object) -> Stack:
+def stack_answering(status: int, body: object) -> Api:
     http = httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(status, json=body)))
-    session = boto3.Session("AKIDEXAMPLE", "example", region_name="us-east-1")
-    return Stack(session, http, "us-east-1", API)
+    session = Session()
+    session.set_credentials("AKIDEXAMPLE", "example")
+    session.set_config_variable("region", "us-east-1")
+    return Api(session, http, "us-east-1", API)
 
 
 def test_a_refusal_of_the_stack_is_no_refusal_of_iam() -> None:
