@@ -222,6 +222,15 @@ class _Table:
 Swept = tuple[int, Counter[str], Counter[tuple[str, int]], float, int]
 
 
+class _NothingOpen:
+    """What was told of drift: nothing."""
+
+    @staticmethod
+    def open_sets() -> list[str]:
+        """List no key set."""
+        return []
+
+
 def sweep_in_process(keys: int, *, killed_after: int) -> Swept:
     """Check a Region's keys; after so many calls of DescribeKey the worker is killed.
 
@@ -258,6 +267,7 @@ def sweep_in_process(keys: int, *, killed_after: int) -> Swept:
                 kms=aws,
                 tagging=aws,
                 events=None,
+                drift=_NothingOpen,
                 looks=None,
                 settings=settings,
             )

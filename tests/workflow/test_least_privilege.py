@@ -84,12 +84,10 @@ GRANTED_BUT_NOT_USED = {
         [
             ("ApplyChangeFunctionRole", "kms:DescribeKey"),
             ("ApplyChangeFunctionRole", "kms:ListResourceTags"),
+            ("ReleaseKeyFunctionRole", "kms:DescribeKey"),
             ("RestoreKeyFunctionRole", "kms:DescribeKey"),
         ],
         "Only to find out why KMS denies a call: the key is new, or has lost our tag.",
-    ),
-    ("PlanChangeFunctionRole", "kms:ListAliases"): (
-        "Only where the key that has a declared alias keeps the role out."
     ),
     **{
         (role, "states:DescribeExecution"): (
@@ -98,7 +96,6 @@ GRANTED_BUT_NOT_USED = {
         for role in (
             "ClaimChangeFunctionRole",
             "ClaimRequestFunctionRole",
-            "KeysApiFunctionRole",
             "PlanChangeFunctionRole",
         )
     },

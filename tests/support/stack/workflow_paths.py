@@ -717,6 +717,9 @@ def look_at_what_was_changed(stack: Stack) -> Generator[None]:
             _wait_for_drift(stack, moved, "alias")
             _wait_for_drift(stack, hidden, "alias")
             _wait_until(lambda: _description(kms, arns[0]) == "as asked", "the repair")
+    # No look is to be denied later than this path ends.
+    mapping = stack.resources("AWS::Lambda::EventSourceMapping")["TakeKeyEvents"]
+    stack.client("lambda").update_event_source_mapping(UUID=mapping, Enabled=False)
     yield
 
 
