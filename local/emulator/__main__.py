@@ -43,7 +43,6 @@ from local.emulator import (
     distributed_maps,
     event_chain,
     faults,
-    gateway_responses,
     lambda_turns,
     map_items,
     nested_stacks,
@@ -292,7 +291,6 @@ def main() -> None:
     runtime_api.install()
     service_roles.install()
     dead_letters.install()
-    gateway_responses.install()
     bus_targets.install()
     tagging_pages.install()
     task_callbacks.install()

@@ -11,15 +11,14 @@ from aws_lambda_powertools.metrics import MetricUnit
 from provisioner.aws import event_bus
 from provisioner.aws.operations import Operations
 from provisioner.aws.records import Record
-from provisioner.domain.operation import Ended, Kind, Operation
-from provisioner.domain.plan import KeySetFacts, KeySetRequest, key_facts
+from provisioner.domain.operation import Ended, Operation
+from provisioner.domain.plan import KeySetRequest, key_facts
 from provisioner.domain.provenance import UNKNOWN, Provenance
 from provisioner.errors import Problem
 from provisioner.json_text import JsonObject
 from provisioner.outcomes.outcome import (
     ChangeOutcome,
     Outlets,
-    RemovedKey,
     problems_of,
     removed_keys,
     replicas_not_asked_for,
@@ -32,29 +31,9 @@ DETAIL_TYPES = {
 }
 
 
-class OperationDetail(Provenance):
-    """What became of an operation on a key set, as its completion event says it.
-
-    The key set is as it was where the operation has failed.
-    """
-
-    outcomeId: str
-    requestId: str
-    revision: int
-    operationId: str
-    operation: Kind
-    status: Ended
-    executionArn: str
-    ticket: JsonObject | None
-    key: KeySetFacts | None
-    errors: list[Problem]
-    warnings: list[Problem]
-    removed: list[RemovedKey]
-
-
 def publish_operation(
     outcome: ChangeOutcome, operation: Operation, operations: Operations, outlets: Outlets
-) -> OperationDetail | None:
+) -> JsonObject | None:
     """Record how an operation ended, publish it, and count it.
 
     Returns
@@ -94,8 +73,7 @@ def publish_operation(
     if last is None:
         raise RuntimeError(f"The record of {record.request_id} does not say how it ended.")
     ended = Ended(last["status"])
-    execution_arn, provenance = outcome["executionArn"], record.provenance
-    detail = _detail(record, operation, ended, last["errors"], execution_arn, provenance=provenance)
+    detail = _detail(record, operation, ended, last["errors"], outcome["executionArn"])
     return _publish(detail, operation, record.provenance, operations, outlets)
 
 
@@ -108,7 +86,7 @@ def refuse_operation(
     operations: Operations,
     outlets: Outlets,
     provenance: Provenance,
-) -> OperationDetail | None:
+) -> JsonObject | None:
     """Publish that an operation is refused; the key set and its record stay as they are.
 
     Returns
@@ -124,9 +102,8 @@ def refuse_operation(
     record = outlets.records.get(request["requestId"])
     if record is None:
         return None
-    detail = _detail(
-        record, operation, Ended.FAILED, problems, execution_arn, provenance=provenance
-    )
+    detail = _detail(record, operation, Ended.FAILED, problems, execution_arn)
+    detail |= {**provenance}
     return _publish(detail, operation, provenance, operations, outlets)
 
 
@@ -136,7 +113,7 @@ def _publish_unclaimed(
     problems: list[Problem],
     operations: Operations,
     outlets: Outlets,
-) -> OperationDetail | None:
+) -> JsonObject | None:
     """Publish that an operation failed before it was claimed, unless another execution has it."""
     record = outlets.records.get(outcome["request"]["requestId"])
     held = record.operation if record else None
@@ -145,8 +122,8 @@ def _publish_unclaimed(
     if record is None or is_held or not problems or (known and known.ended):
         logger.warning("another execution holds this operation and answers for it")
         return None
-    execution_arn = outcome["executionArn"]
-    detail = _detail(record, operation, Ended.FAILED, problems, execution_arn, provenance=UNKNOWN)
+    detail = _detail(record, operation, Ended.FAILED, problems, outcome["executionArn"])
+    detail |= {**UNKNOWN}
     return _publish(detail, operation, UNKNOWN, operations, outlets)
 
 
@@ -162,36 +139,32 @@ def _detail(
     ended: Ended,
     errors: list[Problem],
     execution_arn: str,
-    *,
-    provenance: Provenance,
-) -> OperationDetail:
+) -> JsonObject:
     of_what = f"{record.request_id} operation {operation['operationId']}"
     return {
         "outcomeId": str(uuid.uuid5(uuid.NAMESPACE_OID, of_what)),
         "requestId": record.request_id,
         "revision": record.revision,
         "operationId": operation["operationId"],
-        "operation": Kind(operation["operation"]),
-        "status": ended,
+        "operation": operation["operation"],
+        "status": ended.value,
         "executionArn": execution_arn,
         "ticket": record.ticket,
         "key": record.key,
         "errors": errors,
         "warnings": record.warnings,
         "removed": removed_keys(record),
-        "requester": provenance["requester"],
-        "via": provenance["via"],
-        "approvals": provenance["approvals"],
+        **record.provenance,
     }
 
 
 def _publish(
-    detail: OperationDetail,
+    detail: JsonObject,
     operation: Operation,
     provenance: Provenance,
     operations: Operations,
     outlets: Outlets,
-) -> OperationDetail:
+) -> JsonObject:
     request_id, ended = detail["requestId"], Ended(detail["status"])
     outlets.history.keep(detail, provenance)
     event_bus.put_event(outlets.events, outlets.bus, DETAIL_TYPES[ended], detail)

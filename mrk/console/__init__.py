@@ -1,1 +1,0 @@
-"""`mrk console`: the guide's console procedure for whole key sets, as a page on loopback."""
