@@ -487,7 +487,9 @@ def _effects(policy: dict[str, Any], partition: str) -> dict[str, Any]:
     """Return the effect of each statement, by its meaning."""
     found = policy.get("Statement", [])
     return {
-        canonical({"Statement": one}, partition=partition): one.get("Effect")
+        canonical({"Statement": one}, partition=partition): (
+            one.get("Effect") if isinstance(one, dict) else None
+        )
         for one in (found if isinstance(found, list) else [found])
     }
 
