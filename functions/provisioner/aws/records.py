@@ -49,7 +49,14 @@ from provisioner.aws.dynamodb import IDS_PER_CALL, read_many
 from provisioner.clock import now
 from provisioner.domain.adoption import Adoption
 from provisioner.domain.material import Material
-from provisioner.domain.operation import Ended, HeldOperation, Kind, LastOperation, Operation
+from provisioner.domain.operation import (
+    Ended,
+    HeldOperation,
+    Kind,
+    LastOperation,
+    Operation,
+    is_for,
+)
 from provisioner.domain.plan import (
     KeySetFacts,
     KeySetRequest,
@@ -496,14 +503,7 @@ class Records:
             "superseded = :superseded, removed = :removed, removedNames = :removedNames "
             f"REMOVE {_FORGOTTEN}"
         )
-        request_id = request["requestId"]
-        try:
-            return True, self._update(request_id, condition, update, values)
-        except _ConditionFailed as failed:
-            holder = failed.record
-        if holder is None:
-            raise DependencyUnavailable(f"DynamoDB does not say who holds {request_id}.")
-        return False, holder
+        return self._claim_if(request["requestId"], condition, update, values)
 
     def claim_operation(
         self,
@@ -563,18 +563,8 @@ class Records:
         )
         if held["ended"]:
             del values[":running"]
-        try:
-            return True, self._update(
-                seen.request_id,
-                f"attribute_exists(createdAt) AND ({mine} OR ({condition}))",
-                update,
-                values,
-            )
-        except _ConditionFailed as failed:
-            holder = failed.record
-        if holder is None:
-            raise DependencyUnavailable(f"DynamoDB does not say who holds {seen.request_id}.")
-        return False, holder
+        condition = f"attribute_exists(createdAt) AND ({mine} OR ({condition}))"
+        return self._claim_if(seen.request_id, condition, update, values)
 
     def finish_operation(
         self,
@@ -603,7 +593,7 @@ class Records:
             record is None
             or held is None
             or record.execution_arn != execution_arn
-            or held["operationId"] != operation["operationId"]
+            or not is_for(held, operation["operationId"])
         ):
             return None
         if held["ended"]:
@@ -717,14 +707,8 @@ class Records:
             "superseded, applied, removed, removedNames, promotion, cancelledAt"
         )
         mine = "executionArn = :me AND contentHash = :hash AND adoption = :adoption"
-        request_id = request["requestId"]
-        try:
-            return True, self._update(request_id, f"({condition}) OR ({mine})", update, values)
-        except _ConditionFailed as failed:
-            holder = failed.record
-        if holder is None:
-            raise DependencyUnavailable(f"DynamoDB does not say who holds {request_id}.")
-        return False, holder
+        condition = f"({condition}) OR ({mine})"
+        return self._claim_if(request["requestId"], condition, update, values)
 
     def announce_promotion(
         self,
@@ -1163,6 +1147,18 @@ class Records:
         for some in batched((name for _, name in sorted(found)), IDS_PER_CALL, strict=False):
             read = {record.request_id: record for record in self.get_many(some)}
             yield from (read[name] for name in some if name in read and not read[name].published)
+
+    def _claim_if(
+        self, request_id: str, condition: str, update: str, values: _Values
+    ) -> tuple[bool, Record]:
+        """Return True with the record as it is claimed, or False with the one that is there."""
+        try:
+            return True, self._update(request_id, condition, update, values)
+        except _ConditionFailed as failed:
+            holder = failed.record
+        if holder is None:
+            raise DependencyUnavailable(f"DynamoDB does not say who holds {request_id}.")
+        return False, holder
 
     def _update_if(self, request_id: str, condition: str, update: str, values: _Values) -> bool:
         try:

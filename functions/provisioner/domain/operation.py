@@ -68,6 +68,11 @@ def asked_for(held: HeldOperation | None) -> Operation | None:
     }
 
 
+def is_for(held: HeldOperation | None, operation_id: str) -> bool:
+    """Whether a record is held for an operation, and for this one."""
+    return held is not None and held["operationId"] == operation_id
+
+
 class LastOperation(TypedDict):
     """How the last operation on a key set ended; `at` is ISO 8601 in UTC."""
 

@@ -7,7 +7,7 @@ from provisioner.aws.operations import KnownOperation, Operations
 from provisioner.aws.records import Record, Records, Status
 from provisioner.creation.claim import Claim, Decision
 from provisioner.creation.correction import check_managed
-from provisioner.domain.operation import Kind, Operation
+from provisioner.domain.operation import Kind, Operation, is_for
 from provisioner.domain.plan import KeySetRequest, content_hash, revision_of
 from provisioner.domain.provenance import Provenance
 from provisioner.errors import OperationRefused, RequestNotFound
@@ -100,8 +100,7 @@ def decide_operation(
     Released, OperationRefused, DependencyUnavailable
         As in `claim_operation`.
     """
-    held = record.operation
-    is_mine = held is not None and held["operationId"] == operation["operationId"]
+    is_mine = is_for(record.operation, operation["operationId"])
     if known and known.ended and not is_mine:
         return Decision.ALREADY_CREATED
     check_declared(record, request)

@@ -12,7 +12,7 @@ from provisioner.change.planning import ChangePlan, plan_of_change
 from provisioner.change.work import WaveWork, waves
 from provisioner.change.workflow_plan import Plan, closed, empty_plan, plan_with
 from provisioner.creation.claim import Decision
-from provisioner.domain.operation import Kind, Operation
+from provisioner.domain.operation import Kind, Operation, is_for
 from provisioner.domain.plan import KeySetRequest
 from provisioner.domain.provenance import UNKNOWN, Provenance
 from provisioner.errors import Conflict, OperationRefused, Problem
@@ -48,7 +48,7 @@ def plan_operation(
     record = gatekeeper.records.get(request["requestId"])
     if record is None:
         return empty_plan("NOTHING")
-    is_held = record.operation is not None
+    is_held = is_for(record.operation, operation["operationId"])
     known = operations.get(record.request_id, operation["operationId"])
     try:
         decision = decide_operation(

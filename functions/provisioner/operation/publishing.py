@@ -11,7 +11,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from provisioner.aws import event_bus
 from provisioner.aws.operations import Operations
 from provisioner.aws.records import Record
-from provisioner.domain.operation import Ended, Operation
+from provisioner.domain.operation import Ended, Operation, is_for
 from provisioner.domain.plan import KeySetRequest, key_facts
 from provisioner.domain.provenance import UNKNOWN, Provenance
 from provisioner.errors import Problem
@@ -116,8 +116,7 @@ def _publish_unclaimed(
 ) -> JsonObject | None:
     """Publish that an operation failed before it was claimed, unless another execution has it."""
     record = outlets.records.get(outcome["request"]["requestId"])
-    held = record.operation if record else None
-    is_held = held is not None and held["operationId"] == operation["operationId"]
+    is_held = record is not None and is_for(record.operation, operation["operationId"])
     known = operations.get(outcome["request"]["requestId"], operation["operationId"])
     if record is None or is_held or not problems or (known and known.ended):
         logger.warning("another execution holds this operation and answers for it")

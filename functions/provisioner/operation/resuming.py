@@ -5,6 +5,7 @@ from provisioner.aws.client_types import SFNClient
 from provisioner.aws.executions import Progress
 from provisioner.aws.operations import KnownOperation
 from provisioner.aws.records import Record
+from provisioner.domain.operation import is_for
 
 
 def execution_for(known: KnownOperation, record: Record, step_functions: SFNClient) -> str | None:
@@ -15,8 +16,7 @@ def execution_for(known: KnownOperation, record: Record, step_functions: SFNClie
     DependencyUnavailable
         Step Functions did not answer.
     """
-    held = record.operation
-    is_held = held is not None and held["operationId"] == known.operation["operationId"]
+    is_held = is_for(record.operation, known.operation["operationId"])
     arn = str(record.execution_arn) if is_held else known.execution_arn
     for _ in range(2):
         progress = executions.progress(step_functions, arn)

@@ -27,13 +27,13 @@ from provisioner.aws.records import (
     Rotation,
     refuse_if_cancelled,
 )
+from provisioner.change.claim import held_record
 from provisioner.clock import instant_text, now
-from provisioner.domain.plan import KeySetRequest, arn_in, revision_of
+from provisioner.domain.plan import KeySetRequest, arn_in
 from provisioner.errors import (
     KeyStateConflict,
     KmsError,
     OperationRefused,
-    RequestTakenOver,
     RotationNotDone,
     RotationUnderWay,
 )
@@ -99,7 +99,7 @@ def rotate_key(
     KmsError, DependencyUnavailable
         A call failed.
     """
-    record = held_record(records, request, execution_arn)
+    record = rotating_record(records, request, execution_arn)
     key_arn = arn_in(region, str(record.key_arn))
     client = kms_for(region)
     # In this order, so that one which ends meanwhile is listed.
@@ -133,8 +133,8 @@ def rotate_key(
     raise RotationUnderWay(f"RotateKeyOnDemand of {key_arn} is sent.")
 
 
-def held_record(records: Records, request: KeySetRequest, execution_arn: str) -> Record:
-    """Read the record of an operation that an execution carries out.
+def rotating_record(records: Records, request: KeySetRequest, execution_arn: str) -> Record:
+    """Read the record of a rotation that an execution carries out.
 
     It says `WAITING_FOR_MATERIAL` for a moment after the answer came.
 
@@ -145,18 +145,7 @@ def held_record(records: Records, request: KeySetRequest, execution_arn: str) ->
     DependencyUnavailable
         DynamoDB did not answer.
     """
-    record = records.get(request["requestId"])
-    if (
-        record is None
-        or record.execution_arn != execution_arn
-        or record.status not in UNDER_WAY
-        or record.revision != revision_of(request)
-    ):
-        raise RequestTakenOver(
-            f"{execution_arn} does not hold revision {revision_of(request)} of request "
-            f"{request['requestId']}."
-        )
-    return record
+    return held_record(records, request, execution_arn, in_status=UNDER_WAY)
 
 
 def mark_of(request_id: str, operation_id: str) -> str:
