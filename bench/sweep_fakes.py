@@ -223,7 +223,7 @@ Swept = tuple[int, Counter[str], Counter[tuple[str, int]], float, int]
 
 
 class _NothingOpen:
-    """What was told of drift: nothing."""
+    """A drift table in which nothing is open."""
 
     @staticmethod
     def open_sets() -> list[str]:

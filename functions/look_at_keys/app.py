@@ -1,4 +1,4 @@
-"""Look at key sets that events are about, and publish what is not as declared."""
+"""Compare the key sets that events are about with their declarations, and publish drift."""
 
 import json
 import os
@@ -43,7 +43,7 @@ class Payload(TypedDict):
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: Payload, _context: LambdaContext) -> JsonObject:
-    """Look at each key set once; a message whose look failed comes again."""
+    """Compare each key set once; return the messages that SQS is to deliver again."""
     events: dict[str, KeyEvent] = {}
     looks: list[tuple[str, str, list[KeyEvent]]] = []  # message, request, events
     for message in event["Records"]:

@@ -10,6 +10,7 @@ from functools import partial
 import pytest
 
 from tests.support.faults.api import ask, operate
+from tests.support.faults.aws import Aws
 from tests.support.faults.changes import ROTATING, revised
 from tests.support.faults.enumeration import play_all
 from tests.support.faults.next_steps import Refusing
@@ -53,13 +54,13 @@ def test_an_operation_that_has_ended_is_never_carried_out_again() -> None:
 
 
 def test_a_leaving_key_is_restored_with_its_word_alone() -> None:
-    def leave(aws: object, key_id: str) -> None:
+    def leave(aws: Aws, key_id: str) -> None:
         (key,) = (
             key
-            for key in aws.kms.keys.values()  # type: ignore[attr-defined]
+            for key in aws.kms.keys.values()
             if (key.region, key.key_id) == ("us-west-2", key_id)
         )
-        key.leaving, key.leaving_since = True, aws.time  # type: ignore[attr-defined]
+        key.leaving, key.leaving_since = True, aws.time
 
     refused = OperationScenario(before=(ROTATING,), operation="REPAIR", act=leave)
     refused.deliver()

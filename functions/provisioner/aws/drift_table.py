@@ -1,9 +1,9 @@
 """Adapter of the sweep's table for drift: one item a key set, under the place `drift`.
 
-Its subject is the request's ID. `told` has the digest of each difference that was published and
-still holds, by what it is about; `looked` is when the last look began, `repairs` when operations
-were started to repair what was found, `again` until when another look is on its way. One look at a
-key set is made at a time, by whoever holds it until `leasedUntil`.
+Its subject is the request's ID. `published` has the digest of each difference that was published
+and still holds, by what it is about; `looked` is when the last look began, `repairs` when
+operations were started to repair what was found, `again` until when another look is on its way. One
+look at a key set is made at a time, by whoever holds it until `leasedUntil`.
 """
 
 import json
@@ -23,15 +23,15 @@ _PLACE = "drift"
 
 @dataclass(frozen=True)
 class Watched:
-    """What is known of a key set: what was told of it, and what was done. Times are ISO 8601."""
+    """What was published of a key set and what was done about it; times are ISO 8601."""
 
-    told: dict[str, str] = field(default_factory=dict)
+    published: dict[str, str] = field(default_factory=dict)
     repairs: list[str] = field(default_factory=list)
     looked: datetime | None = None
 
 
 class DriftTable:
-    """What was told of drift. Every method raises `DependencyUnavailable` where DynamoDB fails."""
+    """What was published. Every method raises `DependencyUnavailable` where DynamoDB fails."""
 
     def __init__(self, client: DynamoDBClient, table: str) -> None:
         self._client = client
@@ -56,11 +56,13 @@ class DriftTable:
         looked = watched.looked.isoformat() if watched.looked else ""
         values: dict[str, AttributeValue] = {
             ":me": {"S": worker},
-            ":told": {"S": json_text.text(watched.told)},
+            ":published": {"S": json_text.text(watched.published)},
             ":repairs": {"S": json_text.text(watched.repairs)},
             ":looked": {"S": looked},
         }
-        update = "SET told = :told, repairs = :repairs, looked = :looked REMOVE leasedUntil"
+        update = (
+            "SET published = :published, repairs = :repairs, looked = :looked REMOVE leasedUntil"
+        )
         self._update(request_id, update, values, condition="worker = :me")
 
     def look_again(self, request_id: str, seconds: int) -> None:
@@ -90,7 +92,7 @@ class DriftTable:
                 item["subject"]["S"]
                 for page in pages
                 for item in page["Items"]
-                if _watched(item).told
+                if _watched(item).published
             ]
 
     def _update(
@@ -126,7 +128,7 @@ def _key(request_id: str) -> dict[str, AttributeValue]:
 def _watched(item: Mapping[str, AttributeValue]) -> Watched:
     looked = item.get("looked", {}).get("S")
     return Watched(
-        told=json.loads(item.get("told", {}).get("S", "{}")),
+        published=json.loads(item.get("published", {}).get("S", "{}")),
         repairs=json.loads(item.get("repairs", {}).get("S", "[]")),
         looked=datetime.fromisoformat(looked) if looked else None,
     )

@@ -1,4 +1,4 @@
-"""Looks at key sets that events are about, and publishes what is not as it is declared.
+"""Compares key sets with their declarations when events arrive, and publishes what has drifted.
 
 However many events a batch has of a key set, it is looked at once, and not again for events of
 before that look. What was published is kept, so that a difference is published once until it
@@ -25,7 +25,7 @@ from provisioner.change.observe import read_key_set
 from provisioner.clock import now
 from provisioner.domain import drift, key_access
 from provisioner.domain.change import ObservedSet
-from provisioner.domain.drift import Difference
+from provisioner.domain.drift import Difference, Repair
 from provisioner.domain.operation import Kind, Operation
 from provisioner.domain.plan import (
     KeySetRequest,
@@ -120,8 +120,8 @@ class Looker:
     def _look(
         self, record: Record, events: Sequence[KeyEvent], watched: Watched, worker: str
     ) -> None:
-        request_id, told = record.request_id, dict(watched.told)
-        watched, began = replace(watched, told=told), now()
+        request_id, published = record.request_id, dict(watched.published)
+        watched, began = replace(watched, published=published), now()
         try:
             found = self._compare(record)
             fresh = [one for one in found if self._is_news(record, one, events, watched)]
@@ -129,10 +129,10 @@ class Looker:
                 self._check_quiet(record)
             for one in fresh:
                 self._publish(record, one, events)
-                told[drift.subject_of(one)] = drift.digest_of(one, self.settings)
-            for subject in told.keys() - {*map(drift.subject_of, found)}:
+                published[drift.subject_of(one)] = drift.digest_of(one, self.settings)
+            for subject in published.keys() - {*map(drift.subject_of, found)}:
                 logger.info("drift is settled", subject=subject)
-                del told[subject]
+                del published[subject]
             watched = replace(watched, looked=began)
             if fresh:
                 watched = self._repair(record, found, watched)
@@ -175,7 +175,11 @@ class Looker:
         found = drift.differences(
             declared, observed, self.settings, removed=record.removed, shut_out=shut_out
         )
-        return [self._as_it_may_be(record, one) for one in found if self._is_told(request, one)]
+        return [
+            self._as_it_may_be(record, one)
+            for one in found
+            if self._lets_the_stack_look(request, one)
+        ]
 
     def _read_tags(
         self, request: KeySetRequest, key_arn: str, observed: ObservedSet, shut_out: set[str]
@@ -188,7 +192,7 @@ class Looker:
                 except KmsAccessDenied:
                     shut_out.add(region)
 
-    def _is_told(self, request: KeySetRequest, difference: Difference) -> bool:
+    def _lets_the_stack_look(self, request: KeySetRequest, difference: Difference) -> bool:
         """Whether the key policy that is declared lets the stack look: else nothing was changed."""
         if difference["to"] != drift.SHUT_OUT:
             return True
@@ -202,14 +206,14 @@ class Looker:
     def _as_it_may_be(self, record: Record, difference: Difference) -> Difference:
         """Say what is to be done first where no operation can begin."""
         if difference["repair"]["operation"] and record.status == Status.UPDATE_FAILED:
-            repair = {**difference["repair"], "operation": None}
-            return {**difference, "repair": repair, "whatToDo": _FINISH_FIRST}  # type: ignore[typeddict-item]
+            repair: Repair = {**difference["repair"], "operation": None}
+            return {**difference, "repair": repair, "whatToDo": _FINISH_FIRST}
         return difference
 
     def _is_news(
         self, record: Record, difference: Difference, events: Sequence[KeyEvent], watched: Watched
     ) -> bool:
-        before = watched.told.get(drift.subject_of(difference))
+        before = watched.published.get(drift.subject_of(difference))
         if before != drift.digest_of(difference, self.settings):
             return True
         return _was_made_again(record, watched, cause_of(difference, events))

@@ -93,8 +93,8 @@ def wait_for_drift(
     """Wait until a difference of a property was published so often, and return the last."""
 
     def enough() -> dict[str, Any] | None:
-        told = drifts(stack, request_id)
-        found = [one for one in told if (one["region"], one["property"]) == (region, what)]
+        published = drifts(stack, request_id)
+        found = [one for one in published if (one["region"], one["property"]) == (region, what)]
         return found[count - 1] if len(found) >= count else None
 
     title = f"difference {count} of {what} of {request_id} in {region}"

@@ -97,7 +97,7 @@ def bench(monkeypatch: pytest.MonkeyPatch, records: Records, clock: Clock) -> Be
 
 
 @pytest.fixture
-def told() -> list[Any]:
+def drifts() -> list[Any]:
     found: list[Any] = []
 
     def note(params: dict[str, Any], **_: Any) -> None:
@@ -109,18 +109,18 @@ def told() -> list[Any]:
     return found
 
 
-def test_a_key_set_as_declared_is_silent(bench: Bench, told: list[Any]) -> None:
+def test_a_key_set_as_declared_is_silent(bench: Bench, drifts: list[Any]) -> None:
     bench.look(bench.event("DisableKey"))
-    assert not told
+    assert not drifts
     assert not bench.looks.asked
 
 
-def test_a_difference_is_published_once_with_who_and_when(bench: Bench, told: list[Any]) -> None:
+def test_a_difference_is_published_once_with_who_and_when(bench: Bench, drifts: list[Any]) -> None:
     bench.disable()
     event = bench.event("DisableKey")
     bench.later()
     bench.look(event)
-    [detail] = told
+    [detail] = drifts
     assert (detail["requestId"], detail["region"], detail["property"]) == (NAME, EU, "keyState")
     assert (detail["from"], detail["to"]) == ("Enabled", "Disabled")
     assert detail["by"] == {
@@ -132,11 +132,11 @@ def test_a_difference_is_published_once_with_who_and_when(bench: Bench, told: li
     assert detail["repair"]["calls"] == ["EnableKey"]
     bench.later()
     bench.look()
-    assert len(told) == 1
+    assert len(drifts) == 1
 
 
 def test_it_is_published_again_when_it_has_changed_or_come_back(
-    bench: Bench, told: list[Any]
+    bench: Bench, drifts: list[Any]
 ) -> None:
     bench.disable()
     bench.look()
@@ -144,7 +144,7 @@ def test_it_is_published_again_when_it_has_changed_or_come_back(
     bench.kms_has["keys"][EU]["keyState"] = "PendingDeletion"
     bench.later()
     bench.look()
-    assert [one["to"] for one in told] == ["Disabled", "PendingDeletion"]
+    assert [one["to"] for one in drifts] == ["Disabled", "PendingDeletion"]
     assert bench.table.open_sets() == [NAME]
     bench.kms_has["keys"][EU]["keyState"] = "Enabled"
     bench.later()
@@ -153,7 +153,7 @@ def test_it_is_published_again_when_it_has_changed_or_come_back(
     bench.disable()
     bench.later()
     bench.look()
-    assert len(told) == 3
+    assert len(drifts) == 3
 
 
 def repair(bench: Bench) -> None:
@@ -168,19 +168,19 @@ def repair(bench: Bench) -> None:
 
 
 def test_what_was_repaired_and_made_again_before_a_look_is_published_again(
-    bench: Bench, told: list[Any]
+    bench: Bench, drifts: list[Any]
 ) -> None:
     bench.disable()
     bench.look(bench.event("DisableKey"))
     repair(bench)
     bench.look(bench.event("DisableKey"))
-    assert len(told) == 2
+    assert len(drifts) == 2
     bench.look(bench.event("DisableKey"))
-    assert len(told) == 2
+    assert len(drifts) == 2
 
 
 def test_what_a_run_has_left_as_it_was_is_not_published_again(
-    bench: Bench, told: list[Any]
+    bench: Bench, drifts: list[Any]
 ) -> None:
     bench.disable()
     event = bench.event("DisableKey")
@@ -188,7 +188,7 @@ def test_what_a_run_has_left_as_it_was_is_not_published_again(
     repair(bench)
     bench.look(event)
     bench.look(bench.event("EnableKeyRotation"))
-    assert len(told) == 1
+    assert len(drifts) == 1
 
 
 def test_events_of_before_the_last_look_need_none(bench: Bench) -> None:
@@ -201,15 +201,17 @@ def test_events_of_before_the_last_look_need_none(bench: Bench) -> None:
     assert bench.reads == 2
 
 
-def test_a_key_set_that_a_run_works_on_is_looked_at_later(bench: Bench, told: list[Any]) -> None:
+def test_a_key_set_that_a_run_works_on_is_looked_at_later(bench: Bench, drifts: list[Any]) -> None:
     bench.disable()
     claim(bench.records)
     bench.look()
     bench.look()
-    assert (bench.reads, bench.looks.asked, told) == (0, [NAME], [])
+    assert (bench.reads, bench.looks.asked, drifts) == (0, [NAME], [])
 
 
-def test_a_key_set_that_was_just_changed_is_looked_at_later(bench: Bench, told: list[Any]) -> None:
+def test_a_key_set_that_was_just_changed_is_looked_at_later(
+    bench: Bench, drifts: list[Any]
+) -> None:
     claim(bench.records)
     end(bench.records)
     assert bench.kms_has
@@ -217,16 +219,16 @@ def test_a_key_set_that_was_just_changed_is_looked_at_later(bench: Bench, told: 
     for key in bench.kms_has["keys"].values():
         key["description"] = "second"
     bench.look()
-    assert (bench.looks.asked, bench.looks.delays, told) == ([NAME], [30], [])
+    assert (bench.looks.asked, bench.looks.delays, drifts) == ([NAME], [30], [])
     bench.later(288)
     bench.look()
-    assert (bench.looks.delays, told) == ([30, 12], [])
+    assert (bench.looks.delays, drifts) == ([30, 12], [])
     bench.later(12)
     bench.look()
-    assert len(told) == 1
+    assert len(drifts) == 1
 
 
-def test_what_a_run_has_changed_meanwhile_is_not_published(bench: Bench, told: list[Any]) -> None:
+def test_what_a_run_has_changed_meanwhile_is_not_published(bench: Bench, drifts: list[Any]) -> None:
     bench.disable()
 
     def changing() -> None:
@@ -234,17 +236,17 @@ def test_what_a_run_has_changed_meanwhile_is_not_published(bench: Bench, told: l
 
     bench.during = changing
     bench.look()
-    assert (bench.looks.asked, told) == ([NAME], [])
+    assert (bench.looks.asked, drifts) == ([NAME], [])
 
 
 @pytest.mark.parametrize("state", ["Creating", "Updating"])
 def test_a_key_that_changes_by_itself_is_looked_at_later(
-    bench: Bench, told: list[Any], state: str
+    bench: Bench, drifts: list[Any], state: str
 ) -> None:
     assert bench.kms_has
     bench.kms_has["keys"][EU]["keyState"] = state
     bench.look()
-    assert (bench.looks.asked, told) == ([NAME], [])
+    assert (bench.looks.asked, drifts) == ([NAME], [])
 
 
 def test_a_promotion_that_is_under_way_is_looked_at_later(bench: Bench) -> None:
@@ -257,7 +259,7 @@ def test_a_promotion_that_is_under_way_is_looked_at_later(bench: Bench) -> None:
 
 
 def test_a_look_that_fails_leaves_the_key_set_to_the_next_one(
-    bench: Bench, told: list[Any]
+    bench: Bench, drifts: list[Any]
 ) -> None:
     def throttled() -> None:
         raise KmsThrottled("slow down")
@@ -268,7 +270,7 @@ def test_a_look_that_fails_leaves_the_key_set_to_the_next_one(
         bench.look()
     bench.during = lambda: None
     bench.look()
-    assert len(told) == 1
+    assert len(drifts) == 1
 
 
 def test_while_another_worker_looks_this_one_does_later(bench: Bench) -> None:
@@ -277,22 +279,24 @@ def test_while_another_worker_looks_this_one_does_later(bench: Bench) -> None:
     assert (bench.reads, bench.looks.asked) == (0, [NAME])
 
 
-def test_a_key_policy_that_shuts_the_stack_out_is_published(bench: Bench, told: list[Any]) -> None:
+def test_a_key_policy_that_shuts_the_stack_out_is_published(
+    bench: Bench, drifts: list[Any]
+) -> None:
     assert bench.kms_has
     del bench.kms_has["keys"][EU]
     bench.shut_out = {EU}
     bench.look()
-    assert [(one["property"], one["to"]) for one in told] == [("policy", SHUT_OUT)]
+    assert [(one["property"], one["to"]) for one in drifts] == [("policy", SHUT_OUT)]
 
 
-def test_a_key_set_that_is_gone_is_published(bench: Bench, told: list[Any]) -> None:
+def test_a_key_set_that_is_gone_is_published(bench: Bench, drifts: list[Any]) -> None:
     bench.disable()
     bench.look()
     bench.kms_has = None
     bench.later()
     bench.look()
-    assert [one["property"] for one in told] == ["keyState", "region", "region"]
-    assert {one["to"] for one in told[1:]} == {None}
+    assert [one["property"] for one in drifts] == ["keyState", "region", "region"]
+    assert {one["to"] for one in drifts[1:]} == {None}
 
 
 def test_a_request_that_is_not_known_or_never_finished_is_passed_over(bench: Bench) -> None:
@@ -301,14 +305,14 @@ def test_a_request_that_is_not_known_or_never_finished_is_passed_over(bench: Ben
 
 
 def test_after_a_change_that_failed_it_is_to_be_finished_first(
-    bench: Bench, told: list[Any]
+    bench: Bench, drifts: list[Any]
 ) -> None:
     claim(bench.records)
     end(bench.records, Status.UPDATE_FAILED)
     bench.later(3_600)
     bench.disable()
     bench.look()
-    [detail] = told
+    [detail] = drifts
     assert detail["repair"]["operation"] is None
     assert "Finish it first" in detail["whatToDo"]
 
@@ -318,14 +322,16 @@ def described(bench: Bench, text: str) -> None:
     bench.kms_has["keys"][EU]["description"] = text
 
 
-def test_what_nobody_has_to_decide_is_repaired_thrice_a_day(bench: Bench, told: list[Any]) -> None:
+def test_what_nobody_has_to_decide_is_repaired_thrice_a_day(
+    bench: Bench, drifts: list[Any]
+) -> None:
     answer(client("stepfunctions"), "StartExecution", {"executionArn": "arn"})
     looker = replace(bench.looker, repairs=True)
     for number in range(4):
         described(bench, f"by hand {number}")
         bench.later()
         looker.look(NAME, [])
-    assert len(told) == 4
+    assert len(drifts) == 4
     assert len(bench.looks.asked) == 3
     bench.later(timedelta(days=1).total_seconds())
     described(bench, "by hand again")
@@ -333,11 +339,11 @@ def test_what_nobody_has_to_decide_is_repaired_thrice_a_day(bench: Bench, told: 
     assert len(bench.looks.asked) == 4
 
 
-def test_what_may_be_a_decision_is_not_repaired(bench: Bench, told: list[Any]) -> None:
+def test_what_may_be_a_decision_is_not_repaired(bench: Bench, drifts: list[Any]) -> None:
     bench.disable()
     described(bench, "by hand")
     replace(bench.looker, repairs=True).look(NAME, [])
-    assert len(told) == 2
+    assert len(drifts) == 2
     assert not bench.looks.asked
 
 
@@ -351,17 +357,17 @@ def storm(bench: Bench, look: Callable[[str, list[KeyEvent]], None], name: str) 
             look(of, some)
 
 
-def test_a_storm_of_events_for_one_key_is_one_look(bench: Bench, told: list[Any]) -> None:
+def test_a_storm_of_events_for_one_key_is_one_look(bench: Bench, drifts: list[Any]) -> None:
     bench.disable()
     storm(bench, bench.looker.look, NAME)
-    assert (bench.reads, len(told)) == (1, 1)
+    assert (bench.reads, len(drifts)) == (1, 1)
 
 
 @pytest.mark.parametrize("rotation", [None, {"periodInDays": 365}])
 def test_a_storm_costs_three_calls_of_kms_a_key_and_one_for_rotation(
     monkeypatch: pytest.MonkeyPatch,
     bench: Bench,
-    told: list[Any],
+    drifts: list[Any],
     rotation: Any,
 ) -> None:
     """Here KMS is read, in three Regions."""
@@ -379,7 +385,7 @@ def test_a_storm_costs_three_calls_of_kms_a_key_and_one_for_rotation(
     a_key = ("DescribeKey", "GetKeyPolicy", "ListResourceTags", "GetResources")
     expected = Counter(f"{call} {region}" for call in a_key for region in (US, EU, "us-west-2"))
     assert calls == expected + Counter({f"GetKeyRotationStatus {US}": 1} if rotation else {})
-    assert [one["to"] for one in told if one["property"] == "keyState"] == ["Disabled"]
+    assert [one["to"] for one in drifts if one["property"] == "keyState"] == ["Disabled"]
 
 
 def test_calls_of_the_workflows_own_roles_need_no_look(bench: Bench) -> None:
