@@ -255,7 +255,7 @@ def test_what_fails_in_a_stopped_execution_changes_nothing(emulator: Endpoint) -
     branch = {
         "StartAt": "Wait",
         "States": {
-            "Wait": {"Type": "Wait", "Seconds": 25, "Next": "Fail"},
+            "Wait": {"Type": "Wait", "Seconds": 100, "Next": "Fail"},
             "Fail": {"Type": "Fail"},
         },
     }
