@@ -35,6 +35,9 @@ POLICY_SENTRY := $(TOOL) --from policy_sentry==0.15.2 python
 RUNTIME_BOTOCORE := $(TOOL) --from botocore==1.38.36 python
 PLOT := $(TOOL) --from matplotlib==3.11.2 python -m bench.plot
 GITHUB_WEBHOOKS := @octokit/openapi-webhooks@12.1.0
+SCHEMATHESIS := $(TOOL) --from schemathesis==4.32.5 --with botocore==1.38.36 schemathesis
+AXE := .local/axe/package/axe.min.js
+AXE_CORE := axe-core@4.14.1
 PIP_AUDIT := $(TOOL) --from pip-audit==2.10.1 pip-audit
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.13 --generate-hashes \
 	--custom-compile-command "make lock"
@@ -80,13 +83,20 @@ hook: $(READY) ## Deliver the sample of SOURCE (such as jira) through the local 
 verify: $(READY) ## Run `mrk verify` against the local stack, as the role that docs/verify.md describes
 	@python -m local verify
 
+.PHONY: mrk
+mrk: $(READY) ## Run the command `mrk` with ARGS against the local stack
+	@python -m local mrk -- $(ARGS)
+.PHONY: console
+console: $(READY) ## Serve the console page for the local stack, and print its address
+	@python -m local console
+
 .PHONY: invoke
 invoke: $(READY) ## Run FUNCTION in a container with EVENT against the local stack (needs Docker)
 	@python -m local invoke "$(FUNCTION)" "$(EVENT)" -- $(ARGS)
 
 .PHONY: wrap
 wrap: $(ENVIRONMENT) ## Wrap the key material in the file MATERIAL for the event or status in REQUEST
-	@python tools/wrap_key_material.py --request "$(REQUEST)" --material "$(MATERIAL)" \
+	@python -m mrk wrap --request "$(REQUEST)" --material "$(MATERIAL)" \
 		--answer "$(ANSWER)" $(ARGS)
 
 .PHONY: build
@@ -111,7 +121,7 @@ test: $(READY) ## Everything CI runs
 lint: $(READY) check-lock check-definition ## Style, types, pinned versions, definitions, the template
 	ruff check
 	ruff format --check
-	mypy functions local tests tools checks bench mrk
+	mypy functions local tests checks bench mrk
 	$(SAM) validate --lint --region $(REGION) --template-file template.yaml
 
 .PHONY: definition
@@ -121,6 +131,10 @@ definition: $(ENVIRONMENT) ## Render the state machines' definitions from their 
 .PHONY: check-definition
 check-definition: $(ENVIRONMENT) ## Fail if a definition is not what its source renders to
 	@python -m checks.definition
+
+.PHONY: contracts
+contracts: $(ENVIRONMENT) ## Write the API's contracts, OpenAPI and AsyncAPI, from the code
+	@PYTHONPATH=functions python -m checks.contracts --write
 
 .PHONY: checks
 checks: check-template check-policies check-reference check-calls check-security check-secrets ## The checks that follow
@@ -157,7 +171,7 @@ check-secrets: $(ENVIRONMENT) ## Look for secrets in every tracked file
 
 .PHONY: audit
 audit: | $(UV) ## Ask the vulnerability service of the Python package index about what is pinned
-	@for name in functions/requirements tools/requirements requirements-dev; do \
+	@for name in functions/requirements mrk/key_material requirements-dev; do \
 		$(PIP_AUDIT) --strict --progress-spinner off --require-hashes --disable-pip \
 			--requirement $$name.txt; \
 	done
@@ -180,7 +194,7 @@ faults: $(READY) ## Every fault and every pair of faults at every call, in proce
 	pytest tests/faults -n 2 --dist worksteal --disable-socket --allow-unix-socket
 
 .PHONY: workflow
-workflow: $(READY) ## Tests of the deployed workflow in local stacks of their own
+workflow: $(READY) $(AXE) ## Tests of the deployed workflow in local stacks of their own
 	pytest tests/workflow -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: least-privilege
@@ -195,6 +209,14 @@ check-terraform: $(READY) ## Let Terraform make a key set, adopt and release it,
 .PHONY: ticket-comments
 ticket-comments: $(READY) ## Let the deployed stack write every comment into a ticket; renew docs/tickets.md
 	@RENEW_PAGE=1 pytest tests/workflow/test_ticket_comments.py --quiet
+
+.PHONY: check-api
+check-api: $(READY) ## Let schemathesis call the deployed API, and hold every answer against its contract
+	@PYTHONPATH=functions python -m checks.api $(SCHEMATHESIS) \
+		--config-file checks/schemathesis/schemathesis.toml run $(ARGS)
+.PHONY: console-pictures
+console-pictures: $(READY) $(AXE) ## Use the console in a browser; take the pictures of docs/console.md anew
+	@RENEW_PAGE=1 pytest tests/workflow/test_console_in_a_browser.py --quiet
 
 .PHONY: bench
 bench: $(READY) ## Measure key sets beside Terraform and scripts; renew the page and its plot
@@ -221,13 +243,13 @@ cold-start: $(READY) ## Measure how long each function takes to start, and what 
 .PHONY: lock
 lock: $(UV) ## Pin the newest versions that the requirements' inputs allow
 	$(COMPILE) --upgrade functions/requirements.in --output-file functions/requirements.txt
-	$(COMPILE) --upgrade tools/requirements.in --output-file tools/requirements.txt
+	$(COMPILE) --upgrade mrk/key_material.in --output-file mrk/key_material.txt
 	$(COMPILE) --upgrade requirements-dev.in --output-file requirements-dev.txt
 
 .PHONY: check-lock
 check-lock: $(UV) ## Fail if the pinned versions are not what their inputs compile to
 	@mkdir -p .local/lock
-	@for name in functions/requirements tools/requirements requirements-dev; do \
+	@for name in functions/requirements mrk/key_material requirements-dev; do \
 		compiled=.local/lock/$${name##*/}.txt; \
 		cp $$name.txt $$compiled; \
 		$(COMPILE) $$name.in --output-file $$compiled; \
@@ -238,7 +260,7 @@ check-lock: $(UV) ## Fail if the pinned versions are not what their inputs compi
 .PHONY: clean
 clean: ## Stop the local stack and remove what was built
 	@if [ -x .venv/bin/python ] && [ -d .local ]; then python -m local down; fi
-	rm -rf .local .venv .aws-sam .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .local .venv .aws-sam .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .schemathesis
 
 $(ENVIRONMENT): requirements-dev.txt .python-version | $(UV)
 	@echo "Installing the Python packages into .venv" >&2
@@ -253,6 +275,12 @@ $(SAM): Makefile | $(UV)
 	@rm -f $@
 	@UV_TOOL_DIR="$$PWD/.local/tools" UV_TOOL_BIN_DIR="$$PWD/$(@D)" $(UV) tool install --quiet \
 		--force --python 3.13 aws-sam-cli==$(SAM_VERSION)
+	@touch $@
+
+# What looks for faults of accessibility, in the browser that the tests use.
+$(AXE): Makefile
+	@rm -rf $(@D) && mkdir -p .local/axe
+	@cd .local/axe && npm pack --silent $(AXE_CORE) >/dev/null && tar -xzf *.tgz && rm *.tgz
 	@touch $@
 
 $(EXPANDED): template.yaml $(wildcard statemachine/*) checks/template.py $(ENVIRONMENT)

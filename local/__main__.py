@@ -1,6 +1,7 @@
-"""The commands behind `make up`, `down`, `run`, `batch`, `provide`, `hook`, `verify`, `invoke`."""
+"""The commands behind `make up`, `down`, `run`, `batch`, `provide`, `hook` and others."""
 
 import argparse
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ from botocore.exceptions import BotoCoreError
 from rich.console import Console
 
 from local.commands.batch import batch
+from local.commands.console import console
 from local.commands.hook import hook
 from local.commands.invoke import invoke
+from local.commands.mrk import mrk
 from local.commands.provide import provide
 from local.commands.run import read_event, run
 from local.commands.up import up
@@ -51,6 +54,9 @@ def main() -> int:
     hooking = commands.add_parser("hook", help="deliver a ticket system's sample, signed")
     hooking.add_argument("source", help="the name of a file in events/hooks/")
     commands.add_parser("verify", help="run `mrk verify` against the local stack")
+    calling = commands.add_parser("mrk", help="run the command `mrk` against the local stack")
+    calling.add_argument("arguments", nargs="*", help="its arguments")
+    commands.add_parser("console", help="serve `mrk console` for the local stack")
     invoking = commands.add_parser(
         "invoke", help="run one function in a container against the local stack"
     )
@@ -100,8 +106,8 @@ def _run(arguments: argparse.Namespace) -> int:
             code = hook(Stack.of(_up()), arguments.source, _CONSOLE)
         case "invoke":
             code = invoke(_up(), arguments.function, arguments.event, arguments.options)
-        case "verify":
-            code = verify(_up(), STATE / "verify.json")
+        case "verify" | "mrk" | "console":
+            code = _mrk(arguments)
         case "provide":
             provide(Stack.of(_up()), arguments.request, arguments.material, _CONSOLE)
             code = 0
@@ -114,6 +120,24 @@ def _run(arguments: argparse.Namespace) -> int:
 def _up() -> dict[str, Any]:
     """Start and deploy; return what stack.json holds."""
     return up(_CONSOLE)
+
+
+def _mrk(arguments: argparse.Namespace) -> int:
+    """Run a command of `mrk` on the local stack."""
+    if arguments.command == "console":
+        return console(_up())
+    if arguments.command == "verify":
+        return verify(_up(), STATE / "verify.json")
+    return mrk(_up_quietly(), arguments.arguments)
+
+
+def _up_quietly() -> dict[str, Any]:
+    """Return what stack.json holds; start and deploy beside standard output, unless it is up."""
+    described = STATE / "stack.json"
+    if server.running(STATE) and described.exists():
+        found: dict[str, Any] = json.loads(described.read_text())
+        return found
+    return up(Console(highlight=False, soft_wrap=True, stderr=True))
 
 
 def _down() -> int:

@@ -7,8 +7,9 @@ from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEvent
 
 from keys_api import tables
 from keys_api.accepting import provenance_of
-from keys_api.answers import answer, error_answer
+from keys_api.answers import answer, error_answer, errors
 from keys_api.caller import identity, read_document
+from keys_api.contract import AdoptionPlan
 from keys_api.operations import accept_again, accept_operation
 from provisioner.aws import executions
 from provisioner.aws.clients import impatient_kms
@@ -56,7 +57,7 @@ def adopt(event: APIGatewayProxyEvent, *, planning: bool) -> Response[str]:
     if planning or request is None:
         return _plan(asked, read)
     if problems := adoption_problems(read, request, asked.adoption, settings()):
-        return answer(409, {"errors": problems})
+        return errors(409, problems)
     return _begin(asked, request, read, record, event)
 
 
@@ -65,19 +66,19 @@ def _plan(asked: AdoptionRequest, read: ReadSet) -> Response[str]:
     found, adoption, request = read.found, asked.adoption, asked.request
     given = cast(JsonObject, request or asked.document)
     declaration = declaration_of(found, given, adoption["unmanaged"], settings())
-    errors = standing_problems(read, asked.request_id, adoption, settings())
+    problems = standing_problems(read, asked.request_id, adoption, settings())
     if request is None:
         try:
             request = parse_request(declaration, settings(), adopting=True)
         except RequestRejected as rejection:
-            errors += rejection.problems
+            problems += rejection.problems
     differing = differences(found, request, adoption["unmanaged"], settings()) if request else []
-    shown = {
+    shown: AdoptionPlan = {
         "declaration": declaration,
         "keyArn": read.metadata["Arn"],
         "unmanaged": adoption["unmanaged"],
         "differences": differing,
-        "errors": errors,
+        "errors": problems,
         "warnings": policy_warnings(request, settings()) if request else [],
     }
     return answer(200, shown)

@@ -12,7 +12,7 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyPe
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from keys_api import operations, reading, requests, under_way
-from keys_api.answers import answer, error_answer
+from keys_api.answers import error_answer, errors
 from keys_api.starting import start_once
 from provisioner.errors import (
     AlreadyDecided,
@@ -88,12 +88,12 @@ for routes in (requests, operations, reading, under_way):
 
 @app.exception_handler(RequestRejected)
 def _refuse(rejection: RequestRejected) -> Response[str]:
-    return answer(400, {"errors": rejection.problems})
+    return errors(400, rejection.problems)
 
 
 @app.exception_handler(RequestNotFound)
 def _not_found(error: RequestNotFound) -> Response[str]:
-    return answer(404, {"errors": [new_problem("requestId", "NOT_FOUND", str(error))]})
+    return errors(404, [new_problem("requestId", "NOT_FOUND", str(error))])
 
 
 @app.exception_handler(
@@ -110,14 +110,14 @@ def _not_found(error: RequestNotFound) -> Response[str]:
     ]
 )
 def _conflict(conflict: Conflict) -> Response[str]:
-    return answer(409, {"errors": conflict_problems(conflict)})
+    return errors(409, conflict_problems(conflict))
 
 
 @app.not_found
 def _no_route(_error: NotFoundError) -> Response[str]:
     event = app.current_event
     text = f"There is no {event.http_method} {event.path[:120]} in this API."
-    return answer(404, {"errors": [new_problem("", "NO_SUCH_ROUTE", text)]})
+    return errors(404, [new_problem("", "NO_SUCH_ROUTE", text)])
 
 
 @app.exception_handler(ApproverIsRequester)
@@ -143,4 +143,4 @@ def _not_awaited(error: ProvisionerError) -> Response[str]:
 def _unavailable(error: Exception) -> Response[str]:
     logger.exception("a service this API needs failed")
     problem = new_problem("", error_code(type(error).__name__), "Try again in a moment.")
-    return answer(503, {"errors": [problem]})
+    return errors(503, [problem])

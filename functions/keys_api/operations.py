@@ -7,13 +7,14 @@ from keys_api import tables
 from keys_api.accepting import gatekeeper
 from keys_api.answers import answer
 from keys_api.caller import identity, read_document
+from keys_api.contract import AcceptedOperation
 from keys_api.starting import start_if_not_started
 from provisioner.approval.gate import Standing
 from provisioner.aws import executions
 from provisioner.aws.clients import client
 from provisioner.aws.operations import KnownOperation
 from provisioner.aws.records import Record, Status
-from provisioner.domain.operation import Operation, operation_problems
+from provisioner.domain.operation import Ended, Kind, Operation, operation_problems
 from provisioner.domain.plan import KeySetRequest, is_request_id
 from provisioner.errors import OperationConflict, RequestNotFound, RequestRejected
 from provisioner.intake.operation_request import parse_operation
@@ -83,11 +84,11 @@ def accept_again(known: KnownOperation, record: Record, request: KeySetRequest) 
     return _accepted(known, status or Status.IN_PROGRESS)
 
 
-def _accepted(known: KnownOperation, status: str) -> Response[str]:
-    body: dict[str, object] = {
+def _accepted(known: KnownOperation, status: Status | Ended) -> Response[str]:
+    body: AcceptedOperation = {
         "requestId": known.request_id,
         "operationId": known.operation["operationId"],
-        "operation": known.operation["operation"],
+        "operation": Kind(known.operation["operation"]),
         "executionArn": known.execution_arn,
         "status": status,
     }

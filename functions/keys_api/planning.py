@@ -4,6 +4,7 @@ from aws_lambda_powertools.event_handler import Response
 
 from keys_api import tables
 from keys_api.answers import answer, error_answer
+from keys_api.contract import PlannedKey, RequestPlan
 from provisioner.aws.clients import client, impatient_kms
 from provisioner.aws.records import Record
 from provisioner.change.last_use import LastUses, read_last_uses, unknown_use_warnings
@@ -12,10 +13,9 @@ from provisioner.creation.claim import check_claim, is_change
 from provisioner.creation.plan_warnings import kms_warnings
 from provisioner.domain.change import plan_id
 from provisioner.domain.last_use import last_use_of
-from provisioner.domain.plan import KeySetRequest, plan_key, regions
+from provisioner.domain.plan import KeyPlan, KeySetRequest, plan_key, regions
 from provisioner.errors import KmsError, PromotionUnderWay, RequestRejected
 from provisioner.intake.request import policy_warnings
-from provisioner.json_text import JsonObject
 from provisioner.settings import settings
 
 _WORDS = ("CONFIRMATION_REQUIRED", "CONFIRMATION_UNUSED")
@@ -26,9 +26,9 @@ def plan(request: KeySetRequest) -> Response[str]:
     """Answer what a request would do (200), or why it would be refused."""
     record = check_claim(tables.records, client("stepfunctions"), request)
     plans = [plan_key(request, region, settings()) for region in regions(request)]
-    shown: JsonObject = {
+    shown: RequestPlan = {
         "request": request,
-        "keys": [vars(one) for one in plans],
+        "keys": [_shown_key(one) for one in plans],
         "warnings": policy_warnings(request, settings()),
     }
     if record is None or not record.ever_created:
@@ -37,8 +37,8 @@ def plan(request: KeySetRequest) -> Response[str]:
         shown["warnings"] += kms_warnings(request, plans, own_key, clients)
         return answer(200, shown)
     if not is_change(record, request):
-        nothing = {"planId": plan_id(record.revision, request, []), "changes": []}
-        return answer(200, shown | nothing)
+        shown["planId"], shown["changes"] = plan_id(record.revision, request, []), []
+        return answer(200, shown)
     try:
         change = plan_change(record, request)
     except (KmsError, PromotionUnderWay) as error:
@@ -48,8 +48,21 @@ def plan(request: KeySetRequest) -> Response[str]:
         raise RequestRejected(problems)
     uses = last_uses(change)
     shown["warnings"] += [*change.problems, *change.warnings, *unknown_use_warnings(uses)]
-    rows = [{**one, **last_use_of(one, uses.known)} for one in change.changes]
-    return answer(200, shown | {"planId": change.plan_id, "changes": rows})
+    shown["planId"] = change.plan_id
+    shown["changes"] = [{**one, **last_use_of(one, uses.known)} for one in change.changes]
+    return answer(200, shown)
+
+
+def _shown_key(key: KeyPlan) -> PlannedKey:
+    return {
+        "region": key.region,
+        "alias": key.alias,
+        "description": key.description,
+        "tags": key.tags,
+        "policy": key.policy,
+        "rotation": key.rotation,
+        "expiry": key.expiry,
+    }
 
 
 def plan_change(record: Record, request: KeySetRequest) -> ChangePlan:

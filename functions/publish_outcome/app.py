@@ -17,13 +17,19 @@ from provisioner.aws.operations import Operations
 from provisioner.aws.records import Records, Status
 from provisioner.domain.operation import Operation
 from provisioner.domain.provenance import UNKNOWN
-from provisioner.json_text import Json, JsonObject
-from provisioner.operation.publishing import publish_operation, refuse_operation
+from provisioner.json_text import Json
+from provisioner.operation.publishing import (
+    OperationDetail,
+    publish_operation,
+    refuse_operation,
+)
 from provisioner.outcomes.outcome import (
     ChangeOutcome,
     Outcome,
+    OutcomeDetail,
     Outlets,
     Refusal,
+    RefusalDetail,
     publish_outcome,
     publish_refusal,
 )
@@ -31,6 +37,8 @@ from provisioner.settings import settings
 from provisioner.telemetry import logger
 
 prepare("dynamodb", "events")
+
+type Detail = OutcomeDetail | OperationDetail | RefusalDetail
 
 _ONE_DAY = 86_400
 _once = IdempotencyConfig(
@@ -44,12 +52,12 @@ _store = DynamoDBPersistenceLayer(
 
 
 @logger.inject_lambda_context(clear_state=True)
-def handler(event: Json, context: LambdaContext) -> JsonObject | None:
+def handler(event: Json, context: LambdaContext) -> Detail | None:
     """Take an `Outcome` or a `Refusal`; return the event's detail."""
     _once.register_lambda_context(context)
     request = event["request"]
     logger.append_keys(request_id=request.get("requestId") if isinstance(request, dict) else None)
-    detail: JsonObject | None
+    detail: Detail | None
     if "problems" in event:
         detail = _publish_refusal(refusal=event)
     else:
@@ -58,7 +66,7 @@ def handler(event: Json, context: LambdaContext) -> JsonObject | None:
 
 
 @idempotent_function(data_keyword_argument="outcome", persistence_store=_store, config=_once)
-def _publish_outcome(*, outcome: Outcome | ChangeOutcome) -> JsonObject | None:
+def _publish_outcome(*, outcome: Outcome | ChangeOutcome) -> Detail | None:
     if operation := outcome.get("operation"):
         ended = cast("ChangeOutcome", outcome)
         return publish_operation(ended, cast("Operation", operation), _operations(), _outlets())
@@ -66,7 +74,7 @@ def _publish_outcome(*, outcome: Outcome | ChangeOutcome) -> JsonObject | None:
 
 
 @idempotent_function(data_keyword_argument="refusal", persistence_store=_store, config=_once)
-def _publish_refusal(*, refusal: Refusal) -> JsonObject | None:
+def _publish_refusal(*, refusal: Refusal) -> Detail | None:
     request = refusal["request"]
     if operation := refusal.get("operation"):
         return refuse_operation(

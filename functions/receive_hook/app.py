@@ -4,6 +4,7 @@ No line of the log has a header or a body: either may hold a secret.
 """
 
 import os
+from collections.abc import Mapping
 from typing import TypedDict
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -20,7 +21,15 @@ from provisioner.errors import (
     new_problem,
 )
 from provisioner.hooks.entries import Entries, read_entries
-from provisioner.hooks.receiving import NotProved, Taken, TooLarge, delivery_of, proved, take
+from provisioner.hooks.receiving import (
+    HandedOn,
+    NotProved,
+    Taken,
+    TooLarge,
+    delivery_of,
+    proved,
+    take,
+)
 from provisioner.json_text import JsonObject
 from provisioner.outcomes.failures import error_code
 from provisioner.settings import settings
@@ -84,7 +93,8 @@ def _hand_on(taken: Taken) -> Answer:
         logger.info("delivery asks for what is refused", codes=_codes(taken.problems))
         return _answer(400, {"errors": taken.problems})
     logger.info("delivery handed on")
-    return _answer(202, {"requestId": taken.request_id})
+    body: HandedOn = {"requestId": taken.request_id}
+    return _answer(202, body)
 
 
 def _nothing_asked() -> Answer:
@@ -96,7 +106,7 @@ def _problem(status: int, code: str, text: str) -> Answer:
     return _answer(status, {"errors": [new_problem("", code, text)]})
 
 
-def _answer(status: int, body: JsonObject) -> Answer:
+def _answer(status: int, body: Mapping[str, object]) -> Answer:
     headers = {"Content-Type": "application/json"}
     return {"statusCode": status, "headers": headers, "body": json_text.text(body)}
 

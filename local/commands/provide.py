@@ -9,7 +9,7 @@ from rich.console import Console
 
 from local.errors import LocalStackError
 from local.stack.stack import Stack
-from tools.wrap_key_material import MaterialRefused, wrap_key_material
+from mrk.key_material import MaterialRefused, wrap_key_material
 
 
 def provide(stack: Stack, request_id: str, material: Path, console: Console) -> None:

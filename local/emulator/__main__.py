@@ -43,6 +43,7 @@ from local.emulator import (
     distributed_maps,
     event_chain,
     faults,
+    gateway_responses,
     lambda_turns,
     map_items,
     nested_stacks,
@@ -291,6 +292,7 @@ def main() -> None:
     runtime_api.install()
     service_roles.install()
     dead_letters.install()
+    gateway_responses.install()
     bus_targets.install()
     tagging_pages.install()
     task_callbacks.install()

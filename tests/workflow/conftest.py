@@ -11,6 +11,7 @@ from local.stack.endpoint import Endpoint
 from local.stack.server import Server
 from local.stack.stack import Stack
 from tests.support.stack.emulators import new_emulator
+from tests.support.stack.in_contract import hold_against_contracts
 
 LONGEST_FIRST = (
     "test_exactly_one_key",
@@ -48,6 +49,13 @@ def emulator_log(emulator_server: Server) -> Path:
 def emulator(emulator_server: Server) -> Endpoint:
     """Return an emulator without the stack in it."""
     return Endpoint(emulator_server.endpoint_url, emulator_server.region)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _everything_is_in_its_contract() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        hold_against_contracts(patch)
+        yield
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ shows them.
 import json
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ from local.polling import wait_for
 from local.stack.endpoint import Credentials
 from local.stack.stack import Stack
 from tests.support.deliveries import ENTRIES, with_request
+from tests.support.stack.approvals import approving, people_of
 from tests.support.stack.changes import (
     EUROPE,
     WEST,
@@ -34,25 +35,12 @@ from tests.support.stack.workflow_paths import APPROVERS as ROLE
 
 ASKED = "Multi-Region Key Approval Required"
 VIA = {"hook": "jira", "actor": "557058:alice"}
-_GATES = ("ClaimRequestFunction", "PlanChangeFunction", "KeysApiFunction")
 
 
 @pytest.fixture(scope="module")
 def people(stack: Stack) -> dict[str, Credentials]:
     """Return the credentials of three people who share a role."""
-    allowed = {"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": "*"}
-    stack.create_role(ROLE, policy={"Version": "2012-10-17", "Statement": [allowed]})
-    return {name: stack.credentials_of(ROLE, name) for name in ("alice", "bob", "carol")}
-
-
-@contextmanager
-def approving(stack: Stack, mode: str, days: int = 7) -> Iterator[None]:
-    """Deploy the gates with another RequireApproval and ApprovalWindowInDays."""
-    with ExitStack() as gates:
-        for function in _GATES:
-            value = f"{mode},{days},false"
-            gates.enter_context(stack.changed_environment(function, APPROVAL=value))
-        yield
+    return people_of(stack, "alice", "bob", "carol")
 
 
 def question(stack: Stack, request_id: str) -> dict[str, Any]:

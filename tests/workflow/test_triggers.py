@@ -64,11 +64,12 @@ def test_a_post_is_accepted_and_followed_to_its_end(stack: Stack) -> None:
         "startedAt": shown["startedAt"],
         "updatedAt": shown["updatedAt"],
         "warnings": [],
+        "rotations": shown["rotations"],
         "key": outcome["detail"]["key"],
         "errors": [],
         "ticket": {"id": "T1"},
         "executionArn": arn,
-        "rotations": shown["rotations"],
+        "request": shown["request"],
     }
 
 
@@ -151,6 +152,7 @@ def test_a_call_without_a_signature_is_forbidden(stack: Stack, method: str, path
     answer = stack.api(method, path, json={} if method == "POST" else None, signed=False)
 
     assert answer.status_code == 403
+    assert [e["code"] for e in answer.json()["errors"]] == ["MISSING_AUTHENTICATION_TOKEN"]
 
 
 def test_an_unknown_request_is_not_found(stack: Stack) -> None:

@@ -1,15 +1,60 @@
 """Asks for approval: keeps what wakes the execution that waits, and publishes the question."""
 
 import uuid
+from typing import NotRequired, TypedDict
 
 from provisioner.aws import event_bus, executions
 from provisioner.aws.approvals import Approvals, Pending, State
 from provisioner.aws.client_types import EventBridgeClient, SFNClient
-from provisioner.domain.plan import revision_of
+from provisioner.aws.records import Status
+from provisioner.domain.approval import Planned
+from provisioner.domain.operation import Operation
+from provisioner.domain.plan import KeySetRequest, revision_of
+from provisioner.domain.provenance import Provenance
 from provisioner.errors import RequestTakenOver
 from provisioner.json_text import JsonObject
 
 DETAIL_TYPE = "Multi-Region Key Approval Required"
+
+
+class ShownApproval(Provenance):
+    """What somebody has to approve, and by when: ISO 8601 in UTC.
+
+    `contentHash` is what approvers name. `approvals` has those that are there already.
+    """
+
+    contentHash: str
+    askedAt: str
+    until: str
+    plan: list[Planned]
+
+
+class WaitingStatus(TypedDict):
+    """What differs in the status of a request that waits for approval, or was just decided."""
+
+    requestId: str
+    revision: int
+    status: Status
+    updatedAt: str
+    ticket: JsonObject | None
+    executionArn: str
+    request: KeySetRequest
+    approval: ShownApproval
+    operation: NotRequired[Operation]
+
+
+class ApprovalQuestion(ShownApproval):
+    """What is asked of approvers, as the event says it; of an operation with its three fields."""
+
+    outcomeId: str
+    requestId: str
+    revision: int
+    status: Status
+    executionArn: str
+    ticket: JsonObject | None
+    operationId: NotRequired[str]
+    operation: NotRequired[str]
+    confirm: NotRequired[list[str]]
 
 
 def ask_for_approval(
@@ -49,40 +94,47 @@ def ask_for_approval(
         executions.answer_task(step_functions, task_token, {})
 
 
-def waiting_status(pending: Pending) -> JsonObject:
+def waiting_status(pending: Pending) -> WaitingStatus:
     """Return what a status shows of a request that waits for approval, or was just decided."""
     is_waiting = pending.state == State.WAITING
-    return {
+    status: WaitingStatus = {
         "requestId": pending.request_id,
         "revision": revision_of(pending.request),
-        "status": "WAITING_FOR_APPROVAL" if is_waiting else "IN_PROGRESS",
+        "status": Status.WAITING_FOR_APPROVAL if is_waiting else Status.IN_PROGRESS,
         "updatedAt": pending.asked_at,
+        "request": pending.request,
         "ticket": pending.request["ticket"],
         "executionArn": pending.execution_arn,
-        "approval": {**_approval(pending), **pending.provenance},
-        **({"operation": pending.operation} if pending.operation else {}),
+        "approval": _approval(pending),
     }
+    if pending.operation:
+        status["operation"] = pending.operation
+    return status
 
 
-def _approval(pending: Pending) -> JsonObject:
+def _approval(pending: Pending) -> ShownApproval:
     return {
         "contentHash": pending.content_hash,
         "askedAt": pending.asked_at,
         "until": pending.until,
         "plan": pending.plan,
+        **pending.provenance,
     }
 
 
-def _question(pending: Pending) -> JsonObject:
+def _question(pending: Pending) -> ApprovalQuestion:
     of_what = f"{pending.request_id} {pending.content_hash} {pending.asked_at}"
-    return {
+    question: ApprovalQuestion = {
         "outcomeId": str(uuid.uuid5(uuid.NAMESPACE_OID, of_what)),
         "requestId": pending.request_id,
         "revision": revision_of(pending.request),
-        "status": "WAITING_FOR_APPROVAL",
+        "status": Status.WAITING_FOR_APPROVAL,
         "executionArn": pending.execution_arn,
         "ticket": pending.request["ticket"],
-        **_approval(pending),
-        **pending.provenance,
-        **(pending.operation or {}),
+        **_approval(pending),  # type: ignore[typeddict-item]  # It has no field of an operation.
     }
+    if pending.operation:
+        question["operationId"] = pending.operation["operationId"]
+        question["operation"] = pending.operation["operation"]
+        question["confirm"] = pending.operation["confirm"]
+    return question

@@ -15,7 +15,7 @@ from provisioner.aws.dynamodb import named_errors
 from provisioner.clock import now
 from provisioner.domain.provenance import Approval, Provenance, Via
 from provisioner.errors import Problem
-from provisioner.json_text import JsonObject
+from provisioner.json_text import Json, JsonObject
 
 MAX_ERRORS = 20
 """What an item keeps of an outcome's errors; the outcome's event has all of them."""
@@ -47,7 +47,7 @@ class History:
         self._client = client
         self._table = table
 
-    def keep(self, detail: JsonObject, provenance: Provenance) -> None:
+    def keep(self, detail: Mapping[str, Json], provenance: Provenance) -> None:
         """Keep an outcome, given its event's detail; one that is kept already stays as it is."""
         outcome: JsonObject = {
             "revision": detail["revision"],

@@ -5,7 +5,7 @@ import binascii
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict
 
 from provisioner import json_text
 from provisioner.clock import now
@@ -50,6 +50,12 @@ class Taken:
     detail: JsonObject
     problems: list[Problem]
     request_id: str | None
+
+
+class HandedOn(TypedDict):
+    """What a webhook's caller is answered; `requestId` is null where the request's is unusable."""
+
+    requestId: str | None
 
 
 def delivery_of(event: Mapping[str, Json]) -> Delivery:

@@ -168,7 +168,7 @@ class RequestFields(Fields):
 
     requestId: str = Field(pattern=f"^{plan.REQUEST_ID_PATTERN}$")
     primaryRegion: str | None = None
-    keySpec: str = "SYMMETRIC_DEFAULT"
+    keySpec: str = Field("SYMMETRIC_DEFAULT", json_schema_extra={"enum": [*KEY_SPECS]})
     keyUsage: Annotated[KeyUsage, Field(strict=False)] | None = None
     origin: Annotated[Origin, Field(strict=False)] = Origin.AWS_KMS
     alias: Alias

@@ -5,6 +5,7 @@ What an answer holds is wrapped: only KMS can read the key material in it.
 
 import hashlib
 import json
+from typing import TypedDict
 
 from provisioner.aws import event_bus, executions
 from provisioner.aws.client_types import EventBridgeClient, SFNClient
@@ -69,6 +70,13 @@ def take_answer(document: object, *, records: Records, step_functions: SFNClient
     raise KeyMaterialNotAwaited(text)
 
 
+class MaterialRefusal(TypedDict):
+    """Why an answer with key material was refused; `requestId` is null where it names none."""
+
+    requestId: str | None
+    errors: list[Problem]
+
+
 def publish_refusal(
     document: object, problems: list[Problem], *, events: EventBridgeClient, bus: str
 ) -> None:
@@ -80,7 +88,7 @@ def publish_refusal(
         The refusal is not published; calling again does that.
     """
     request_id = document.get("requestId") if isinstance(document, dict) else None
-    detail = {
+    detail: MaterialRefusal = {
         "requestId": request_id if plan.is_request_id(request_id) else None,
         "errors": problems,
     }

@@ -11,14 +11,15 @@ from aws_lambda_powertools.metrics import MetricUnit
 from provisioner.aws import event_bus
 from provisioner.aws.operations import Operations
 from provisioner.aws.records import Record
-from provisioner.domain.operation import Ended, Operation, is_for
-from provisioner.domain.plan import KeySetRequest, key_facts
+from provisioner.domain.operation import Ended, Kind, Operation, is_for
+from provisioner.domain.plan import KeySetFacts, KeySetRequest, key_facts
 from provisioner.domain.provenance import UNKNOWN, Provenance
 from provisioner.errors import Problem
 from provisioner.json_text import JsonObject
 from provisioner.outcomes.outcome import (
     ChangeOutcome,
     Outlets,
+    RemovedKey,
     problems_of,
     removed_keys,
     replicas_not_asked_for,
@@ -31,9 +32,29 @@ DETAIL_TYPES = {
 }
 
 
+class OperationDetail(Provenance):
+    """What became of an operation on a key set, as its completion event says it.
+
+    The key set is as it was where the operation has failed.
+    """
+
+    outcomeId: str
+    requestId: str
+    revision: int
+    operationId: str
+    operation: Kind
+    status: Ended
+    executionArn: str
+    ticket: JsonObject | None
+    key: KeySetFacts | None
+    errors: list[Problem]
+    warnings: list[Problem]
+    removed: list[RemovedKey]
+
+
 def publish_operation(
     outcome: ChangeOutcome, operation: Operation, operations: Operations, outlets: Outlets
-) -> JsonObject | None:
+) -> OperationDetail | None:
     """Record how an operation ended, publish it, and count it.
 
     Returns
@@ -73,7 +94,8 @@ def publish_operation(
     if last is None:
         raise RuntimeError(f"The record of {record.request_id} does not say how it ended.")
     ended = Ended(last["status"])
-    detail = _detail(record, operation, ended, last["errors"], outcome["executionArn"])
+    execution_arn, provenance = outcome["executionArn"], record.provenance
+    detail = _detail(record, operation, ended, last["errors"], execution_arn, provenance=provenance)
     return _publish(detail, operation, record.provenance, operations, outlets)
 
 
@@ -86,7 +108,7 @@ def refuse_operation(
     operations: Operations,
     outlets: Outlets,
     provenance: Provenance,
-) -> JsonObject | None:
+) -> OperationDetail | None:
     """Publish that an operation is refused; the key set and its record stay as they are.
 
     Returns
@@ -102,8 +124,9 @@ def refuse_operation(
     record = outlets.records.get(request["requestId"])
     if record is None:
         return None
-    detail = _detail(record, operation, Ended.FAILED, problems, execution_arn)
-    detail |= {**provenance}
+    detail = _detail(
+        record, operation, Ended.FAILED, problems, execution_arn, provenance=provenance
+    )
     return _publish(detail, operation, provenance, operations, outlets)
 
 
@@ -113,7 +136,7 @@ def _publish_unclaimed(
     problems: list[Problem],
     operations: Operations,
     outlets: Outlets,
-) -> JsonObject | None:
+) -> OperationDetail | None:
     """Publish that an operation failed before it was claimed, unless another execution has it."""
     record = outlets.records.get(outcome["request"]["requestId"])
     is_held = record is not None and is_for(record.operation, operation["operationId"])
@@ -121,8 +144,8 @@ def _publish_unclaimed(
     if record is None or is_held or not problems or (known and known.ended):
         logger.warning("another execution holds this operation and answers for it")
         return None
-    detail = _detail(record, operation, Ended.FAILED, problems, outcome["executionArn"])
-    detail |= {**UNKNOWN}
+    execution_arn = outcome["executionArn"]
+    detail = _detail(record, operation, Ended.FAILED, problems, execution_arn, provenance=UNKNOWN)
     return _publish(detail, operation, UNKNOWN, operations, outlets)
 
 
@@ -138,32 +161,36 @@ def _detail(
     ended: Ended,
     errors: list[Problem],
     execution_arn: str,
-) -> JsonObject:
+    *,
+    provenance: Provenance,
+) -> OperationDetail:
     of_what = f"{record.request_id} operation {operation['operationId']}"
     return {
         "outcomeId": str(uuid.uuid5(uuid.NAMESPACE_OID, of_what)),
         "requestId": record.request_id,
         "revision": record.revision,
         "operationId": operation["operationId"],
-        "operation": operation["operation"],
-        "status": ended.value,
+        "operation": Kind(operation["operation"]),
+        "status": ended,
         "executionArn": execution_arn,
         "ticket": record.ticket,
         "key": record.key,
         "errors": errors,
         "warnings": record.warnings,
         "removed": removed_keys(record),
-        **record.provenance,
+        "requester": provenance["requester"],
+        "via": provenance["via"],
+        "approvals": provenance["approvals"],
     }
 
 
 def _publish(
-    detail: JsonObject,
+    detail: OperationDetail,
     operation: Operation,
     provenance: Provenance,
     operations: Operations,
     outlets: Outlets,
-) -> JsonObject:
+) -> OperationDetail:
     request_id, ended = detail["requestId"], Ended(detail["status"])
     outlets.history.keep(detail, provenance)
     event_bus.put_event(outlets.events, outlets.bus, DETAIL_TYPES[ended], detail)

@@ -5,6 +5,7 @@ A finding is an event of its own on the stack's bus, and a metric with its kind 
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypedDict
 
 from aws_lambda_powertools.metrics import MetricUnit
 
@@ -52,7 +53,18 @@ class Finding:
     action: Action = Action.REPORTED
 
 
-def detail_of(finding: Finding) -> dict[str, str | None]:
+class FindingDetail(TypedDict):
+    """A finding as its event has it; `requestId` and `keyArn` are null where it is about none."""
+
+    kind: Kind
+    requestId: str | None
+    region: str
+    keyArn: str | None
+    message: str
+    action: Action
+
+
+def detail_of(finding: Finding) -> FindingDetail:
     """Write a finding as its event has it."""
     return {
         "kind": finding.kind,

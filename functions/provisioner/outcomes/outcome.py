@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NotRequired, TypedDict, cast
+from typing import Literal, NotRequired, TypedDict, cast
 
 from aws_lambda_powertools.metrics import MetricUnit
 
@@ -28,6 +28,7 @@ from provisioner.domain.key_specs import Origin
 from provisioner.domain.operation import Operation
 from provisioner.domain.plan import (
     KeyFacts,
+    KeySetFacts,
     KeySetRequest,
     content_hash,
     fingerprint,
@@ -104,6 +105,53 @@ class Refusal(TypedDict):
     operation: NotRequired[Operation | None]
 
 
+class RemovedKey(Removed):
+    """A key that waits for its deletion since a change removed it.
+
+    `notBefore` is the earliest time at which KMS deletes the key. It is None for a primary key that
+    waits for its replica keys: its own time begins when the last of them is gone.
+    https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-delete.html
+    """
+
+    region: str
+    keyState: Literal["PendingDeletion", "PendingReplicaDeletion"]
+
+
+class _Detail(Provenance):
+    outcomeId: str
+    status: Status
+    ticket: JsonObject | None
+    key: KeySetFacts | None
+    errors: list[Problem]
+    warnings: list[Problem]
+
+
+class OutcomeDetail(_Detail):
+    """What became of a request, as its completion event says it.
+
+    `outcomeId` is the same whenever the same outcome is published again. `removed` is there for a
+    change.
+    """
+
+    requestId: str
+    revision: int
+    executionArn: str
+    removed: NotRequired[list[RemovedKey]]
+
+
+class RefusalDetail(_Detail):
+    """Why a request was refused, as its event says it.
+
+    `requestId` is what was sent as such, null where that is too large to be repeated, and
+    `revision` null where it is not usable. `executionArn` is null where nothing was started.
+    `key` is that of the request whose ID it is, if there is one.
+    """
+
+    requestId: Json
+    revision: int | None
+    executionArn: str | None
+
+
 @dataclass(frozen=True)
 class Outlets:
     """Where an outcome is recorded, kept for good and published."""
@@ -115,7 +163,7 @@ class Outlets:
     bus: str
 
 
-def publish_outcome(outcome: Outcome | ChangeOutcome, outlets: Outlets) -> JsonObject | None:
+def publish_outcome(outcome: Outcome | ChangeOutcome, outlets: Outlets) -> OutcomeDetail | None:
     """Record how a request ended, publish it, and count it.
 
     Returns
@@ -151,7 +199,7 @@ def publish_outcome(outcome: Outcome | ChangeOutcome, outlets: Outlets) -> JsonO
     )
     if record is None:
         return _publish_unclaimed(outcome, problems, outlets)
-    detail: JsonObject = {
+    detail: OutcomeDetail = {
         "outcomeId": _id_of(outcome, record),
         "requestId": request["requestId"],
         "revision": revision_of(request),
@@ -161,7 +209,9 @@ def publish_outcome(outcome: Outcome | ChangeOutcome, outlets: Outlets) -> JsonO
         "key": key,
         "errors": problems,
         "warnings": warnings,
-        **record.provenance,
+        "requester": record.provenance["requester"],
+        "via": record.provenance["via"],
+        "approvals": record.provenance["approvals"],
     }
     if status in OF_CHANGES:
         detail["removed"] = removed_keys(record)
@@ -183,7 +233,7 @@ def publish_refusal(
     status: Status = Status.REJECTED,
     digest: str | None = None,
     provenance: Provenance = UNKNOWN,
-) -> JsonObject:
+) -> RefusalDetail:
     """Publish that a request was refused, and keep the reasons for whoever asks by its ID.
 
     Where the ID is that of another request, its record stays, and the event shows its key.
@@ -219,7 +269,7 @@ def publish_refusal(
         of_what = [digest or fingerprint(document), fingerprint(problems)]
     else:
         of_what = [str(execution_arn)]
-    detail = {
+    detail: RefusalDetail = {
         "outcomeId": _outcome_id(status, *of_what),
         "requestId": request_id,
         "revision": given["revision"],
@@ -250,13 +300,8 @@ def problems_of(outcome: Outcome | ChangeOutcome) -> list[Problem]:
     return found
 
 
-def removed_keys(record: Record) -> list[JsonObject]:
-    """List the keys that wait for their deletion since a change removed them, by Region.
-
-    `notBefore` is the earliest time at which KMS deletes the key. It is None for a primary key that
-    waits for its replica keys: its own time begins when the last of them is gone.
-    https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-delete.html
-    """
+def removed_keys(record: Record) -> list[RemovedKey]:
+    """List the keys that wait for their deletion since a change removed them, by Region."""
     return [
         {
             "region": region,
@@ -300,7 +345,7 @@ def _keys_without_material(outcome: Outcome) -> list[Problem]:
 
 def _publish_unclaimed(
     outcome: Outcome | ChangeOutcome, problems: list[Problem], outlets: Outlets
-) -> JsonObject | None:
+) -> OutcomeDetail | None:
     """Publish the failure of a request that could not be claimed, where nobody else answers for it.
 
     Whoever holds the same content answers for it. Where the record has other content, revision or
@@ -324,7 +369,7 @@ def _publish_unclaimed(
     )
     problems = [*problems, new_problem("requestId", "NOT_CLAIMED", text)]
     status = Status(outcome["status"])
-    detail: JsonObject = {
+    detail: OutcomeDetail = {
         "outcomeId": _outcome_id(status, execution_arn),
         "requestId": request["requestId"],
         "revision": revision_of(request),
@@ -334,7 +379,9 @@ def _publish_unclaimed(
         "key": held.key,
         "errors": problems,
         "warnings": [],
-        **UNKNOWN,
+        "requester": None,
+        "via": None,
+        "approvals": [],
     }
     if status in OF_CHANGES:
         detail["removed"] = removed_keys(held)
@@ -353,7 +400,7 @@ def _provenance_before_the_claim(outcome: Outcome | ChangeOutcome) -> Provenance
     return {**UNKNOWN, "via": via} if via and is_unclaimed else None
 
 
-def _forget_approval(detail: JsonObject, outlets: Outlets) -> None:
+def _forget_approval(detail: OutcomeDetail | RefusalDetail, outlets: Outlets) -> None:
     """Forget the approval of a run that has ended: the next one needs another."""
     codes = {problem["code"] for problem in detail["errors"]}
     if detail["executionArn"] and (detail["approvals"] or codes & _ENDS_OF_WAITING):

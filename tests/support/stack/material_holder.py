@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from local.polling import wait_for
 from local.stack.stack import Stack
-from tools.wrap_key_material import wrap_key_material
+from mrk.key_material import wrap_key_material
 
 REQUIRED = "Multi-Region Key Material Required"
 PROVIDED = "Multi-Region Key Material Provided"

@@ -67,6 +67,7 @@ def test_a_request_waits_is_shown_and_is_approved_by_another_person(call: Any) -
     status, shown = call("GET", "/keys/CHG1")
     assert (status, shown["status"], shown["key"]) == (200, "WAITING_FOR_APPROVAL", None)
     approval = shown["approval"]
+    assert shown["request"]["alias"] == "alias/cards"
     assert (approval["requester"], approval["approvals"]) == (ALICE, [])
     decision = {"decision": "APPROVE", "contentHash": approval["contentHash"], "comment": "Yes"}
 

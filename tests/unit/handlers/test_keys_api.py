@@ -593,6 +593,7 @@ def test_the_status_of_a_request_is_shown(call: Any) -> None:
         "status": "IN_PROGRESS",
         "startedAt": body["startedAt"],
         "updatedAt": body["updatedAt"],
+        "request": json.loads(json.dumps(request_of(**LEAST, ticket={"id": "7"}))),
         "key": None,
         "errors": [],
         "warnings": [],

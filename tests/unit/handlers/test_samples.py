@@ -68,6 +68,8 @@ def test_a_sample_of_a_route_says_the_same_throughout(name: str) -> None:
     [
         ("api-list-keys", 200),
         ("api-get-schema", 200),
+        ("api-get-openapi", 200),
+        ("api-get-asyncapi", 200),
         ("api-get-history", 404),
         ("api-get-keys", 404),
         ("api-delete-keys", 404),

@@ -58,13 +58,13 @@ def failed(error: str, region: str = "us-east-1", **fields: Any) -> Outcome:
     return outcome_of(status="FAILED", keyMetadata=None, failures=[failure], **fields)
 
 
-def publish(records: Records, outcome: Outcome) -> dict[str, Any] | None:
+def publish(records: Records, outcome: Outcome) -> Any:
     return publish_outcome(outcome, outlets(records))
 
 
 def refuse(
     records: Records, document: object, problems: list[Problem] | None = None, **options: Any
-) -> dict[str, Any]:
+) -> Any:
     return publish_refusal(
         document,
         problems or [PROBLEM],
@@ -74,7 +74,7 @@ def refuse(
     )
 
 
-def outcome_id(detail: dict[str, Any] | None) -> str:
+def outcome_id(detail: Any) -> str:
     assert detail
     return str(uuid.UUID(detail["outcomeId"]))
 

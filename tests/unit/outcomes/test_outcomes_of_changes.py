@@ -57,7 +57,7 @@ def failed(step: str = "ApplyChange", **fields: Any) -> ChangeOutcome:
     return outcome_of(Status.UPDATE_FAILED, keyMetadata=None, failures=[failure], **fields)
 
 
-def publish(records: Records, outcome: ChangeOutcome) -> dict[str, Any] | None:
+def publish(records: Records, outcome: ChangeOutcome) -> Any:
     return publish_outcome(outcome, outlets(records))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, x25519
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -23,7 +24,8 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from tools.wrap_key_material import MaterialRefused, main, wrap_key_material
+from mrk import cli, key_material
+from mrk.key_material import MaterialRefused, main, wrap_key_material
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 REGIONS = ("us-east-1", "eu-west-1")
@@ -534,7 +536,7 @@ def test_the_command_refuses_with_every_problem(run: Run, tmp_path: Path) -> Non
 
     code, out, err = run(document, b"\xff", "--answer", str(answer))
 
-    assert (code, out) == (2, "")
+    assert (code, out) == (1, "")
     assert err.splitlines() == [
         "Refused; there is no answer:",
         "- The file holds 1 bytes, and SYMMETRIC_DEFAULT needs 32.",
@@ -548,14 +550,14 @@ def test_the_command_refuses_with_every_problem(run: Run, tmp_path: Path) -> Non
 def test_the_command_refuses_what_is_not_json(run: Run, document: bytes) -> None:
     code, _, err = run(document, b"\xff" * 32)
 
-    assert code == 2
+    assert code == 1
     assert "- The request is not JSON.\n" in err
 
 
 def test_the_command_refuses_json_that_is_no_object(run: Run) -> None:
     code, _, err = run(b'"text"', b"\xff" * 32)
 
-    assert code == 2
+    assert code == 1
     assert "- The request is not a JSON object.\n" in err
 
 
@@ -569,14 +571,14 @@ def test_the_command_does_not_overwrite_the_material(run: Run, tmp_path: Path, l
 
     code, _, err = run(current(), b"\xff" * 32, "--answer", str(tmp_path / link))
 
-    assert code == 2
+    assert code == 1
     assert "- The answer would overwrite the material.\n" in err
 
 
 def test_the_command_does_not_overwrite_the_request(run: Run, tmp_path: Path) -> None:
     code, _, err = run(current(), b"\xff" * 32, "--answer", str(tmp_path / "event.json"))
 
-    assert code == 2
+    assert code == 1
     assert "- The answer would overwrite the request.\n" in err
 
 
@@ -585,10 +587,10 @@ def test_the_command_says_which_files_it_cannot_use(
 ) -> None:
     nowhere = str(tmp_path / "nowhere" / "answer.json")
     code, _, err = run(current(), b"\xff" * 32, "--answer", nowhere)
-    assert code == 2
+    assert code == 1
     assert "- The answer cannot be written: No such file or directory.\n" in err
 
-    assert main(["--request", str(tmp_path), "--material", nowhere]) == 2
+    assert main(["--request", str(tmp_path), "--material", nowhere]) == 1
     assert capsys.readouterr().err.splitlines()[1:] == [
         "- The request cannot be read: Is a directory.",
         "- The material cannot be read: No such file or directory.",
@@ -637,19 +639,19 @@ HELD = {
     ("spec", "held", "code"),
     [
         ("SYMMETRIC_DEFAULT", "symmetric", 0),
-        ("SYMMETRIC_DEFAULT", "symmetric in hex", 2),
-        ("SYMMETRIC_DEFAULT", "symmetric in base64", 2),
-        ("SYMMETRIC_DEFAULT", "ECC in PEM", 2),
+        ("SYMMETRIC_DEFAULT", "symmetric in hex", 1),
+        ("SYMMETRIC_DEFAULT", "symmetric in base64", 1),
+        ("SYMMETRIC_DEFAULT", "ECC in PEM", 1),
         ("HMAC_256", "symmetric", 0),
-        ("HMAC_384", "symmetric", 2),
+        ("HMAC_384", "symmetric", 1),
         ("HMAC_512", "symmetric in hex", 0),
         ("ECC_NIST_P256", "ECC", 0),
         ("ECC_NIST_P256", "ECC in PEM", 0),
-        ("ECC_NIST_P256", "ECC cut short", 2),
-        ("ECC_NIST_P256", "ECC in hex", 2),
-        ("ECC_NIST_P256", "symmetric", 2),
-        ("ECC_NIST_P384", "ECC", 2),
-        ("UNKNOWN", "symmetric", 2),
+        ("ECC_NIST_P256", "ECC cut short", 1),
+        ("ECC_NIST_P256", "ECC in hex", 1),
+        ("ECC_NIST_P256", "symmetric", 1),
+        ("ECC_NIST_P384", "ECC", 1),
+        ("UNKNOWN", "symmetric", 1),
     ],
 )
 @pytest.mark.parametrize("algorithm", [OAEP, AES])
@@ -670,7 +672,7 @@ def test_files_that_were_mixed_up_are_not_told(run: Run, text: str) -> None:
 
     code, out, err = run(text.format(secret).encode(), json.dumps(current()).encode())
 
-    assert code == 2
+    assert code == 1
     assert secret not in out + err
 
 
@@ -685,14 +687,27 @@ def test_material_on_the_command_line_is_not_told(
     except SystemExit as left:
         told = (left.code, *capsys.readouterr())
 
-    assert told[0] == 2
+    assert told[0] in (1, 2)
     assert secret not in told[1] + told[2]
+
+
+@pytest.mark.parametrize("arguments", [["--other"], ["--material"], []])
+def test_the_command_is_one_of_mrk_and_repeats_no_argument(arguments: list[str]) -> None:
+    secret = secrets.token_hex(32)
+
+    refused = CliRunner().invoke(cli.main, ["wrap", *arguments, secret])
+    explained = CliRunner().invoke(cli.main, ["wrap", "--help"])
+
+    assert refused.exit_code == 2
+    assert secret not in refused.output
+    assert explained.exit_code == 0
+    assert "usage: mrk wrap" in explained.output
 
 
 def test_the_command_runs_alone_and_loads_nothing_that_speaks_to_a_network(tmp_path: Path) -> None:
     (tmp_path / "event.json").write_text(json.dumps(current()))
     (tmp_path / "key.bin").write_bytes(SYMMETRIC)
-    tool = Path(__file__).parents[3] / "tools" / "wrap_key_material.py"
+    tool = key_material.__file__
     script = (
         "import runpy, sys\n"
         "present = set(sys.modules)\n"

@@ -2,7 +2,7 @@
 
 Whoever holds the material runs this, on a machine that needs no network and no AWS credentials:
 
-    python tools/wrap_key_material.py --request event.json --material key.bin --answer answer.json
+    mrk wrap --request event.json --material key.bin --answer answer.json
 
 The request is the event `Multi-Region Key Material Required` (whole, or its `detail`), or the
 status that `GET /keys/{requestId}` answers. The answer is the body of
@@ -22,9 +22,10 @@ place.
 KMS takes private keys as PKCS#8 in DER. PEM, PKCS#1 and SEC1 are re-encoded to that, and so is
 PKCS#8 itself: every form of one key gives the same bytes, with a named curve, as KMS demands.
 
-Exit codes: 0 the answer is written, 2 it is refused. Needs Python 3.13 and `cryptography`:
+Exit codes: 0 the answer is written, 1 it is refused, 2 wrong usage. Where `mrk` is not installed,
+this file runs alone (`python key_material.py`), with Python 3.13 and `cryptography`:
 
-    pip install --require-hashes -r tools/requirements.txt
+    pip install --require-hashes -r key_material.txt
 
 https://docs.aws.amazon.com/kms/latest/developerguide/importing-keys-conceptual.html
 https://docs.aws.amazon.com/kms/latest/developerguide/importing-keys-encrypt-key-material.html
@@ -61,7 +62,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-REFUSED = 2
+REFUSED = 1
 STANDARD_OUTPUT = "-"
 
 _OAEP, _AES_KEY_WRAP = "RSAES_OAEP_SHA_256", "RSA_AES_KEY_WRAP_SHA_256"
@@ -409,20 +410,20 @@ def _from_base64(value: object) -> bytes | None:
 # The command.
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None, program: str | None = None) -> int:
     """Wrap the material of the files that the command line names.
 
     Returns
     -------
     int
-        The exit code: 0, or 2 for a refusal, whose problems are on standard error.
+        The exit code: 0, or 1 for a refusal, whose problems are on standard error.
 
     Raises
     ------
     SystemExit
         The command line is not one of this command's (code 2), or asks for help (code 0).
     """
-    arguments = _arguments(argv)
+    arguments = _arguments(argv, program)
     try:
         document, material = _inputs(arguments)
         answer = wrap_key_material(
@@ -447,11 +448,13 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _arguments(argv: list[str] | None) -> argparse.Namespace:
+def _arguments(argv: list[str] | None, program: str | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
+        prog=program,
         description="Wrap imported key material for every Region that asks for it. Works offline; "
         "the material is neither printed nor sent nor written anywhere.",
-        epilog="Exit codes: 0 the answer is written, 2 it is refused and standard error says why.",
+        epilog="Exit codes: 0 the answer is written, 1 it is refused and standard error says why, "
+        "2 wrong usage.",
         allow_abbrev=False,
     )
     parser.add_argument(

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from mrk import cli
 from mrk import stack as mrk_stack
+from mrk.api import new_session
 from mrk.errors import MrkError
 from mrk.stack import Stack
 from mrk.verify import clean_up, proof
@@ -132,7 +133,7 @@ def test_a_stack_that_does_not_exist_is_named_with_its_region(
             error: Any = {"Error": {"Code": "ValidationError", "Message": text}}
             raise ClientError(error, "DescribeStacks")
 
-    monkeypatch.setattr("boto3.Session.client", lambda *_: NoStack())
+    monkeypatch.setattr("botocore.session.Session.create_client", lambda *_: NoStack())
 
     result = mrk("--stack", "s", "--region", HOME)
 
@@ -146,7 +147,7 @@ def test_a_stack_of_another_kind_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
         def describe_stacks(self, **_: str) -> dict[str, Any]:
             return {"Stacks": [{"StackName": "s"}]}
 
-    monkeypatch.setattr("boto3.Session.client", lambda *_: OtherStack())
+    monkeypatch.setattr("botocore.session.Session.create_client", lambda *_: OtherStack())
 
     result = mrk("--stack", "s", "--region", HOME)
 
@@ -293,12 +294,12 @@ def test_a_key_that_cannot_be_removed_keeps_no_other_from_it_and_is_named(
     first, second = (f"arn:aws:kms:{HOME}:111122223333:key/mrk-{n}" for n in (1, 2))
     monkeypatch.setattr(Account, "members", lambda _, arn: [arn])
     monkeypatch.setattr(Account, "remove", remove)
-    session = mrk_stack.new_session(None, HOME)
-    account = Account(session, "111122223333", "aws", HOME, "us-west-2")
+    stack = Stack.find(new_session(None, HOME), name=None, api_url=API)
+    account = Account(stack.session, "111122223333", "aws", HOME, "us-west-2")
 
     with pytest.raises(MrkError, match=rf"{first}: KMS refused\..*--clean-up"):
         clean_up.remove(
-            Stack.find(session, name=None, api_url=API),
+            stack,
             account,
             (),
             (first, second),
@@ -311,7 +312,7 @@ def test_a_key_that_cannot_be_removed_keeps_no_other_from_it_and_is_named(
 
 @pytest.mark.usefixtures("credentials")
 def test_an_event_is_sent_only_where_the_stack_is_named() -> None:
-    stack = Stack.find(mrk_stack.new_session(None, HOME), name=None, api_url=API)
+    stack = Stack.find(new_session(None, HOME), name=None, api_url=API)
 
     with pytest.raises(MrkError, match=rf"{API} is not known.*--stack"):
         stack.send_event({"requestId": "CHG1"})

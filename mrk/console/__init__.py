@@ -1,0 +1,1 @@
+"""`mrk console`: the guide's console procedure for whole key sets, as a page on loopback."""
