@@ -43,6 +43,7 @@ from local.emulator import (
     distributed_maps,
     event_chain,
     faults,
+    function_processes,
     gateway_responses,
     lambda_turns,
     map_items,
@@ -287,6 +288,7 @@ def main() -> None:
     cloudformation_names.install()
     nested_stacks.install()
     distributed_maps.install()
+    function_processes.install()
     kms_service.install()
     lambda_turns.install()
     runtime_api.install()

@@ -45,8 +45,9 @@ _NOT_EMULATED = {"AWS::Logs::QueryDefinition", "AWS::S3::BucketPolicy"}
 _BOOTSTRAP = """\
 #!/bin/sh
 cd "$(dirname "$0")"
-exec {python} -m awslambdaric "$_HANDLER"
+exec {python} -I -S {bootstrap}
 """
+_FUNCTION_BOOTSTRAP = ROOT / "local" / "emulator" / "function_bootstrap.py"
 
 
 def built_template(step: ShowStep = nullcontext) -> tuple[Path, str]:
@@ -150,7 +151,10 @@ def _build() -> None:
     _write(_BUILT_OBSERVABILITY, _as_emulated(observability))
     compile_functions(_BUILD)
     bootstrap = PACKAGE / "bootstrap"
-    bootstrap.write_text(_BOOTSTRAP.format(python=shlex.quote(sys.executable)))
+    paths = {"python": sys.executable, "bootstrap": str(_FUNCTION_BOOTSTRAP)}
+    bootstrap.write_text(
+        _BOOTSTRAP.format(**{name: shlex.quote(path) for name, path in paths.items()})
+    )
     bootstrap.chmod(0o755)
     shutil.make_archive(str(_ARCHIVE.with_suffix("")), "zip", PACKAGE)
 

@@ -16,6 +16,7 @@ from tests.support.stack.adopting import (
 )
 from tests.support.stack.changes import EUROPE, HOME, WEST, Changed, revised
 from tests.support.stack.reading import read_key
+from tests.support.stack.sweeping import sweep_to_its_end
 
 
 def facts_of(stack: Stack, arn: str) -> dict[str, Any]:
@@ -78,7 +79,7 @@ def test_a_set_made_by_hand_is_adopted_changed_released_and_adopted_again(stack:
     for region in ALL:
         assert own_tags(stack, region, arn)["mrk:request-id"] == name
     # Released, adopted, swept: there is nothing to find.
-    assert stack.invoke("SweepFunction", {})["failed"] == 0
+    sweep_to_its_end(stack)
     findings = [e for e in stack.events(name) if e["detail-type"] == "Multi-Region Key Finding"]
     assert findings == []
 

@@ -40,6 +40,7 @@ from tests.support.emitted_metrics import Metric, metrics_in
 from tests.support.stack.held_secrets import holding
 from tests.support.stack.material_holder import new_material, provide
 from tests.support.stack.reading import keys_of_request, new_request
+from tests.support.stack.sweeping import sweep_to_its_end
 from tests.support.template import load_observability
 
 HOME = "us-east-1"
@@ -321,6 +322,7 @@ def test_each_finding_sets_off_the_alarm_of_its_kind_and_no_other(
         return kinds if kinds.keys() == alarms.keys() else None
 
     wait_for(all_found, "the sweep to find everything", timeout=90, interval=1)
+    sweep_to_its_end(stack)
     wait_for(sweep_as_if_the_table_were_new, "a worker of its own", timeout=30, interval=0.5)
     found = wait_for(emitted_kinds, "every kind to be counted", timeout=30, interval=0.5)
     emitted = {metric: values for kind in found.values() for metric, values in kind.items()}
@@ -374,6 +376,8 @@ def test_two_sweeps_that_cannot_look_set_off_their_alarm(
         return emitted if sum(emitted[alarm.metric]) else None
 
     emitted = wait_for(failed, "a look to fail", timeout=60, interval=1)
+    stack.clear_faults()
+    sweep_to_its_end(stack)
     assert emitted.keys() == {alarm.metric}
     alarm.feed(alarm.metric, emitted[alarm.metric])
     assert not alarm.is_on()
@@ -387,7 +391,7 @@ def test_two_sweeps_that_cannot_look_set_off_their_alarm(
 def test_the_silence_of_the_sweep_sets_off_its_alarm(stack: Stack, names: dict[str, str]) -> None:
     alarm, since = Alarm(stack, names["SweepMissingAlarm"]), time.time()
 
-    stack.invoke("SweepFunction", {})
+    sweep_to_its_end(stack)
     emitted = emitted_by(stack, "SweepFunction", since, "ChecksFailed")
     assert emitted.keys() == {alarm.metric}
     alarm.feed(alarm.metric, emitted[alarm.metric])

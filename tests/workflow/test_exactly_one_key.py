@@ -10,6 +10,7 @@ from local.emulator.faults import Fault, Kind
 from local.polling import wait_for
 from local.stack.stack import Stack
 from tests.support.stack.reading import keys_of_request, new_request, read_key
+from tests.support.stack.sweeping import sweep_to_its_end
 
 HOME = "us-east-1"
 SURPLUS = "SURPLUS_KEY"
@@ -183,6 +184,7 @@ def test_the_sweeper_resumes_a_request_whose_run_was_stopped(stack: Stack) -> No
         return findings(stack, request["requestId"]) or None
 
     [finding] = wait_for(resumed, "the sweeper to find the request", timeout=60, interval=1)
+    sweep_to_its_end(stack)
 
     assert (finding["kind"], finding["action"]) == ("REQUEST_STUCK", "RESUMED")
     outcome = stack.wait_for_outcome(request["requestId"], timeout=120)
@@ -205,6 +207,7 @@ def test_the_sweeper_reports_a_key_that_no_record_knows_and_leaves_it(stack: Sta
         return findings(stack, request["requestId"]) or None
 
     found = wait_for(reported, "the sweeper to find the key", timeout=60, interval=1)
+    sweep_to_its_end(stack)
 
     assert {(f["kind"], f["keyArn"], f["action"]) for f in found} == {(SURPLUS, stray, "REPORTED")}
     assert read_key(stack, HOME, stray)["state"] == "Enabled"
@@ -248,6 +251,7 @@ def test_the_sweeper_reports_an_alias_that_points_elsewhere(stack: Stack) -> Non
         return findings(stack, request["requestId"]) or None
 
     found = wait_for(reported, "the sweeper to find the alias", timeout=60, interval=1)
+    sweep_to_its_end(stack)
 
     assert found[0]["kind"] == "ALIAS_ELSEWHERE"
     assert keys[other["requestId"]] in found[0]["message"]

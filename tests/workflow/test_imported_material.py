@@ -24,6 +24,7 @@ from tests.support.stack.material_holder import (
     wrapped,
 )
 from tests.support.stack.reading import keys_of_request, new_request, read_key
+from tests.support.stack.sweeping import sweep_to_its_end
 
 HOME, NEAR, FAR = "us-east-1", "eu-west-1", "us-west-2"
 MESSAGE = b"what is made in one Region is good in another"
@@ -431,6 +432,7 @@ def test_renewed_material_is_the_same_exchange_on_the_same_keys(stack: Stack) ->
         return found if found.keys() == {HOME, NEAR} else None
 
     found = wait_for(findings, "findings in both Regions", timeout=30, interval=1)
+    sweep_to_its_end(stack)
     assert soon in found[HOME]
 
     renewal = {**request, "keyMaterial": {**request["keyMaterial"], "validTo": late}}

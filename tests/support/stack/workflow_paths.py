@@ -41,6 +41,7 @@ from tests.support.stack.reading import (
     read_key,
     root_alone,
 )
+from tests.support.stack.sweeping import sweep_to_its_end
 from tests.support.ticket_server import Answered, ticket_server
 
 VIA = {"hook": "jira", "actor": None}
@@ -442,26 +443,6 @@ def _is_closed(stack: Stack, arn: str) -> bool | None:
     return not any(item["subject"]["S"].startswith(arn) for item in items) or None
 
 
-def _sweep_to_its_end(stack: Stack) -> None:
-    """Sweep, and wait for the worker of every Region: what follows is not for them to see."""
-    _wait_until(lambda: not any("leasedUntil" in one for one in _positions(stack)), "the workers")
-    began = datetime.now(UTC).isoformat()
-    assert stack.invoke("SweepFunction", {})["failed"] == 0
-
-    def has_ended(position: dict[str, Any]) -> bool:
-        listing = json.loads(position["listing"]["S"])
-        return bool(began < listing["begun_at"] <= listing["ended_at"])
-
-    _wait_until(lambda: all(has_ended(one) for one in _positions(stack)), "the sweep to end")
-
-
-def _positions(stack: Stack) -> list[dict[str, Any]]:
-    """Read how far the sweep is in each Region."""
-    table = stack.resources("AWS::DynamoDB::Table")["SweepTable"]
-    items = stack.client("dynamodb").scan(TableName=table)["Items"]
-    return [item for item in items if item["subject"]["S"] == "position"]
-
-
 def change_and_decommission(stack: Stack) -> Generator[None]:
     """Change every setting, add, promote, disable, remove and restore, and end with all of it."""
     request = new_request("change", **_EVERYTHING, replicas=[{"region": NEAR}])
@@ -725,7 +706,7 @@ def look_at_what_was_changed(stack: Stack) -> Generator[None]:
         arns = [_created(stack, request)["primary"]["arn"] for request in requests]
         kms.untag_resource(KeyId=arns[1], TagKeys=["mrk:stack"])
         _wait_for_drift(stack, untagged, "tags.mrk:stack")
-        _sweep_to_its_end(stack)
+        sweep_to_its_end(stack)
         for request in (moved, hidden):
             kms.delete_alias(AliasName=request["alias"])
         _take(stack, HOME, moved["alias"])
