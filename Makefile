@@ -141,7 +141,7 @@ checks: check-template check-policies check-reference check-calls check-security
 
 .PHONY: check-template
 check-template: $(EXPANDED) ## Lint the template after the SAM transform, the definition inline, and the nested one
-	cfn-lint $< observability.yaml
+	cfn-lint $< observability.yaml docs/examples/*/roles.yaml
 
 .PHONY: check-policies
 check-policies: $(EXPANDED) ## Lint the IAM policies of the roles
