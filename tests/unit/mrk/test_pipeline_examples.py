@@ -2,7 +2,6 @@
 
 import os
 import re
-import shlex
 import subprocess
 from collections.abc import Callable
 from fnmatch import fnmatchcase
@@ -16,16 +15,14 @@ from click.testing import Result
 from samtranslator.yaml_helper import yaml_parse
 
 from checks.template import documents
-from mrk import cli
 from tests.support.mrk_api import PlayedApi, outcome, status
+from tests.support.mrk_calls import calls_in, parsed
 from tests.support.template import load_template
 
 HOSTS = ("github", "gitlab")
 EXAMPLES = Path("docs/examples").resolve()
 PIPELINES = {"github": "github/keys.yaml", "gitlab": "gitlab/gitlab-ci.yml"}
 API = "arn:aws:execute-api:us-east-1:111122223333:a1b2c3/v1"
-# `>` and what follows is the shell's.
-CALL = re.compile(r"^\s*(mrk [^|>;&\n]+)", re.MULTILINE)
 PINNED = re.compile(r"[\w-]+/[\w-]+@[0-9a-f]{40}")
 TEMPLATE = load_template()
 
@@ -50,17 +47,7 @@ def scripts(host: str, job: str) -> list[str]:
 
 def calls(host: str, job: str) -> list[list[str]]:
     """List the arguments of each `mrk` in a job."""
-    lines = [line for script in scripts(host, job) for line in CALL.findall(script)]
-    return [shlex.split(line)[1:] for line in lines]
-
-
-def parsed(arguments: list[str]) -> tuple[str, dict[str, Any]]:
-    """Parse a call of `mrk` and run nothing. Raises click.UsageError."""
-    context = click.Context(cli.main, info_name="mrk")
-    name, command, rest = cli.main.resolve_command(context, arguments)
-    assert name
-    assert command
-    return name, command.make_context(name, rest, parent=context).params
+    return [call for script in scripts(host, job) for call in calls_in(script)]
 
 
 def granted(host: str, role: str) -> list[str]:
