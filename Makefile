@@ -141,7 +141,7 @@ checks: check-template check-policies check-reference check-calls check-security
 
 .PHONY: check-template
 check-template: $(EXPANDED) ## Lint the template after the SAM transform, the definition inline, and the nested one
-	cfn-lint $< observability.yaml
+	cfn-lint $< observability.yaml docs/examples/*/roles.yaml
 
 .PHONY: check-policies
 check-policies: $(EXPANDED) ## Lint the IAM policies of the roles
@@ -235,6 +235,11 @@ bench-batch: $(READY) ## Send files of requests under KMS's quotas, and stop one
 .PHONY: bench-sweep
 bench-sweep: $(READY) ## Sweep 1,000, 10,000 and 100,000 keys; count calls and shares of quotas
 	@python -m bench.sweeps $(ARGS)
+
+.PHONY: cost
+cost: $(ENVIRONMENT) ## Print what KEYS key sets in REGIONS Regions each, with REQUESTS a month, cost a month
+	@python -m bench.cost $(if $(KEYS),--key-sets "$(KEYS)") $(if $(REGIONS),--regions "$(REGIONS)") \
+		$(if $(REQUESTS),--requests "$(REQUESTS)") $(ARGS)
 
 .PHONY: cold-start
 cold-start: $(READY) ## Measure how long each function takes to start, and what it loads for that

@@ -94,7 +94,10 @@ def _dollars(own: dict[int, Run], uses: dict[int, Use]) -> Grid:
         for size, use in uses.items()
     ]
     rows = [
-        (_priced(lines[0]), *(_arithmetic(line) for line in lines))
+        (
+            f"{lines[0].what}: {prices.phrased(lines[0].price)}",
+            *(_arithmetic(line) for line in lines),
+        )
         for lines in zip(*bills, strict=True)
     ]
     rows.append(("together", *(f"{prices.total(bill):.4f}" for bill in bills)))
@@ -102,13 +105,6 @@ def _dollars(own: dict[int, Run], uses: dict[int, Use]) -> Grid:
     rows.append(("the keys themselves", *months))
     title = f"US dollars for {prices.KEY_SETS:,} key sets: {prices.KEY_SETS:,} x units x price"
     return _by_size(title, "price", list(uses), rows)
-
-
-def _priced(line: prices.Charge) -> str:
-    price = line.price
-    many = f"{price.per:,} " if price.per > 1 else ""
-    dollars = f"{price.dollars:.10f}".rstrip("0").rstrip(".")
-    return f"{line.what}: {dollars} per {many}{price.unit}"
 
 
 def _arithmetic(line: prices.Charge) -> str:
