@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.faults import wiring
+from tests.support.faults import enumeration, wiring
 
 
 @pytest.fixture(scope="package", autouse=True)
 def wired() -> Iterator[None]:
     with wiring.wired():
         yield
+    enumeration.processes().shutdown()
