@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -24,14 +25,15 @@ from tests.support.faults.revisions import finished, next_document
 from tests.support.faults.scenario import REQUEST_ID, policy_of
 from tests.support.faults.stepping import Stepper
 
-EXAMPLES = int(os.environ.get("FAULTS_EXAMPLES", "80"))
+EXAMPLES = int(os.environ.get("FAULTS_EXAMPLES", "25"))
 _ANY = st.integers(min_value=0, max_value=11)
 _FAULTS = sorted(set(Fault) - {Fault.REDELIVERED, Fault.STOPPED})
 _REVISIONS = ("tags", "alias", "policy", "rotation", "other")
 _BY_HAND = ("description", "team", "mrk:request-id", "policy", "alias", "disable", "schedule")
 _REPAIRED_BY_HAND = ("enable", "cancel")
 _MOST_AT_ONCE = 3
-_NEVER_ALONE = "keyState"
+_MOST_CALLS = 26
+_FAILED = "Multi-Region Key Operation Failed"
 
 
 class LookedAtKeySet(RuleBasedStateMachine):
@@ -53,6 +55,8 @@ class LookedAtKeySet(RuleBasedStateMachine):
         self.chances = 0
         """How often a difference may be published again: for a revision, or after a fault."""
         self.operations = 0
+        self.has_failed = False
+        """Whether an operation has failed since the set was last as declared."""
 
     # What the stack is asked for
 
@@ -61,9 +65,7 @@ class LookedAtKeySet(RuleBasedStateMachine):
     def revise(self, kind: str, which: int) -> None:
         other = kind == "other"
         document = (
-            finished(self.aws, self.aws.newest)
-            if other
-            else next_document(self.aws, kind, which)
+            finished(self.aws, self.aws.newest) if other else next_document(self.aws, kind, which)
         )
         self.aws.sent[document["description"]] = document
         self.chances += 1
@@ -188,6 +190,7 @@ class LookedAtKeySet(RuleBasedStateMachine):
     def _check(self) -> None:
         true = dict(differences(self.aws, self._declared()))
         published = [e.detail for e in self.aws.events if e.detail_type == DRIFT]
+        ended = {e.detail_type for e in self.aws.events}
         self.aws.events.clear()
         counts = Counter((one["region"], one["property"]) for one in published)
         hands = {*self.touched, *self.touched_before}
@@ -199,21 +202,29 @@ class LookedAtKeySet(RuleBasedStateMachine):
             is_known = self.open.get(subject, "nothing") == value
             assert is_known or counts[subject], f"{subject} was never published"
         if self.drift_mode == "REPAIR":
-            self._check_repaired({*true})
+            self._check_repaired({*true}, ended)
         self.open, self.chances = true, 0
         self.touched_before |= self.touched.keys()
         self.touched.clear()
 
-    def _check_repaired(self, left: set[Subject]) -> None:
-        """Whatever is left is there because a person has to decide on some of it."""
+    def _check_repaired(self, left: set[Subject], ended: set[str]) -> None:
+        """Check that what is left is left to a person: to decide on, or after a repair failed."""
+        is_finished = self.aws.record["status"]["S"] in ("CREATED", "UPDATED")
+        self.has_failed = bool(left) and (self.has_failed or _FAILED in ended)
+        is_decided = all(name != "keyState" for _, name in left)
+        if is_finished and is_decided and not self.has_failed:
+            assert left == set(), "it was not repaired"
 
     def _declared(self) -> dict[str, Any]:
         return self.aws.newest
 
     def _come_to_rest(self) -> None:
         self.aws.lags = False
+        if not self._is_swept:
+            self.finish()
+            self.aws.time += 86_400  # So that a set may be repaired again.
         for _ in range(12):
-            self._finish()
+            self.finish()
             self.aws.time += 1_000
             if not (self.aws.key_events or self.aws.looks):
                 break
@@ -229,7 +240,14 @@ class LookedAtKeySet(RuleBasedStateMachine):
 
     _is_swept = False
 
-    def _finish(self) -> None:
+    def look_at_all(self) -> None:
+        """Let whoever asks for it look at the key set, and that look come to its end."""
+        self._add("look", lambda: self._look([{"look": {"requestId": REQUEST_ID, "events": []}}]))
+        while not self.steppers[-1].is_done:
+            self.steppers[-1].step()
+
+    def finish(self) -> None:
+        """Let all that runs come to its end."""
         self._run_started()
         while any(not one.is_done for one in self.steppers):
             for stepper in self.awake():
@@ -301,3 +319,37 @@ TestLookedAtKeySet = LookedAtKeySet.TestCase
 TestLookedAtKeySet.settings = _SETTINGS
 TestRepairedKeySet = RepairedKeySet.TestCase
 TestRepairedKeySet.settings = _SETTINGS
+
+
+@pytest.mark.parametrize("fault", [Fault.BROKEN, Fault.BROKEN_AFTER, Fault.KILLED_AFTER])
+def test_after_one_fault_at_any_call_of_a_look_the_set_is_repaired(fault: Fault) -> None:
+    for calls in range(_MOST_CALLS):
+        state = RepairedKeySet()
+        state.change_by_hand(which=0, what="description", value=1)
+        state.let_time_pass(seconds=1_000)
+        state.look(which=0, size=1, again=False)
+        state.go_wrong(which=0, calls=calls, fault=fault)
+        state.teardown()
+        assert state.open == {}
+
+
+def test_a_look_in_the_middle_of_a_run_publishes_nothing() -> None:
+    for calls in range(0, 120, 6):
+        state = LookedAtKeySet()
+        state.revise(kind="other", which=0)
+        state.go_on(which=0, calls=calls)
+        state.sweep()
+        state.look_at_all()
+        state.teardown()
+        assert not state.touched_before
+
+
+@pytest.mark.parametrize("seconds", [0, 10, 120, 190])
+def test_what_kms_still_shows_of_before_a_run_is_not_published(seconds: int) -> None:
+    state = LookedAtKeySet()
+    state.revise(kind="alias", which=1)
+    state.finish()
+    state.let_kms_lag(lags=True)
+    state.let_time_pass(seconds=seconds)
+    state.look_at_all()
+    state.teardown()
