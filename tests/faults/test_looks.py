@@ -8,6 +8,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -119,7 +120,7 @@ class LookedAtKeySet(RuleBasedStateMachine):
         some = [*reversed(events[start : start + size])]
         if not again:
             del events[start : start + size]
-        self._add("look", lambda: self._look(some + self._due()))
+        self._add("look", partial(self._look_with_due, some))
 
     @rule(which=_ANY)
     @precondition(lambda self: self.aws.key_events)
@@ -229,7 +230,7 @@ class LookedAtKeySet(RuleBasedStateMachine):
             if not (self.aws.key_events or self.aws.looks):
                 break
             events, self.aws.key_events = self.aws.key_events, []
-            self._add("look", lambda some=events: self._look(some + self._due()))
+            self._add("look", partial(self._look_with_due, events))
         else:
             raise AssertionError("looks are asked for without end")
         if not self._is_swept:
@@ -262,6 +263,9 @@ class LookedAtKeySet(RuleBasedStateMachine):
         due = [body for at, body in self.aws.looks if at <= self.aws.time]
         self.aws.looks[:] = [one for one in self.aws.looks if one[0] > self.aws.time]
         return due
+
+    def _look_with_due(self, events: list[dict[str, Any]]) -> None:
+        self._look(events + self._due())
 
     def _look(self, bodies: list[dict[str, Any]]) -> None:
         try:

@@ -110,7 +110,7 @@ class LookedAtAws(ChangingAws):
 
 def forget_owners() -> None:
     """Let the function read whose keys are whose anew, as a new sandbox does."""
-    app = importlib.import_module("look_at_keys.app")
+    app: Any = importlib.import_module("look_at_keys.app")
     app._owners = Owners(
         app._records, lambda region: client("resourcegroupstaggingapi", region), settings()
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from provisioner.aws import kms
+from provisioner.aws import executions, kms
 from provisioner.aws.clients import client
 from provisioner.aws.drift_table import DriftTable
 from provisioner.aws.operations import Operations
@@ -354,7 +354,7 @@ def test_a_repair_that_could_not_be_started_is_started_by_the_next_look(
     looker, event = replace(bench.looker, repairs=True), bench.event("UpdateKeyDescription")
     bench.later()
     with monkeypatch.context() as patch:
-        patch.setattr(looking.executions, "start", _unavailable)
+        patch.setattr(executions, "start", _unavailable)
         with pytest.raises(DependencyUnavailable):
             looker.look(NAME, [event])
     answer(client("stepfunctions"), "StartExecution", {"executionArn": "arn"})
