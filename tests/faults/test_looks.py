@@ -29,7 +29,7 @@ from tests.support.faults.stepping import Stepper
 EXAMPLES = int(os.environ.get("FAULTS_EXAMPLES", "25"))
 _ANY = st.integers(min_value=0, max_value=11)
 _FAULTS = sorted(set(Fault) - {Fault.REDELIVERED, Fault.STOPPED})
-_REVISIONS = ("tags", "alias", "policy", "rotation", "other")
+_REVISIONS = ("tags", "alias", "policy", "rotation", "add", "disable", "other")
 _BY_HAND = ("description", "team", "mrk:request-id", "policy", "alias", "disable", "schedule")
 _REPAIRED_BY_HAND = ("enable", "cancel")
 _MOST_AT_ONCE = 3

@@ -120,9 +120,11 @@ def differences(aws: LookedAtAws, document: Document) -> Iterator[tuple[Subject,
     """List what each key has otherwise than declared, by the document alone."""
     for member in Declared(aws, document, aws.key_id).members():
         wanted = {**document, "enabled": True, **member}
-        region, key = member["region"], aws.keys()[member["region"]]
+        region, key = member["region"], aws.keys().get(member["region"])
+        if key is None:
+            continue
         state = aws.kms.state_of(key)
-        if state != "Enabled":
+        if state != ("Enabled" if wanted["enabled"] else "Disabled"):
             yield (region, "keyState"), state
         if key.description != (wanted["description"] or ""):
             yield (region, "description"), key.description
