@@ -341,6 +341,7 @@ def test_a_look_in_the_middle_of_a_run_publishes_nothing() -> None:
     for calls in range(0, 120, 6):
         state = LookedAtKeySet()
         state.revise(kind="other", which=0)
+        state.go_on(which=0, calls=30)  # It starts the execution that changes the set.
         state.go_on(which=0, calls=calls)
         state.sweep()
         state.look_at_all()

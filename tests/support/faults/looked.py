@@ -118,11 +118,11 @@ def forget_owners() -> None:
 
 def differences(aws: LookedAtAws, document: Document) -> Iterator[tuple[Subject, Any]]:
     """List what each key has otherwise than declared, by the document alone."""
-    for member in Declared(aws, document, aws.key_id).members():
+    keys = aws.keys()
+    members = Declared(aws, document, aws.key_id).members()
+    for member in [member for member in members if member["region"] in keys]:
         wanted = {**document, "enabled": True, **member}
-        region, key = member["region"], aws.keys().get(member["region"])
-        if key is None:
-            continue
+        region, key = member["region"], keys[member["region"]]
         state = aws.kms.state_of(key)
         if state != ("Enabled" if wanted["enabled"] else "Disabled"):
             yield (region, "keyState"), state
