@@ -2,8 +2,9 @@
 
 Its subject is the request's ID. `published` has the digest of each difference that was published
 and still holds, by what it is about; `looked` is when the last look began, `repairs` when
-operations were started to repair what was found, `again` until when another look is on its way. One
-look at a key set is made at a time, by whoever holds it until `leasedUntil`.
+operations were started to repair what was found, `owesRepair` whether one is still to be started,
+`again` until when another look is on its way. One look at a key set is made at a time, by whoever
+holds it until `leasedUntil`.
 """
 
 import json
@@ -28,6 +29,8 @@ class Watched:
     published: dict[str, str] = field(default_factory=dict)
     repairs: list[str] = field(default_factory=list)
     looked: datetime | None = None
+    owes_repair: bool = False
+    """Whether the stack is to repair what was found, and has not started that yet."""
 
 
 class DriftTable:
@@ -59,16 +62,17 @@ class DriftTable:
             ":published": {"S": json_text.text(watched.published)},
             ":repairs": {"S": json_text.text(watched.repairs)},
             ":looked": {"S": looked},
+            ":owes": {"BOOL": watched.owes_repair},
         }
         update = (
-            "SET published = :published, repairs = :repairs, looked = :looked REMOVE leasedUntil"
+            "SET published = :published, repairs = :repairs, looked = :looked, "
+            "owesRepair = :owes REMOVE leasedUntil"
         )
         self._update(request_id, update, values, condition="worker = :me")
 
-    def look_again(self, request_id: str, seconds: int) -> None:
-        """Write down that another look is on its way, which begins after some seconds."""
-        until = (now() + timedelta(seconds=seconds)).isoformat()
-        self._update(request_id, "SET again = :until", {":until": {"S": until}})
+    def look_again(self, request_id: str, until: datetime) -> None:
+        """Write down that another look is on its way, which begins after that moment."""
+        self._update(request_id, "SET again = :until", {":until": {"S": until.isoformat()}})
 
     def is_looked_at_again(self, request_id: str) -> bool:
         """Whether another look is on its way."""
@@ -131,4 +135,5 @@ def _watched(item: Mapping[str, AttributeValue]) -> Watched:
         published=json.loads(item.get("published", {}).get("S", "{}")),
         repairs=json.loads(item.get("repairs", {}).get("S", "[]")),
         looked=datetime.fromisoformat(looked) if looked else None,
+        owes_repair=item.get("owesRepair", {}).get("BOOL", False),
     )

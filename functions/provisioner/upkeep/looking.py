@@ -125,7 +125,8 @@ class Looker:
         try:
             found = self._compare(record)
             fresh = [one for one in found if self._is_news(record, one, events, watched)]
-            if fresh:
+            owes_repair = self.repairs and bool(found) and (bool(fresh) or watched.owes_repair)
+            if fresh or owes_repair:
                 self._check_quiet(record)
             for one in fresh:
                 self._publish(record, one, events)
@@ -133,8 +134,8 @@ class Looker:
             for subject in published.keys() - {*map(drift.subject_of, found)}:
                 logger.info("drift is settled", subject=subject)
                 del published[subject]
-            watched = replace(watched, looked=began)
-            if fresh:
+            watched = replace(watched, looked=began, owes_repair=owes_repair)
+            if owes_repair:
                 watched = self._repair(record, found, watched)
         except _NotNow as not_now:
             self._look_later(request_id, events, not_now.seconds)
@@ -144,9 +145,13 @@ class Looker:
             self.table.save(request_id, worker, watched)
 
     def _look_later(self, request_id: str, events: Sequence[KeyEvent], seconds: int) -> None:
-        """Ask for another look; sent first, so that it may be sent twice and is never lost."""
+        """Ask for another look; sent first, so that it may be sent twice and is never lost.
+
+        However long the sending takes, that look comes after the end of what is written down.
+        """
+        until = now() + timedelta(seconds=seconds - _EARLY)
         self.queue.ask(request_id, events, seconds)
-        self.table.look_again(request_id, seconds - _EARLY)
+        self.table.look_again(request_id, until)
 
     def _compare(self, record: Record) -> list[Difference]:
         applied, key_arn = record.applied, record.key_arn
@@ -275,7 +280,7 @@ class Looker:
         logger.info("drift is repaired", operation_id=operation["operationId"])
         # What becomes of it: calls of our own roles are no reason for a look.
         self._look_later(record.request_id, [], _AGAIN)
-        return replace(watched, repairs=[*lately, now().isoformat()])
+        return replace(watched, repairs=[*lately, now().isoformat()], owes_repair=False)
 
 
 def count() -> None:
@@ -308,7 +313,7 @@ def _is_under_way(record: Record) -> bool:
 
 def _was_looked_at(watched: Watched, events: Sequence[KeyEvent]) -> bool:
     looked = watched.looked
-    if looked is None or not events:
+    if looked is None or not events or watched.owes_repair:
         return False
     return all(datetime.fromisoformat(event["at"]) + _LATE < looked for event in events)
 

@@ -116,8 +116,8 @@ class Aws(Network):
         """Executions that StartExecution took; whoever drives the test runs them."""
         self.to_sweep: list[dict[str, Any]] = []
         """What workers of the sweep were started for; whoever drives the test runs them."""
-        self.looks: list[dict[str, Any]] = []
-        """Messages that ask for looks at key sets; whoever drives the test has them looked at."""
+        self.looks: list[tuple[float, dict[str, Any]]] = []
+        """When messages that ask for looks are due; whoever drives the test delivers them."""
         self.violations: list[str] = []
         """What must never be, found right after the call that made it so."""
         self.recorded: set[tuple[str, str, str]] = set()
@@ -349,14 +349,14 @@ class _Lambda:
 
 @dataclass
 class _Sqs:
-    """The queue of looks; a message is there at once, whatever its delay."""
+    """The queue of looks; a message is due after its delay."""
 
     aws: Aws
 
     def send_message(self, *, QueueUrl: str, MessageBody: str, DelaySeconds: int) -> None:
         assert QueueUrl
         assert 0 <= DelaySeconds <= 900
-        self.aws.looks.append(json.loads(MessageBody))
+        self.aws.looks.append((self.aws.time + DelaySeconds, json.loads(MessageBody)))
 
 
 class _Ec2:

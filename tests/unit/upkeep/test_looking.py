@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from provisioner.aws import kms
+from provisioner.aws import executions, kms
 from provisioner.aws.clients import client
 from provisioner.aws.drift_table import DriftTable
 from provisioner.aws.operations import Operations
@@ -17,7 +17,7 @@ from provisioner.clock import instant_text
 from provisioner.domain.change import ObservedSet
 from provisioner.domain.drift import SHUT_OUT
 from provisioner.domain.policy_evaluation import Role
-from provisioner.errors import KmsThrottled, PromotionUnderWay
+from provisioner.errors import DependencyUnavailable, KmsThrottled, PromotionUnderWay
 from provisioner.upkeep import looking
 from provisioner.upkeep.key_events import KeyEvent, read_event
 from provisioner.upkeep.looking import Looker, by_request, is_own
@@ -345,6 +345,55 @@ def test_what_may_be_a_decision_is_not_repaired(bench: Bench, drifts: list[Any])
     replace(bench.looker, repairs=True).look(NAME, [])
     assert len(drifts) == 2
     assert not bench.looks.asked
+
+
+def test_a_repair_that_could_not_be_started_is_started_by_the_next_look(
+    bench: Bench, drifts: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    described(bench, "by hand")
+    looker, event = replace(bench.looker, repairs=True), bench.event("UpdateKeyDescription")
+    bench.later()
+    with monkeypatch.context() as patch:
+        patch.setattr(executions, "start", _unavailable)
+        with pytest.raises(DependencyUnavailable):
+            looker.look(NAME, [event])
+    answer(client("stepfunctions"), "StartExecution", {"executionArn": "arn"})
+    looker.look(NAME, [event])
+    assert len(bench.looks.asked) == 1
+    assert len(drifts) == 1
+
+
+def test_once_a_person_has_decided_the_rest_is_repaired(bench: Bench, drifts: list[Any]) -> None:
+    answer(client("stepfunctions"), "StartExecution", {"executionArn": "arn"})
+    looker = replace(bench.looker, repairs=True)
+    bench.disable()
+    described(bench, "by hand")
+    looker.look(NAME, [])
+    assert not bench.looks.asked
+    assert bench.kms_has
+    bench.kms_has["keys"][EU]["keyState"] = "Enabled"
+    bench.later()
+    looker.look(NAME, [])
+    assert len(bench.looks.asked) == 1
+    assert len(drifts) == 2
+
+
+def _unavailable(*_: Any) -> None:
+    raise DependencyUnavailable("StartExecution: no answer.")
+
+
+def test_a_look_that_is_asked_for_slowly_is_not_passed_over(
+    bench: Bench, drifts: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.disable()
+    claim(bench.records)
+    asked = bench.clock.time
+    monkeypatch.setattr(bench.looks, "ask", lambda *_: bench.later(20))
+    bench.look()
+    end(bench.records)
+    bench.later((asked - bench.clock.time).total_seconds() + 30)
+    assert not bench.table.is_looked_at_again(NAME)
+    assert not drifts
 
 
 def storm(bench: Bench, look: Callable[[str, list[KeyEvent]], None], name: str) -> None:

@@ -1,0 +1,360 @@
+"""What the looks at a key set publish, whatever the stack, people, events and faults do.
+
+Looks, sweeps and executions run side by side, in any order of their calls. FAULTS_EXAMPLES sets how
+many histories are tried; CI tries few.
+"""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+
+from tests.support.faults import wiring, workflow
+from tests.support.faults.api import operate
+from tests.support.faults.aws import Execution
+from tests.support.faults.faults import Fault
+from tests.support.faults.looked import DRIFT, LookedAtAws, Subject, differences, forget_owners
+from tests.support.faults.revisions import finished, next_document
+from tests.support.faults.scenario import REQUEST_ID, policy_of
+from tests.support.faults.stepping import Stepper
+
+EXAMPLES = int(os.environ.get("FAULTS_EXAMPLES", "25"))
+_ANY = st.integers(min_value=0, max_value=11)
+_FAULTS = sorted(set(Fault) - {Fault.REDELIVERED, Fault.STOPPED})
+_REVISIONS = ("tags", "alias", "policy", "rotation", "add", "disable", "other")
+_BY_HAND = ("description", "team", "mrk:request-id", "policy", "alias", "disable", "schedule")
+_REPAIRED_BY_HAND = ("enable", "cancel")
+_MOST_AT_ONCE = 3
+_MOST_CALLS = 26
+_FAILED = "Multi-Region Key Operation Failed"
+
+
+class LookedAtKeySet(RuleBasedStateMachine):
+    """A finished key set, what changes it, and the looks at it."""
+
+    drift_mode = "REPORT"
+
+    def __init__(self) -> None:
+        super().__init__()
+        os.environ["DRIFT_MODE"] = self.drift_mode
+        self.aws = LookedAtAws()
+        wiring.use(self.aws)
+        forget_owners()
+        self.steppers: list[Stepper] = []
+        self.touched: Counter[Subject] = Counter()
+        """How often somebody changed a property by hand; by the last rest, `touched_before`."""
+        self.touched_before: set[Subject] = set()
+        self.open: dict[Subject, Any] = {}
+        self.chances = 0
+        """How often a difference may be published again: for a revision, or after a fault."""
+        self.operations = 0
+        self.has_failed = False
+        """Whether an operation has failed since the set was last as declared."""
+
+    # What the stack is asked for
+
+    @rule(kind=st.sampled_from(_REVISIONS), which=_ANY)
+    @precondition(lambda self: self.has_room())
+    def revise(self, kind: str, which: int) -> None:
+        other = kind == "other"
+        document = (
+            finished(self.aws, self.aws.newest) if other else next_document(self.aws, kind, which)
+        )
+        self.aws.sent[document["description"]] = document
+        self.chances += 1
+        self._run(self.aws.new_execution(document))
+
+    @rule(operation=st.sampled_from(["REPAIR", "ROTATE"]))
+    @precondition(lambda self: self.has_room())
+    def operate(self, operation: str) -> None:
+        self.operations += 1
+        body = {"operationId": f"op-{self.operations}", "operation": operation}
+        network, self.aws.network = self.aws.network, _Plain()
+        operate(self.aws, REQUEST_ID, body, caller="arn:aws:iam::111122223333:user/Ana")
+        self.aws.network = network
+        self._run_started()
+
+    # What people do
+
+    @rule(which=_ANY, what=st.sampled_from(_BY_HAND + _REPAIRED_BY_HAND), value=_ANY)
+    def change_by_hand(self, which: int, what: str, value: int) -> None:
+        keys = [key for _, key in sorted(self.aws.keys().items())]
+        key = keys[which % len(keys)]
+        alias = next((p[1] for p, arn in self.aws.kms.aliases.items() if arn == key.arn), "")
+        text = f"by hand {value}"
+        tags = {"Tags": [{"TagKey": what, "TagValue": text}]}
+        acts: dict[str, tuple[str, str, dict[str, Any]]] = {
+            "description": ("description", "update_key_description", {"Description": text}),
+            "team": ("tags.team", "tag_resource", tags),
+            "mrk:request-id": ("tags.mrk:request-id", "tag_resource", tags),
+            "policy": ("policy", "put_key_policy", {"Policy": json.dumps(policy_of(f"P{value}"))}),
+            "alias": ("alias", "delete_alias", {"AliasName": alias}),
+            "disable": ("keyState", "disable_key", {}),
+            "enable": ("keyState", "enable_key", {}),
+            "schedule": ("keyState", "schedule_key_deletion", {"PendingWindowInDays": 30}),
+            "cancel": ("keyState", "cancel_key_deletion", {}),
+        }
+        name, operation, arguments = acts[what]
+        try:
+            self.aws.by_hand(key, operation, **arguments)
+        except ClientError:
+            return
+        self.touched[key.region, name] += 1
+
+    # Events, looks, sweeps and time
+
+    @rule(which=_ANY, size=st.integers(min_value=1, max_value=6), again=st.booleans())
+    @precondition(lambda self: self.has_room() and (self.aws.key_events or self.aws.looks))
+    def look(self, which: int, size: int, again: bool) -> None:
+        """Deliver some messages, in any order; they may come once more."""
+        events = self.aws.key_events
+        start = which % max(1, len(events))
+        some = [*reversed(events[start : start + size])]
+        if not again:
+            del events[start : start + size]
+        self._add("look", partial(self._look_with_due, some))
+
+    @rule(which=_ANY)
+    @precondition(lambda self: self.aws.key_events)
+    def lose_event(self, which: int) -> None:
+        del self.aws.key_events[which % len(self.aws.key_events)]
+
+    @rule()
+    @precondition(lambda self: self.has_room())
+    def sweep(self) -> None:
+        self._add("sweep", self._sweep)
+
+    @rule(lags=st.booleans())
+    def let_kms_lag(self, lags: bool) -> None:
+        self.aws.lags = lags
+
+    @rule(seconds=st.sampled_from([1, 10, 30, 120, 400, 1_000]))
+    def let_time_pass(self, seconds: int) -> None:
+        self.aws.time += seconds
+
+    @rule(which=_ANY, calls=st.integers(min_value=1, max_value=40))
+    @precondition(lambda self: self.awake())
+    def go_on(self, which: int, calls: int) -> None:
+        stepper = self._choose(which)
+        for _ in range(calls):
+            if stepper in self.awake():
+                stepper.step()
+        self._run_started()
+
+    @rule(which=_ANY, calls=st.integers(min_value=0, max_value=25), fault=st.sampled_from(_FAULTS))
+    @precondition(lambda self: self.awake())
+    def go_wrong(self, which: int, calls: int, fault: Fault) -> None:
+        """Let one look, sweep or execution get some calls further, and then meet a fault."""
+        stepper = self._choose(which)
+        for left in reversed(range(calls + 1)):
+            if stepper in self.awake():
+                stepper.step(None if left else fault)
+        self.chances += 1
+        self._run_started()
+
+    @rule()
+    def rest(self) -> None:
+        """Let all that runs and waits come to its end, and compare what was published."""
+        self._come_to_rest()
+        self._check()
+
+    def teardown(self) -> None:
+        try:
+            self.rest()
+            self.chances = 0
+            self.touched.clear()
+            self.rest()  # Nothing new is published of what has not changed.
+        finally:
+            os.environ["DRIFT_MODE"] = "REPORT"
+            for stepper in self.steppers:
+                stepper.abandon()
+
+    def has_room(self) -> bool:
+        return len(self.awake()) < _MOST_AT_ONCE
+
+    def awake(self) -> list[Stepper]:
+        """List those that can go on now."""
+        return [
+            one for one in self.steppers if not one.is_done and (one.wakes_at or 0) <= self.aws.time
+        ]
+
+    # How it is done
+
+    def _check(self) -> None:
+        true = dict(differences(self.aws, self._declared()))
+        published = [e.detail for e in self.aws.events if e.detail_type == DRIFT]
+        ended = {e.detail_type for e in self.aws.events}
+        self.aws.events.clear()
+        counts = Counter((one["region"], one["property"]) for one in published)
+        hands = {*self.touched, *self.touched_before}
+        assert counts.keys() <= hands, f"published, though nobody did it: {counts.keys() - hands}"
+        for subject, count in counts.items():
+            most = self.touched[subject] + self.chances
+            assert count <= most, f"{subject} was published {count} times, not {most}"
+        for subject, value in true.items():
+            is_known = self.open.get(subject, "nothing") == value
+            assert is_known or counts[subject], f"{subject} was never published"
+        if self.drift_mode == "REPAIR":
+            self._check_repaired({*true}, ended)
+        self.open, self.chances = true, 0
+        self.touched_before |= self.touched.keys()
+        self.touched.clear()
+
+    def _check_repaired(self, left: set[Subject], ended: set[str]) -> None:
+        """Check that what is left is left to a person: to decide on, or after a repair failed."""
+        is_finished = self.aws.record["status"]["S"] in ("CREATED", "UPDATED")
+        self.has_failed = bool(left) and (self.has_failed or _FAILED in ended)
+        is_decided = all(name != "keyState" for _, name in left)
+        if is_finished and is_decided and not self.has_failed:
+            assert left == set(), "it was not repaired"
+
+    def _declared(self) -> dict[str, Any]:
+        return self.aws.newest
+
+    def _come_to_rest(self) -> None:
+        self.aws.lags = False
+        if not self._is_swept:
+            self.finish()
+            self.aws.time += 86_400  # So that a set may be repaired again.
+        for _ in range(12):
+            self.finish()
+            self.aws.time += 1_000
+            if not (self.aws.key_events or self.aws.looks):
+                break
+            events, self.aws.key_events = self.aws.key_events, []
+            self._add("look", partial(self._look_with_due, events))
+        else:
+            raise AssertionError("looks are asked for without end")
+        if not self._is_swept:
+            self._is_swept = True
+            self._add("sweep", self._sweep)
+            self._come_to_rest()
+            self._is_swept = False
+
+    _is_swept = False
+
+    def look_at_all(self) -> None:
+        """Let whoever asks for it look at the key set, and that look come to its end."""
+        self._add("look", lambda: self._look([{"look": {"requestId": REQUEST_ID, "events": []}}]))
+        while not self.steppers[-1].is_done:
+            self.steppers[-1].step()
+
+    def finish(self) -> None:
+        """Let all that runs come to its end."""
+        self._run_started()
+        while any(not one.is_done for one in self.steppers):
+            for stepper in self.awake():
+                stepper.step()
+            self._run_started()
+            waiting = [one.wakes_at for one in self.steppers if not one.is_done and one.wakes_at]
+            if waiting and not self.awake():
+                self.aws.time = min(waiting)
+        self.steppers.clear()
+
+    def _due(self) -> list[dict[str, Any]]:
+        due = [body for at, body in self.aws.looks if at <= self.aws.time]
+        self.aws.looks[:] = [one for one in self.aws.looks if one[0] > self.aws.time]
+        return due
+
+    def _look_with_due(self, events: list[dict[str, Any]]) -> None:
+        self._look(events + self._due())
+
+    def _look(self, bodies: list[dict[str, Any]]) -> None:
+        try:
+            failed = self.aws.look(bodies)
+        except workflow.StateFailed:
+            failed = bodies
+        self.aws.key_events += [one for one in failed if "look" not in one]
+        self.aws.looks += [(self.aws.time, one) for one in failed if "look" in one]
+
+    def _sweep(self) -> None:
+        try:
+            workflow.sweep(self.aws)
+        except workflow.StateFailed:
+            return  # The next one is due in an hour.
+
+    def _choose(self, which: int) -> Stepper:
+        awake = self.awake()
+        return awake[which % len(awake)]
+
+    def _run_started(self) -> None:
+        while self.aws.to_run:
+            self._run(self.aws.to_run.pop())
+
+    def _run(self, execution: Execution) -> None:
+        self._add(execution.arn, lambda: workflow.run(self.aws, execution))
+
+    def _add(self, name: str, work: Callable[[], None]) -> None:
+        self.steppers.append(Stepper(name, work))
+
+
+class _Plain:
+    """Carries every call at once."""
+
+    def carry(self, call: Any, effect: Callable[[], Any]) -> Any:
+        del call
+        return effect()
+
+
+class RepairedKeySet(LookedAtKeySet):
+    """The same, where the stack repairs by itself what no person has to decide."""
+
+    drift_mode = "REPAIR"
+
+
+_SETTINGS = settings(
+    max_examples=EXAMPLES,
+    stateful_step_count=40,
+    deadline=None,
+    derandomize="FAULTS_EXAMPLES" not in os.environ,
+    database=None,
+    phases=[Phase.generate, Phase.shrink],
+    suppress_health_check=list(HealthCheck),
+)
+TestLookedAtKeySet = LookedAtKeySet.TestCase
+TestLookedAtKeySet.settings = _SETTINGS
+TestRepairedKeySet = RepairedKeySet.TestCase
+TestRepairedKeySet.settings = _SETTINGS
+
+
+@pytest.mark.parametrize("fault", [Fault.BROKEN, Fault.BROKEN_AFTER, Fault.KILLED_AFTER])
+def test_after_one_fault_at_any_call_of_a_look_the_set_is_repaired(fault: Fault) -> None:
+    for calls in range(_MOST_CALLS):
+        state = RepairedKeySet()
+        state.change_by_hand(which=0, what="description", value=1)
+        state.let_time_pass(seconds=1_000)
+        state.look(which=0, size=1, again=False)
+        state.go_wrong(which=0, calls=calls, fault=fault)
+        state.teardown()
+        assert state.open == {}
+
+
+def test_a_look_in_the_middle_of_a_run_publishes_nothing() -> None:
+    for calls in range(0, 120, 6):
+        state = LookedAtKeySet()
+        state.revise(kind="other", which=0)
+        state.go_on(which=0, calls=30)  # It starts the execution that changes the set.
+        state.go_on(which=0, calls=calls)
+        state.sweep()
+        state.look_at_all()
+        state.teardown()
+        assert not state.touched_before
+
+
+@pytest.mark.parametrize("seconds", [0, 10, 120, 190])
+def test_what_kms_still_shows_of_before_a_run_is_not_published(seconds: int) -> None:
+    state = LookedAtKeySet()
+    state.revise(kind="alias", which=1)
+    state.finish()
+    state.let_kms_lag(lags=True)
+    state.let_time_pass(seconds=seconds)
+    state.look_at_all()
+    state.teardown()
