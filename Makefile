@@ -125,12 +125,14 @@ lint: $(READY) check-lock check-definition ## Style, types, pinned versions, def
 	$(SAM) validate --lint --region $(REGION) --template-file template.yaml
 
 .PHONY: definition
-definition: $(ENVIRONMENT) ## Render the state machines' definitions from their sources
+definition: $(ENVIRONMENT) ## Render the state machines' definitions from their sources, and draw them
 	@python -m checks.definition --write
+	@python -m checks.state_machines --write
 
 .PHONY: check-definition
-check-definition: $(ENVIRONMENT) ## Fail if a definition is not what its source renders to
+check-definition: $(ENVIRONMENT) ## Fail if a definition is not what its source renders to, or is drawn otherwise
 	@python -m checks.definition
+	@python -m checks.state_machines
 
 .PHONY: contracts
 contracts: $(ENVIRONMENT) ## Write the API's contracts, OpenAPI and AsyncAPI, from the code
