@@ -216,9 +216,11 @@ ticket-comments: $(READY) ## Let the deployed stack write every comment into a t
 check-api: $(READY) ## Let schemathesis call the deployed API, and hold every answer against its contract
 	@PYTHONPATH=functions python -m checks.api $(SCHEMATHESIS) \
 		--config-file checks/schemathesis/schemathesis.toml run $(ARGS)
-.PHONY: console-pictures
-console-pictures: $(READY) $(AXE) ## Use the console in a browser; take the pictures of docs/console.md anew
+
+.PHONY: pictures
+pictures: $(READY) $(AXE) ## Take the pictures of the console and of terminals anew, and what commands print
 	@RENEW_PAGE=1 pytest tests/workflow/test_console_in_a_browser.py --quiet
+	@RENEW_PAGE=1 pytest tests/workflow/test_command_line_page.py --quiet
 
 .PHONY: bench
 bench: $(READY) ## Measure key sets beside Terraform and scripts; renew the page and its plot
