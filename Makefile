@@ -125,12 +125,14 @@ lint: $(READY) check-lock check-definition ## Style, types, pinned versions, def
 	$(SAM) validate --lint --region $(REGION) --template-file template.yaml
 
 .PHONY: definition
-definition: $(ENVIRONMENT) ## Render the state machines' definitions from their sources
+definition: $(ENVIRONMENT) ## Render the state machines' definitions from their sources, and draw them
 	@python -m checks.definition --write
+	@python -m checks.state_machines --write
 
 .PHONY: check-definition
-check-definition: $(ENVIRONMENT) ## Fail if a definition is not what its source renders to
+check-definition: $(ENVIRONMENT) ## Fail if a definition is not what its source renders to, or is drawn otherwise
 	@python -m checks.definition
+	@python -m checks.state_machines
 
 .PHONY: contracts
 contracts: $(ENVIRONMENT) ## Write the API's contracts, OpenAPI and AsyncAPI, from the code
@@ -214,9 +216,11 @@ ticket-comments: $(READY) ## Let the deployed stack write every comment into a t
 check-api: $(READY) ## Let schemathesis call the deployed API, and hold every answer against its contract
 	@PYTHONPATH=functions python -m checks.api $(SCHEMATHESIS) \
 		--config-file checks/schemathesis/schemathesis.toml run $(ARGS)
-.PHONY: console-pictures
-console-pictures: $(READY) $(AXE) ## Use the console in a browser; take the pictures of docs/console.md anew
+
+.PHONY: pictures
+pictures: $(READY) $(AXE) ## Take the pictures of the console and of terminals anew, and what commands print
 	@RENEW_PAGE=1 pytest tests/workflow/test_console_in_a_browser.py --quiet
+	@RENEW_PAGE=1 pytest tests/workflow/test_command_line_page.py --quiet
 
 .PHONY: bench
 bench: $(READY) ## Measure key sets beside Terraform and scripts; renew the page and its plot

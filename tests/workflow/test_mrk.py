@@ -1,17 +1,10 @@
 """The command `mrk`, started as people and pipelines start it, against the deployed stack."""
 
 import json
-import os
-import pty
-import re
-import select
 import signal
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,11 +13,10 @@ from local.commands.verify import environment
 from local.settings import ACCOUNT_ID, ROOT, STACK_NAME
 from local.stack.endpoint import ROOT_USER
 from local.stack.stack import Stack
+from tests.support.stack.terminals import terminal
 
 DONE, FAILED = 0, 1
 ADMIN = "arn:aws:iam::111122223333:role/KeyAdmin"
-_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-_SOON = 60
 
 
 @pytest.fixture(scope="module")
@@ -62,66 +54,6 @@ def mrk(
         check=False,
         timeout=120,
     )
-
-
-class Terminal:
-    """The command under a terminal of 100 columns."""
-
-    def __init__(self, place: dict[str, str], *arguments: str) -> None:
-        self._main, side = pty.openpty()
-        settings = place | {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "40"}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "mrk", *arguments],
-            cwd=ROOT,
-            # CI tells programs that nobody watches.
-            env={name: value for name, value in settings.items() if name not in ("CI", "NO_COLOR")},
-            stdin=side,
-            stdout=side,
-            stderr=side,
-            start_new_session=True,
-        )
-        os.close(side)
-        self.shown = ""
-
-    def read_until(self, text: str | None) -> str:
-        """Read what is shown until it holds this, or to the end."""
-        deadline = time.monotonic() + _SOON
-        while text is None or text not in self.plain:
-            ready, _, _ = select.select([self._main], [], [], max(deadline - time.monotonic(), 0))
-            try:
-                data = os.read(self._main, 65_536) if ready else b""
-            except OSError:  # What Linux says at the end of a terminal.
-                data = b""
-            if not data:
-                assert text is None, self.plain
-                return self.plain
-            self.shown += data.decode(errors="replace")
-        return self.plain
-
-    @property
-    def plain(self) -> str:
-        """What is shown, without colours."""
-        return _ESCAPES.sub("", self.shown)
-
-    def type(self, text: str) -> None:
-        """Type something."""
-        os.write(self._main, text.encode())
-
-    def close(self) -> None:
-        """End the command."""
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        os.close(self._main)
-
-
-@contextmanager
-def terminal(place: dict[str, str], *arguments: str) -> Iterator[Terminal]:
-    opened = Terminal(place, *arguments)
-    try:
-        yield opened
-    finally:
-        opened.close()
 
 
 def test_a_key_set_is_planned_made_read_repaired_and_rotated(

@@ -1,4 +1,4 @@
-"""docs/command-line.md as a list of commands to run, and what they print in it."""
+"""docs/command-line.md as a list of commands to run, with what they print or how it looks."""
 
 import re
 import shlex
@@ -9,15 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local.settings import ROOT
+from tests.support.stack.terminal_pictures import Frame, draw, frames
+from tests.support.stack.terminals import terminal
 
 PAGE = ROOT / "docs" / "command-line.md"
+PICTURES = ROOT / "docs" / "terminal"
 _FENCED = re.compile(r"(?:<!-- (\w+)(?:: ([^>]*))? -->\n)?```(\w+)\n(.*?)```\n", re.DOTALL)
 _PROMPT = "$ "
 _TYPED = " <<< "
 
 # What is another one in each run.
 _REPLACED = (
-    (r"\b\d{4}-\d\d-\d\dT[\d:.]+(?:\+00:00|Z)?", "<time>"),
+    (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?", "2027-01-15T09:30:00"),
     (r"\bmrk-[0-9a-f]{32}\b", "mrk-…"),
     (r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", "…"),
     (r"\b[0-9a-f]{64}\b", "…"),
@@ -26,16 +29,38 @@ _REPLACED = (
 
 @dataclass(frozen=True)
 class Commands:
-    """A block of commands as the page shows it; `before` names what has to be so first."""
+    """A block of commands as the page shows it, with the note in front of it.
+
+    `before` names what has to be so first. `picture` names the file that shows what the commands
+    print, which the block does not repeat.
+    """
 
     shown: str
-    before: str | None
-    varies: bool
+    before: str | None = None
+    picture: str | None = None
+    varies: bool = False
+
+    @property
+    def _lines(self) -> list[str]:
+        return [line for line in self.shown.splitlines() if line.startswith(_PROMPT)]
 
     def run(self, folder: Path, environment: dict[str, str]) -> str:
         """Run them in a folder; return the block as it should be."""
-        lines = [line for line in self.shown.splitlines() if line.startswith(_PROMPT)]
-        return "".join(_run(line, folder, environment, all_said=self.varies) for line in lines)
+        return "".join(
+            _run(line, folder, environment, all_said=self.varies) for line in self._lines
+        )
+
+    def record(self, folder: Path, environment: dict[str, str]) -> list[Frame]:
+        """Run the only command of the block under a terminal; return what that showed."""
+        (line,) = self._lines
+        _, *arguments = shlex.split(line.removeprefix(_PROMPT))
+        with terminal(environment, *arguments, folder=folder) as opened:
+            opened.read_until(None)
+            return frames(_replaced(opened.shown))
+
+    def draw(self, shown: list[Frame]) -> str:
+        """Draw what a terminal showed."""
+        return draw(self._lines[0].removeprefix(_PROMPT), shown)
 
 
 def _run(line: str, folder: Path, environment: dict[str, str], *, all_said: bool) -> str:
@@ -57,10 +82,14 @@ def _run(line: str, folder: Path, environment: dict[str, str], *, all_said: bool
         timeout=120,
     )
     printed = "\n".join(part.rstrip() for part in ran.stdout.strip("\n").splitlines())
-    for pattern, instead in _REPLACED:
-        printed = re.sub(pattern, instead, printed)
     code = f"[exit code {ran.returncode}]\n" if ran.returncode else ""
-    return f"{line}\n{printed}\n{code}"
+    return f"{line}\n{_replaced(printed)}\n{code}"
+
+
+def _replaced(text: str) -> str:
+    for pattern, instead in _REPLACED:
+        text = re.sub(pattern, instead, text)
+    return text
 
 
 def blocks(folder: Path) -> Iterator[Commands]:
@@ -71,12 +100,18 @@ def blocks(folder: Path) -> Iterator[Commands]:
             path.parent.mkdir(exist_ok=True)
             path.write_text(text)
         elif form == "console" and text.startswith(_PROMPT):
-            yield Commands(text, value if note == "before" else None, note == "varies")
+            name, _, varies = value.partition(", ")
+            yield Commands(
+                text,
+                before=value if note == "before" else None,
+                picture=name if note == "picture" else None,
+                varies="varies" in (note, varies),
+            )
 
 
 def renew(written: Callable[[str], str]) -> None:
     """Write each block of the page as `written` returns it for the one that is there."""
     page = PAGE.read_text()
     for *_, text in _FENCED.findall(page):
-        page = page.replace(text, written(text))
+        page = page.replace(f"\n{text}```\n", f"\n{written(text)}```\n")
     PAGE.write_text(page)
