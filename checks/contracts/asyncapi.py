@@ -17,6 +17,7 @@ from provisioner.domain.operation import Ended
 from provisioner.material import request, response
 from provisioner.operation import publishing
 from provisioner.outcomes import findings, outcome
+from provisioner.upkeep import looking
 
 REQUESTED = "Multi-Region Key Requested"
 MATERIAL_PROVIDED = "Multi-Region Key Material Provided"
@@ -56,6 +57,7 @@ SENT = {
         ("MaterialRefusal",), "An answer with key material is refused."
     ),
     findings.DETAIL_TYPE: Event(("Finding",), "Something is not as it should be."),
+    looking.DETAIL_TYPE: Event(("Drift",), "A key is not as declared."),
 }
 """What the stack publishes."""
 

@@ -23,6 +23,7 @@ from provisioner.material.response import MaterialRefusal
 from provisioner.operation.publishing import OperationDetail
 from provisioner.outcomes.findings import FindingDetail
 from provisioner.outcomes.outcome import OutcomeDetail, RefusalDetail
+from provisioner.upkeep.looking import DriftDetail
 
 type Schema = dict[str, Any]
 
@@ -80,6 +81,7 @@ EVENTS: Mapping[str, type] = {
     "MaterialQuestion": Question,
     "MaterialRefusal": MaterialRefusal,
     "Finding": FindingDetail,
+    "Drift": DriftDetail,
 }
 """What the events of the stack carry as their detail."""
 

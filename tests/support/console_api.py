@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import boto3
+from botocore.session import Session
 
 from mrk.errors import MrkError
 from mrk.stack import Reply
@@ -15,12 +15,18 @@ from provisioner.intake.request import parse_request, policy_warnings
 from tests.support.samples import SETTINGS
 
 
+def _session() -> Session:
+    session = Session()
+    session.set_config_variable("region", "us-east-1")
+    return session
+
+
 @dataclass
 class ConsoleApi:
     """Answers as the stack's API does, and keeps what it was sent."""
 
     region: str = "us-east-1"
-    session: boto3.Session = field(default_factory=lambda: boto3.Session(region_name="us-east-1"))
+    session: Session = field(default_factory=_session)
     sent: list[tuple[str, str, Any]] = field(default_factory=list)
     """Method, path and body of every call."""
     statuses: dict[str, dict[str, Any]] = field(default_factory=dict)

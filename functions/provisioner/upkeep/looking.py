@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import ceil
+from typing import TypedDict
 
 from aws_lambda_powertools.metrics import MetricUnit
 
@@ -61,6 +62,25 @@ _FINISH_FIRST = (
     "A change of this key set has failed. Finish it first: send the same revision again, or the "
     "next one. Either makes the key as declared."
 )
+
+
+class Cause(TypedDict):
+    """The event that may have caused a difference: what was called when, and by whom, if known."""
+
+    arn: str | None
+    eventName: str
+    at: str
+    eventId: str
+
+
+class DriftDetail(Difference, TypedDict):
+    """A difference as its event has it; `by` is null where no event names a cause."""
+
+    requestId: str
+    revision: int
+    keyArn: str
+    by: Cause | None
+    ticket: JsonObject | None
 
 
 class _NotNow(Exception):
@@ -241,7 +261,7 @@ class Looker:
 
     def _publish(self, record: Record, difference: Difference, events: Sequence[KeyEvent]) -> None:
         cause = cause_of(difference, events)
-        detail: JsonObject = {
+        detail: DriftDetail = {
             "requestId": record.request_id,
             "revision": record.revision,
             "keyArn": arn_in(difference["region"], str(record.key_arn)),
@@ -329,7 +349,7 @@ def _was_made_again(record: Record, watched: Watched, cause: KeyEvent | None) ->
     return datetime.fromisoformat(cause["at"]) >= ended.replace(microsecond=0)
 
 
-def _by(event: KeyEvent) -> JsonObject:
+def _by(event: KeyEvent) -> Cause:
     return {
         "arn": event["arn"],
         "eventName": event["name"],
