@@ -108,10 +108,17 @@ function watchForm(form) {
 }
 
 function showPlan(html) {
-  const plan = document.getElementById("plan");
-  const open = [...plan.querySelectorAll("details")].map((one) => one.open);
-  plan.innerHTML = html;
-  plan.querySelectorAll("details").forEach((one, place) => { one.open = open[place] ?? one.open; });
+  replace(document.getElementById("plan"), html);
+}
+
+/** Show other content; what was unfolded stays so, and what had the keyboard keeps it. */
+function replace(element, html) {
+  const open = [...element.querySelectorAll("details")].map((one) => one.open);
+  const had = element.contains(document.activeElement) ? document.activeElement : null;
+  const isSame = (one) => one.tagName === had.tagName && one.textContent === had.textContent;
+  element.innerHTML = html;
+  element.querySelectorAll("details").forEach((one, place) => { one.open = open[place] ?? one.open; });
+  if (had) [...element.querySelectorAll("a, button, summary")].find(isSame)?.focus();
 }
 
 // --- A key set that comes into being ------------------------------------------------------------
@@ -134,7 +141,7 @@ function watchKeySet(live) {
     }
     const isTyping = live.querySelector("form :focus");
     if (next.html.trim() !== shown && !(isTyping && next.goesOn)) {
-      live.innerHTML = next.html;
+      replace(live, next.html);
       shown = next.html.trim();
       document.title = `${next.said.split(".")[0]} · Multi-Region keys`;
     }

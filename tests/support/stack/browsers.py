@@ -3,12 +3,13 @@
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -43,10 +44,12 @@ class Browser:
     def tab_to(self, **wanted: str) -> WebElement:
         """Press Tab until what has these attributes has the keyboard; `text` is its text."""
         for _ in range(_MOST_TABS):
-            here = self.focused
-            if all(_is(here, name, value) for name, value in wanted.items()):
-                return here
-            here.send_keys(Keys.TAB)
+            # What comes into being is shown anew from time to time, with the keyboard where it was.
+            with suppress(StaleElementReferenceException):
+                here = self.focused
+                if all(_is(here, name, value) for name, value in wanted.items()):
+                    return here
+                here.send_keys(Keys.TAB)
         raise AssertionError(f"No Tab leads to {wanted} at {self.driver.current_url}")
 
     def type_into(self, name: str, text: str) -> None:
