@@ -77,7 +77,7 @@ def _print_facts(console: Console, status: dict[str, Any]) -> None:
         "last operation": _last(last) if last else None,
         "approval until": approval.get("until"),
         "content hash": approval.get("contentHash"),
-        "rotations": len(status.get("rotations") or []) or None,
+        "key materials": len(status.get("rotations") or []) or None,
         "execution": status.get("executionArn"),
     }
     for name, value in facts.items():
