@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import (
+    ElementNotInteractableException,
+    StaleElementReferenceException,
+)
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -24,6 +27,7 @@ _CHROMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 _MOST_TABS = 120
 _LONGEST_WAIT = 60
 _SERIOUS = ("serious", "critical")
+_SHOWN_ANEW = (StaleElementReferenceException, ElementNotInteractableException)
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Browser:
         """Press Tab until what has these attributes has the keyboard; `text` is its text."""
         for _ in range(_MOST_TABS):
             # What comes into being is shown anew from time to time, with the keyboard where it was.
-            with suppress(StaleElementReferenceException):
+            with suppress(*_SHOWN_ANEW):
                 here = self.focused
                 if all(_is(here, name, value) for name, value in wanted.items()):
                     return here
