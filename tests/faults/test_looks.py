@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
@@ -21,12 +20,12 @@ from tests.support.faults import wiring, workflow
 from tests.support.faults.api import operate
 from tests.support.faults.aws import Execution
 from tests.support.faults.faults import Fault
+from tests.support.faults.histories import histories
 from tests.support.faults.looked import DRIFT, LookedAtAws, Subject, differences, forget_owners
 from tests.support.faults.revisions import finished, next_document
 from tests.support.faults.scenario import REQUEST_ID, policy_of
 from tests.support.faults.stepping import Stepper
 
-EXAMPLES = int(os.environ.get("FAULTS_EXAMPLES", "25"))
 _ANY = st.integers(min_value=0, max_value=11)
 _FAULTS = sorted(set(Fault) - {Fault.REDELIVERED, Fault.STOPPED})
 _REVISIONS = ("tags", "alias", "policy", "rotation", "add", "disable", "other")
@@ -310,15 +309,7 @@ class RepairedKeySet(LookedAtKeySet):
     drift_mode = "REPAIR"
 
 
-_SETTINGS = settings(
-    max_examples=EXAMPLES,
-    stateful_step_count=40,
-    deadline=None,
-    derandomize="FAULTS_EXAMPLES" not in os.environ,
-    database=None,
-    phases=[Phase.generate, Phase.shrink],
-    suppress_health_check=list(HealthCheck),
-)
+_SETTINGS = histories(25, steps=40)
 TestLookedAtKeySet = LookedAtKeySet.TestCase
 TestLookedAtKeySet.settings = _SETTINGS
 TestRepairedKeySet = RepairedKeySet.TestCase

@@ -4,11 +4,10 @@ FAULTS_EXAMPLES sets how many histories are tried; CI tries few.
 """
 
 import json
-import os
 from collections.abc import Callable
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -20,11 +19,11 @@ from hypothesis.stateful import (
 
 from tests.support.faults import wiring, workflow
 from tests.support.faults.faults import Fault
+from tests.support.faults.histories import histories
 from tests.support.faults.holder import answer, asked_for, give
 from tests.support.faults.scenario import IMPORTED, REQUEST, REQUEST_ID, problems
 from tests.support.faults.stepping import SteppedAws, Stepper
 
-EXAMPLES = int(os.environ.get("FAULTS_EXAMPLES", "300"))
 _MOST_AT_ONCE = 4
 _OTHER = "Something else"
 _FAULTS = sorted(set(Fault) - {Fault.REDELIVERED, Fault.STOPPED})
@@ -239,16 +238,10 @@ class OneImportedRequest(OneRequest):
         self._add("answer", work)
 
 
-_SETTINGS = settings(
-    max_examples=EXAMPLES,
-    stateful_step_count=60,
-    deadline=None,
-    derandomize="FAULTS_EXAMPLES" not in os.environ,
-    database=None,
-    phases=[Phase.generate, Phase.shrink],
-    suppress_health_check=list(HealthCheck),
-)
+_SETTINGS = histories(300, steps=60)
 TestOneRequest = OneRequest.TestCase
 TestOneRequest.settings = _SETTINGS
 TestOneImportedRequest = OneImportedRequest.TestCase
-TestOneImportedRequest.settings = settings(_SETTINGS, max_examples=max(1, EXAMPLES // 3))
+TestOneImportedRequest.settings = settings(
+    _SETTINGS, max_examples=max(1, _SETTINGS.max_examples // 3)
+)

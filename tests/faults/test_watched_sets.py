@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
-from hypothesis import HealthCheck, Phase
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -21,6 +20,7 @@ from tests.support.faults import wiring, workflow
 from tests.support.faults.api import ask
 from tests.support.faults.aws import Call, Event, Execution, Network
 from tests.support.faults.faults import Fault, go_wrong
+from tests.support.faults.histories import histories
 from tests.support.faults.holder import answer, asked_for, give
 from tests.support.faults.kms import Key
 from tests.support.faults.scenario import policy_of
@@ -38,9 +38,7 @@ from tests.support.faults.watched import (
     regions_of,
 )
 
-EXAMPLES = int(os.environ.get("FAULTS_EXAMPLES", "80"))
 REGIONS = ("us-east-1", "eu-west-1", "us-west-2")
-_PHASES = [Phase.generate, Phase.shrink]
 _MOST_SETS = 3
 _ANY = st.integers(min_value=0, max_value=11)
 _REFUSABLE = ("CreateAlias", "ReplicateKey", "ImportKeyMaterial", "GetParametersForImport")
@@ -583,21 +581,12 @@ class WatchedSetsThatMayBeDeleted(WatchedSets):
     may_delete = True
 
 
-_SETTINGS = hypothesis_settings(
-    max_examples=EXAMPLES,
-    stateful_step_count=40,
-    deadline=None,
-    derandomize="FAULTS_EXAMPLES" not in os.environ,
-    database=None,
-    phases=_PHASES,
-    suppress_health_check=list(HealthCheck),
-    print_blob=False,
-)
+_SETTINGS = hypothesis_settings(histories(80, steps=40), print_blob=False)
 TestWatchedSets = WatchedSets.TestCase
 TestWatchedSets.settings = _SETTINGS
 TestWatchedSetsThatMayBeDeleted = WatchedSetsThatMayBeDeleted.TestCase
 TestWatchedSetsThatMayBeDeleted.settings = hypothesis_settings(
-    _SETTINGS, max_examples=max(1, EXAMPLES // 2)
+    _SETTINGS, max_examples=max(1, _SETTINGS.max_examples // 2)
 )
 
 

@@ -5,11 +5,9 @@ with any faults. FAULTS_EXAMPLES sets how many histories are tried; CI tries few
 """
 
 import contextlib
-import os
 from collections.abc import Callable
 
 from botocore.exceptions import ClientError
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -23,12 +21,12 @@ from tests.support.faults.changes import (
 )
 from tests.support.faults.changing import ChangingAws, regions_of
 from tests.support.faults.faults import Fault
+from tests.support.faults.histories import histories
 from tests.support.faults.interrupted import cancel
 from tests.support.faults.kms import Key, KmsInRegion
 from tests.support.faults.revisions import KINDS, next_document, recovery
 from tests.support.faults.stepping import Stepper
 
-EXAMPLES = int(os.environ.get("FAULTS_EXAMPLES", "120"))
 _MOST_AT_ONCE = 3
 _FAULTS = sorted(set(Fault) - {Fault.REDELIVERED, Fault.STOPPED})
 _NEAR = 40
@@ -278,12 +276,4 @@ class OneKeySet(RuleBasedStateMachine):
 
 
 TestOneKeySet = OneKeySet.TestCase
-TestOneKeySet.settings = settings(
-    max_examples=EXAMPLES,
-    stateful_step_count=40,
-    deadline=None,
-    derandomize="FAULTS_EXAMPLES" not in os.environ,
-    database=None,
-    phases=[Phase.generate, Phase.shrink],
-    suppress_health_check=list(HealthCheck),
-)
+TestOneKeySet.settings = histories(120, steps=40)
