@@ -96,6 +96,17 @@ class Caller:
         return f"mrk {command}{''.join(options)}"
 
 
+def with_options(*options: Callable[..., Any]) -> Callable[[Callable[..., None]], Any]:
+    """Return what adds several of click's options and arguments to a command."""
+
+    def decorated(command: Callable[..., None]) -> Callable[..., None]:
+        for option in options:
+            command = option(command)
+        return command
+
+    return decorated
+
+
 def calls_the_stack(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that say which stack is called; pass a Caller as the first argument."""
 

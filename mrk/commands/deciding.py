@@ -1,28 +1,21 @@
 """`mrk approve`, `refuse` and `cancel`: what is done with requests that wait or are under way."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from mrk.commands.caller import Caller, Option, calls_the_stack, confirm, say
+from mrk.commands.caller import Caller, Option, calls_the_stack, confirm, say, with_options
 from mrk.errors import MrkError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-
-def _decision_options(command: "Callable[..., None]") -> "Callable[..., None]":
-    for option in (
-        click.option("--yes", is_flag=True, help="Do not ask for confirmation."),
-        click.option("--comment", help="Kept with the decision."),
-        click.option(
-            "--content-hash",
-            help="Decide only if this waits; needed with --yes, so that nobody decides unseen.",
-        ),
-        click.argument("request_id", metavar="REQUEST_ID"),
-    ):
-        command = option(command)
-    return command
+_decision_options = with_options(
+    click.option("--yes", is_flag=True, help="Do not ask for confirmation."),
+    click.option("--comment", help="Kept with the decision."),
+    click.option(
+        "--content-hash",
+        help="Decide only if this waits; needed with --yes, so that nobody decides unseen.",
+    ),
+    click.argument("request_id", metavar="REQUEST_ID"),
+)
 
 
 @click.command("approve")

@@ -1,29 +1,33 @@
 """`mrk rotate`, `repair` and `release`: what is done with a key set as it is declared."""
 
 import uuid
-from collections.abc import Callable
 from typing import Any
 
 import click
 
-from mrk.commands.caller import Caller, Option, calls_the_stack, confirm, on_interrupt, say
+from mrk.commands.caller import (
+    Caller,
+    Option,
+    calls_the_stack,
+    confirm,
+    on_interrupt,
+    say,
+    with_options,
+)
 from mrk.commands.following import Followed, timeout_option, watch
 
 _FINISHED, _FAILED = "FINISHED", "FAILED"
 
 
-def _operation_options(command: Callable[..., None]) -> Callable[..., None]:
-    for option in (
-        click.option("--follow", is_flag=True, help="Watch until the outcome is there."),
-        click.option("--confirm", "words", multiple=True, help="A word that it takes, as REMOVE:…"),
-        click.option(
-            "--operation-id",
-            help="Its identity: the same again is the same operation. A new one by default.",
-        ),
-        click.argument("request_id", metavar="REQUEST_ID"),
-    ):
-        command = option(command)
-    return command
+_operation_options = with_options(
+    click.option("--follow", is_flag=True, help="Watch until the outcome is there."),
+    click.option("--confirm", "words", multiple=True, help="A word that it takes, as REMOVE:…"),
+    click.option(
+        "--operation-id",
+        help="Its identity: the same again is the same operation. A new one by default.",
+    ),
+    click.argument("request_id", metavar="REQUEST_ID"),
+)
 
 
 @click.command("rotate")
