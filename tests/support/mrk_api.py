@@ -13,7 +13,7 @@ type Answer = tuple[int, Any] | httpx.Response | Exception
 
 @dataclass
 class PlayedApi:
-    """Answers calls as it was told to, and keeps what it was sent.
+    """Answers calls as a test asks it to, and keeps what it was sent.
 
     An answer of several is for one call each; the last is for every further one.
     """

@@ -28,8 +28,12 @@ def _have_ended(stack: Stack, began: str) -> bool | None:
     return all(began < one["begun_at"] <= one["ended_at"] for one in listings) or None
 
 
-def _positions(stack: Stack) -> list[dict[str, Any]]:
-    """Read how far the sweep is in each Region."""
+def sweep_items(stack: Stack) -> list[dict[str, Any]]:
+    """Read the sweep's table: how far it is in each Region, and the open findings."""
     table = stack.resources("AWS::DynamoDB::Table")["SweepTable"]
-    items = stack.client("dynamodb").scan(TableName=table)["Items"]
-    return [item for item in items if item["subject"]["S"] == "position"]
+    items: list[dict[str, Any]] = stack.client("dynamodb").scan(TableName=table)["Items"]
+    return items
+
+
+def _positions(stack: Stack) -> list[dict[str, Any]]:
+    return [item for item in sweep_items(stack) if item["subject"]["S"] == "position"]

@@ -28,7 +28,7 @@ class Terminal:
         self._main, side = pty.openpty()
         fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
         settings = place | {"TERM": "xterm-256color", "PYTHONPATH": str(ROOT)}
-        # CI tells programs that nobody watches, and a shell how wide its own terminal is.
+        # CI sets a variable that turns colours off, and a shell those of its own terminal's size.
         hidden = ("CI", "NO_COLOR", "COLUMNS", "LINES")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "mrk", *arguments],

@@ -41,7 +41,7 @@ from tests.support.stack.reading import (
     read_key,
     root_alone,
 )
-from tests.support.stack.sweeping import sweep_to_its_end
+from tests.support.stack.sweeping import sweep_items, sweep_to_its_end
 from tests.support.ticket_server import Answered, ticket_server
 
 VIA = {"hook": "jira", "actor": None}
@@ -438,9 +438,7 @@ def sweep(stack: Stack) -> Generator[None]:
 def _is_closed(stack: Stack, arn: str) -> bool | None:
     """Sweep; say whether nothing is open about a key any more."""
     stack.invoke("SweepFunction", {})
-    table = stack.resources("AWS::DynamoDB::Table")["SweepTable"]
-    items = stack.client("dynamodb").scan(TableName=table)["Items"]
-    return not any(item["subject"]["S"].startswith(arn) for item in items) or None
+    return not any(one["subject"]["S"].startswith(arn) for one in sweep_items(stack)) or None
 
 
 def change_and_decommission(stack: Stack) -> Generator[None]:
