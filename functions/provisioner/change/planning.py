@@ -1,6 +1,6 @@
 """Plans the change of a finished key set: its record, what KMS has, and the new declaration."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from provisioner.aws import kms
@@ -16,9 +16,18 @@ from provisioner.domain.change_problems import (
     gone_set_problem,
     lasting_warnings,
     lost_principal_problems,
+    regions_of_imports,
+    rotated_material_problems,
     word_problems,
 )
-from provisioner.domain.plan import KeySetRequest, content_hash, key_id_of, region_of, revision_of
+from provisioner.domain.plan import (
+    KeySetRequest,
+    arn_in,
+    content_hash,
+    key_id_of,
+    region_of,
+    revision_of,
+)
 from provisioner.errors import KmsKeyNotFound, Problem
 from provisioner.settings import Settings
 
@@ -99,6 +108,7 @@ def plan_of_change(
         problems=[
             *change_problems(applied, request, changes, observed),
             *lost_principal_problems(applied, request, changes, settings),
+            *_rotated_material(request, changes, observed, key_arn, kms_for),
             *size_problems(request, waves(changes, observed, settings.partition)),
             *word_problems(applied, request, changes, observed, settings, resumed=is_resumed),
         ],
@@ -109,6 +119,22 @@ def plan_of_change(
         is_resumed=is_resumed,
         version=record.version,
     )
+
+
+def _rotated_material(
+    request: KeySetRequest,
+    changes: list[Change],
+    observed: ObservedSet,
+    key_arn: str,
+    kms_for: Callable[[str], KMSClient],
+) -> Iterator[Problem]:
+    """Ask KMS for the key material of the primary key, where a change imports it elsewhere."""
+    if not regions_of_imports(changes) or request["keySpec"] != "SYMMETRIC_DEFAULT":
+        return  # The key material of other keys never changes.
+    home = observed["primaryRegion"]
+    primary_arn = arn_in(home, key_arn)
+    materials = len(kms.list_key_materials(kms_for(home), primary_arn))
+    yield from rotated_material_problems(request, changes, primary_arn, materials)
 
 
 def _of_a_gone_set(record: Record, request: KeySetRequest, key_arn: str) -> ChangePlan:

@@ -4,10 +4,11 @@ A change is computed three ways: from the declaration that was applied last, fro
 from what KMS has. Nothing here calls AWS. `change_problems` says what of it is refused.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from enum import StrEnum
 from typing import Any, NotRequired, TypedDict
 
+from provisioner.domain.key_specs import Origin
 from provisioner.domain.key_states import PENDING_DELETION_STATES
 from provisioner.domain.lost_principals import differs_in_gone_principals_only
 from provisioner.domain.plan import (
@@ -96,6 +97,7 @@ class Wave(StrEnum):
 
     RESTORE = "RESTORE"
     ADD = "ADD"
+    MATERIAL = "MATERIAL"
     WIDEN = "WIDEN"
     PROMOTE = "PROMOTE"
     SETTINGS = "SETTINGS"
@@ -110,6 +112,8 @@ _WAVE_OF_CALL = {
     # A disabled key can neither be replicated nor promoted, and its rotation cannot be changed.
     "EnableKey": Wave.RESTORE,
     "ReplicateKey": Wave.ADD,
+    # A key without its key material is not promoted.
+    "ImportKeyMaterial": Wave.MATERIAL,
     "UpdatePrimaryRegion": Wave.PROMOTE,
     "DisableKey": Wave.DISABLE,
     "ScheduleKeyDeletion": Wave.REMOVE,
@@ -119,6 +123,7 @@ _REPEATABLE = (
     *("UntagResource", "PutKeyPolicy", "EnableKeyRotation", "DisableKeyRotation"),
 )
 """Calls that set again what is set already."""
+_TO_A_USABLE_STATE = ("CancelKeyDeletion", "EnableKey", "ImportKeyMaterial")
 _EARLY_AND_LATE = {"UntagResource": -1, "DeleteAlias": 1}
 """Within a wave: a key has at most 50 tags, and should always have a name.
 
@@ -129,6 +134,7 @@ _ANY_PARTITION = "aws"
 _BY_REVISION = "by the next revision"
 _BY_HAND = "by hand, with UpdateAlias"
 _ENABLED, _DISABLED = "Enabled", "Disabled"
+_PENDING_IMPORT = "PendingImport"
 
 
 def plan_change(
@@ -149,6 +155,10 @@ def plan_change(
     A key policy that was applied, and in which KMS shows since then that principals are gone, is
     left as it is: see `lost_principals`.
 
+    Of a set with imported key material, the keys of Regions that the applied declaration does not
+    have are PendingImport until theirs is imported. In its own Regions, key material that is
+    missing is no part of a change.
+
     Parameters
     ----------
     applied
@@ -157,9 +167,10 @@ def plan_change(
         Names and Regions of revisions which failed, and which neither declaration has.
     """
     old = _names_left_out(applied, declared, superseded or {})
+    added = {*regions(declared)} - {*regions(applied)}
     changes = [
         change
-        for change in _changes(declared, observed, old, settings)
+        for change in _changes(declared, observed, old, settings, added)
         if not _only_lacks_gone_principals(change, applied, settings)
     ]
     as_applied = observed_as_declared(applied, settings)
@@ -272,10 +283,21 @@ def _names_left_out(
 
 
 def _changes(
-    declared: KeySetRequest, observed: ObservedSet, old: RegionNames, settings: Settings
+    declared: KeySetRequest,
+    observed: ObservedSet,
+    old: RegionNames,
+    settings: Settings,
+    added: Collection[str] = (),
 ) -> Iterator[Change]:
-    """List the changes that bring a set to what is declared."""
+    """List the changes that bring a set to what is declared.
+
+    Parameters
+    ----------
+    added
+        The Regions whose key gets its key material with this declaration, where that is imported.
+    """
     decommissioned = is_decommissioned(declared)
+    to_import = added if declared["origin"] == Origin.EXTERNAL else ()
     for region in regions(declared):
         plan, key = plan_key(declared, region, settings), observed["keys"].get(region)
         gone = old.get(region, {})
@@ -284,9 +306,10 @@ def _changes(
                 yield from _lasting_settings(plan, key, gone, settings.partition)
         elif key is None:
             yield _change(region, "region", None, region, "ReplicateKey")
-            yield from _new_key_changes(declared, plan, observed)
+            yield from _new_key_changes(declared, plan, observed, imports=region in to_import)
         else:
-            yield from _state_changes(key, enabled=is_enabled(declared, region))
+            enabled, imports = is_enabled(declared, region), region in to_import
+            yield from _state_changes(key, enabled=enabled, imports=imports)
             yield from _alias_changes(plan, key, gone)
             yield from _lasting_settings(plan, key, gone, settings.partition)
     if not decommissioned:
@@ -296,13 +319,16 @@ def _changes(
 
 
 def _new_key_changes(
-    declared: KeySetRequest, plan: KeyPlan, observed: ObservedSet
+    declared: KeySetRequest, plan: KeyPlan, observed: ObservedSet, *, imports: bool
 ) -> Iterator[Change]:
     primary = observed["keys"].get(observed["primaryRegion"])
     key = _new_key(plan, arn_in(plan.region, primary["arn"]) if primary and primary["arn"] else "")
     key["aliases"] = observed.get("aliases", {}).get(plan.region, {})
+    if imports:
+        key["keyState"] = _PENDING_IMPORT
     yield from _alias_changes(plan, key, {})
-    yield from _state_changes(key, enabled=is_enabled(declared, plan.region))
+    enabled = is_enabled(declared, plan.region)
+    yield from _state_changes(key, enabled=enabled, imports=imports)
 
 
 def is_leaving(key: ObservedKey) -> bool:
@@ -310,18 +336,27 @@ def is_leaving(key: ObservedKey) -> bool:
     return key["keyState"] in PENDING_DELETION_STATES
 
 
-def _state_changes(key: ObservedKey, *, enabled: bool) -> Iterator[Change]:
+def _state_changes(key: ObservedKey, *, enabled: bool, imports: bool) -> Iterator[Change]:
     """Restore, enable or disable a key. A key whose deletion is canceled is disabled.
 
     One without its key material is PendingImport then, and no call but an import enables it.
     https://docs.aws.amazon.com/kms/latest/developerguide/deleting-keys-cancelling-key-deletion.html
+
+    Parameters
+    ----------
+    imports
+        Whether key material is imported into a key that is made, and never had any.
     """
     region, state = key["region"], key["keyState"]
     if is_leaving(key):
         word = f"RESTORE:{region}"
-        becomes = "PendingImport" if key.get("lacksMaterial") else _DISABLED
+        becomes = _PENDING_IMPORT if key.get("lacksMaterial") else _DISABLED
         yield _change(region, "keyState", state, becomes, "CancelKeyDeletion", confirm=word)
         state = becomes
+    elif imports and state in (_PENDING_IMPORT, "Creating"):
+        # The same before the key is made and after, as it is the same step of a plan.
+        yield _change(region, "keyState", _PENDING_IMPORT, _ENABLED, "ImportKeyMaterial")
+        state = _ENABLED
     if enabled and state == _DISABLED:
         yield _change(region, "keyState", state, _ENABLED, "EnableKey")
     elif not enabled and state != _DISABLED:
@@ -446,11 +481,11 @@ def _repeated(
 
 
 def state_by_then(region: str, changes: list[Change], key: ObservedKey) -> str:
-    """Return a key's state after the first wave, in which keys are restored and enabled."""
+    """Return a key's state once keys are restored and enabled, and have their key material."""
     states: list[str] = [
         change["to"]
         for change in changes
-        if change["region"] == region and change["call"] in ("CancelKeyDeletion", "EnableKey")
+        if change["region"] == region and change["call"] in _TO_A_USABLE_STATE
     ]
     return states[-1] if states else key["keyState"]
 

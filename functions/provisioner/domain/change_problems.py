@@ -122,17 +122,52 @@ def _gone(
 
 
 def _without_material(declared: KeySetRequest, changes: list[Change]) -> Iterator[Problem]:
-    """https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-import.html ."""
+    """Find a replica key that would be made again in a Region that the set had before.
+
+    https://docs.aws.amazon.com/kms/latest/developerguide/multi-region-keys-import.html
+    """
     if declared["origin"] != Origin.EXTERNAL:
         return
+    imports = regions_of_imports(changes)
     for change in changes:
-        if change["call"] == "ReplicateKey":
+        region = change["region"]
+        if change["call"] == "ReplicateKey" and region not in imports:
             text = (
-                f"A key set of origin EXTERNAL gets no further Region: the key in "
-                f"{change['region']} would have no key material. Leave the Region out."
+                f"The key in {region} is deleted for good, and a new one would have no key "
+                "material. Leave the Region out of this revision, and add it in the next one: then "
+                "its key material is asked for."
             )
-            path = _path(declared, change["region"], "region")
-            yield new_problem(path, "CHANGE_NOT_SUPPORTED", text)
+            yield new_problem(_path(declared, region, "region"), "CHANGE_NOT_SUPPORTED", text)
+
+
+def regions_of_imports(changes: list[Change]) -> list[str]:
+    """List the Regions in which a change asks for key material."""
+    return [change["region"] for change in changes if change["call"] == "ImportKeyMaterial"]
+
+
+def rotated_material_problems(
+    declared: KeySetRequest, changes: list[Change], primary_arn: str, materials: int
+) -> Iterator[Problem]:
+    """Refuse to add a Region to a set that has more than one key material.
+
+    The key there can be used only once it has all of them, and one is asked for.
+    https://docs.aws.amazon.com/kms/latest/APIReference/API_ImportKeyMaterial.html
+
+    Parameters
+    ----------
+    materials
+        How many the primary key has, one that waits for a rotation included.
+    """
+    if materials <= 1:
+        return
+    for region in regions_of_imports(changes):
+        text = (
+            f"{primary_arn} has {materials} key materials, since it was rotated or is about to be. "
+            f"A key in {region} needs all of them, and a change asks for one. Leave the Region "
+            "out; or replicate the key by hand, import all of its key material there, and send "
+            "this revision then. docs/imported-key-material.md has the commands."
+        )
+        yield new_problem(_path(declared, region, "region"), "CHANGE_NOT_SUPPORTED", text)
 
 
 def _disabled_keys(

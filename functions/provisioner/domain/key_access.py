@@ -138,6 +138,11 @@ def _can_rotate(key: Key) -> bool:
     return key.spec is not None and can_rotate(key.spec[0], key.spec[2])
 
 
+def _with_materials(key: Key) -> bool:
+    """Whether imported key material of the key can be rotated while it is the primary key."""
+    return _imported(key) and key.spec is not None and key.spec[0] == "SYMMETRIC_DEFAULT"
+
+
 _CREATION, _ROLLBACK, _REPAIR = Purpose.CREATION, Purpose.ROLLBACK, Purpose.REPAIR
 _NEW_POLICY, _CHANGE = Purpose.NEW_POLICY, Purpose.CHANGE
 NEEDS = (
@@ -178,6 +183,7 @@ NEEDS = (
     Need("PlanChange", "DescribeKey", _NEW_POLICY, "plan a change", _always),
     Need("PlanChange", "GetKeyPolicy", _NEW_POLICY, "plan a change", _always),
     Need("PlanChange", "GetKeyRotationStatus", _NEW_POLICY, "plan a change", _rotatable_primary),
+    Need("PlanChange", "ListKeyRotations", _CHANGE, "add a Region", _with_materials),
     # KMS refuses a policy under which whoever writes it could not change it again.
     # https://docs.aws.amazon.com/kms/latest/APIReference/API_PutKeyPolicy.html#KMS-PutKeyPolicy-request-Policy
     Need("ApplyChange", "PutKeyPolicy", _NEW_POLICY, "replace the key policy", _always),

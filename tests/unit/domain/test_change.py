@@ -401,6 +401,92 @@ def test_a_region_that_waits_for_its_deletion_is_not_removed_again(state: str) -
     assert planned(applied_of(), declared_of(replicas=[{"region": EU}]), observed) == []
 
 
+def imported(**fields: Any) -> dict[str, Any]:
+    return {"origin": "EXTERNAL", **fields}
+
+
+IMPORT = (ASIA, "keyState", "PendingImport", "Enabled", "ImportKeyMaterial", None)
+
+
+@pytest.mark.parametrize(
+    ("state", "first"),
+    [
+        (None, [(ASIA, "region", None, ASIA, "ReplicateKey", None)]),
+        ("Creating", []),
+        ("PendingImport", []),
+    ],
+)
+def test_a_new_key_of_a_set_with_imported_material_gets_it_before_its_name(
+    state: str | None, first: list[tuple[Any, ...]]
+) -> None:
+    applied = applied_of(**imported())
+    declared = declared_of(**imported(replicas=[*REPLICAS, {"region": ASIA}]))
+    observed = observed_of(applied)
+    if state:
+        observed["keys"][ASIA] = {**key_of(declared, ASIA), "keyState": state}
+
+    changes = planned(applied, declared, observed)
+
+    name = (ASIA, "alias", None, declared["alias"], "CreateAlias", None)
+    assert changes_of(changes) == [*first, IMPORT, name]
+    assert waves(changes) == [*[Wave.ADD] * len(first), Wave.MATERIAL, Wave.SETTINGS]
+
+
+@pytest.mark.parametrize("state", ["Enabled", "Disabled"])
+def test_a_new_key_that_has_its_material_is_asked_for_none(state: str) -> None:
+    applied = applied_of(**imported())
+    declared = declared_of(**imported(replicas=[*REPLICAS, {"region": ASIA}]))
+    observed = observed_of(applied)
+    observed["keys"][ASIA] = {**key_of(declared, ASIA), "keyState": state}
+
+    calls = [change["call"] for change in planned(applied, declared, observed)]
+
+    assert calls == [*["EnableKey"] * (state == "Disabled"), "CreateAlias"]
+
+
+@pytest.mark.parametrize("state", [None, "PendingImport"])
+def test_a_new_key_that_is_declared_disabled_is_disabled_once_it_has_its_material(
+    state: str | None,
+) -> None:
+    applied = applied_of(**imported())
+    added = {"region": ASIA, "enabled": False}
+    declared = declared_of(**imported(replicas=[*REPLICAS, added]))
+    observed = observed_of(applied)
+    if state:
+        observed["keys"][ASIA] = {**key_of(declared, ASIA), "keyState": state}
+
+    changes = planned(applied, declared, observed)
+
+    word = f"DISABLE:{ASIA}"
+    assert changes_of([one for one in changes if one["property"] == "keyState"]) == [
+        IMPORT,
+        (ASIA, "keyState", "Enabled", "Disabled", "DisableKey", word),
+    ]
+
+
+def test_material_that_is_missing_where_the_set_was_before_is_no_part_of_a_change() -> None:
+    applied = applied_of(**imported())
+    observed = observed_of(applied)
+    observed["keys"][EU] |= {"keyState": "PendingImport", "lacksMaterial": True}
+
+    assert planned(applied, declared_of(**imported()), observed) == []
+
+
+def test_a_key_that_is_restored_without_its_material_is_asked_for_none() -> None:
+    before = declared_of(**imported())
+    applied = declared_of(**imported(replicas=[{"region": EU}]))
+    observed = observed_of(before)
+    observed["keys"][WEST] |= {"keyState": "PendingDeletion", "lacksMaterial": True}
+
+    changes = planned(applied, before, observed)
+
+    word = f"RESTORE:{WEST}"
+    assert changes_of(changes) == [
+        (WEST, "keyState", "PendingDeletion", "PendingImport", "CancelKeyDeletion", word),
+        (WEST, "alias", None, before["alias"], "CreateAlias", None),
+    ]
+
+
 def test_a_region_that_is_gone_is_not_removed_again() -> None:
     observed = observed_of(applied_of())
     del observed["keys"][WEST]

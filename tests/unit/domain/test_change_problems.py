@@ -10,6 +10,7 @@ from provisioner.domain.change_problems import (
     change_warnings,
     lasting_warnings,
     lost_principal_problems,
+    rotated_material_problems,
     word_problems,
 )
 from provisioner.domain.plan import KeySetRequest
@@ -251,11 +252,66 @@ def test_a_set_that_is_gone_for_good_cannot_be_changed() -> None:
     assert problems_of(applied, again, observed) == []
 
 
-def test_imported_key_material_gets_no_further_region() -> None:
-    applied = applied_of(origin="EXTERNAL", replicas=[])
-    declared = declared_of(origin="EXTERNAL", replicas=[{"region": EU}])
+def with_one_region_more() -> tuple[KeySetRequest, KeySetRequest]:
+    return (
+        applied_of(origin="EXTERNAL", replicas=[{"region": EU}]),
+        declared_of(origin="EXTERNAL", replicas=[{"region": EU}, {"region": WEST}]),
+    )
 
-    assert pairs_of(applied, declared) == {("replicas[0].region", UNSUPPORTED)}
+
+def test_imported_key_material_is_asked_for_in_a_further_region() -> None:
+    applied, declared = with_one_region_more()
+
+    assert problems_of(applied, declared) == []
+
+
+def test_a_replica_key_without_its_material_is_not_made_where_the_set_had_one() -> None:
+    applied, declared = with_one_region_more()
+    observed = observed_of(applied)
+    del observed["keys"][EU]
+
+    (problem,) = problems_of(applied, declared, observed)
+
+    assert (problem["path"], problem["code"]) == ("replicas[0].region", UNSUPPORTED)
+    assert f"The key in {EU} is deleted for good" in problem["message"]
+    assert "add it in the next one" in problem["message"]
+
+
+@pytest.mark.parametrize(("materials", "refused"), [(1, []), (2, [WEST]), (3, [WEST])])
+def test_a_set_with_several_key_materials_gets_no_further_region(
+    materials: int, refused: list[str]
+) -> None:
+    applied, declared = with_one_region_more()
+    changes = plan_change(applied, declared, observed_of(applied), SETTINGS)
+
+    problems = [*rotated_material_problems(declared, changes, key_arn(US), materials)]
+
+    assert [(one["path"], one["code"]) for one in problems] == [
+        ("replicas[1].region", UNSUPPORTED) for _ in refused
+    ]
+    for problem, region in zip(problems, refused, strict=True):
+        assert f"{key_arn(US)} has {materials} key materials" in problem["message"]
+        assert f"A key in {region} needs all of them" in problem["message"]
+
+
+def test_what_needs_an_enabled_key_comes_after_the_import_of_its_material() -> None:
+    applied, _ = with_one_region_more()
+    observed = observed_of(applied)
+    observed["keys"][WEST] = {**key_of(applied, EU), "region": WEST, "keyState": "PendingImport"}
+    moved = declared_of(
+        origin="EXTERNAL",
+        primaryRegion=WEST,
+        replicas=[{"region": EU}, {"region": US}],
+        confirm=[f"PROMOTE:{WEST}"],
+    )
+    disabled = declared_of(
+        origin="EXTERNAL",
+        replicas=[{"region": EU}, {"region": WEST, "enabled": False}],
+        confirm=[f"DISABLE:{WEST}"],
+    )
+
+    assert problems_of(applied, moved, observed) == []
+    assert problems_of(applied, disabled, observed) == []
 
 
 ADDED = {"replicas": [{"region": EU}, {"region": WEST}, {"region": ASIA}]}
