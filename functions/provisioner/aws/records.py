@@ -744,7 +744,8 @@ class Records:
         sent_at = now().isoformat()
         promotion = {"from": source, "to": target, "token": token, "sentAt": sent_at}
         condition = (
-            "executionArn = :me AND #status = :running AND attribute_not_exists(promotion) "
+            "executionArn = :me AND #status IN (:running, :waiting) "
+            "AND attribute_not_exists(promotion) "
             "AND (attribute_not_exists(promotedBy) OR promotedBy <> :revision) "
             "AND attribute_not_exists(cancelledAt)"
         )
@@ -752,6 +753,7 @@ class Records:
         values: _Values = {
             ":me": execution_arn,
             ":running": Status.IN_PROGRESS,
+            ":waiting": Status.WAITING_FOR_MATERIAL,
             ":promotion": json_text.text(promotion),
             ":revision": revision_of(request),
             ":at": sent_at,

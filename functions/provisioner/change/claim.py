@@ -1,9 +1,14 @@
 """Makes one execution the one that carries a planned change out."""
 
-from collections.abc import Collection
-
 from provisioner.aws.client_types import SFNClient
-from provisioner.aws.records import FINISHED, Record, Records, Status, refuse_if_cancelled
+from provisioner.aws.records import (
+    FINISHED,
+    UNDER_WAY,
+    Record,
+    Records,
+    Status,
+    refuse_if_cancelled,
+)
 from provisioner.creation.claim import Claim, Decision, decide_change, is_change
 from provisioner.creation.correction import removed_names, superseded, with_restored
 from provisioner.domain.plan import (
@@ -81,19 +86,10 @@ def claim_change(
     return Claim(Decision.PUBLISH if is_done and not record.published else Decision.PROCEED, after)
 
 
-def held_record(
-    records: Records,
-    request: KeySetRequest,
-    execution_arn: str,
-    *,
-    in_status: Collection[Status] = (Status.IN_PROGRESS,),
-) -> Record:
+def held_record(records: Records, request: KeySetRequest, execution_arn: str) -> Record:
     """Read the record of a change, or of an operation, that an execution carries out.
 
-    Parameters
-    ----------
-    in_status
-        What the record may say meanwhile.
+    It may say `WAITING_FOR_MATERIAL` still, although the answer is there.
 
     Raises
     ------
@@ -106,7 +102,7 @@ def held_record(
     if (
         record is None
         or record.execution_arn != execution_arn
-        or record.status not in in_status
+        or record.status not in UNDER_WAY
         or record.revision != revision_of(request)
     ):
         raise RequestTakenOver(

@@ -17,6 +17,7 @@ from typing import TypedDict
 from provisioner.aws import kms
 from provisioner.aws.client_types import KMSClient, RotationsListEntry
 from provisioner.aws.records import Records, refuse_if_cancelled
+from provisioner.change.claim import held_record
 from provisioner.change.work import Work
 from provisioner.clock import now
 from provisioner.domain.material import Material, WrappedMaterial
@@ -29,7 +30,7 @@ from provisioner.errors import (
     new_problem,
 )
 from provisioner.material.importing import material_request
-from provisioner.operation.rotation import STAGED_STATES, mark_of, rotating_record, staged
+from provisioner.operation.rotation import STAGED_STATES, mark_of, staged
 from provisioner.outcomes.failures import refusal_problem
 from provisioner.settings import Settings
 
@@ -80,7 +81,7 @@ def import_new_key_material(
     KmsError, DependencyUnavailable
         A call failed.
     """
-    record = rotating_record(records, request, execution_arn)
+    record = held_record(records, request, execution_arn)
     refuse_if_cancelled(record)
     mark, given = mark_of(request["requestId"], operation_id), {a["region"]: a for a in answers}
     home, *others = [_Key(one, request, kms_for, settings) for one in members]

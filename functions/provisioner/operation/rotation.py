@@ -21,8 +21,6 @@ from provisioner.aws import kms
 from provisioner.aws.client_types import KMSClient, RotationsListEntry
 from provisioner.aws.new_keys import may_be_new
 from provisioner.aws.records import (
-    UNDER_WAY,
-    Record,
     Records,
     Rotation,
     refuse_if_cancelled,
@@ -99,7 +97,7 @@ def rotate_key(
     KmsError, DependencyUnavailable
         A call failed.
     """
-    record = rotating_record(records, request, execution_arn)
+    record = held_record(records, request, execution_arn)
     key_arn = arn_in(region, str(record.key_arn))
     client = kms_for(region)
     # In this order, so that one which ends meanwhile is listed.
@@ -131,21 +129,6 @@ def rotate_key(
         records.withdraw_rotation(record.request_id, rotation)
         raise
     raise RotationUnderWay(f"RotateKeyOnDemand of {key_arn} is sent.")
-
-
-def rotating_record(records: Records, request: KeySetRequest, execution_arn: str) -> Record:
-    """Read the record of a rotation that an execution carries out.
-
-    It says `WAITING_FOR_MATERIAL` for a moment after the answer came.
-
-    Raises
-    ------
-    RequestTakenOver
-        The execution does not hold the request, or not any more.
-    DependencyUnavailable
-        DynamoDB did not answer.
-    """
-    return held_record(records, request, execution_arn, in_status=UNDER_WAY)
 
 
 def mark_of(request_id: str, operation_id: str) -> str:
