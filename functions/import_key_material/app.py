@@ -5,21 +5,28 @@ from typing import TypedDict
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from provisioner.aws.clients import client, prepare
+from provisioner.aws.records import Records
+from provisioner.change.claim import check_wanted
 from provisioner.domain.material import WrappedMaterial
 from provisioner.domain.plan import KeyFacts, KeySetRequest
 from provisioner.material.importing import MaterialState, ensure_key_material
 from provisioner.settings import settings
 from provisioner.telemetry import logger
 
-prepare("kms")
+prepare("dynamodb", "kms")
 
 
 class Payload(TypedDict):
-    """What the state machine hands over; `answer` is that for the key's Region, or null."""
+    """What the state machine hands over; `answer` is that for the key's Region, or null.
+
+    `executionArn` is that of a change, which may be cancelled meanwhile; None in a creation and a
+    renewal, whose cancellation is noticed with the next question or the outcome.
+    """
 
     request: KeySetRequest
     key: KeyFacts
     answer: WrappedMaterial | None
+    executionArn: str | None
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -27,6 +34,8 @@ def handler(event: Payload, _context: LambdaContext) -> MaterialState:
     """Import what was answered, and return where the key stands."""
     request, key = event["request"], event["key"]
     logger.append_keys(request_id=request["requestId"])
+    if change := event["executionArn"]:
+        check_wanted(Records(client("dynamodb"), settings().requests_table), request, change)
     state = ensure_key_material(
         request,
         key,

@@ -30,6 +30,7 @@ def is_write(call: Call) -> bool:
     [
         "every setting",
         "a Region more",
+        "a Region more, with imported material",
         "a promotion, and the earlier primary's Region removed",
         "a key disabled",
         "all decommissioned",

@@ -19,7 +19,15 @@ from tests.support.faults.enumeration import play_all
 ONE_IN = 1 if os.environ.get("FAULTS_PAIRS") == "all" else 100
 
 
-@pytest.mark.parametrize("kind", ["a Region more", "a promotion", "a Region less"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "a Region more",
+        "a Region more, with imported material",
+        "a promotion",
+        "a Region less",
+    ],
+)
 def test_a_change_is_made_once_after_pairs_of_faults(kind: str) -> None:
     before, document = KINDS[kind]
     make = partial(ChangeScenario, before=before, document=document)

@@ -15,9 +15,18 @@ from provisioner.clock import instant_text
 from provisioner.domain.key_states import PENDING_DELETION_STATES
 from provisioner.domain.material import Material, WrappedMaterial
 from provisioner.domain.plan import Expiry, KeyFacts, KeySetRequest, plan_key, region_of
-from provisioner.errors import KeyMaterialRefused, KeySetIncomplete, KeyStateConflict, Problem
+from provisioner.errors import (
+    IncorrectKeyMaterial,
+    KeyMaterialRefused,
+    KeySetIncomplete,
+    KeyStateConflict,
+    Problem,
+    ReplicaKeyNotEnabled,
+)
 from provisioner.outcomes.failures import Failure, failure_of, refusal_problem
 from provisioner.settings import Settings
+
+_SAME_EVERYWHERE = "KMS takes only the key material that this key set has in every Region."
 
 
 class MaterialState(TypedDict):
@@ -55,6 +64,8 @@ def ensure_key_material(
 
     Raises
     ------
+    ReplicaKeyNotEnabled
+        The key is still Creating and takes no key material: call again later.
     KeySetIncomplete
         The material was imported and KMS does not show it yet: call again.
     KmsError
@@ -66,19 +77,14 @@ def ensure_key_material(
     facts = _facts(client, key)
     if blocked := _blocked(facts, expiry):
         return {"key": facts, "materials": [], "problems": [], "blocked": [blocked]}
-    problems = []
+    if facts["keyState"] == "Creating":
+        raise ReplicaKeyNotEnabled(f"{facts['arn']} is Creating and takes no key material yet.")
+    problems: list[Problem] = []
     with may_be_new(client, facts["arn"]):
         if answer and not _is_ready(facts, expiry):
-            try:
-                _import(client, facts["arn"], answer, expiry)
-            except KeyMaterialRefused as refusal:
-                problems.append(refusal_problem(refusal, facts["region"], request))
-            else:
-                facts = _facts(client, key)
-                if not _is_ready(facts, expiry):
-                    raise KeySetIncomplete(
-                        f"KMS does not show the key material of {facts['arn']} yet."
-                    )
+            problems = _import(client, request, facts["arn"], answer, expiry)
+            if not problems and not _is_ready(facts := _facts(client, key), expiry):
+                raise KeySetIncomplete(f"KMS does not show the key material of {facts['arn']} yet.")
         materials = (
             [] if _is_ready(facts, expiry) else [material_request(client, request, facts["arn"])]
         )
@@ -119,14 +125,25 @@ def _blocked(facts: KeyFacts, expiry: Expiry) -> Failure | None:
     return failure_of("ImportKeyMaterial", facts["region"], name, str(conflict))
 
 
-def _import(client: KMSClient, key_arn: str, answer: WrappedMaterial, expiry: Expiry) -> None:
-    kms.import_key_material(
-        client,
-        key_arn,
-        base64.b64decode(answer["importToken"]),
-        base64.b64decode(answer["encryptedKeyMaterial"]),
-        expiry["validTo"],
+def _import(
+    client: KMSClient,
+    request: KeySetRequest,
+    key_arn: str,
+    answer: WrappedMaterial,
+    expiry: Expiry,
+) -> list[Problem]:
+    """Import what was answered for a Region's key, and say why KMS does not take it."""
+    token, encrypted = (
+        base64.b64decode(answer[part]) for part in ("importToken", "encryptedKeyMaterial")
     )
+    try:
+        kms.import_key_material(client, key_arn, token, encrypted, expiry["validTo"])
+    except IncorrectKeyMaterial as refusal:
+        explained = IncorrectKeyMaterial(f"{refusal.what_happened} {_SAME_EVERYWHERE}")
+        return [refusal_problem(explained, region_of(key_arn), request)]
+    except KeyMaterialRefused as refusal:
+        return [refusal_problem(refusal, region_of(key_arn), request)]
+    return []
 
 
 def material_request(client: KMSClient, request: KeySetRequest, key_arn: str) -> Material:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.support.faults.changes import ROTATING, Document, revised
-from tests.support.faults.scenario import policy_of
+from tests.support.faults.scenario import IMPORTED, policy_of
 
 EUROPE, WEST = ROTATING["replicas"]
 
@@ -28,6 +28,12 @@ MOVE_ALIAS = revised(
     ROTATING, "MOVE_ALIAS:us-west-2", replicas=[EUROPE, {**WEST, "alias": TAKEN_ALIAS[1]}]
 )
 ADD = revised(ROTATING, replicas=[EUROPE, WEST, {"region": "ap-south-1"}])
+OWN_MATERIAL: Document = {
+    **IMPORTED,
+    "keyMaterial": {"expires": False, "deadlineInDays": 2},
+}
+"""A key set of two Regions whose material its holder keeps."""
+ADD_WITH_MATERIAL = revised(OWN_MATERIAL, replicas=[EUROPE, WEST])
 PROMOTE = promoted(replicas=[{"region": "us-east-1"}, WEST])
 LEAVE_THE_PRIMARY = promoted("REMOVE:us-east-1", replicas=[WEST])
 REMOVE = revised(ROTATING, "REMOVE:us-west-2", replicas=[EUROPE])
@@ -39,6 +45,7 @@ KINDS: dict[str, tuple[tuple[Document, ...], Document]] = {
     "every setting": ((ROTATING,), SETTINGS),
     "no rotation any more": ((ROTATING,), WITHOUT_ROTATION),
     "a Region more": ((ROTATING,), ADD),
+    "a Region more, with imported material": ((OWN_MATERIAL,), ADD_WITH_MATERIAL),
     "a promotion": ((ROTATING,), PROMOTE),
     "a promotion, and the earlier primary's Region removed": ((ROTATING,), LEAVE_THE_PRIMARY),
     "a Region less": ((ROTATING,), REMOVE),

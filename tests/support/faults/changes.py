@@ -8,9 +8,9 @@ from typing import Any
 
 from provisioner.domain.policy_meaning import same_meaning
 from tests.support.faults import wiring
-from tests.support.faults.aws import Aws, nobody
+from tests.support.faults.aws import Aws, Holder, nobody
 from tests.support.faults.faults import Schedule
-from tests.support.faults.holder import answer_promptly
+from tests.support.faults.holder import MATERIAL, answer_promptly
 from tests.support.faults.kms import Key
 from tests.support.faults.scenario import REQUEST, REQUEST_ID, Scenario
 
@@ -78,6 +78,8 @@ class Declared:
             "alias": self.aws.kms.aliases.get((key.region, wanted["alias"])) != key.arn,
             "description": key.description != (wanted["description"] or ""),
             "tags": not tags.items() <= key.tags.items(),
+            "key material": key.material
+            != (MATERIAL if key.facts["origin"] == "EXTERNAL" else None),
             "old aliases": any(
                 owner == key.arn and alias != wanted["alias"] and _may_be_our_name(alias)
                 for (_, alias), owner in self.aws.kms.aliases.items()
@@ -118,6 +120,8 @@ class ChangeScenario(Scenario):
 
     Parameters
     ----------
+    holder
+        Whoever has the key material of a set with imported one.
     before
         The declarations that were applied before.
     taken
@@ -131,12 +135,13 @@ class ChangeScenario(Scenario):
         before: tuple[Document, ...],
         document: Document,
         taken: tuple[str, str] | None = None,
+        holder: Holder = answer_promptly,
     ) -> None:
         aws = copy_of(before)
         self.key_id = aws.kms.primaries()[0].key_id
         if taken:
             aws.kms.take_alias(*taken).tags[FOREIGN_TAG[0]] = FOREIGN_TAG[1]
-        super().__init__(schedule, aws=aws, document=document)
+        super().__init__(schedule, aws=aws, document=document, holder=holder)
         self.before = {arn: copy.deepcopy(key) for arn, key in aws.kms.keys.items()}
         self.aliases_before = dict(aws.kms.aliases)
         self.words = document.get("confirm", [])
