@@ -81,7 +81,7 @@ def processes() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(PROCESSES, multiprocessing.get_context("spawn"))
 
 
-def play_all(make: Make = Scenario, *, one_in: int = 1) -> Tally:
+def play_all(make: Make = Scenario, *, one_in: int = 1, one_single_in: int = 1) -> Tally:
     """Play every schedule.
 
     Parameters
@@ -90,9 +90,11 @@ def play_all(make: Make = Scenario, *, one_in: int = 1) -> Tally:
         Makes the scenario of a schedule; it is sent to other processes.
     one_in
         Play one of so many pairs, the same ones each time.
+    one_single_in
+        Play one of so many single faults, and pairs with these alone.
     """
     play = partial(play_from, make=make, one_in=one_in, run=next(_runs))
-    tallies = list(processes().map(play, singles(make)))
+    tallies = list(processes().map(play, [*singles(make)][::one_single_in]))
     return Tally(
         sum(tally.singles for tally in tallies),
         sum(tally.pairs for tally in tallies),

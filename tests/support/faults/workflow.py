@@ -120,9 +120,9 @@ class Function:
         return json.loads(json.dumps(answer))
 
     def _answer(self, payload: str, invocation: Invocation) -> Any:
-        # Unless it reads the record it calls nothing, and the clock matters to imported key
-        # material alone: thousands of schedules need its answer once.
-        depends = "keyMaterial" in payload or needs_record(json.loads(payload))
+        # Unless it reads the record it calls nothing, and the clock matters to key material that
+        # expires alone: thousands of schedules need its answer once.
+        depends = "validTo" in payload or needs_record(json.loads(payload))
         if invocation.function_name != "ValidateRequestFunction" or depends:
             return self.handler(json.loads(payload), invocation)
         place = (payload, repr(settings()))
