@@ -3,9 +3,11 @@
 from functools import partial
 from typing import Any
 
+import pytest
+
 from tests.support.faults.aws import Aws, Holder, WaitingTask, nobody
 from tests.support.faults.change_kinds import ADD_WITH_MATERIAL, EUROPE, OWN_MATERIAL, WEST
-from tests.support.faults.changes import ChangeScenario, is_changed, revised
+from tests.support.faults.changes import ChangeScenario, Document, is_changed, revised
 from tests.support.faults.holder import (
     MATERIAL,
     OTHER_MATERIAL,
@@ -22,6 +24,12 @@ from tests.support.faults.scenario import REQUEST_ID
 
 ADDED, ALSO_ADDED = "us-west-2", "ap-south-1"
 ADD_TWO = revised(OWN_MATERIAL, replicas=[EUROPE, WEST, {"region": ALSO_ADDED}])
+ADD_AND_PROMOTE = revised(
+    OWN_MATERIAL,
+    f"PROMOTE:{ADDED}",
+    primaryRegion=ADDED,
+    replicas=[EUROPE, {"region": "us-east-1"}],
+)
 
 adding = partial(ChangeScenario, before=(OWN_MATERIAL,), document=ADD_WITH_MATERIAL)
 
@@ -67,9 +75,12 @@ def for_one_region(aws: Aws, task: WaitingTask) -> None:
 def test_the_material_of_the_new_region_alone_is_asked_for_and_imported() -> None:
     scenario = adding()
 
-    assert scenario.play().problems == []
+    report = scenario.play()
 
+    assert report.problems == []
     assert asked_in(scenario.aws) == [[ADDED]]
+    materials = [str(call) for call in report.calls if call.operation == "ListKeyRotations"]
+    assert materials == ["kms ListKeyRotations in us-east-1"]
     assert "operation" not in questions(scenario.aws)[0]
     assert [str(call) for call in scenario.aws.done] == [
         "kms ReplicateKey in us-east-1",
@@ -154,13 +165,7 @@ def test_a_new_key_that_is_declared_disabled_gets_its_material_first() -> None:
 
 
 def test_a_new_key_can_become_the_primary_key_once_it_has_its_material() -> None:
-    document = revised(
-        OWN_MATERIAL,
-        f"PROMOTE:{ADDED}",
-        primaryRegion=ADDED,
-        replicas=[EUROPE, {"region": "us-east-1"}],
-    )
-    scenario = adding(document=document, holder=nobody)
+    scenario = adding(document=ADD_AND_PROMOTE, holder=nobody)
     scenario.deliver()
 
     scenario.aws.holder = answer_promptly
@@ -171,6 +176,21 @@ def test_a_new_key_can_become_the_primary_key_once_it_has_its_material() -> None
         "kms ImportKeyMaterial in us-west-2",
         "kms UpdatePrimaryRegion in us-east-1",
     ]
+
+
+@pytest.mark.parametrize("document", [ADD_WITH_MATERIAL, ADD_AND_PROMOTE], ids=["add", "promote"])
+def test_an_answer_whose_receiver_dies_before_it_is_noted_is_gone_on_with(
+    document: Document,
+) -> None:
+    def answer_and_die(aws: Aws, task: WaitingTask) -> None:
+        task.output = answer(REQUEST_ID, asked_for(aws, REQUEST_ID))
+        aws.wake(task)
+
+    scenario = adding(document=document, holder=answer_and_die)
+
+    assert scenario.play().problems == []
+
+    assert outcomes(scenario.aws) == [("UPDATED", [])]
 
 
 def test_a_new_key_that_somebody_schedules_for_deletion_meanwhile_ends_the_change() -> None:

@@ -243,6 +243,46 @@ def test_wrong_material_is_asked_again_for_its_region_alone(stack: Stack) -> Non
     assert_same_key(stack, members(key), "SYMMETRIC_DEFAULT", material)
 
 
+def test_a_region_that_is_added_is_asked_for_alone_and_has_the_material_of_the_others(
+    stack: Stack,
+) -> None:
+    material = new_material("SYMMETRIC_DEFAULT")
+    request = external("added", NEAR)
+    request_id, kms = request["requestId"], partial(stack.client, "kms")
+    arns = members(created(stack, request, material))
+    sealed = kms(HOME).encrypt(KeyId=arns[HOME], Plaintext=MESSAGE)["CiphertextBlob"]
+    added = {**request, "revision": 2, "replicas": [{"region": NEAR}, {"region": FAR}]}
+
+    plan = stack.api("POST", "/keys?plan=true", added).json()
+    rows = [(row["region"], row["call"], row["confirm"]) for row in plan["changes"]]
+    assert rows == [
+        (FAR, "ReplicateKey", None),
+        (FAR, "ImportKeyMaterial", None),
+        (FAR, "CreateAlias", None),
+    ]
+    assert stack.api("POST", f"/keys?planId={plan['planId']}", added).status_code == 202
+    question = wait_for_question(stack, request_id, 3)
+    assert [one["region"] for one in question["materials"]] == [FAR]
+    seen = status(stack, request_id)
+    assert (seen["status"], seen["revision"]) == ("WAITING_FOR_MATERIAL", 2)
+    stack.send(wrapped(question, new_material("SYMMETRIC_DEFAULT").secret), PROVIDED)
+    again = wait_for_question(stack, request_id, 4)
+    assert codes(again["errors"]) == [("replicas[1].region", "INCORRECT_KEY_MATERIAL")]
+    assert "takes only the key material that this key set has" in again["errors"][0]["message"]
+    answer = wrapped(again, material.secret)
+    assert stack.api("POST", f"/keys/{request_id}/material", answer).status_code == 202
+
+    outcome = stack.wait_for_outcomes(request_id, 2)[1]
+    assert outcome["detail-type"] == "Multi-Region Key Updated", outcome["detail"]["errors"]
+    arns = members(outcome["detail"]["key"])
+    opened = kms(FAR).decrypt(KeyId=arns[FAR], CiphertextBlob=sealed)
+    assert opened["Plaintext"] == MESSAGE
+    assert_same_key(stack, arns, "SYMMETRIC_DEFAULT", material)
+    back = kms(FAR).encrypt(KeyId=arns[FAR], Plaintext=MESSAGE)["CiphertextBlob"]
+    assert kms(HOME).decrypt(KeyId=arns[HOME], CiphertextBlob=back)["Plaintext"] == MESSAGE
+    assert read_key(stack, FAR, arns[FAR])["aliases"] == [request["alias"]]
+
+
 def test_what_is_not_wrapped_as_asked_is_asked_again(stack: Stack) -> None:
     request = external("unreadable")
     request_id = request["requestId"]

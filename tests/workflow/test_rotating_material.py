@@ -4,11 +4,21 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_der_public_key
+
 from local.polling import wait_for
 from local.stack.stack import Stack
 from provisioner.clock import instant_text, now
-from tests.support.stack.material_holder import PROVIDED, new_material, wait_for_question, wrapped
-from tests.support.stack.reading import new_request
+from tests.support.stack.material_holder import (
+    PROVIDED,
+    new_material,
+    questions,
+    wait_for_question,
+    wrapped,
+)
+from tests.support.stack.reading import new_request, read_key
 
 HOME, NEAR, FAR = "us-east-1", "eu-west-1", "us-west-2"
 REGIONS = (HOME, NEAR, FAR)
@@ -195,6 +205,68 @@ def test_material_that_waits_from_before_is_never_rotated_to_unseen(stack: Stack
     one.encrypt("after")
     one.check(6)
     wait_for(lambda: one.status()["status"] == "CREATED", "the status from before", timeout=10)
+
+
+def test_a_rotated_set_gets_a_region_once_its_key_has_all_material_by_hand(stack: Stack) -> None:
+    old, new = (new_material("SYMMETRIC_DEFAULT").secret for _ in range(2))
+    one = imported(stack, "rotated-more", replicas=[])
+    stack.send(one.request)
+    one.provide(old, 1)
+    arn = stack.wait_for_outcome(one.id)["detail"]["key"]["primary"]["arn"]
+    one.arns = {HOME: arn}
+    one.encrypt("before")
+    assert one.operate("ROTATE_MATERIAL") == 202
+    one.provide(new, 2)
+    finished(one)
+    one.encrypt("after")
+    added = {**one.request, "revision": 2, "replicas": [{"region": NEAR}]}
+
+    refused = stack.api("POST", "/keys", added)
+    stack.send(added)
+
+    rejected = stack.wait_for_outcomes(one.id, 3)[2]["detail"]
+    for [error] in (refused.json()["errors"], rejected["errors"]):
+        assert (error["path"], error["code"]) == ("replicas[0].region", "CHANGE_NOT_SUPPORTED")
+        assert f"{arn} has 2 key materials" in error["message"]
+    assert (refused.status_code, rejected["status"]) == (400, "REJECTED")
+
+    bring_in_by_hand(one, [old, new])
+    stack.send(added)
+
+    outcome = stack.wait_for_outcomes(one.id, 4)[3]
+    assert outcome["detail-type"] == "Multi-Region Key Updated", outcome["detail"]["errors"]
+    [replica] = outcome["detail"]["key"]["replicas"]
+    assert (replica["keyState"], replica["alias"]) == ("Enabled", one.request["alias"])
+    one.arns[NEAR] = replica["arn"]
+    one.check(2)
+    found = read_key(stack, NEAR, replica["arn"])
+    assert found["aliases"] == [one.request["alias"]]
+    assert found["ownTags"]["mrk:request-id"] == one.id
+    assert len(questions(stack, one.id)) == 2
+
+
+def bring_in_by_hand(one: Sealing, secrets: list[bytes]) -> None:
+    """Make a replica key with all its key material, as docs/imported-key-material.md says."""
+    key_id, kms = one.arns[HOME].rsplit("/", 1)[1], one.client(NEAR)
+    tags = [{"TagKey": "mrk:stack", "TagValue": one.stack.name}]
+    one.client(HOME).replicate_key(KeyId=key_id, ReplicaRegion=NEAR, Tags=tags)
+    wait_for(
+        lambda: kms.describe_key(KeyId=key_id)["KeyMetadata"]["KeyState"] == "PendingImport",
+        "the replica key",
+        timeout=30,
+    )
+    for secret in secrets:
+        wrapping = {"WrappingAlgorithm": "RSAES_OAEP_SHA_256", "WrappingKeySpec": "RSA_2048"}
+        given = kms.get_parameters_for_import(KeyId=key_id, **wrapping)
+        public_key = load_der_public_key(given["PublicKey"])
+        assert isinstance(public_key, rsa.RSAPublicKey)
+        oaep = padding.OAEP(mgf=padding.MGF1(SHA256()), algorithm=SHA256(), label=None)
+        kms.import_key_material(
+            KeyId=key_id,
+            ImportToken=given["ImportToken"],
+            EncryptedKeyMaterial=public_key.encrypt(secret, oaep),
+            ExpirationModel="KEY_MATERIAL_DOES_NOT_EXPIRE",
+        )
 
 
 def in_months(months: int) -> str:

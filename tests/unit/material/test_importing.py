@@ -12,6 +12,7 @@ from provisioner.errors import (
     KmsKeyNotFound,
     KmsRequestRefused,
     KmsThrottled,
+    ReplicaKeyNotEnabled,
 )
 from provisioner.material.importing import MaterialState, ensure_key_material
 from tests.support.answering import answer, calls_of, refusal
@@ -131,6 +132,15 @@ def test_a_key_that_somebody_took_out_of_use_gets_no_material(state: str, reason
     assert f"{key_arn(HOME)} is {state}, {reason}." in blocked["cause"]
 
 
+def test_a_key_that_is_creating_is_waited_for() -> None:
+    calls = kms_for(OWN, shown("Creating"))
+
+    with pytest.raises(ReplicaKeyNotEnabled, match="is Creating and takes no key material yet"):
+        ensure(OWN, answer_for(OWN))
+
+    assert names(calls) == ["DescribeKey"]
+
+
 def test_a_disabled_key_that_has_its_material_is_ready() -> None:
     kms_for(HOME, shown("Disabled", VALID_TO))
 
@@ -228,6 +238,8 @@ def test_material_that_kms_does_not_take_is_told_and_asked_for_again(
     assert (problem["path"], problem["code"]) == (path, told_as)
     assert f"KMS in {region} refused ImportKeyMaterial: Not this." in problem["message"]
     assert problem["message"].endswith("answer again.")
+    says_which = "KMS takes only the key material that this key set has" in problem["message"]
+    assert says_which == (told_as == "INCORRECT_KEY_MATERIAL")
     assert [material["importToken"] for material in state["materials"]] == ["dG9rZW4="]
     assert names(calls) == ["DescribeKey", "ImportKeyMaterial", "GetParametersForImport"]
 
