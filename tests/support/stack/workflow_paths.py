@@ -493,7 +493,10 @@ def adopt_and_release(stack: Stack) -> Generator[None]:
 
 
 def rotate(stack: Stack) -> Generator[None]:
-    """Rotate a set, and one to new imported material: cancelled, asked for again, and provided."""
+    """Rotate a set, and one to new imported material: cancelled, asked for again, and provided.
+
+    The second gets a Region more before that, and is asked for its material there.
+    """
     rotated = new_request("rotated")
     material = {"wrappingKeySpec": "RSA_2048"}
     external = new_request(
@@ -510,13 +513,18 @@ def rotate(stack: Stack) -> Generator[None]:
     for number in (1, 2):
         provide(stack, name, secrets[0], number)
     _created(stack, external)
+    further = _next(external, replicas=[{"region": NEAR}, {"region": FAR}])
+    stack.send(further)
+    yield
+    provide(stack, name, secrets[0], 3)
+    _changed(stack, further)
     _operate(stack, external, "ROTATE_MATERIAL")
-    wait_for_question(stack, name, 3)
+    wait_for_question(stack, name, 4)
     assert stack.api("DELETE", f"/keys/{name}").status_code == 202
     assert ended(stack, name, "ROTATE_MATERIAL")["status"] == "FAILED"
     yield
     _operate(stack, external, "ROTATE_MATERIAL", "again")
-    provide(stack, name, secrets[1], 4)
+    provide(stack, name, secrets[1], 5)
     for request, operation_id in ((rotated, "ROTATE"), (external, "again")):
         detail = ended(stack, request["requestId"], operation_id)
         assert detail["status"] == "FINISHED", detail["errors"]
