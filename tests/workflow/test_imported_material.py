@@ -260,6 +260,7 @@ def test_a_region_that_is_added_is_asked_for_alone_and_has_the_material_of_the_o
         (FAR, "ImportKeyMaterial", None),
         (FAR, "CreateAlias", None),
     ]
+    assert ("replicas[1].region", "KEY_MATERIAL_REQUIRED") in codes(plan["warnings"])
     assert stack.api("POST", f"/keys?planId={plan['planId']}", added).status_code == 202
     question = wait_for_question(stack, request_id, 3)
     assert [one["region"] for one in question["materials"]] == [FAR]

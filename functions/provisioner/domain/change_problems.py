@@ -303,11 +303,12 @@ def change_warnings(
 ) -> list[Problem]:
     """List what is to be known before a change that is carried out all the same.
 
-    These are replica keys that no declaration names, keys that are restored without their key
-    material, and key policies in which KMS shows that a principal is gone.
+    These are replica keys that no declaration names, key material that is asked for, keys that are
+    restored without theirs, and key policies in which KMS shows that a principal is gone.
     """
     return [
         *_undeclared_keys(applied, declared, changes, observed),
+        *_material_to_provide(declared, changes),
         *_restored_without_material(declared, changes),
         *_gone_principals(declared, changes),
     ]
@@ -330,6 +331,18 @@ def _undeclared_keys(
         else:
             text = f"{text} To manage it, name {region} among the replicas."
         yield new_problem("replicas", "KEY_NOT_DECLARED", text)
+
+
+def _material_to_provide(declared: KeySetRequest, changes: list[Change]) -> Iterator[Problem]:
+    wanted = declared.get("keyMaterial")
+    days = wanted["deadlineInDays"] if wanted else 0
+    for region in regions_of_imports(changes):
+        text = (
+            f"The change asks for the key material of this key set in {region}, waits for it as "
+            f"WAITING_FOR_MATERIAL, and fails after {days} days without it. Have whoever holds the "
+            "key material ready."
+        )
+        yield new_problem(_path(declared, region, "region"), "KEY_MATERIAL_REQUIRED", text)
 
 
 def _restored_without_material(declared: KeySetRequest, changes: list[Change]) -> Iterator[Problem]:

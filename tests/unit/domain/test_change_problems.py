@@ -261,8 +261,14 @@ def with_one_region_more() -> tuple[KeySetRequest, KeySetRequest]:
 
 def test_imported_key_material_is_asked_for_in_a_further_region() -> None:
     applied, declared = with_one_region_more()
+    observed = observed_of(applied)
 
     assert problems_of(applied, declared) == []
+    changes = plan_change(applied, declared, observed, SETTINGS)
+    (warning,) = change_warnings(applied, declared, changes, observed)
+    assert (warning["path"], warning["code"]) == ("replicas[1].region", "KEY_MATERIAL_REQUIRED")
+    assert f"key set in {WEST}" in warning["message"]
+    assert "after 7 days" in warning["message"]
 
 
 def test_a_replica_key_without_its_material_is_not_made_where_the_set_had_one() -> None:
