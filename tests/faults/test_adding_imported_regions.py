@@ -236,6 +236,24 @@ def test_a_set_that_was_rotated_gets_no_further_region() -> None:
     assert rotated.aws.done == []
 
 
+def test_a_set_is_restored_first_and_gets_its_further_region_after_that() -> None:
+    gone = revised(OWN_MATERIAL, "DECOMMISSION", desiredState="DECOMMISSIONED")
+    words = [f"RESTORE:{region}" for region in ("us-east-1", EUROPE["region"])]
+    back = revised(gone, *words, desiredState="ACTIVE", replicas=[EUROPE, WEST])
+    scenario = adding(before=(OWN_MATERIAL, gone), document=back)
+    scenario.deliver()
+    assert outcomes(scenario.aws) == [
+        ("REJECTED", [("replicas[1].region", "CHANGE_NOT_SUPPORTED")])
+    ]
+
+    for document in ({**back, "replicas": [EUROPE]}, revised(back, replicas=[EUROPE, WEST])):
+        scenario.document = document
+        scenario.deliver()
+
+    assert is_changed(scenario.aws, scenario.document)
+    assert asked_in(scenario.aws) == [[ADDED]]
+
+
 def test_material_that_is_missing_where_the_set_was_before_is_not_asked_for() -> None:
     scenario = adding()
     [key] = [one for one in scenario.aws.kms.keys.values() if one.region == EUROPE["region"]]

@@ -9,7 +9,13 @@ from provisioner.aws.records import Record
 from provisioner.change.claim import failed_names
 from provisioner.change.observe import read_key_set
 from provisioner.change.work import size_problems, waves
-from provisioner.domain.change import Change, ObservedSet, plan_change, plan_id
+from provisioner.domain.change import (
+    Change,
+    ObservedSet,
+    is_leaving,
+    plan_change,
+    plan_id,
+)
 from provisioner.domain.change_problems import (
     change_problems,
     change_warnings,
@@ -128,12 +134,19 @@ def _rotated_material(
     key_arn: str,
     kms_for: Callable[[str], KMSClient],
 ) -> Iterator[Problem]:
-    """Ask KMS for the key material of the primary key, where a change imports it elsewhere."""
-    if not regions_of_imports(changes) or request["keySpec"] != "SYMMETRIC_DEFAULT":
-        return  # The key material of other keys never changes.
+    """Ask KMS for the key material of the primary key, where a change imports it elsewhere.
+
+    It is not asked of a key that waits for its deletion.
+    """
     home = observed["primaryRegion"]
-    primary_arn = arn_in(home, key_arn)
-    materials = len(kms.list_key_materials(kms_for(home), primary_arn))
+    primary, primary_arn = observed["keys"].get(home), arn_in(home, key_arn)
+    if primary is None or not regions_of_imports(changes):
+        return
+    if request["keySpec"] != "SYMMETRIC_DEFAULT":
+        return  # The key material of other keys never changes.
+    materials = (
+        None if is_leaving(primary) else len(kms.list_key_materials(kms_for(home), primary_arn))
+    )
     yield from rotated_material_problems(request, changes, primary_arn, materials)
 
 

@@ -146,7 +146,7 @@ def regions_of_imports(changes: list[Change]) -> list[str]:
 
 
 def rotated_material_problems(
-    declared: KeySetRequest, changes: list[Change], primary_arn: str, materials: int
+    declared: KeySetRequest, changes: list[Change], primary_arn: str, materials: int | None
 ) -> Iterator[Problem]:
     """Refuse to add a Region to a set that has more than one key material.
 
@@ -156,17 +156,25 @@ def rotated_material_problems(
     Parameters
     ----------
     materials
-        How many the primary key has, one that waits for a rotation included.
+        How many the primary key has, one that waits for a rotation included; None where that is
+        not known, since it waits for its deletion.
     """
-    if materials <= 1:
+    if materials is not None and materials <= 1:
         return
     for region in regions_of_imports(changes):
-        text = (
-            f"{primary_arn} has {materials} key materials, since it was rotated or is about to be. "
-            f"A key in {region} needs all of them, and a change asks for one. Leave the Region "
-            "out; or replicate the key by hand, import all of its key material there, and send "
-            "this revision then. docs/imported-key-material.md has the commands."
-        )
+        if materials is None:
+            text = (
+                f"{primary_arn} waits for its deletion, and it is not known which key material a "
+                f"key in {region} needs. Restore the key set in this revision, and add the Region "
+                "in the next one."
+            )
+        else:
+            text = (
+                f"{primary_arn} has {materials} key materials, since it was rotated or is about to "
+                f"be. A key in {region} needs all of them, and a change asks for one. Leave the "
+                "Region out; or replicate the key by hand, import all of its key material there, "
+                "and send this revision then. docs/imported-key-material.md has the commands."
+            )
         yield new_problem(_path(declared, region, "region"), "CHANGE_NOT_SUPPORTED", text)
 
 

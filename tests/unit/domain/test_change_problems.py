@@ -300,6 +300,16 @@ def test_a_set_with_several_key_materials_gets_no_further_region(
         assert f"A key in {region} needs all of them" in problem["message"]
 
 
+def test_a_set_that_is_restored_gets_its_further_region_after_that() -> None:
+    applied, declared = with_one_region_more()
+    changes = plan_change(applied, declared, observed_of(applied), SETTINGS)
+
+    (problem,) = rotated_material_problems(declared, changes, key_arn(US), None)
+
+    assert (problem["path"], problem["code"]) == ("replicas[1].region", UNSUPPORTED)
+    assert "Restore the key set in this revision" in problem["message"]
+
+
 def test_what_needs_an_enabled_key_comes_after_the_import_of_its_material() -> None:
     applied, _ = with_one_region_more()
     observed = observed_of(applied)
