@@ -86,7 +86,6 @@ def _looker() -> Looker:
         table=DriftTable(client("dynamodb"), os.environ["SWEEP_TABLE"]),
         queue=LookQueue(client("sqs"), os.environ["QUEUE_URL"]),
         kms_for=lambda region: client("kms", region),
-        tagging_for=lambda region: client("resourcegroupstaggingapi", region),
         events=client("events"),
         step_functions=client("stepfunctions"),
         role=Role(f"{account}:role/{name}", role_id),

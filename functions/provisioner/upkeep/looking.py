@@ -16,8 +16,8 @@ from typing import TypedDict
 
 from aws_lambda_powertools.metrics import MetricUnit
 
-from provisioner.aws import event_bus, executions, kms
-from provisioner.aws.client_types import EventBridgeClient, KMSClient, SFNClient, TaggingClient
+from provisioner.aws import event_bus, executions
+from provisioner.aws.client_types import EventBridgeClient, KMSClient, SFNClient
 from provisioner.aws.drift_table import DriftTable, Watched
 from provisioner.aws.look_queue import LookQueue
 from provisioner.aws.operations import Operations
@@ -34,10 +34,9 @@ from provisioner.domain.plan import (
     fingerprint,
     is_decommissioned,
     plan_key,
-    regions,
 )
 from provisioner.domain.policy_evaluation import Role
-from provisioner.errors import KmsAccessDenied, KmsKeyNotFound, PromotionUnderWay
+from provisioner.errors import KmsKeyNotFound, PromotionUnderWay
 from provisioner.intake.envelope import resumed
 from provisioner.json_text import JsonObject
 from provisioner.settings import Settings
@@ -100,7 +99,6 @@ class Looker:
     table: DriftTable
     queue: LookQueue
     kms_for: Callable[[str], KMSClient]
-    tagging_for: Callable[[str], TaggingClient]
     events: EventBridgeClient
     step_functions: SFNClient
     role: Role
@@ -186,7 +184,7 @@ class Looker:
                 key_arn,
                 superseded={},
                 kms_for=self.kms_for,
-                tagging_for=self.tagging_for,
+                tagging_for=None,
                 shut_out=shut_out,
             )
         except KmsKeyNotFound:
@@ -195,7 +193,6 @@ class Looker:
         observed = read[0] if read else empty
         if drift.is_moving(observed):
             raise _NotNow(_AGAIN)
-        self._read_tags(request, key_arn, observed, shut_out)
         declared = [applied, *([request] if request != applied else [])]
         found = drift.differences(
             declared, observed, self.settings, removed=record.removed, shut_out=shut_out
@@ -205,17 +202,6 @@ class Looker:
             for one in found
             if self._lets_the_stack_look(request, one)
         ]
-
-    def _read_tags(
-        self, request: KeySetRequest, key_arn: str, observed: ObservedSet, shut_out: set[str]
-    ) -> None:
-        """Read tags from KMS itself: the tagging API shows them late."""
-        for region in regions(request):
-            if key := observed["keys"].get(region):
-                try:
-                    key["tags"] = kms.read_tags(self.kms_for(region), arn_in(region, key_arn))
-                except KmsAccessDenied:
-                    shut_out.add(region)
 
     def _lets_the_stack_look(self, request: KeySetRequest, difference: Difference) -> bool:
         """Whether the key policy that is declared lets the stack look: else nothing was changed."""

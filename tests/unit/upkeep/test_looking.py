@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from provisioner.aws import executions, kms
+from provisioner.aws import executions
 from provisioner.aws.clients import client
 from provisioner.aws.drift_table import DriftTable
 from provisioner.aws.operations import Operations
@@ -32,7 +32,6 @@ from tests.support.sweeping import Looks
 
 NAME = CREATED["requestId"]
 EU, US = "eu-west-1", "us-east-1"
-READ_TAGS = kms.read_tags
 ROLE = Role(f"arn:aws:iam::{ACCOUNT}:role/look", "AROA00000000000000000")
 DRIFT = "Multi-Region Key Drift Detected"
 
@@ -53,7 +52,6 @@ class Bench:
             table=self.table,
             queue=self.looks,
             kms_for=lambda region: region,  # type: ignore[arg-type,return-value]
-            tagging_for=lambda region: client("resourcegroupstaggingapi", region),
             events=client("events"),
             step_functions=client("stepfunctions"),
             role=ROLE,
@@ -61,17 +59,12 @@ class Bench:
             settings=SETTINGS,
         )
         monkeypatch.setattr(looking, "read_key_set", self._read)
-        monkeypatch.setattr(kms, "read_tags", self._tags)
 
     def _read(self, *_: Any, shut_out: set[str], **__: Any) -> Any:
         self.reads += 1
         self.during()
         shut_out |= self.shut_out
         return (self.kms_has, {}) if self.kms_has else None
-
-    def _tags(self, region: Any, _arn: str) -> dict[str, str]:
-        assert self.kms_has
-        return self.kms_has["keys"][region]["tags"]
 
     def look(self, *events: KeyEvent) -> None:
         self.looker.look(NAME, events)
@@ -421,17 +414,16 @@ def test_a_storm_costs_three_calls_of_kms_a_key_and_one_for_rotation(
 ) -> None:
     """Here KMS is read, in three Regions."""
     monkeypatch.setattr(looking, "read_key_set", read_key_set)
-    monkeypatch.setattr(kms, "read_tags", READ_TAGS)
     key_set = KeySet()
     key_set.key(US).rotation_days = 365
     request = request_of(**{**REQUEST, "requestId": "storm", "rotation": rotation})
     create(bench.records, request, arn=key_set.arn)
     bench.later(3_600)
     key_set.in_region(EU).disable_key(KeyId=key_set.key(EU).arn)
-    looker = replace(bench.looker, kms_for=key_set.kms_for, tagging_for=key_set.tagging_for)
+    looker = replace(bench.looker, kms_for=key_set.kms_for)
     storm(bench, looker.look, "storm")
     calls = Counter(f"{call.operation} {call.region}" for call in key_set.calls)
-    a_key = ("DescribeKey", "GetKeyPolicy", "ListResourceTags", "GetResources")
+    a_key = ("DescribeKey", "GetKeyPolicy", "ListResourceTags")
     expected = Counter(f"{call} {region}" for call in a_key for region in (US, EU, "us-west-2"))
     assert calls == expected + Counter({f"GetKeyRotationStatus {US}": 1} if rotation else {})
     assert [one["to"] for one in drifts if one["property"] == "keyState"] == ["Disabled"]

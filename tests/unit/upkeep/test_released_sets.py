@@ -48,7 +48,6 @@ def test_a_released_set_is_not_looked_at(records: Records) -> None:
         table=table,
         queue=unused,
         kms_for=unused,
-        tagging_for=unused,
         events=unused,
         step_functions=unused,
         role=unused,
