@@ -3,21 +3,23 @@
 Its subject is the request's ID. `published` has the digest of each difference that was published
 and still holds, by what it is about; `looked` is when the last look began, `repairs` when
 operations were started to repair what was found, `owesRepair` whether one is still to be started,
-`again` until when another look is on its way. One look at a key set is made at a time, by whoever
-holds it until `leasedUntil`.
+`again` until when another look is on its way, `waiting` the events that came meanwhile. One look at
+a key set is made at a time, by whoever holds it until `leasedUntil`.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from provisioner import json_text
 from provisioner.aws.client_types import AttributeValue, DynamoDBClient
 from provisioner.aws.dynamodb import named_errors
+from provisioner.aws.look_queue import MOST_EVENTS
 from provisioner.aws.sweep_table import is_failed_condition
 from provisioner.clock import now
 from provisioner.errors import DependencyUnavailable
+from provisioner.json_text import Json
 
 _PLACE = "drift"
 
@@ -31,6 +33,8 @@ class Watched:
     looked: datetime | None = None
     owes_repair: bool = False
     """Whether the stack is to repair what was found, and has not started that yet."""
+    waiting: list[Json] = field(default_factory=list)
+    """Events that came while a look was on its way; the last ones of many, and old ones as well."""
 
 
 class DriftTable:
@@ -74,14 +78,23 @@ class DriftTable:
         """Write down that another look is on its way, which begins after that moment."""
         self._update(request_id, "SET again = :until", {":until": {"S": until.isoformat()}})
 
-    def is_looked_at_again(self, request_id: str) -> bool:
-        """Whether another look is on its way."""
+    def leave_to_next_look(self, request_id: str, events: Sequence[Json]) -> bool:
+        """Leave events to the look that is on its way; False where none is.
+
+        Of events that are left at the same moment some may be lost. They only name a cause.
+        """
         with named_errors("GetItem"):
             answer = self._client.get_item(
                 TableName=self._table, Key=_key(request_id), ConsistentRead=True
             )
-        again = answer.get("Item", {}).get("again", {}).get("S", "")
-        return again > now().isoformat()
+        item = answer.get("Item", {})
+        if item.get("again", {}).get("S", "") <= now().isoformat():
+            return False
+        if events:
+            waiting = [*_watched(item).waiting, *events][-MOST_EVENTS:]
+            values: dict[str, AttributeValue] = {":waiting": {"S": json_text.text(waiting)}}
+            self._update(request_id, "SET waiting = :waiting", values)
+        return True
 
     def open_sets(self) -> list[str]:
         """List the requests of the key sets that are known not to be as declared."""
@@ -136,4 +149,5 @@ def _watched(item: Mapping[str, AttributeValue]) -> Watched:
         repairs=json.loads(item.get("repairs", {}).get("S", "[]")),
         looked=datetime.fromisoformat(looked) if looked else None,
         owes_repair=item.get("owesRepair", {}).get("BOOL", False),
+        waiting=json.loads(item.get("waiting", {}).get("S", "[]")),
     )

@@ -118,7 +118,7 @@ class Looker:
         KmsError, DependencyUnavailable, EventNotPublished
             The look is to be made again.
         """
-        if self.table.is_looked_at_again(request_id):
+        if self.table.leave_to_next_look(request_id, events):
             return
         record = self.records.get(request_id)
         if record is None or not record.ever_created or record.released_at:
@@ -133,7 +133,7 @@ class Looker:
         elif _was_looked_at(watched, events):
             self.table.save(request_id, worker, watched)
         else:
-            self._look(record, events, watched, worker)
+            self._look(record, _with_waiting(events, watched), watched, worker)
 
     def _look(
         self, record: Record, events: Sequence[KeyEvent], watched: Watched, worker: str
@@ -299,13 +299,15 @@ def by_request(
     looks: Iterable[tuple[str, Iterable[KeyEvent]]],
 ) -> dict[str, list[KeyEvent]]:
     """Gather what asks for looks at the same key sets, each event once, the oldest first."""
-    gathered: defaultdict[str, dict[str, KeyEvent]] = defaultdict(dict)
+    gathered: defaultdict[str, list[KeyEvent]] = defaultdict(list)
     for request_id, events in looks:
-        gathered[request_id] |= {event["eventId"]: event for event in events}
-    return {
-        request_id: sorted(events.values(), key=lambda event: event["at"])
-        for request_id, events in gathered.items()
-    }
+        gathered[request_id] += events
+    return {request_id: _in_order(events) for request_id, events in gathered.items()}
+
+
+def _in_order(events: Iterable[KeyEvent]) -> list[KeyEvent]:
+    by_id = {event["eventId"]: event for event in events}
+    return sorted(by_id.values(), key=lambda event: event["at"])
 
 
 def is_own(event: KeyEvent, settings: Settings) -> bool:
@@ -318,10 +320,21 @@ def _is_under_way(record: Record) -> bool:
 
 
 def _was_looked_at(watched: Watched, events: Sequence[KeyEvent]) -> bool:
-    looked = watched.looked
-    if looked is None or not events or watched.owes_repair:
+    if watched.looked is None or not events or watched.owes_repair:
         return False
-    return all(datetime.fromisoformat(event["at"]) + _LATE < looked for event in events)
+    return all(_is_before_look(event, watched) for event in events)
+
+
+def _with_waiting(events: Sequence[KeyEvent], watched: Watched) -> list[KeyEvent]:
+    """Return what a look is asked for because of, and what came while it was on its way."""
+    since = [event for event in watched.waiting if not _is_before_look(event, watched)]
+    return _in_order([*events, *since])
+
+
+def _is_before_look(event: KeyEvent, watched: Watched) -> bool:
+    """Whether a look was made since what an event reports."""
+    looked = watched.looked
+    return looked is not None and datetime.fromisoformat(event["at"]) + _LATE < looked
 
 
 def _was_made_again(record: Record, watched: Watched, cause: KeyEvent | None) -> bool:

@@ -149,6 +149,49 @@ def test_it_is_published_again_when_it_has_changed_or_come_back(
     assert len(drifts) == 3
 
 
+def test_an_event_that_comes_while_a_look_is_on_its_way_names_the_cause(
+    bench: Bench, drifts: list[Any]
+) -> None:
+    claim(bench.records)
+    bench.look()  # A run works on the set, so the next look is on its way.
+    end(bench.records)
+    bench.later(2)
+    bench.disable()
+    bench.look(bench.event("DisableKey"))
+    assert bench.kms_has
+    for key in bench.kms_has["keys"].values():
+        key["description"] = "second"
+    bench.later(600)
+    bench.look()
+    assert [one["by"]["eventName"] for one in drifts] == ["DisableKey"]
+
+
+def test_an_event_of_before_the_last_look_names_no_cause(bench: Bench, drifts: list[Any]) -> None:
+    claim(bench.records)
+    bench.look()
+    end(bench.records)
+    assert bench.kms_has
+    for key in bench.kms_has["keys"].values():
+        key["description"] = "second"
+    bench.look(bench.event("DisableKey"))  # Somebody has enabled the key again since.
+    bench.later(600)
+    bench.look()
+    bench.disable()
+    bench.later()
+    bench.look()
+    assert [one["by"] for one in drifts] == [None]
+
+
+def test_of_many_events_the_last_ones_are_left_to_the_look_on_its_way(bench: Bench) -> None:
+    bench.table.look_again(NAME, bench.clock.time + timedelta(seconds=30))
+    first = bench.event("DisableKey")
+    for number in range(30):
+        assert bench.table.leave_to_next_look(NAME, [{**first, "eventId": str(number)}])
+    watched = bench.table.take(NAME, "worker", 120)
+    assert watched
+    assert [one["eventId"] for one in watched.waiting] == [str(n) for n in range(10, 30)]
+
+
 def repair(bench: Bench) -> None:
     """Let a run end after the last look; what it did is not seen by any."""
     bench.later()
@@ -385,7 +428,7 @@ def test_a_look_that_is_asked_for_slowly_is_not_passed_over(
     bench.look()
     end(bench.records)
     bench.later((asked - bench.clock.time).total_seconds() + 30)
-    assert not bench.table.is_looked_at_again(NAME)
+    assert not bench.table.leave_to_next_look(NAME, [])
     assert not drifts
 
 

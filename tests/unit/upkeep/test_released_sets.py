@@ -15,7 +15,7 @@ from tests.support.samples import EXECUTION, KEY_ID, OTHER_EXECUTION, SETTINGS, 
 class NoLookYet:
     """A table of drift that may be asked whether a look is due, and for nothing else."""
 
-    def is_looked_at_again(self, _request_id: str) -> bool:
+    def leave_to_next_look(self, _request_id: str, _events: object) -> bool:
         return False
 
 
