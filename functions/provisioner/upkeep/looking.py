@@ -121,7 +121,7 @@ class Looker:
         if self.table.leave_to_next_look(request_id, events):
             return
         record = self.records.get(request_id)
-        if record is None or not record.ever_created or record.released_at:
+        if record is None or not record.ever_created:
             return
         if _is_under_way(record):
             self._look_later(request_id, events, _AGAIN)
@@ -130,6 +130,8 @@ class Looker:
         watched = self.table.take(request_id, worker, LOOK_SECONDS)
         if watched is None:
             self._look_later(request_id, events, _AGAIN)
+        elif record.released_at:  # Nothing here manages its keys, so nothing of them is open.
+            self.table.save(request_id, worker, replace(watched, published={}, owes_repair=False))
         elif _was_looked_at(watched, events):
             self.table.save(request_id, worker, watched)
         else:
