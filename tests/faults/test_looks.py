@@ -43,7 +43,6 @@ _BY_HAND = ("description", "team", "mrk:request-id", "policy", "alias", "disable
 _REPAIRED_BY_HAND = ("enable", "cancel")
 _MOST_AT_ONCE = 3
 _MOST_CALLS = 26
-_FAILED = "Multi-Region Key Operation Failed"
 _FINDING = "Multi-Region Key Finding"
 _ANA = "arn:aws:iam::111122223333:user/Ana"
 _FOUND_FOR = {
@@ -74,8 +73,6 @@ class LookedAtKeySet(RuleBasedStateMachine):
         self.chances = 0
         """How often a difference may be published again: for a revision, or after a fault."""
         self.operations = 0
-        self.has_failed = False
-        """Whether an operation has failed since the set was last as declared."""
         self.released_since: Any = None
         """Since when the set was released, at the last rest."""
 
@@ -83,10 +80,13 @@ class LookedAtKeySet(RuleBasedStateMachine):
 
     @initialize(begin=st.sampled_from(["finished", "finished", "nothing", "of others"]))
     def begin(self, begin: str) -> None:
+        """Begin with a finished set, or with one that is just being created or adopted."""
         if begin == "nothing":
             self.aws.begin_without_keys()
+            self.create()
         elif begin == "of others":
             self.aws.begin_with_keys_of_others()
+            self.adopt(right=False)
 
     @rule()
     @precondition(lambda self: self.has_room() and self.aws.is_to_be_created)
@@ -231,7 +231,6 @@ class LookedAtKeySet(RuleBasedStateMachine):
         true = differences(self.aws) if self.aws.is_managed else {}
         published = [e.detail for e in self.aws.events if e.detail_type == DRIFT]
         found = [e.detail for e in self.aws.events if e.detail_type == _FINDING]
-        ended = {e.detail_type for e in self.aws.events}
         self.aws.events.clear()
         counts = Counter((one["region"], one["property"]) for one in published)
         hands = {*self.touched, *self.touched_before}
@@ -244,8 +243,9 @@ class LookedAtKeySet(RuleBasedStateMachine):
         for subject, value in true.items():
             is_known = self.open.get(subject, "nothing") == value
             assert is_known or counts[subject], f"{subject} was never published"
+        assert self.aws.open_differences == true.keys(), "what is open is not what is true"
         if self.drift_mode == "REPAIR":
-            self._check_repaired({*true}, ended)
+            self._check_repaired({*true})
         self.open, self.chances = true, 0
         self.touched_before |= self.touched.keys()
         self.touched.clear()
@@ -268,12 +268,11 @@ class LookedAtKeySet(RuleBasedStateMachine):
             else:
                 assert one["kind"] in ("REQUEST_STUCK", "UNFINISHED_KEY_SET")
 
-    def _check_repaired(self, left: set[Subject], ended: set[str]) -> None:
-        """Check that what is left is left to a person: to decide on, or after a repair failed."""
+    def _check_repaired(self, left: set[Subject]) -> None:
+        """Check that what is left is left to a person to decide on, whatever has failed before."""
         is_finished = self.aws.is_managed and self._status() in ("CREATED", "UPDATED")
-        self.has_failed = bool(left) and (self.has_failed or _FAILED in ended)
         is_decided = all(name != "keyState" for _, name in left)
-        if is_finished and is_decided and not self.has_failed:
+        if is_finished and is_decided:
             assert left == set(), "it was not repaired"
 
     def _status(self) -> str:

@@ -2,9 +2,10 @@
 
 Its subject is the request's ID. `published` has the digest of each difference that was published
 and still holds, by what it is about; `looked` is when the last look began, `repairs` when
-operations were started to repair what was found, `owesRepair` whether one is still to be started,
-`again` until when another look is on its way, `waiting` the events that came meanwhile. One look at
-a key set is made at a time, by whoever holds it until `leasedUntil`.
+operations were started to repair what was found, `repair` the ID of the last one, `owesRepair`
+whether one is still to be started, `again` until when another look is on its way, `waiting` the
+events that came meanwhile. One look at a key set is made at a time, by whoever holds it until
+`leasedUntil`.
 """
 
 import json
@@ -30,6 +31,8 @@ class Watched:
 
     published: dict[str, str] = field(default_factory=dict)
     repairs: list[str] = field(default_factory=list)
+    repair: str | None = None
+    """The operationId of the last operation that was started."""
     looked: datetime | None = None
     owes_repair: bool = False
     """Whether the stack is to repair what was found, and has not started that yet."""
@@ -66,10 +69,11 @@ class DriftTable:
             ":published": {"S": json_text.text(watched.published)},
             ":repairs": {"S": json_text.text(watched.repairs)},
             ":looked": {"S": looked},
+            ":repair": {"S": watched.repair or ""},
             ":owes": {"BOOL": watched.owes_repair},
         }
         update = (
-            "SET published = :published, repairs = :repairs, looked = :looked, "
+            "SET published = :published, repairs = :repairs, repair = :repair, looked = :looked, "
             "owesRepair = :owes REMOVE leasedUntil"
         )
         self._update(request_id, update, values, condition="worker = :me")
@@ -147,6 +151,7 @@ def _watched(item: Mapping[str, AttributeValue]) -> Watched:
     return Watched(
         published=json.loads(item.get("published", {}).get("S", "{}")),
         repairs=json.loads(item.get("repairs", {}).get("S", "[]")),
+        repair=item.get("repair", {}).get("S") or None,
         looked=datetime.fromisoformat(looked) if looked else None,
         owes_repair=item.get("owesRepair", {}).get("BOOL", False),
         waiting=json.loads(item.get("waiting", {}).get("S", "[]")),

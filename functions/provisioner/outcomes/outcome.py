@@ -56,7 +56,8 @@ DETAIL_TYPES = {
 
 
 _BEFORE_THE_CLAIM = ("ClaimRequest", "AskForApproval", "StartChange", "PlanChange", "ClaimChange")
-_ENDS_OF_WAITING = {"APPROVAL_EXPIRED", "APPROVAL_REFUSED", "CANCELLED"}
+ENDS_OF_WAITING = {"APPROVAL_EXPIRED", "APPROVAL_REFUSED", "CANCELLED"}
+"""Codes of what a person has stopped, or has left undecided for too long."""
 
 
 class Outcome(TypedDict):
@@ -403,7 +404,7 @@ def _provenance_before_the_claim(outcome: Outcome | ChangeOutcome) -> Provenance
 def _forget_approval(detail: OutcomeDetail | RefusalDetail, outlets: Outlets) -> None:
     """Forget the approval of a run that has ended: the next one needs another."""
     codes = {problem["code"] for problem in detail["errors"]}
-    if detail["executionArn"] and (detail["approvals"] or codes & _ENDS_OF_WAITING):
+    if detail["executionArn"] and (detail["approvals"] or codes & ENDS_OF_WAITING):
         outlets.approvals.forget(detail["requestId"], detail["executionArn"])
 
 

@@ -17,6 +17,7 @@ from typing import TypedDict
 from aws_lambda_powertools.metrics import MetricUnit
 
 from provisioner.aws import event_bus, executions
+from provisioner.aws.approvals import Approvals
 from provisioner.aws.client_types import EventBridgeClient, KMSClient, SFNClient
 from provisioner.aws.drift_table import DriftTable, Watched
 from provisioner.aws.look_queue import LookQueue
@@ -39,6 +40,7 @@ from provisioner.domain.policy_evaluation import Role
 from provisioner.errors import KmsKeyNotFound, PromotionUnderWay
 from provisioner.intake.envelope import resumed
 from provisioner.json_text import JsonObject
+from provisioner.outcomes.outcome import ENDS_OF_WAITING
 from provisioner.settings import Settings
 from provisioner.telemetry import logger, metrics
 from provisioner.upkeep.key_events import KeyEvent, cause_of
@@ -57,6 +59,8 @@ https://docs.aws.amazon.com/kms/latest/developerguide/accessing-kms.html#program
 _LATE = timedelta(seconds=5)
 """How much earlier than an event's time, in whole seconds, a change may still show afterwards."""
 _REPAIRS_A_DAY = 3
+_TRIED_AGAIN_AFTER = timedelta(minutes=50)
+"""A repair that has not lasted is tried again by the look that the next hour's sweep asks for."""
 _FINISH_FIRST = (
     "A change of this key set has failed. Finish it first: send the same revision again, or the "
     "next one. Either makes the key as declared."
@@ -96,6 +100,7 @@ class Looker:
 
     records: Records
     operations: Operations
+    approvals: Approvals
     table: DriftTable
     queue: LookQueue
     kms_for: Callable[[str], KMSClient]
@@ -145,7 +150,11 @@ class Looker:
         try:
             found = self._compare(record)
             fresh = [one for one in found if self._is_news(record, one, events, watched)]
-            owes_repair = self.repairs and bool(found) and (bool(fresh) or watched.owes_repair)
+            owes_repair = (
+                self.repairs
+                and bool(found)
+                and (bool(fresh) or watched.owes_repair or self._may_try_again(request_id, watched))
+            )
             if fresh or owes_repair:
                 self._check_quiet(record)
             for one in fresh:
@@ -263,11 +272,27 @@ class Looker:
             "drift", region=difference["region"], property=difference["property"], by=detail["by"]
         )
 
+    def _may_try_again(self, request_id: str, watched: Watched) -> bool:
+        """Whether what is open is to be repaired once more: a repair of it has not lasted.
+
+        One that somebody has stopped is not tried again, nor one that waits for approval. One that
+        has not ended otherwise has died before it could begin.
+        """
+        if watched.repairs and watched.repairs[-1] > (now() - _TRIED_AGAIN_AFTER).isoformat():
+            return False
+        last = self.operations.get(request_id, watched.repair) if watched.repair else None
+        if last is not None and last.ended is None:
+            return self.approvals.get(request_id) is None
+        return last is None or not any(one["code"] in ENDS_OF_WAITING for one in last.errors)
+
     def _repair(self, record: Record, found: list[Difference], watched: Watched) -> Watched:
         """Start the operation that repairs all that was found, where none of it needs a person."""
         request = record.request
         may_begin = record.status in (Status.CREATED, Status.UPDATED)
         if not (self.repairs and may_begin and request and all(map(drift.repairs_itself, found))):
+            return watched
+        if self.approvals.get(record.request_id):
+            logger.info("drift is not repaired while an approval is waited for")
             return watched
         day_ago = (now() - timedelta(days=1)).isoformat()
         lately = [at for at in watched.repairs if at > day_ago]
@@ -288,7 +313,12 @@ class Looker:
         logger.info("drift is repaired", operation_id=operation["operationId"])
         # What becomes of it: calls of our own roles are no reason for a look.
         self._look_later(record.request_id, [], _AGAIN)
-        return replace(watched, repairs=[*lately, now().isoformat()], owes_repair=False)
+        return replace(
+            watched,
+            repairs=[*lately, now().isoformat()],
+            repair=operation["operationId"],
+            owes_repair=False,
+        )
 
 
 def count() -> None:

@@ -78,6 +78,13 @@ class LookedAtAws(ChangingAws):
         return [self.newest, *before]
 
     @property
+    def open_differences(self) -> set[Subject]:
+        """What the table says is not as declared."""
+        item = self.dynamodb.tables["sweep"].get(f"drift/{REQUEST_ID}", {})
+        region_and_property = json.loads(item.get("published", {}).get("S", "{}"))
+        return {(region, what) for region, what in map(str.split, region_and_property)}
+
+    @property
     def is_managed(self) -> bool:
         """Whether the set is one that the stack answers for."""
         return self.is_created and "releasedAt" not in self.record

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from provisioner.aws import executions
+from provisioner.aws.approvals import Approvals
 from provisioner.aws.clients import client
 from provisioner.aws.drift_table import DriftTable
 from provisioner.aws.operations import Operations
@@ -16,8 +17,14 @@ from provisioner.change.observe import read_key_set
 from provisioner.clock import instant_text
 from provisioner.domain.change import ObservedSet
 from provisioner.domain.drift import SHUT_OUT
+from provisioner.domain.operation import Ended, Operation
 from provisioner.domain.policy_evaluation import Role
-from provisioner.errors import DependencyUnavailable, KmsThrottled, PromotionUnderWay
+from provisioner.errors import (
+    DependencyUnavailable,
+    KmsThrottled,
+    PromotionUnderWay,
+    new_problem,
+)
 from provisioner.upkeep import looking
 from provisioner.upkeep.key_events import KeyEvent, read_event
 from provisioner.upkeep.looking import Looker, by_request, is_own
@@ -49,6 +56,7 @@ class Bench:
         self.looker = Looker(
             records=records,
             operations=Operations(client("dynamodb"), "requests"),
+            approvals=Approvals(client("dynamodb"), "requests"),
             table=self.table,
             queue=self.looks,
             kms_for=lambda region: region,  # type: ignore[arg-type,return-value]
@@ -358,23 +366,6 @@ def described(bench: Bench, text: str) -> None:
     bench.kms_has["keys"][EU]["description"] = text
 
 
-def test_what_nobody_has_to_decide_is_repaired_thrice_a_day(
-    bench: Bench, drifts: list[Any]
-) -> None:
-    answer(client("stepfunctions"), "StartExecution", {"executionArn": "arn"})
-    looker = replace(bench.looker, repairs=True)
-    for number in range(4):
-        described(bench, f"by hand {number}")
-        bench.later()
-        looker.look(NAME, [])
-    assert len(drifts) == 4
-    assert len(bench.looks.asked) == 3
-    bench.later(timedelta(days=1).total_seconds())
-    described(bench, "by hand again")
-    looker.look(NAME, [])
-    assert len(bench.looks.asked) == 4
-
-
 def test_what_may_be_a_decision_is_not_repaired(bench: Bench, drifts: list[Any]) -> None:
     bench.disable()
     described(bench, "by hand")
@@ -412,6 +403,129 @@ def test_once_a_person_has_decided_the_rest_is_repaired(bench: Bench, drifts: li
     looker.look(NAME, [])
     assert len(bench.looks.asked) == 1
     assert len(drifts) == 2
+
+
+@pytest.fixture
+def started() -> list[dict[str, Any]]:
+    """Let Step Functions take every call; return a list that grows with what is started."""
+    found: list[dict[str, Any]] = []
+
+    def note(params: dict[str, Any], **_: Any) -> None:
+        found.append({"name": params["name"], **json.loads(params["input"])["operation"]})
+
+    on(client("stepfunctions"), "provide-client-params.states.StartExecution", note)
+    answer(client("stepfunctions"), "StartExecution", {"executionArn": "arn"})
+    return found
+
+
+def end_repair(bench: Bench, operation: dict[str, Any], code: str | None = None) -> None:
+    """Let a repair end; with a code, it has failed."""
+    asked: Operation = {
+        "operationId": operation["operationId"],
+        "operation": operation["operation"],
+        "confirm": operation["confirm"],
+    }
+    problems = [new_problem("region", code, "It did not work.")] if code else []
+    ended = Ended.FAILED if code else Ended.FINISHED
+    bench.looker.operations.end(NAME, asked, ended, problems)
+
+
+def test_what_nobody_has_to_decide_is_repaired_thrice_a_day(
+    bench: Bench, drifts: list[Any], started: list[dict[str, Any]]
+) -> None:
+    looker = replace(bench.looker, repairs=True)
+    for number in range(4):
+        described(bench, f"by hand {number}")
+        bench.later()
+        looker.look(NAME, [])
+        end_repair(bench, started[-1])
+    assert len(drifts) == 4
+    assert len(started) == 3
+    bench.later(timedelta(days=1).total_seconds())
+    described(bench, "by hand again")
+    looker.look(NAME, [])
+    assert len(started) == 4
+
+
+def test_a_repair_that_failed_is_tried_again_in_the_next_hours_of_the_day(
+    bench: Bench, drifts: list[Any], started: list[dict[str, Any]]
+) -> None:
+    looker = replace(bench.looker, repairs=True)
+    described(bench, "by hand")
+    counts = []
+    for _ in range(26):
+        for _ in range(2):
+            looker.look(NAME, [])
+            if started:
+                end_repair(bench, started[-1], "KMS_ACCESS_DENIED")
+            bench.later(1_800)
+        counts.append(len(started))
+    assert counts == [1, 2, *[3] * 22, 4, 5]
+    assert len({one["operationId"] for one in started}) == 5
+    assert len(drifts) == 1
+
+
+@pytest.mark.parametrize("code", ["APPROVAL_REFUSED", "APPROVAL_EXPIRED", "CANCELLED"])
+def test_a_repair_that_a_person_has_stopped_is_not_tried_again(
+    bench: Bench, drifts: list[Any], started: list[dict[str, Any]], code: str
+) -> None:
+    looker = replace(bench.looker, repairs=True)
+    described(bench, "by hand")
+    looker.look(NAME, [])
+    end_repair(bench, started[0], code)
+    bench.later(86_400)
+    looker.look(NAME, [])
+    assert len(started) == 1
+    described(bench, "by hand again")
+    bench.later()
+    looker.look(NAME, [])
+    assert len(started) == 2
+    assert len(drifts) == 2
+
+
+def test_a_repair_that_waits_for_approval_is_not_asked_for_twice(
+    bench: Bench, drifts: list[Any], started: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looker = replace(bench.looker, repairs=True)
+    described(bench, "by hand")
+    looker.look(NAME, [])
+    with monkeypatch.context() as patch:
+        patch.setattr(looker.approvals, "get", lambda _: "waits")
+        bench.later(86_400)
+        looker.look(NAME, [])
+        described(bench, "by hand again")
+        bench.later(86_400)
+        looker.look(NAME, [])
+        assert len(started) == 1
+    looker.look(NAME, [])
+    assert len(started) == 2
+    assert len(drifts) == 2
+
+
+def test_a_repair_that_never_began_is_followed_by_another(
+    bench: Bench, drifts: list[Any], started: list[dict[str, Any]]
+) -> None:
+    looker = replace(bench.looker, repairs=True)
+    described(bench, "by hand")
+    looker.look(NAME, [])
+    bench.later(60)
+    looker.look(NAME, [])
+    assert len(started) == 1
+    bench.later(3_600)
+    looker.look(NAME, [])
+    assert len({one["operationId"] for one in started}) == 2
+    assert len(drifts) == 1
+
+
+def test_what_was_found_before_the_stack_repairs_by_itself_is_repaired(
+    bench: Bench, drifts: list[Any], started: list[dict[str, Any]]
+) -> None:
+    described(bench, "by hand")
+    bench.look()
+    bench.later(3_600)
+    replace(bench.looker, repairs=True).look(NAME, [])
+    assert len(started) == 1
+    assert len(drifts) == 1
 
 
 def _unavailable(*_: Any) -> None:

@@ -41,6 +41,7 @@ def looker(records: Records, looks: Looks) -> Looker:
     return Looker(
         records=records,
         operations=unused,
+        approvals=unused,
         table=DriftTable(client("dynamodb"), "sweep"),
         queue=looks,
         kms_for=unused,
