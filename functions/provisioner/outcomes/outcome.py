@@ -291,11 +291,14 @@ def publish_refusal(
     return detail
 
 
-def problems_of(outcome: Outcome | ChangeOutcome) -> list[Problem]:
-    """Phrase the failures; what several Regions report of the request as a whole stands once."""
+def problems_of(outcome: Outcome | ChangeOutcome, again: str | None = None) -> list[Problem]:
+    """Phrase the failures; what several Regions report of the request as a whole stands once.
+
+    `again` is as in `problem_of`.
+    """
     found: list[Problem] = []
     for failure in outcome["failures"]:
-        problem = problem_of(failure, outcome["request"], outcome["executionArn"])
+        problem = problem_of(failure, outcome["request"], outcome["executionArn"], again)
         if problem not in found:
             found.append(problem)
     return found
