@@ -3,9 +3,9 @@
 Its subject is the request's ID. `published` has the digest of each difference that was published
 and still holds, by what it is about; `looked` is when the last look began, `repairs` when
 operations were started to repair what was found, `repair` the ID of the last one, `owesRepair`
-whether one is still to be started, `again` until when another look is on its way, `waiting` the
-events that came meanwhile. One look at a key set is made at a time, by whoever holds it until
-`leasedUntil`.
+whether one is still to be started, `shutOut` the Regions in which the last look was refused,
+`again` until when another look is on its way, `waiting` the events that came meanwhile. One look at
+a key set is made at a time, by whoever holds it until `leasedUntil`.
 """
 
 import json
@@ -36,6 +36,8 @@ class Watched:
     looked: datetime | None = None
     owes_repair: bool = False
     """Whether the stack is to repair what was found, and has not started that yet."""
+    shut_out: list[str] = field(default_factory=list)
+    """Regions whose keys did not let the last look read them."""
     waiting: list[Json] = field(default_factory=list)
     """Events that came while a look was on its way; the last ones of many, and old ones as well."""
 
@@ -71,10 +73,11 @@ class DriftTable:
             ":looked": {"S": looked},
             ":repair": {"S": watched.repair or ""},
             ":owes": {"BOOL": watched.owes_repair},
+            ":shutOut": {"S": json_text.text(watched.shut_out)},
         }
         update = (
             "SET published = :published, repairs = :repairs, repair = :repair, looked = :looked, "
-            "owesRepair = :owes REMOVE leasedUntil"
+            "owesRepair = :owes, shutOut = :shutOut REMOVE leasedUntil"
         )
         self._update(request_id, update, values, condition="worker = :me")
 
@@ -154,5 +157,6 @@ def _watched(item: Mapping[str, AttributeValue]) -> Watched:
         repair=item.get("repair", {}).get("S") or None,
         looked=datetime.fromisoformat(looked) if looked else None,
         owes_repair=item.get("owesRepair", {}).get("BOOL", False),
+        shut_out=json.loads(item.get("shutOut", {}).get("S", "[]")),
         waiting=json.loads(item.get("waiting", {}).get("S", "[]")),
     )

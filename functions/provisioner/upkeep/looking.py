@@ -149,6 +149,9 @@ class Looker:
         watched, began = replace(watched, published=published), now()
         try:
             found = self._compare(record)
+            before, shut_out = watched.shut_out, _shut_out(found)
+            watched = replace(watched, shut_out=shut_out)
+            _check_shut_out_twice(shut_out, before)
             fresh = [one for one in found if self._is_news(record, one, events, watched)]
             owes_repair = (
                 self.repairs
@@ -349,6 +352,25 @@ def is_own(event: KeyEvent, settings: Settings) -> bool:
 
 def _is_under_way(record: Record) -> bool:
     return record.status in UNDER_WAY or record.operation is not None or not record.published
+
+
+def _shut_out(found: Iterable[Difference]) -> list[str]:
+    return [one["region"] for one in found if one["to"] == drift.SHUT_OUT]
+
+
+def _check_shut_out_twice(shut_out: list[str], before: list[str]) -> None:
+    """Check that keys which have refused a look have refused the one before as well.
+
+    A refusal may pass: permissions of IAM take effect late, too. A key policy stays.
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_general.html#troubleshoot_general_eventual-consistency
+
+    Raises
+    ------
+    _NotNow
+        One has not, so it is to be seen once more.
+    """
+    if not {*shut_out} <= {*before}:
+        raise _NotNow(_AGAIN)
 
 
 def _was_looked_at(watched: Watched, events: Sequence[KeyEvent]) -> bool:

@@ -330,7 +330,25 @@ def test_a_key_policy_that_shuts_the_stack_out_is_published(
     del bench.kms_has["keys"][EU]
     bench.shut_out = {EU}
     bench.look()
+    assert (bench.looks.asked, drifts) == ([NAME], [])
+    for _ in range(2):
+        bench.later()
+        bench.look()
     assert [(one["property"], one["to"]) for one in drifts] == [("policy", SHUT_OUT)]
+    assert bench.looks.asked == [NAME]
+
+
+def test_a_refusal_that_passes_is_no_difference(bench: Bench, drifts: list[Any]) -> None:
+    bench.shut_out = {EU}
+    bench.look()
+    bench.shut_out = set()
+    bench.later()
+    bench.look()
+    bench.shut_out = {EU}
+    bench.later()
+    bench.look()
+    assert drifts == []
+    assert bench.looks.asked == [NAME, NAME]
 
 
 def test_a_key_set_that_is_gone_is_published(bench: Bench, drifts: list[Any]) -> None:
