@@ -300,6 +300,14 @@ class LookedAtKeySet(RuleBasedStateMachine):
 
     _is_swept = False
 
+    def go_far(self, calls: int) -> None:
+        """Let what runs get so many calls further, through all its waits."""
+        for _ in range(calls):
+            if not self.awake():
+                self.let_time_pass(seconds=60)
+            if self.awake():
+                self.go_on(which=0, calls=1)
+
     def look_at_all(self) -> None:
         """Let whoever asks for it look at the key set, and that look come to its end."""
         self._add("look", lambda: self._look([{"look": {"requestId": REQUEST_ID, "events": []}}]))
@@ -389,16 +397,66 @@ def test_after_one_fault_at_any_call_of_a_look_the_set_is_repaired(fault: Fault)
         assert state.open == {}
 
 
-def test_a_look_in_the_middle_of_a_run_publishes_nothing() -> None:
-    for calls in range(0, 120, 6):
+@pytest.mark.parametrize("kind", ["creation", "adoption", "revision", "release"])
+def test_a_look_in_the_middle_of_a_run_publishes_nothing(kind: str) -> None:
+    for calls in range(0, 120, 20):
         state = LookedAtKeySet()
-        state.revise(kind="other", which=0)
-        state.go_on(which=0, calls=30)  # It starts the execution that changes the set.
-        state.go_on(which=0, calls=calls)
+        match kind:
+            case "creation":
+                state.begin("nothing")
+            case "adoption":
+                state.begin("of others")
+            case "revision":
+                state.revise(kind="other", which=0)
+            case "release":
+                state.operate("RELEASE")
+        state.go_far(30 + calls)  # The first ones start the execution that does the work.
         state.sweep()
         state.look_at_all()
         state.teardown()
         assert not state.touched_before
+
+
+@pytest.mark.parametrize("when", ["during", "after"])
+@pytest.mark.parametrize("is_heard", [True, False])
+def test_what_is_changed_by_hand_in_an_adoption_is_published_once(
+    when: str, is_heard: bool
+) -> None:
+    for calls in range(0, 60, 20):
+        state = LookedAtKeySet()
+        state.begin("of others")
+        state.go_far(30 + calls)
+        if when == "after":
+            state.finish()
+        state.change_by_hand(which=1, what="description", value=1)
+        if not is_heard:
+            state.lose_event(which=len(state.aws.key_events) - 1)
+        state.teardown()
+        is_found = state.open.keys() == {("us-east-1", "description")}
+        assert is_found if state.aws.is_managed else state.open == {}
+
+
+def test_a_read_that_is_refused_once_is_no_difference() -> None:
+    for calls in range(_MOST_CALLS):
+        state = LookedAtKeySet()
+        state.change_by_hand(which=0, what="description", value=1)
+        state.look(which=0, size=1, again=False)
+        state.go_wrong(which=0, calls=calls, fault=Fault.REFUSED)
+        state.teardown()
+        assert state.open.keys() == {("eu-west-1", "description")}
+
+
+def test_nothing_is_published_of_a_released_set() -> None:
+    state = LookedAtKeySet()
+    state.change_by_hand(which=0, what="description", value=1)
+    state.rest()
+    assert state.open != {}
+    state.operate("RELEASE")
+    state.rest()
+    assert state.open == {}
+    state.change_by_hand(which=1, what="alias", value=1)
+    state.teardown()
+    assert state.open == {}
 
 
 @pytest.mark.parametrize("seconds", [0, 10, 120, 190])

@@ -52,8 +52,10 @@ class LookedAtAws(ChangingAws):
 
     def begin_without_keys(self) -> None:
         """Let the key set be yet to be made."""
-        for table in (*self.dynamodb.tables.values(), self.kms.keys, self.kms.aliases):
+        for table in self.dynamodb.tables.values():
             table.clear()
+        self.kms.keys.clear()
+        self.kms.aliases.clear()
         self.key_id = ""
 
     def begin_with_keys_of_others(self) -> None:
@@ -108,7 +110,7 @@ class LookedAtAws(ChangingAws):
 
     def by_hand(self, key: Key, operation: str, **arguments: Any) -> None:
         """Call KMS as somebody who may do everything; from now on this shows at once."""
-        act = getattr(KmsInRegion(self.kms, key.region), operation)
+        act = getattr(_Hands(self.kms, key.region), operation)
         named = arguments if operation == "delete_alias" else {"KeyId": key.arn, **arguments}
         if operation == "create_alias":
             named = {"TargetKeyId": key.arn, **arguments}
@@ -152,6 +154,14 @@ class LookedAtAws(ChangingAws):
         ]
         answer = functions()[LOOK].invoke(self, LOOK, {"Records": messages})
         return [bodies[int(one["itemIdentifier"])] for one in answer["batchItemFailures"]]
+
+
+class _Hands(KmsInRegion):
+    """KMS as somebody calls it whom no tag keeps from a key."""
+
+    def _key(self, arn: str, operation: str) -> Key:
+        key = self._kms.keys.get(arn)
+        return super()._key(arn, operation) if key is None or self._kms.is_gone(key) else key
 
 
 def put_right(aws: LookedAtAws, document: Document) -> None:
