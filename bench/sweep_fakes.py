@@ -1,7 +1,10 @@
 """The code of the sweep's worker among keys that exist only as numbers, and on a clock of its own.
 
-Calls take the time that they take in AWS, as long as nobody knows better: KMS's and the others'
-latencies below. Twenty calls of DescribeKey run side by side.
+Where sets have keys in several Regions, each Region has a worker and a clock. The clocks begin at
+the same moment, and no worker keeps another one waiting, so the Regions are swept side by side
+although they are played one after the other. Calls take the time that they take in AWS, as long as
+nobody knows better: KMS's and the others' latencies below. Twenty calls of DescribeKey run side by
+side.
 """
 
 import importlib
@@ -12,6 +15,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -59,19 +63,33 @@ _SETTINGS = {
 }
 
 
+BySecond = Counter[tuple[str, str, int]]
+"""Calls by operation, Region and second."""
+
+
 class WorkerKilledError(BaseException):
     """The process of a worker ends here."""
 
 
 class _Aws:
-    """KMS and the tagging API of one Region, the tables, and the time."""
+    """KMS and the tagging API of one Region, the tables, and the time.
 
-    def __init__(self, keys: int, killed_after: int) -> None:
-        self.keys = keys
+    `regions` are those of every key set, that of the primary key first.
+    """
+
+    def __init__(
+        self,
+        keys: int,
+        region: str,
+        regions: tuple[str, ...],
+        killed_after: int | None,
+        time: datetime,
+    ) -> None:
+        self.keys, self.region, self.regions = keys, region, regions
         self.calls: Counter[str] = Counter()
-        self.by_second: Counter[tuple[str, int]] = Counter()
-        self.time = datetime.now(UTC)
-        self.meta = SimpleNamespace(region_name=_REGION)
+        self.by_second: BySecond = Counter()
+        self.time = time
+        self.meta = SimpleNamespace(region_name=region)
         self.exceptions = SimpleNamespace(PaginationTokenExpiredException=WorkerKilledError)
         self._killed_after = killed_after
         self._lock = threading.Lock()
@@ -85,7 +103,7 @@ class _Aws:
     def called(self, operation: str, seconds: float | None = None) -> None:
         with self._lock:
             self.calls[operation] += 1
-            self.by_second[operation, int(self.time.timestamp())] += 1
+            self.by_second[operation, self.region, int(self.time.timestamp())] += 1
             self.time += timedelta(seconds=seconds or _LATENCY[operation])
             if operation == "DescribeKey" and self.calls[operation] == self._killed_after:
                 raise WorkerKilledError
@@ -94,7 +112,12 @@ class _Aws:
         self.called("DescribeKey")
         arn, key_id = asked["KeyId"], asked["KeyId"].rsplit("/", 1)[1]
         metadata = {"Arn": arn, "KeyId": key_id, "KeyState": "Enabled", "CreationDate": _LONG_AGO}
-        return {"KeyMetadata": metadata}
+        primary, *replicas = (
+            {"Arn": _arn(int(key_id.removeprefix("mrk-"), 16), region), "Region": region}
+            for region in self.regions
+        )
+        roles = {"PrimaryKey": primary, "ReplicaKeys": replicas}
+        return {"KeyMetadata": {**metadata, "MultiRegionConfiguration": roles}}
 
     def get_key_policy(self, **_: str) -> dict[str, Any]:
         self.called("GetKeyPolicy")
@@ -129,7 +152,7 @@ class _Aws:
         tags = {"mrk:stack": _STACK}
         mapping = [
             {
-                "ResourceARN": _arn(number),
+                "ResourceARN": _arn(number, self.region),
                 "Tags": [
                     {"Key": key, "Value": value}
                     for key, value in {**tags, "mrk:request-id": str(number)}.items()
@@ -169,7 +192,7 @@ class _Records:
                 "tags": {},
                 "policy": None,
                 "rotation": None,
-                "replicas": [],
+                "replicas": [{"region": region} for region in self._aws.regions[1:]],
                 "origin": "AWS_KMS",
                 "keySpec": "SYMMETRIC_DEFAULT",
                 "keyUsage": "ENCRYPT_DECRYPT",
@@ -177,7 +200,7 @@ class _Records:
             yield SimpleNamespace(
                 request_id=name,
                 status=self._status.CREATED,
-                key_arn=_arn(int(name)),
+                key_arn=_arn(int(name), _REGION),
                 request=request,
                 open_attempt=None,
                 ever_created=True,
@@ -219,7 +242,16 @@ class _Table:
         return {}
 
 
-Swept = tuple[int, Counter[str], Counter[tuple[str, int]], float, int]
+@dataclass(frozen=True)
+class Swept:
+    """What came of a sweep; `calls` and `workers` are those of all Regions together."""
+
+    looked_at: int
+    calls: Counter[str]
+    by_second: BySecond
+    seconds: float
+    """From its begin to the end of the last Region."""
+    workers: int
 
 
 class _NothingOpen:
@@ -231,18 +263,35 @@ class _NothingOpen:
         return []
 
 
-def sweep_in_process(keys: int, *, killed_after: int) -> Swept:
-    """Check a Region's keys; after so many calls of DescribeKey the worker is killed.
+def sweep_in_process(
+    sets: int, *, killed_after: int | None, in_regions: tuple[str, ...] = (_REGION,)
+) -> Swept:
+    """Check the keys of some Regions; after so many calls of DescribeKey a worker is killed.
 
     A worker works for 14 minutes at most, and another one may begin every quarter of an hour, as
     the schedules of template.yaml have it.
 
-    Returns
-    -------
-    tuple
-        How many keys were looked at, the calls, the calls of each second, how many seconds passed,
-        and how many workers it took.
+    Parameters
+    ----------
+    sets
+        How many key sets there are, each with a key in every Region.
+    in_regions
+        That of the primary keys first.
     """
+    began = datetime.now(UTC)
+    swept = [_sweep(sets, region, in_regions, killed_after, began) for region in in_regions]
+    return Swept(
+        looked_at=sum(one.looked_at for one in swept),
+        calls=sum((one.calls for one in swept), Counter()),
+        by_second=sum((one.by_second for one in swept), Counter()),
+        seconds=max(one.seconds for one in swept),
+        workers=sum(one.workers for one in swept),
+    )
+
+
+def _sweep(
+    sets: int, region: str, regions: tuple[str, ...], killed_after: int | None, began: datetime
+) -> Swept:
     with ExitStack() as stack:
         stack.enter_context(mock.patch.dict(os.environ, _SETTINGS))
         stack.enter_context(mock.patch.object(sys, "path", [str(ROOT / "functions"), *sys.path]))
@@ -250,19 +299,19 @@ def sweep_in_process(keys: int, *, killed_after: int) -> Swept:
         status = importlib.import_module("provisioner.aws.records").Status
         settings = importlib.import_module("provisioner.settings").settings()
         nothing = importlib.import_module("provisioner.aws.sweep_table").Position()
-        aws = _Aws(keys, killed_after)
+        aws = _Aws(sets, region, regions, killed_after, began)
         for name in ("now", "sleep"):
             stack.enter_context(mock.patch.object(module, name, getattr(aws, name)))
         stack.enter_context(mock.patch.object(module, "metrics"))
         table, records = _Table(aws, nothing), _Records(aws, status)
-        began, workers = aws.time, 0
+        workers = 0
         while not (position := table.position).ended_at:
             aws.time = max(aws.time, began + workers * timedelta(minutes=15))
             sweeper = module.RegionSweeper(
-                region=_REGION,
+                region=region,
                 table_made_at=_LONG_AGO,
                 records=records,
-                recorded=module.RecordedKeys(records, _REGION),
+                recorded=module.RecordedKeys(records, region),
                 table=table,
                 kms=aws,
                 tagging=aws,
@@ -274,7 +323,7 @@ def sweep_in_process(keys: int, *, killed_after: int) -> Swept:
             _work(sweeper, aws, begin=not position.begun_at)
             workers += 1
         seconds = (aws.time - began).total_seconds()
-        return table.position.keys, aws.calls, aws.by_second, seconds, workers
+        return Swept(table.position.keys, aws.calls, aws.by_second, seconds, workers)
 
 
 def _work(sweeper: Any, aws: _Aws, *, begin: bool) -> None:
@@ -290,5 +339,5 @@ def _key_id(number: int) -> str:
     return f"mrk-{number:032x}"
 
 
-def _arn(number: int) -> str:
-    return f"arn:aws:kms:{_REGION}:{_ACCOUNT}:key/{_key_id(number)}"
+def _arn(number: int, region: str) -> str:
+    return f"arn:aws:kms:{region}:{_ACCOUNT}:key/{_key_id(number)}"

@@ -2,8 +2,9 @@
 
 The first two are keys of an emulator, swept by the deployed stack. The third is swept in process,
 by the same code: KMS, the tagging API and the tables are replaced by `bench.sweep_fakes`, and time
-by a clock that calls move. Half-way, its worker is killed. Exit codes: 0 every target is reached, 1
-one is not.
+by a clock that calls move. Half-way, its worker is killed, unless it is to be left unharmed. In
+process, key sets may have keys in more Regions than one, which are swept side by side. Exit codes:
+0 every target is reached, 1 one is not.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from bench.contenders.workflow import Workflow
 from bench.errors import BenchError
 from bench.grids import Grid
 from bench.growth import any_record
-from bench.sweep_fakes import sweep_in_process
+from bench.sweep_fakes import BySecond, sweep_in_process
 from bench.targets import Target, as_grid
 from local.errors import LocalStackError
 from local.polling import wait_for
@@ -34,6 +35,7 @@ from local.stack.stack import Stack
 # Calls a second in a Region, https://docs.aws.amazon.com/kms/latest/developerguide/requests-per-second.html
 QUOTAS = {"DescribeKey": 2_000, "GetKeyPolicy": 1_000, "ListAliases": 500}
 _SHOWN = ("DescribeKey", "GetKeyPolicy", "ListAliases", "GetResources")
+_REGIONS = (REGION, "eu-west-1", "us-west-2", "ap-south-1", "sa-east-1")
 _SHARE = 0.05
 # Twenty calls are sent at once, so that a second may begin and end with some.
 _TOLERANCE = 1.2
@@ -44,16 +46,22 @@ _ITEMS_AT_A_TIME = 25
 
 @dataclass(frozen=True)
 class Sweep:
-    """One Region looked through. `calls` are those of KMS and of the tagging API."""
+    """Every Region looked through. `calls` are those of KMS and of the tagging API."""
 
-    keys: int
+    sets: int
     where: str
     looked_at: int
     calls: Counter[str]
-    by_second: Counter[tuple[str, int]]
-    """The calls of each second."""
+    by_second: BySecond
     seconds: float
     workers: int
+    regions: int = 1
+    """In how many Regions each set has a key."""
+
+    @property
+    def keys(self) -> int:
+        """How many keys there are."""
+        return self.sets * self.regions
 
 
 def main() -> int:
@@ -61,15 +69,27 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.sweeps", description=__doc__)
     parser.add_argument("--emulated", type=int, nargs="*", default=[1_000, 10_000])
     parser.add_argument("--in-process", type=int, nargs="*", default=[100_000])
+    parser.add_argument(
+        "--regions",
+        type=int,
+        default=1,
+        choices=range(1, len(_REGIONS) + 1),
+        help="of each key set that is swept in process",
+    )
+    parser.add_argument(
+        "--unharmed", action="store_true", help="let no worker be killed that sweeps in process"
+    )
     options = parser.parse_args()
     sweeps = []
     try:
         if options.emulated:
             with new_account() as stack:
                 sweeps += [*_emulated(stack, options.emulated)]
-        for keys in options.in_process:
-            found = sweep_in_process(keys, killed_after=keys // 2)
-            sweeps.append(Sweep(keys, "in process", *found))
+        for sets in options.in_process:
+            in_regions = _REGIONS[: options.regions]
+            killed_after = None if options.unharmed else sets // 2
+            found = sweep_in_process(sets, killed_after=killed_after, in_regions=in_regions)
+            sweeps.append(Sweep(sets, "in process", **vars(found), regions=options.regions))
     except (BenchError, LocalStackError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -101,7 +121,7 @@ def _emulated(stack: Stack, sizes: list[int]) -> Iterator[Sweep]:
         position = wait_for(ended, f"{size} keys to be looked at", timeout=_HOUR, interval=1)
         made = [call for call in stack.kms_calls(since) if call["region"] == REGION]
         calls = Counter(call["operation"] for call in made)
-        by_second = Counter((call["operation"], int(call["time"])) for call in made)
+        by_second = Counter((call["operation"], REGION, int(call["time"])) for call in made)
         calls["GetResources"] = position["page"]
         begun, end = (datetime.fromisoformat(position[n]) for n in ("begun_at", "ended_at"))
         seconds = (end - begun).total_seconds()
@@ -151,33 +171,30 @@ def _position(stack: Stack) -> dict[str, Any]:
 
 
 def _grid(sweeps: list[Sweep]) -> Grid:
-    columns = (
-        "keys in a Region",
-        "where",
-        "looked at",
-        "DescribeKey",
-        "GetKeyPolicy",
-        "ListAliases",
-        "GetResources",
-        "seconds",
-        "of KMS's quotas",
-    )
+    columns = ("key sets", "Regions", "where", "looked at", *_SHOWN, "seconds")
     rows = tuple(
         (
-            f"{sweep.keys:,}",
+            f"{sweep.sets:,}",
+            str(sweep.regions),
             sweep.where,
             f"{sweep.looked_at:,}",
-            *(f"{sweep.calls[name]:,}" for name in _SHOWN),
+            *(_shown(sweep, operation) for operation in _SHOWN),
             f"{sweep.seconds:,.0f}",
-            f"{max(_share(sweep, operation) for operation in QUOTAS):.1%}",
         )
         for sweep in sweeps
     )
-    return Grid("The sweep of one Region", columns, rows, left=2)
+    title = "The sweep: calls, and in a Region's busiest second how much of KMS's quota"
+    return Grid(title, columns, rows, left=3)
+
+
+def _shown(sweep: Sweep, operation: str) -> str:
+    share = f" ({_share(sweep, operation):.1%})" if operation in QUOTAS else ""
+    return f"{sweep.calls[operation]:,}{share}"
 
 
 def _targets(sweep: Sweep) -> Iterator[Target]:
     name = f"{sweep.keys:,} keys"
+    further = sweep.workers - sweep.regions
     yield Target(
         f"{name}: every key looked at", f"{sweep.looked_at:,}", sweep.looked_at >= sweep.keys
     )
@@ -190,13 +207,13 @@ def _targets(sweep: Sweep) -> Iterator[Target]:
     yield Target(
         f"{name}: a killed worker's keys looked at again, a page at most",
         str(again),
-        again <= 100 * (sweep.workers - 1) + 10,
+        again <= 100 * further + 10 * sweep.regions,
     )
 
 
 def _share(sweep: Sweep, operation: str) -> float:
-    """Return the part of its quota that an operation took in its busiest second."""
-    most = max(n for (name, _), n in sweep.by_second.items() if name == operation)
+    """Return the part of its quota that an operation took in a Region's busiest second."""
+    most = max(n for (name, _, _), n in sweep.by_second.items() if name == operation)
     return most / QUOTAS[operation]
 
 

@@ -7,6 +7,7 @@ from typing import TypedDict
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from provisioner.aws.approvals import Approvals
 from provisioner.aws.clients import client, prepare
 from provisioner.aws.drift_table import DriftTable
 from provisioner.aws.look_queue import LookQueue
@@ -83,10 +84,10 @@ def _looker() -> Looker:
     return Looker(
         records=_records,
         operations=Operations(client("dynamodb"), settings().requests_table),
+        approvals=Approvals(client("dynamodb"), settings().requests_table),
         table=DriftTable(client("dynamodb"), os.environ["SWEEP_TABLE"]),
         queue=LookQueue(client("sqs"), os.environ["QUEUE_URL"]),
         kms_for=lambda region: client("kms", region),
-        tagging_for=lambda region: client("resourcegroupstaggingapi", region),
         events=client("events"),
         step_functions=client("stepfunctions"),
         role=Role(f"{account}:role/{name}", role_id),

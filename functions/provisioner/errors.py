@@ -103,6 +103,9 @@ class ProvisionerError(Exception):
         The field of the key set's declaration that the error is about.
     next_step
         What the person who reads the message can do about it.
+    operation_step
+        The same where the error has ended an operation, for which sending the request again does
+        nothing; `{again}` is how to ask for it again. Empty where `next_step` holds as it is.
     reported_as
         The name of the error that an outcome has in its place; empty for its own.
     what_happened
@@ -111,6 +114,7 @@ class ProvisionerError(Exception):
 
     field: ClassVar[str] = "region"
     next_step: ClassVar[str] = ""
+    operation_step: ClassVar[str] = ""
     reported_as: ClassVar[str] = ""
 
     def __init__(self, what_happened: str) -> None:
@@ -188,6 +192,7 @@ class OperationRefused(Conflict):
 
     field = "operation"
     next_step = "Then ask for the operation again, with a new operationId."
+    operation_step = "Then {again}."
 
 
 class Released(Conflict):
@@ -244,6 +249,7 @@ class RequestBeingFinished(ProvisionerError):
 
     field = "requestId"
     next_step = "Send the request again in a moment: it goes on where it stopped."
+    operation_step = "Wait for its outcome, then {again}."
 
 
 class RequestNotFound(ProvisionerError):
@@ -265,6 +271,7 @@ class Cancelled(ProvisionerError):
 
     field = "requestId"
     next_step = "Send the request again to take it up where it stopped."
+    operation_step = "To go on, {again}."
 
     def __init__(self, request_id: str) -> None:
         super().__init__(f"Request {request_id} was cancelled.")
@@ -291,6 +298,7 @@ class AliasInUse(ProvisionerError):
         "Choose another alias, or delete that one, and send the request again under the same "
         "requestId."
     )
+    operation_step = "Delete that alias, or confirm MOVE_ALIAS of that Region, then {again}."
 
 
 class AliasNotVisible(ProvisionerError):
@@ -303,6 +311,10 @@ class AliasNotVisible(ProvisionerError):
     next_step = (
         "Send the request again. If that does not help, another key has the alias: delete it "
         "there, or send the request with another alias under the same requestId."
+    )
+    operation_step = (
+        "Wait a minute, then {again}. If that does not help, another key has the alias: delete it "
+        "there."
     )
 
 
@@ -322,6 +334,10 @@ class ChangeRefused(ProvisionerError):
 
     field = "confirm"
     next_step = "Send what is needed with the next revision. What was done stays done."
+    operation_step = (
+        "Where it is meant, add the word that is named to confirm and {again}. What was done stays "
+        "done."
+    )
 
 
 class PromotionUnderWay(ProvisionerError):
@@ -333,6 +349,7 @@ class PromotionUnderWay(ProvisionerError):
 
     field = "primaryRegion"
     next_step = "Send the request again in a moment: it goes on where it stopped."
+    operation_step = "Wait until every key is Enabled, which takes seconds, then {again}."
 
 
 class PromotionNotDone(ProvisionerError):
@@ -388,12 +405,17 @@ class PrimaryKeyMoved(ProvisionerError):
         "Run what is named, wait until both keys are Enabled again, which takes seconds, then send "
         "the request again."
     )
+    operation_step = (
+        "Run what is named, wait until both keys are Enabled again, which takes seconds, then "
+        "{again}."
+    )
 
 
 class KeySetIncomplete(ProvisionerError):
     """KMS does not show the key set that the earlier steps built."""
 
     next_step = "Send the request again: it completes what is missing."
+    operation_step = "To go on, {again}."
 
 
 class ReplicaKeyNotEnabled(ProvisionerError):
@@ -403,6 +425,7 @@ class ReplicaKeyNotEnabled(ProvisionerError):
     """
 
     next_step = "Send the request again: it goes on waiting."
+    operation_step = "Wait until the key is Enabled, then {again}."
 
 
 class TicketSystemBusy(ProvisionerError):
@@ -487,6 +510,7 @@ class KeyMaterialNotProvided(ProvisionerError):
     """The request's deadline passed, and its key material had not come."""
 
     next_step = "Send the request again: it asks for the key material again."
+    operation_step = "Have the key material at hand, then {again}."
 
 
 class EventNotPublished(ProvisionerError):
@@ -514,12 +538,14 @@ class DependencyUnavailable(ProvisionerError):
     """An AWS service other than KMS failed after the SDK's own retries."""
 
     next_step = "Send the request again: it goes on where it stopped."
+    operation_step = "To go on, {again}."
 
 
 class KmsError(ProvisionerError):
     """KMS answered a call with an error, or not at all."""
 
     next_step = "Send the request again: it goes on where it stopped."
+    operation_step = "To go on, {again}."
 
 
 class KmsThrottled(KmsError):
@@ -541,6 +567,10 @@ class KmsAccessDenied(KmsError):
         "what was changed by hand. Or put the key's tag mrk:stack back if it is missing. Then send "
         "the request again."
     )
+    operation_step = (
+        "Allow the action that is named, in IAM or in the key policy, or put the key's tag "
+        "mrk:stack back if it is missing. Then {again}."
+    )
 
 
 class KeyTagsNotInEffect(KmsError):
@@ -552,6 +582,7 @@ class KeyTagsNotInEffect(KmsError):
     """
 
     next_step = KmsAccessDenied.next_step
+    operation_step = KmsAccessDenied.operation_step
     reported_as = "KmsAccessDenied"
 
 
@@ -564,6 +595,10 @@ class KeyTagMissing(KmsError):
     next_step = (
         "Run what is named, then send the request again. It can take five minutes until KMS goes "
         "by a tag."
+    )
+    operation_step = (
+        "Run what is named, wait five minutes, since KMS may take as long to go by a tag, then "
+        "{again}."
     )
 
 
@@ -578,6 +613,10 @@ class RegionNotEnabled(KmsError):
         "enable-region) or remove it from the request, then send the request again under the same "
         "requestId."
     )
+    operation_step = (
+        "The Region is most likely not enabled for this account: enable it (aws account "
+        "enable-region), then {again}."
+    )
 
 
 class ReplicaRegionNotEnabled(KmsError):
@@ -585,6 +624,7 @@ class ReplicaRegionNotEnabled(KmsError):
 
     field = "replicas"
     next_step = RegionNotEnabled.next_step
+    operation_step = RegionNotEnabled.operation_step
     reported_as = "RegionNotEnabled"
 
 
@@ -598,6 +638,10 @@ class KmsKeyNotFound(KmsError):
         "Send the request again: KMS may have shown the key late. If the key was deleted, "
         f"{_UNDER_ANOTHER_ID}."
     )
+    operation_step = (
+        "KMS may have shown the key late: {again}. If a replica key was deleted, the operation "
+        "REPAIR creates it again."
+    )
 
 
 class KmsLimitExceeded(KmsError):
@@ -610,6 +654,7 @@ class KmsLimitExceeded(KmsError):
         "Raise the quota or free some of it, or correct the request to need less, then send it "
         "again under the same requestId."
     )
+    operation_step = "Raise the quota or free some of it, then {again}."
 
 
 class AutomaticRotationNear(KmsError):
@@ -624,6 +669,7 @@ class AutomaticRotationNear(KmsError):
         "`rotations`. If another rotation is still wanted half an hour later, ask for it with a "
         "new operationId."
     )
+    operation_step = next_step
 
 
 class RotationsUsedUp(KmsError):
@@ -637,6 +683,7 @@ class RotationsUsedUp(KmsError):
         "KMS does not raise this number. Let the key rotate by itself (`rotation` in the request, "
         "which does not count), or create another key set and move to it."
     )
+    operation_step = next_step
 
 
 class KmsRequestRefused(KmsError):
@@ -645,6 +692,10 @@ class KmsRequestRefused(KmsError):
     next_step = (
         "Read the reason that KMS returns, fix its cause or correct the request, then send it "
         "again under the same requestId."
+    )
+    operation_step = (
+        "Read the reason that KMS returns and fix its cause, then {again}; or change what is "
+        "declared with the next revision."
     )
 
 
@@ -657,6 +708,11 @@ class KeyPolicyRefused(KmsError):
         "services in this Region) and that its conditions let this stack's roles in. Create what "
         "is missing or correct the policy in the request, then send it again under the same "
         "requestId."
+    )
+    operation_step = (
+        "Check that every principal of the policy exists (roles and users in their accounts, "
+        "services in this Region) and that its conditions let this stack's roles in. Create what "
+        "is missing, then {again}; or correct the policy with the next revision."
     )
 
 
@@ -671,6 +727,10 @@ class PolicyPrincipalGone(KmsError):
         "Create the role or user again if it is to be let in, or leave it out of the policy in the "
         "request; then send it again under the same requestId."
     )
+    operation_step = (
+        "Create the role or user again if it is to be let in, then {again}; or leave it out of the "
+        "policy with the next revision."
+    )
 
 
 class KeyStateConflict(KmsError):
@@ -680,6 +740,7 @@ class KeyStateConflict(KmsError):
     """
 
     next_step = "Bring the key back to Enabled, then send the request again."
+    operation_step = "Bring the key back to Enabled, then {again}."
 
 
 class KeyMaterialRefused(KmsError):
@@ -689,6 +750,7 @@ class KeyMaterialRefused(KmsError):
     """
 
     next_step = "Wrap the right key material with the new parameters and answer again."
+    operation_step = next_step
 
 
 class IncorrectKeyMaterial(KeyMaterialRefused):

@@ -16,7 +16,7 @@ from provisioner.aws.executions import Progress
 from provisioner.aws.records import Record
 from provisioner.clock import now
 from provisioner.domain.approval import Content, Planned, covers, hash_of
-from provisioner.domain.operation import Operation
+from provisioner.domain.operation import Operation, again_of
 from provisioner.domain.plan import KeySetRequest, content_hash, revision_of
 from provisioner.domain.provenance import UNKNOWN, Provenance, Via
 from provisioner.errors import Problem, RequestConflict, new_problem
@@ -221,15 +221,20 @@ def _refused(pending: Pending) -> Problem:
     why = f": {last['comment']}" if last["comment"] else ""
     text = (
         f"{last['approver']} refused it{why}. Nothing was called in KMS to change anything. Once "
-        "that is settled, send the request again; it then asks for approval anew."
+        f"that is settled, {_again(pending)}; it then asks for approval anew."
     )
     return new_problem("requestId", "APPROVAL_REFUSED", text)
 
 
 def _expired(pending: Pending) -> Problem:
+    again = _again(pending)
     text = (
         f"Nobody approved it in time: it waited from {pending.asked_at} until {pending.until}. "
-        "Nothing was called in KMS to change anything. Send the request again, and have it "
-        f"approved with POST /keys/{pending.request_id}/approval."
+        f"Nothing was called in KMS to change anything. {again[0].upper()}{again[1:]}, and have "
+        f"it approved with POST /keys/{pending.request_id}/approval."
     )
     return new_problem("requestId", "APPROVAL_EXPIRED", text)
+
+
+def _again(pending: Pending) -> str:
+    return again_of(pending.operation) if pending.operation else "send the request again"

@@ -2,22 +2,25 @@
 
 Its subject is the request's ID. `published` has the digest of each difference that was published
 and still holds, by what it is about; `looked` is when the last look began, `repairs` when
-operations were started to repair what was found, `owesRepair` whether one is still to be started,
-`again` until when another look is on its way. One look at a key set is made at a time, by whoever
-holds it until `leasedUntil`.
+operations were started to repair what was found, `repair` the ID of the last one, `owesRepair`
+whether one is still to be started, `shutOut` the Regions in which the last look was refused,
+`again` until when another look is on its way, `waiting` the events that came meanwhile. One look at
+a key set is made at a time, by whoever holds it until `leasedUntil`.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from provisioner import json_text
 from provisioner.aws.client_types import AttributeValue, DynamoDBClient
 from provisioner.aws.dynamodb import named_errors
+from provisioner.aws.look_queue import MOST_EVENTS
 from provisioner.aws.sweep_table import is_failed_condition
 from provisioner.clock import now
 from provisioner.errors import DependencyUnavailable
+from provisioner.json_text import Json
 
 _PLACE = "drift"
 
@@ -28,9 +31,15 @@ class Watched:
 
     published: dict[str, str] = field(default_factory=dict)
     repairs: list[str] = field(default_factory=list)
+    repair: str | None = None
+    """The operationId of the last operation that was started."""
     looked: datetime | None = None
     owes_repair: bool = False
     """Whether the stack is to repair what was found, and has not started that yet."""
+    shut_out: list[str] = field(default_factory=list)
+    """Regions whose keys did not let the last look read them."""
+    waiting: list[Json] = field(default_factory=list)
+    """Events that came while a look was on its way; the last ones of many, and old ones as well."""
 
 
 class DriftTable:
@@ -62,11 +71,13 @@ class DriftTable:
             ":published": {"S": json_text.text(watched.published)},
             ":repairs": {"S": json_text.text(watched.repairs)},
             ":looked": {"S": looked},
+            ":repair": {"S": watched.repair or ""},
             ":owes": {"BOOL": watched.owes_repair},
+            ":shutOut": {"S": json_text.text(watched.shut_out)},
         }
         update = (
-            "SET published = :published, repairs = :repairs, looked = :looked, "
-            "owesRepair = :owes REMOVE leasedUntil"
+            "SET published = :published, repairs = :repairs, repair = :repair, looked = :looked, "
+            "owesRepair = :owes, shutOut = :shutOut REMOVE leasedUntil"
         )
         self._update(request_id, update, values, condition="worker = :me")
 
@@ -74,14 +85,23 @@ class DriftTable:
         """Write down that another look is on its way, which begins after that moment."""
         self._update(request_id, "SET again = :until", {":until": {"S": until.isoformat()}})
 
-    def is_looked_at_again(self, request_id: str) -> bool:
-        """Whether another look is on its way."""
+    def leave_to_next_look(self, request_id: str, events: Sequence[Json]) -> bool:
+        """Leave events to the look that is on its way; False where none is.
+
+        Of events that are left at the same moment some may be lost. They only name a cause.
+        """
         with named_errors("GetItem"):
             answer = self._client.get_item(
                 TableName=self._table, Key=_key(request_id), ConsistentRead=True
             )
-        again = answer.get("Item", {}).get("again", {}).get("S", "")
-        return again > now().isoformat()
+        item = answer.get("Item", {})
+        if item.get("again", {}).get("S", "") <= now().isoformat():
+            return False
+        if events:
+            waiting = [*_watched(item).waiting, *events][-MOST_EVENTS:]
+            values: dict[str, AttributeValue] = {":waiting": {"S": json_text.text(waiting)}}
+            self._update(request_id, "SET waiting = :waiting", values)
+        return True
 
     def open_sets(self) -> list[str]:
         """List the requests of the key sets that are known not to be as declared."""
@@ -134,6 +154,9 @@ def _watched(item: Mapping[str, AttributeValue]) -> Watched:
     return Watched(
         published=json.loads(item.get("published", {}).get("S", "{}")),
         repairs=json.loads(item.get("repairs", {}).get("S", "[]")),
+        repair=item.get("repair", {}).get("S") or None,
         looked=datetime.fromisoformat(looked) if looked else None,
         owes_repair=item.get("owesRepair", {}).get("BOOL", False),
+        shut_out=json.loads(item.get("shutOut", {}).get("S", "[]")),
+        waiting=json.loads(item.get("waiting", {}).get("S", "[]")),
     )

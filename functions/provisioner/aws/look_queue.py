@@ -9,7 +9,8 @@ from provisioner.json_text import Json, JsonObject
 
 LONGEST_DELAY = 900
 """Seconds. https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html"""
-_MOST_EVENTS = 20
+MOST_EVENTS = 20
+"""How many events a look is asked for because of at most: the last ones."""
 
 
 class LookQueue:
@@ -27,5 +28,5 @@ class LookQueue:
         events
             What the look is asked for because of; of many, the last ones.
         """
-        look: JsonObject = {"requestId": request_id, "events": [*events][-_MOST_EVENTS:]}
+        look: JsonObject = {"requestId": request_id, "events": [*events][-MOST_EVENTS:]}
         sqs.send(self._client, self._url, json_text.text({"look": look}), min(delay, LONGEST_DELAY))

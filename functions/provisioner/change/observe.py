@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from provisioner.aws import kms
 from provisioner.aws.client_types import KMSClient, TaggingClient
 from provisioner.aws.clients import CALLS_AT_ONCE
-from provisioner.aws.tagging import find_tags
+from provisioner.aws.tagging import Tags, find_tags
 from provisioner.clock import instant_text
 from provisioner.domain.change import ObservedKey, ObservedSet
 from provisioner.domain.plan import (
@@ -74,7 +74,7 @@ def read_key_set(
     *,
     superseded: RegionNames,
     kms_for: Callable[[str], KMSClient],
-    tagging_for: Callable[[str], TaggingClient],
+    tagging_for: Callable[[str], TaggingClient] | None,
     shut_out: set[str] | None = None,
 ) -> tuple[ObservedSet, kms.Metadata] | None:
     """Read a key set in all its Regions side by side.
@@ -92,7 +92,8 @@ def read_key_set(
     superseded
         What declarations that were never finished asked for, by Region.
     kms_for, tagging_for
-        Return the client of KMS, and of the tagging API, in a Region.
+        Return the client of KMS, and of the tagging API, in a Region. The tagging API shows tags
+        late; without it they are read from KMS, which takes a call more of each key.
     shut_out
         Where it is given, a Region whose key keeps the caller out is added to it, in the place of
         `KmsAccessDenied`; what else is known of its key is in the set.
@@ -113,7 +114,7 @@ def read_key_set(
     questions = _questions(all_names, kept=regions(declared), key_arn=key_arn)
     # Made one by one, since boto3's session is not made for threads.
     readers = {region: kms_for(region) for region in questions}
-    taggers = {region: tagging_for(region) for region in questions}
+    taggers = {region: tagging_for(region) for region in questions} if tagging_for else {}
     with ThreadPoolExecutor(CALLS_AT_ONCE) as pool:
 
         def read(region: str) -> _State:
@@ -133,7 +134,8 @@ def read_key_set(
             if questions[state.region].is_kept:
                 with _shutting_out(state.region, shut_out):
                     key["policy"] = parsed_policy(client, key["arn"])
-                key["tags"] = find_tags(taggers[state.region], [key["arn"]]).get(key["arn"], {})
+                with _shutting_out(state.region, shut_out):
+                    key["tags"] = _tags(client, taggers.get(state.region), key["arn"])
             if rotates and state.region == primary:
                 with _shutting_out(state.region, shut_out):
                     key["rotationPeriodInDays"] = _rotation(client, key["arn"])
@@ -257,6 +259,12 @@ def parsed_policy(client: KMSClient, key_arn: str) -> JsonObject | None:
     except ValueError:
         return None
     return policy if isinstance(policy, dict) else None
+
+
+def _tags(client: KMSClient, tagger: TaggingClient | None, key_arn: str) -> Tags:
+    if tagger is None:
+        return kms.read_tags(client, key_arn)
+    return find_tags(tagger, [key_arn]).get(key_arn, {})
 
 
 def _rotation(client: KMSClient, key_arn: str) -> int | None:

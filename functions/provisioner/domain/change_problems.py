@@ -250,10 +250,8 @@ def word_problems(
     }
     for index, word in enumerate(words):
         if word not in needed and word not in once_needed:
-            others = (
-                f"The words that it needs: {', '.join(needed)}." if needed else "It needs none."
-            )
-            text = f"Nothing in this revision needs {word}; leave it out. {others}"
+            others = f"The steps need {', '.join(needed)}." if needed else "They need no word."
+            text = f"No step needs {word}; leave it out. {others}"
             problems.append(new_problem(f"confirm[{index}]", "CONFIRMATION_UNUSED", text))
     return problems
 

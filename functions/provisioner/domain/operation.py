@@ -39,6 +39,13 @@ class Operation(TypedDict):
     confirm: list[str]
 
 
+def again_of(operation: Operation) -> str:
+    """Say how to ask once more for an operation that has failed, as the end of a sentence."""
+    if operation["operation"] == Kind.ADOPT:
+        return "send the adoption again (POST /keys?adopt=true)"
+    return "ask for the operation again, with a new operationId"
+
+
 class Ended(StrEnum):
     """How an operation has ended."""
 

@@ -11,7 +11,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from provisioner.aws import event_bus
 from provisioner.aws.operations import Operations
 from provisioner.aws.records import Record
-from provisioner.domain.operation import Ended, Kind, Operation, is_for
+from provisioner.domain.operation import Ended, Kind, Operation, again_of, is_for
 from provisioner.domain.plan import KeySetFacts, KeySetRequest, key_facts
 from provisioner.domain.provenance import UNKNOWN, Provenance
 from provisioner.errors import Problem
@@ -70,7 +70,7 @@ def publish_operation(
     DependencyUnavailable, EventNotPublished
         The outcome is not recorded or not published; calling again does both.
     """
-    request, problems = outcome["request"], [*map(_with_next_step, problems_of(outcome))]
+    request, problems = outcome["request"], problems_of(outcome, again_of(operation))
     is_finished = outcome["status"] == Ended.FINISHED
     key = key_facts(request, outcome["primary"], outcome["replicas"], outcome["keyMetadata"])
     known = outlets.records.get(request["requestId"])
@@ -147,12 +147,6 @@ def _publish_unclaimed(
     execution_arn = outcome["executionArn"]
     detail = _detail(record, operation, Ended.FAILED, problems, execution_arn, provenance=UNKNOWN)
     return _publish(detail, operation, UNKNOWN, operations, outlets)
-
-
-def _with_next_step(problem: Problem) -> Problem:
-    """Say how what is said of a request is done with an operation."""
-    text = f"{problem['message']} An operation is asked for again with a new operationId."
-    return {**problem, "message": text}
 
 
 def _detail(

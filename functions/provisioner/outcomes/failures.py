@@ -48,16 +48,27 @@ def conflict_problems(conflict: Conflict) -> list[Problem]:
     return [new_problem(path, code, str(conflict)) for path in conflict.fields]
 
 
-def problem_of(failure: Failure, request: KeySetRequest, execution_arn: str) -> Problem:
+def problem_of(
+    failure: Failure, request: KeySetRequest, execution_arn: str, again: str | None = None
+) -> Problem:
     """Phrase a failure, and say which field of the request it is about.
 
     An error that is not ours is unexpected, and so is one of which nothing is known but its name:
     then the execution shows what happened.
+
+    Parameters
+    ----------
+    again
+        How to ask again for the operation that has failed; None where a request has.
     """
     kind, message = _kind_of(failure["error"]), _message_of(failure, request)
     name = kind.reported_as or failure["error"]
     if kind is ProvisionerError or message is None:
-        kind, name, message = ProvisionerError, _UNEXPECTED, _unexpected(failure, execution_arn)
+        kind, name = ProvisionerError, _UNEXPECTED
+        message = _unexpected(failure, execution_arn, again)
+    elif again and kind.operation_step:
+        what_happened = message.removesuffix(kind.next_step).rstrip()
+        message = f"{what_happened} {kind.operation_step.replace('{again}', again)}"
     return _problem(failure["region"], kind, name, message, request)
 
 
@@ -115,13 +126,16 @@ def _not_provided(failure: Failure, request: KeySetRequest) -> str:
     return f"Nobody provided the key material of {arn} within {days} days."
 
 
-def _unexpected(failure: Failure, execution_arn: str) -> str:
+def _unexpected(failure: Failure, execution_arn: str, again: str | None) -> str:
     if failure["error"] == "States.DataLimitExceeded":
+        fewer = "Send the request again with fewer replicas."
+        if again:
+            fewer = f"Leave replicas out with the next revision, then {again}."
         return (
             "The import parameters of so many Regions are more than Step Functions can pass on. "
-            "Send the request again with fewer replicas."
+            f"{fewer}"
         )
     return (
         f"{failure['step']} ended unexpectedly with {failure['error']}. Inspect the execution "
-        f"{execution_arn}, then send the request again: it goes on where it stopped."
+        f"{execution_arn}, then {again or 'send the request again: it goes on where it stopped'}."
     )

@@ -56,7 +56,8 @@ DETAIL_TYPES = {
 
 
 _BEFORE_THE_CLAIM = ("ClaimRequest", "AskForApproval", "StartChange", "PlanChange", "ClaimChange")
-_ENDS_OF_WAITING = {"APPROVAL_EXPIRED", "APPROVAL_REFUSED", "CANCELLED"}
+ENDS_OF_WAITING = {"APPROVAL_EXPIRED", "APPROVAL_REFUSED", "CANCELLED"}
+"""Codes of what a person has stopped, or has left undecided for too long."""
 
 
 class Outcome(TypedDict):
@@ -290,11 +291,14 @@ def publish_refusal(
     return detail
 
 
-def problems_of(outcome: Outcome | ChangeOutcome) -> list[Problem]:
-    """Phrase the failures; what several Regions report of the request as a whole stands once."""
+def problems_of(outcome: Outcome | ChangeOutcome, again: str | None = None) -> list[Problem]:
+    """Phrase the failures; what several Regions report of the request as a whole stands once.
+
+    `again` is as in `problem_of`.
+    """
     found: list[Problem] = []
     for failure in outcome["failures"]:
-        problem = problem_of(failure, outcome["request"], outcome["executionArn"])
+        problem = problem_of(failure, outcome["request"], outcome["executionArn"], again)
         if problem not in found:
             found.append(problem)
     return found
@@ -403,7 +407,7 @@ def _provenance_before_the_claim(outcome: Outcome | ChangeOutcome) -> Provenance
 def _forget_approval(detail: OutcomeDetail | RefusalDetail, outlets: Outlets) -> None:
     """Forget the approval of a run that has ended: the next one needs another."""
     codes = {problem["code"] for problem in detail["errors"]}
-    if detail["executionArn"] and (detail["approvals"] or codes & _ENDS_OF_WAITING):
+    if detail["executionArn"] and (detail["approvals"] or codes & ENDS_OF_WAITING):
         outlets.approvals.forget(detail["requestId"], detail["executionArn"])
 
 

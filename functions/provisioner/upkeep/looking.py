@@ -16,8 +16,9 @@ from typing import TypedDict
 
 from aws_lambda_powertools.metrics import MetricUnit
 
-from provisioner.aws import event_bus, executions, kms
-from provisioner.aws.client_types import EventBridgeClient, KMSClient, SFNClient, TaggingClient
+from provisioner.aws import event_bus, executions
+from provisioner.aws.approvals import Approvals
+from provisioner.aws.client_types import EventBridgeClient, KMSClient, SFNClient
 from provisioner.aws.drift_table import DriftTable, Watched
 from provisioner.aws.look_queue import LookQueue
 from provisioner.aws.operations import Operations
@@ -34,12 +35,12 @@ from provisioner.domain.plan import (
     fingerprint,
     is_decommissioned,
     plan_key,
-    regions,
 )
 from provisioner.domain.policy_evaluation import Role
-from provisioner.errors import KmsAccessDenied, KmsKeyNotFound, PromotionUnderWay
+from provisioner.errors import KmsKeyNotFound, PromotionUnderWay
 from provisioner.intake.envelope import resumed
 from provisioner.json_text import JsonObject
+from provisioner.outcomes.outcome import ENDS_OF_WAITING
 from provisioner.settings import Settings
 from provisioner.telemetry import logger, metrics
 from provisioner.upkeep.key_events import KeyEvent, cause_of
@@ -58,6 +59,8 @@ https://docs.aws.amazon.com/kms/latest/developerguide/accessing-kms.html#program
 _LATE = timedelta(seconds=5)
 """How much earlier than an event's time, in whole seconds, a change may still show afterwards."""
 _REPAIRS_A_DAY = 3
+_TRIED_AGAIN_AFTER = timedelta(minutes=50)
+"""A repair that has not lasted is tried again by the look that the next hour's sweep asks for."""
 _FINISH_FIRST = (
     "A change of this key set has failed. Finish it first: send the same revision again, or the "
     "next one. Either makes the key as declared."
@@ -97,10 +100,10 @@ class Looker:
 
     records: Records
     operations: Operations
+    approvals: Approvals
     table: DriftTable
     queue: LookQueue
     kms_for: Callable[[str], KMSClient]
-    tagging_for: Callable[[str], TaggingClient]
     events: EventBridgeClient
     step_functions: SFNClient
     role: Role
@@ -120,10 +123,10 @@ class Looker:
         KmsError, DependencyUnavailable, EventNotPublished
             The look is to be made again.
         """
-        if self.table.is_looked_at_again(request_id):
+        if self.table.leave_to_next_look(request_id, events):
             return
         record = self.records.get(request_id)
-        if record is None or not record.ever_created or record.released_at:
+        if record is None or not record.ever_created:
             return
         if _is_under_way(record):
             self._look_later(request_id, events, _AGAIN)
@@ -132,10 +135,12 @@ class Looker:
         watched = self.table.take(request_id, worker, LOOK_SECONDS)
         if watched is None:
             self._look_later(request_id, events, _AGAIN)
+        elif record.released_at:  # Nothing here manages its keys, so nothing of them is open.
+            self.table.save(request_id, worker, replace(watched, published={}, owes_repair=False))
         elif _was_looked_at(watched, events):
             self.table.save(request_id, worker, watched)
         else:
-            self._look(record, events, watched, worker)
+            self._look(record, _with_waiting(events, watched), watched, worker)
 
     def _look(
         self, record: Record, events: Sequence[KeyEvent], watched: Watched, worker: str
@@ -144,8 +149,15 @@ class Looker:
         watched, began = replace(watched, published=published), now()
         try:
             found = self._compare(record)
+            before, shut_out = watched.shut_out, _shut_out(found)
+            watched = replace(watched, shut_out=shut_out)
+            _check_shut_out_twice(shut_out, before)
             fresh = [one for one in found if self._is_news(record, one, events, watched)]
-            owes_repair = self.repairs and bool(found) and (bool(fresh) or watched.owes_repair)
+            owes_repair = (
+                self.repairs
+                and bool(found)
+                and (bool(fresh) or watched.owes_repair or self._may_try_again(request_id, watched))
+            )
             if fresh or owes_repair:
                 self._check_quiet(record)
             for one in fresh:
@@ -186,7 +198,7 @@ class Looker:
                 key_arn,
                 superseded={},
                 kms_for=self.kms_for,
-                tagging_for=self.tagging_for,
+                tagging_for=None,
                 shut_out=shut_out,
             )
         except KmsKeyNotFound:
@@ -195,7 +207,6 @@ class Looker:
         observed = read[0] if read else empty
         if drift.is_moving(observed):
             raise _NotNow(_AGAIN)
-        self._read_tags(request, key_arn, observed, shut_out)
         declared = [applied, *([request] if request != applied else [])]
         found = drift.differences(
             declared, observed, self.settings, removed=record.removed, shut_out=shut_out
@@ -205,17 +216,6 @@ class Looker:
             for one in found
             if self._lets_the_stack_look(request, one)
         ]
-
-    def _read_tags(
-        self, request: KeySetRequest, key_arn: str, observed: ObservedSet, shut_out: set[str]
-    ) -> None:
-        """Read tags from KMS itself: the tagging API shows them late."""
-        for region in regions(request):
-            if key := observed["keys"].get(region):
-                try:
-                    key["tags"] = kms.read_tags(self.kms_for(region), arn_in(region, key_arn))
-                except KmsAccessDenied:
-                    shut_out.add(region)
 
     def _lets_the_stack_look(self, request: KeySetRequest, difference: Difference) -> bool:
         """Whether the key policy that is declared lets the stack look: else nothing was changed."""
@@ -275,11 +275,27 @@ class Looker:
             "drift", region=difference["region"], property=difference["property"], by=detail["by"]
         )
 
+    def _may_try_again(self, request_id: str, watched: Watched) -> bool:
+        """Whether what is open is to be repaired once more: a repair of it has not lasted.
+
+        One that somebody has stopped is not tried again, nor one that waits for approval. One that
+        has not ended otherwise has died before it could begin.
+        """
+        if watched.repairs and watched.repairs[-1] > (now() - _TRIED_AGAIN_AFTER).isoformat():
+            return False
+        last = self.operations.get(request_id, watched.repair) if watched.repair else None
+        if last is not None and last.ended is None:
+            return self.approvals.get(request_id) is None
+        return last is None or not any(one["code"] in ENDS_OF_WAITING for one in last.errors)
+
     def _repair(self, record: Record, found: list[Difference], watched: Watched) -> Watched:
         """Start the operation that repairs all that was found, where none of it needs a person."""
         request = record.request
         may_begin = record.status in (Status.CREATED, Status.UPDATED)
         if not (self.repairs and may_begin and request and all(map(drift.repairs_itself, found))):
+            return watched
+        if self.approvals.get(record.request_id):
+            logger.info("drift is not repaired while an approval is waited for")
             return watched
         day_ago = (now() - timedelta(days=1)).isoformat()
         lately = [at for at in watched.repairs if at > day_ago]
@@ -300,7 +316,12 @@ class Looker:
         logger.info("drift is repaired", operation_id=operation["operationId"])
         # What becomes of it: calls of our own roles are no reason for a look.
         self._look_later(record.request_id, [], _AGAIN)
-        return replace(watched, repairs=[*lately, now().isoformat()], owes_repair=False)
+        return replace(
+            watched,
+            repairs=[*lately, now().isoformat()],
+            repair=operation["operationId"],
+            owes_repair=False,
+        )
 
 
 def count() -> None:
@@ -313,13 +334,15 @@ def by_request(
     looks: Iterable[tuple[str, Iterable[KeyEvent]]],
 ) -> dict[str, list[KeyEvent]]:
     """Gather what asks for looks at the same key sets, each event once, the oldest first."""
-    gathered: defaultdict[str, dict[str, KeyEvent]] = defaultdict(dict)
+    gathered: defaultdict[str, list[KeyEvent]] = defaultdict(list)
     for request_id, events in looks:
-        gathered[request_id] |= {event["eventId"]: event for event in events}
-    return {
-        request_id: sorted(events.values(), key=lambda event: event["at"])
-        for request_id, events in gathered.items()
-    }
+        gathered[request_id] += events
+    return {request_id: _in_order(events) for request_id, events in gathered.items()}
+
+
+def _in_order(events: Iterable[KeyEvent]) -> list[KeyEvent]:
+    by_id = {event["eventId"]: event for event in events}
+    return sorted(by_id.values(), key=lambda event: event["at"])
 
 
 def is_own(event: KeyEvent, settings: Settings) -> bool:
@@ -331,11 +354,41 @@ def _is_under_way(record: Record) -> bool:
     return record.status in UNDER_WAY or record.operation is not None or not record.published
 
 
+def _shut_out(found: Iterable[Difference]) -> list[str]:
+    return [one["region"] for one in found if one["to"] == drift.SHUT_OUT]
+
+
+def _check_shut_out_twice(shut_out: list[str], before: list[str]) -> None:
+    """Check that keys which have refused a look have refused the one before as well.
+
+    A refusal may pass: permissions of IAM take effect late, too. A key policy stays.
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_general.html#troubleshoot_general_eventual-consistency
+
+    Raises
+    ------
+    _NotNow
+        One has not, so it is to be seen once more.
+    """
+    if not {*shut_out} <= {*before}:
+        raise _NotNow(_AGAIN)
+
+
 def _was_looked_at(watched: Watched, events: Sequence[KeyEvent]) -> bool:
-    looked = watched.looked
-    if looked is None or not events or watched.owes_repair:
+    if watched.looked is None or not events or watched.owes_repair:
         return False
-    return all(datetime.fromisoformat(event["at"]) + _LATE < looked for event in events)
+    return all(_is_before_look(event, watched) for event in events)
+
+
+def _with_waiting(events: Sequence[KeyEvent], watched: Watched) -> list[KeyEvent]:
+    """Return what a look is asked for because of, and what came while it was on its way."""
+    since = [event for event in watched.waiting if not _is_before_look(event, watched)]
+    return _in_order([*events, *since])
+
+
+def _is_before_look(event: KeyEvent, watched: Watched) -> bool:
+    """Whether a look was made since what an event reports."""
+    looked = watched.looked
+    return looked is not None and datetime.fromisoformat(event["at"]) + _LATE < looked
 
 
 def _was_made_again(record: Record, watched: Watched, cause: KeyEvent | None) -> bool:

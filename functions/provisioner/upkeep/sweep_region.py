@@ -314,6 +314,7 @@ class RegionSweeper:
         """Report that a removed key is gone, and forget it then, so that it is reported once."""
         finding = key_checks.deleted(record, arn, removed)
         findings.publish(finding, events=self.events, bus=self.settings.event_bus)
+        self.looks.ask(record.request_id)  # Nothing that was otherwise with the key is open now.
         self.records.forget_removed(record.request_id, region_of(arn), removed)
 
     def _check_key(self, record: Record, tags: Tags, metadata: KeyMetadata) -> list[Finding]:

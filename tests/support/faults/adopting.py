@@ -24,13 +24,18 @@ _NEW_TRIES = 3
 def made_by_others() -> Aws:
     """Return an AWS with a key set of which the stack knows nothing, in use in a fourth Region."""
     aws = copy_of((ROTATING,))
+    disowned(aws)
+    return aws
+
+
+def disowned(aws: Aws) -> None:
+    """Let the stack know nothing of the keys that there are."""
     for table in aws.dynamodb.tables.values():
         table.clear()
     for key in aws.kms.keys.values():
         key.tags = {name: value for name, value in key.tags.items() if name not in OURS}
         key.tags.pop("mrk:attempt", None)
     aws.recorded.clear()
-    return aws
 
 
 def adoption_of(aws: Aws, **more: Any) -> Document:

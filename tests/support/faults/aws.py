@@ -102,6 +102,9 @@ class Network(Protocol):
 class Aws(Network):
     """The services, their clock, and the network in front of them (by default one that works)."""
 
+    regions: tuple[str, ...] = REGIONS
+    """Those that are enabled, which a sweep goes through."""
+
     def __init__(self, *, visible_after: float = 30, creating_seconds: float = 4) -> None:
         self.time = _START
         self.visible_after = visible_after
@@ -211,7 +214,7 @@ class Aws(Network):
             "events": lambda: _EventBridge(self),
             "stepfunctions": lambda: _StepFunctions(self),
             "resourcegroupstaggingapi": lambda: _TaggingApi(self, region),
-            "ec2": _Ec2,
+            "ec2": lambda: _Ec2(self),
             "lambda": lambda: _Lambda(self),
             "sqs": lambda: _Sqs(self),
         }
@@ -359,9 +362,12 @@ class _Sqs:
         self.aws.looks.append((self.aws.time + DelaySeconds, json.loads(MessageBody)))
 
 
+@dataclass
 class _Ec2:
+    aws: Aws
+
     def describe_regions(self) -> dict[str, Any]:
-        return {"Regions": [{"RegionName": region} for region in REGIONS]}
+        return {"Regions": [{"RegionName": region} for region in self.aws.regions]}
 
 
 class Client:

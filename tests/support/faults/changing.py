@@ -58,8 +58,8 @@ class ChangingAws(SteppedAws):
 
     @property
     def record(self) -> dict[str, Any]:
-        """The request's item as it is stored."""
-        return self.dynamodb.tables["requests"][REQUEST_ID]
+        """The request's item as it is stored; empty where there is none."""
+        return self.dynamodb.tables["requests"].get(REQUEST_ID, {})
 
     @property
     def revision(self) -> int:

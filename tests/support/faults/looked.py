@@ -16,10 +16,12 @@ from provisioner.aws.clients import client
 from provisioner.domain.policy_meaning import same_meaning
 from provisioner.settings import settings
 from provisioner.upkeep.owners import Owners
-from tests.support.faults.aws import Call
+from tests.support.faults.adopting import disowned
+from tests.support.faults.aws import REGIONS, Call
 from tests.support.faults.changes import BY_HAND, Declared, Document
 from tests.support.faults.changing import ChangingAws
 from tests.support.faults.kms import Key, Kms, KmsInRegion
+from tests.support.faults.revisions import NEW
 from tests.support.faults.scenario import REQUEST_ID
 from tests.support.faults.workflow import INVOCATION, functions
 from tests.support.key_events import call_event
@@ -36,6 +38,8 @@ Subject = tuple[str, str]
 class LookedAtAws(ChangingAws):
     """A finished key set that nobody else uses; `key_events` are those that were not delivered."""
 
+    regions = (*REGIONS, NEW)
+
     def __init__(self) -> None:
         super().__init__()
         for arn in [arn for arn, key in self.kms.keys.items() if key.region == BY_HAND]:
@@ -46,10 +50,54 @@ class LookedAtAws(ChangingAws):
         self.lags = False
         self._before: list[tuple[float, Any]] = []
 
+    def begin_without_keys(self) -> None:
+        """Let the key set be yet to be made."""
+        for table in self.dynamodb.tables.values():
+            table.clear()
+        self.kms.keys.clear()
+        self.kms.aliases.clear()
+        self.key_id = ""
+
+    def begin_with_keys_of_others(self) -> None:
+        """Let the stack know nothing of the key set, as if somebody else had made it."""
+        disowned(self)
+
+    @property
+    def is_to_be_created(self) -> bool:
+        """Whether the set is one that the stack makes, and is not finished."""
+        return not self.is_created and bool(self.record or not self.key_id)
+
+    @property
+    def is_created(self) -> bool:
+        """Whether the set was finished or adopted once, whatever became of it since."""
+        return "createdAt" in self.record
+
+    @property
+    def declarations(self) -> list[Document]:
+        """The document that was taken last, and while it is not applied the one before it."""
+        applied = self.record.get("applied")
+        before = [self.sent[json.loads(applied["S"])["description"]]] if applied else []
+        return [self.newest, *before]
+
+    @property
+    def open_differences(self) -> set[Subject]:
+        """What the table says is not as declared."""
+        item = self.dynamodb.tables["sweep"].get(f"drift/{REQUEST_ID}", {})
+        region_and_property = json.loads(item.get("published", {}).get("S", "{}"))
+        return {(region, what) for region, what in map(str.split, region_and_property)}
+
+    @property
+    def is_managed(self) -> bool:
+        """Whether the set is one that the stack answers for."""
+        return self.is_created and "releasedAt" not in self.record
+
     def effect(self, call: Call, perform: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         """Do a call's work; the stack's changes of keys are noted, and may show late."""
         if call.service != "kms":
-            return super().effect(call, perform, arguments)
+            answer = super().effect(call, perform, arguments)
+            if arn := self.record.get("keyArn"):
+                self.key_id = arn["S"].rpartition("/")[2]
+            return answer
         if call.is_read:
             if self.lags and INVOCATION.get().function_name == LOOK:
                 perform = getattr(KmsInRegion(self._past(), call.region), perform.__name__)
@@ -62,7 +110,7 @@ class LookedAtAws(ChangingAws):
 
     def by_hand(self, key: Key, operation: str, **arguments: Any) -> None:
         """Call KMS as somebody who may do everything; from now on this shows at once."""
-        act = getattr(KmsInRegion(self.kms, key.region), operation)
+        act = getattr(_Hands(self.kms, key.region), operation)
         named = arguments if operation == "delete_alias" else {"KeyId": key.arn, **arguments}
         if operation == "create_alias":
             named = {"TargetKeyId": key.arn, **arguments}
@@ -108,6 +156,27 @@ class LookedAtAws(ChangingAws):
         return [bodies[int(one["itemIdentifier"])] for one in answer["batchItemFailures"]]
 
 
+class _Hands(KmsInRegion):
+    """KMS as somebody calls it whom no tag keeps from a key."""
+
+    def _key(self, arn: str, operation: str) -> Key:
+        key = self._kms.keys.get(arn)
+        return super()._key(arn, operation) if key is None or self._kms.is_gone(key) else key
+
+
+def put_right(aws: LookedAtAws, document: Document) -> None:
+    """Make every key as declared, as somebody does before its set is adopted."""
+    keys = aws.keys()
+    for member in Declared(aws, document, aws.key_id).members():
+        if key := keys.get(member["region"]):
+            wanted = {**document, "enabled": True, **member}
+            key.disabled, key.leaving = not wanted["enabled"], False
+            key.description = wanted["description"] or ""
+            key.tags |= wanted["tags"]
+            key.policy = json.dumps(wanted["policy"]["document"])
+            aws.kms.aliases[key.region, wanted["alias"]] = key.arn
+
+
 def forget_owners() -> None:
     """Let the function read whose keys are whose anew, as a new sandbox does."""
     app: Any = importlib.import_module("look_at_keys.app")
@@ -116,8 +185,16 @@ def forget_owners() -> None:
     )
 
 
-def differences(aws: LookedAtAws, document: Document) -> Iterator[tuple[Subject, Any]]:
-    """List what each key has otherwise than declared, by the document alone."""
+def differences(aws: LookedAtAws) -> dict[Subject, Any]:
+    """Return what each key has otherwise than declared, by the documents alone.
+
+    A revision that has failed half-way leaves each property as it says or as the one before does.
+    """
+    found, *others = [dict(_differences(aws, one)) for one in aws.declarations]
+    return {one: has for one, has in found.items() if all(one in other for other in others)}
+
+
+def _differences(aws: LookedAtAws, document: Document) -> Iterator[tuple[Subject, Any]]:
     keys = aws.keys()
     members = Declared(aws, document, aws.key_id).members()
     for member in [member for member in members if member["region"] in keys]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from provisioner import errors
+from provisioner.domain.operation import again_of
 from provisioner.outcomes.failures import error_code
 from tests.support.faults.aws import Aws, Call, Network
 from tests.support.faults.errors import refusal
@@ -73,9 +74,12 @@ def ended_with(scenario: Scenario, error: str, status: str = "FAILED") -> dict[s
     """Check that the newest outcome names an error with its next step, and return it."""
     outcome = last(scenario.aws)
     kind = getattr(errors, error)
+    step = kind.next_step
+    if "operationId" in outcome:
+        step = kind.operation_step.replace("{again}", again_of(outcome)) or step  # type: ignore[arg-type]
     assert outcome["status"] == status
     assert {one["code"] for one in outcome["errors"]} == {error_code(kind.reported_as or error)}
-    assert all(kind.next_step in one["message"] for one in outcome["errors"])
+    assert all(one["message"].endswith(step) for one in outcome["errors"])
     return outcome
 
 

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from provisioner.change.observe import observe
+from provisioner.change.observe import observe, read_key_set
 from provisioner.domain.change import ObservedSet
 from provisioner.errors import KmsKeyNotFound, PromotionUnderWay
+from tests.support.faults.errors import refusal
 from tests.support.key_sets import ALIAS, POLICY, REQUEST, TAGS, KeySet
 
 
@@ -190,3 +191,32 @@ def test_a_set_whose_keys_are_all_gone_is_said_to_be_gone(key_set: KeySet) -> No
 
     with pytest.raises(KmsKeyNotFound, match=key_set.arn):
         read(key_set, REQUEST)
+
+
+def test_without_the_tagging_api_tags_are_read_from_kms(key_set: KeySet) -> None:
+    key_set.refused["eu-west-1", "ListResourceTags"] = refusal(
+        "AccessDeniedException", "ListResourceTags"
+    )
+    key_set.key("us-west-2").tags["team"] = "a moment ago"
+    applied: Any = REQUEST
+    shut_out: set[str] = set()
+
+    found = read_key_set(
+        applied,
+        applied,
+        key_set.arn,
+        superseded={},
+        kms_for=key_set.kms_for,
+        tagging_for=None,
+        shut_out=shut_out,
+    )
+
+    assert found
+    tags = {region: key["tags"] for region, key in found[0]["keys"].items()}
+    assert tags == {
+        "us-east-1": TAGS,
+        "eu-west-1": {},
+        "us-west-2": TAGS | {"team": "a moment ago"},
+    }
+    assert shut_out == {"eu-west-1"}
+    assert "GetResources" not in {call.operation for call in key_set.calls}

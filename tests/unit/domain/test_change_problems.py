@@ -202,7 +202,7 @@ def test_an_unused_word_is_answered_with_those_that_are_needed() -> None:
 
     messages = [one["message"] for one in problems_of(applied_of(), declared)]
 
-    assert messages[1].endswith(f"The words that it needs: REMOVE:{WEST}.")
+    assert messages[1].endswith(f"The steps need REMOVE:{WEST}.")
 
 
 def test_a_set_that_was_promoted_by_hand_can_be_declared_as_it_is() -> None:

@@ -102,7 +102,7 @@ def test_a_failure_is_published_as_it_was_recorded() -> None:
     ((status, codes),) = ends(scenario)
     assert (status, {*codes}) == ("FAILED", {"KMS_ACCESS_DENIED"})
     last = json.loads(record(scenario)["lastOperation"]["S"])
-    assert last["errors"][0]["message"].endswith("again with a new operationId.")
+    assert last["errors"][0]["message"].endswith("again, with a new operationId.")
     assert last["status"] == "FAILED"
 
 
@@ -197,6 +197,8 @@ def test_where_everything_needs_approval_an_operation_does(
     scenario.run_started()
 
     assert ends(scenario) == expected
+    told = [error["message"] for error in scenario.aws.events[-1].detail.get("errors", [])]
+    assert all("ask for the operation again, with a new operationId" in one for one in told)
     assert f"approval/{REQUEST_ID}" not in scenario.aws.dynamodb.tables["requests"]
 
 

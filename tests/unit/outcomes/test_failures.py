@@ -1,9 +1,11 @@
 """How what ended a step is phrased."""
 
 import json
+import re
 
 import pytest
 
+from provisioner import errors
 from provisioner.errors import (
     AliasInUse,
     KeyTagsNotInEffect,
@@ -11,6 +13,7 @@ from provisioner.errors import (
     ReplicaKeyNotEnabled,
 )
 from provisioner.outcomes.failures import Failure, failure_of, problem_of, refusal_problem
+from tests.support.raised_errors import errors_of_handler
 from tests.support.samples import EXECUTION, key_arn, request_of
 
 HOME, REPLICA = "us-east-1", "eu-west-1"
@@ -135,3 +138,37 @@ def test_an_error_that_is_reported_and_one_that_is_raised_read_alike() -> None:
 
     raised = problem(failure_of("Step", HOME, "AliasInUse", str(error)))
     assert raised == refusal_problem(error, HOME, REQUEST)
+
+
+STEPS_OF_OPERATIONS = (
+    "plan_change",
+    "claim_change",
+    "restore_key",
+    "create_replica_key",
+    "apply_change",
+    "rotate_key",
+    "import_new_key_material",
+    "adopt_key",
+    "release_key",
+    "ask_for_key_material",
+    "confirm_change",
+)
+AGAIN = "ask for the operation again, with a new operationId"
+
+
+@pytest.mark.parametrize("step", STEPS_OF_OPERATIONS)
+def test_whatever_ends_an_operation_does_not_say_to_send_the_request_again(step: str) -> None:
+    ends = errors_of_handler(step)
+    assert ends
+    for name in ends:
+        message = str(getattr(errors, name).next_step)
+        cause = cause_of(f"It failed. {message}")
+        text = problem_of(ended(name, cause), REQUEST, EXECUTION, AGAIN)["message"]
+        assert not re.search("(request|[Ss]end it) again", text), f"{name}: {text}"
+        assert "{again}" not in text
+
+
+def test_an_operation_that_ended_unexpectedly_is_asked_for_again() -> None:
+    for error in ("States.DataLimitExceeded", "Lambda.Unknown"):
+        text = problem_of(ended(error), REQUEST, EXECUTION, AGAIN)["message"]
+        assert text.endswith(f", then {AGAIN}.")

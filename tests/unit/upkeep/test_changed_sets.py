@@ -26,7 +26,7 @@ from tests.support.finished_sets import (
 )
 from tests.support.published import published_on
 from tests.support.samples import SETTINGS, request_of
-from tests.support.sweeping import HOME, region_sweeper, sweep_table, sweeper
+from tests.support.sweeping import HOME, LOOKS, region_sweeper, sweep_table, sweeper
 from tests.support.tagged_keys import make_key, multi_region
 
 FAR = "eu-west-1"
@@ -110,6 +110,7 @@ def test_a_removed_key_that_is_gone_is_reported_once_and_forgotten(
 ) -> None:
     change_to(records, WITHOUT_FAR, arn, removed=removed(in_far(arn)))
     forget_in_far()
+    LOOKS.asked.clear()
 
     look(records, FAR)
     look(records, FAR)
@@ -119,6 +120,7 @@ def test_a_removed_key_that_is_gone_is_reported_once_and_forgotten(
     assert "which revision 2 of request CHG1 had removed" in detail["message"]
     assert record_of(records).removed == {}
     assert sweep_table().open_findings(FAR) == {}
+    assert LOOKS.asked == ["CHG1"], "what was open of it is to be settled"
 
 
 def test_a_removed_key_that_is_gone_is_reported_again_where_the_bus_did_not_take_it(

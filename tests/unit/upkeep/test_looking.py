@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from provisioner.aws import executions, kms
+from provisioner.aws import executions
+from provisioner.aws.approvals import Approvals
 from provisioner.aws.clients import client
 from provisioner.aws.drift_table import DriftTable
 from provisioner.aws.operations import Operations
@@ -16,8 +17,14 @@ from provisioner.change.observe import read_key_set
 from provisioner.clock import instant_text
 from provisioner.domain.change import ObservedSet
 from provisioner.domain.drift import SHUT_OUT
+from provisioner.domain.operation import Ended, Operation
 from provisioner.domain.policy_evaluation import Role
-from provisioner.errors import DependencyUnavailable, KmsThrottled, PromotionUnderWay
+from provisioner.errors import (
+    DependencyUnavailable,
+    KmsThrottled,
+    PromotionUnderWay,
+    new_problem,
+)
 from provisioner.upkeep import looking
 from provisioner.upkeep.key_events import KeyEvent, read_event
 from provisioner.upkeep.looking import Looker, by_request, is_own
@@ -32,7 +39,6 @@ from tests.support.sweeping import Looks
 
 NAME = CREATED["requestId"]
 EU, US = "eu-west-1", "us-east-1"
-READ_TAGS = kms.read_tags
 ROLE = Role(f"arn:aws:iam::{ACCOUNT}:role/look", "AROA00000000000000000")
 DRIFT = "Multi-Region Key Drift Detected"
 
@@ -50,10 +56,10 @@ class Bench:
         self.looker = Looker(
             records=records,
             operations=Operations(client("dynamodb"), "requests"),
+            approvals=Approvals(client("dynamodb"), "requests"),
             table=self.table,
             queue=self.looks,
             kms_for=lambda region: region,  # type: ignore[arg-type,return-value]
-            tagging_for=lambda region: client("resourcegroupstaggingapi", region),
             events=client("events"),
             step_functions=client("stepfunctions"),
             role=ROLE,
@@ -61,17 +67,12 @@ class Bench:
             settings=SETTINGS,
         )
         monkeypatch.setattr(looking, "read_key_set", self._read)
-        monkeypatch.setattr(kms, "read_tags", self._tags)
 
     def _read(self, *_: Any, shut_out: set[str], **__: Any) -> Any:
         self.reads += 1
         self.during()
         shut_out |= self.shut_out
         return (self.kms_has, {}) if self.kms_has else None
-
-    def _tags(self, region: Any, _arn: str) -> dict[str, str]:
-        assert self.kms_has
-        return self.kms_has["keys"][region]["tags"]
 
     def look(self, *events: KeyEvent) -> None:
         self.looker.look(NAME, events)
@@ -154,6 +155,49 @@ def test_it_is_published_again_when_it_has_changed_or_come_back(
     bench.later()
     bench.look()
     assert len(drifts) == 3
+
+
+def test_an_event_that_comes_while_a_look_is_on_its_way_names_the_cause(
+    bench: Bench, drifts: list[Any]
+) -> None:
+    claim(bench.records)
+    bench.look()  # A run works on the set, so the next look is on its way.
+    end(bench.records)
+    bench.later(2)
+    bench.disable()
+    bench.look(bench.event("DisableKey"))
+    assert bench.kms_has
+    for key in bench.kms_has["keys"].values():
+        key["description"] = "second"
+    bench.later(600)
+    bench.look()
+    assert [one["by"]["eventName"] for one in drifts] == ["DisableKey"]
+
+
+def test_an_event_of_before_the_last_look_names_no_cause(bench: Bench, drifts: list[Any]) -> None:
+    claim(bench.records)
+    bench.look()
+    end(bench.records)
+    assert bench.kms_has
+    for key in bench.kms_has["keys"].values():
+        key["description"] = "second"
+    bench.look(bench.event("DisableKey"))  # Somebody has enabled the key again since.
+    bench.later(600)
+    bench.look()
+    bench.disable()
+    bench.later()
+    bench.look()
+    assert [one["by"] for one in drifts] == [None]
+
+
+def test_of_many_events_the_last_ones_are_left_to_the_look_on_its_way(bench: Bench) -> None:
+    bench.table.look_again(NAME, bench.clock.time + timedelta(seconds=30))
+    first = bench.event("DisableKey")
+    for number in range(30):
+        assert bench.table.leave_to_next_look(NAME, [{**first, "eventId": str(number)}])
+    watched = bench.table.take(NAME, "worker", 120)
+    assert watched
+    assert [one["eventId"] for one in watched.waiting] == [str(n) for n in range(10, 30)]
 
 
 def repair(bench: Bench) -> None:
@@ -286,7 +330,25 @@ def test_a_key_policy_that_shuts_the_stack_out_is_published(
     del bench.kms_has["keys"][EU]
     bench.shut_out = {EU}
     bench.look()
+    assert (bench.looks.asked, drifts) == ([NAME], [])
+    for _ in range(2):
+        bench.later()
+        bench.look()
     assert [(one["property"], one["to"]) for one in drifts] == [("policy", SHUT_OUT)]
+    assert bench.looks.asked == [NAME]
+
+
+def test_a_refusal_that_passes_is_no_difference(bench: Bench, drifts: list[Any]) -> None:
+    bench.shut_out = {EU}
+    bench.look()
+    bench.shut_out = set()
+    bench.later()
+    bench.look()
+    bench.shut_out = {EU}
+    bench.later()
+    bench.look()
+    assert drifts == []
+    assert bench.looks.asked == [NAME, NAME]
 
 
 def test_a_key_set_that_is_gone_is_published(bench: Bench, drifts: list[Any]) -> None:
@@ -320,23 +382,6 @@ def test_after_a_change_that_failed_it_is_to_be_finished_first(
 def described(bench: Bench, text: str) -> None:
     assert bench.kms_has
     bench.kms_has["keys"][EU]["description"] = text
-
-
-def test_what_nobody_has_to_decide_is_repaired_thrice_a_day(
-    bench: Bench, drifts: list[Any]
-) -> None:
-    answer(client("stepfunctions"), "StartExecution", {"executionArn": "arn"})
-    looker = replace(bench.looker, repairs=True)
-    for number in range(4):
-        described(bench, f"by hand {number}")
-        bench.later()
-        looker.look(NAME, [])
-    assert len(drifts) == 4
-    assert len(bench.looks.asked) == 3
-    bench.later(timedelta(days=1).total_seconds())
-    described(bench, "by hand again")
-    looker.look(NAME, [])
-    assert len(bench.looks.asked) == 4
 
 
 def test_what_may_be_a_decision_is_not_repaired(bench: Bench, drifts: list[Any]) -> None:
@@ -378,6 +423,129 @@ def test_once_a_person_has_decided_the_rest_is_repaired(bench: Bench, drifts: li
     assert len(drifts) == 2
 
 
+@pytest.fixture
+def started() -> list[dict[str, Any]]:
+    """Let Step Functions take every call; return a list that grows with what is started."""
+    found: list[dict[str, Any]] = []
+
+    def note(params: dict[str, Any], **_: Any) -> None:
+        found.append({"name": params["name"], **json.loads(params["input"])["operation"]})
+
+    on(client("stepfunctions"), "provide-client-params.states.StartExecution", note)
+    answer(client("stepfunctions"), "StartExecution", {"executionArn": "arn"})
+    return found
+
+
+def end_repair(bench: Bench, operation: dict[str, Any], code: str | None = None) -> None:
+    """Let a repair end; with a code, it has failed."""
+    asked: Operation = {
+        "operationId": operation["operationId"],
+        "operation": operation["operation"],
+        "confirm": operation["confirm"],
+    }
+    problems = [new_problem("region", code, "It did not work.")] if code else []
+    ended = Ended.FAILED if code else Ended.FINISHED
+    bench.looker.operations.end(NAME, asked, ended, problems)
+
+
+def test_what_nobody_has_to_decide_is_repaired_thrice_a_day(
+    bench: Bench, drifts: list[Any], started: list[dict[str, Any]]
+) -> None:
+    looker = replace(bench.looker, repairs=True)
+    for number in range(4):
+        described(bench, f"by hand {number}")
+        bench.later()
+        looker.look(NAME, [])
+        end_repair(bench, started[-1])
+    assert len(drifts) == 4
+    assert len(started) == 3
+    bench.later(timedelta(days=1).total_seconds())
+    described(bench, "by hand again")
+    looker.look(NAME, [])
+    assert len(started) == 4
+
+
+def test_a_repair_that_failed_is_tried_again_in_the_next_hours_of_the_day(
+    bench: Bench, drifts: list[Any], started: list[dict[str, Any]]
+) -> None:
+    looker = replace(bench.looker, repairs=True)
+    described(bench, "by hand")
+    counts = []
+    for _ in range(26):
+        for _ in range(2):
+            looker.look(NAME, [])
+            if started:
+                end_repair(bench, started[-1], "KMS_ACCESS_DENIED")
+            bench.later(1_800)
+        counts.append(len(started))
+    assert counts == [1, 2, *[3] * 22, 4, 5]
+    assert len({one["operationId"] for one in started}) == 5
+    assert len(drifts) == 1
+
+
+@pytest.mark.parametrize("code", ["APPROVAL_REFUSED", "APPROVAL_EXPIRED", "CANCELLED"])
+def test_a_repair_that_a_person_has_stopped_is_not_tried_again(
+    bench: Bench, drifts: list[Any], started: list[dict[str, Any]], code: str
+) -> None:
+    looker = replace(bench.looker, repairs=True)
+    described(bench, "by hand")
+    looker.look(NAME, [])
+    end_repair(bench, started[0], code)
+    bench.later(86_400)
+    looker.look(NAME, [])
+    assert len(started) == 1
+    described(bench, "by hand again")
+    bench.later()
+    looker.look(NAME, [])
+    assert len(started) == 2
+    assert len(drifts) == 2
+
+
+def test_a_repair_that_waits_for_approval_is_not_asked_for_twice(
+    bench: Bench, drifts: list[Any], started: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looker = replace(bench.looker, repairs=True)
+    described(bench, "by hand")
+    looker.look(NAME, [])
+    with monkeypatch.context() as patch:
+        patch.setattr(looker.approvals, "get", lambda _: "waits")
+        bench.later(86_400)
+        looker.look(NAME, [])
+        described(bench, "by hand again")
+        bench.later(86_400)
+        looker.look(NAME, [])
+        assert len(started) == 1
+    looker.look(NAME, [])
+    assert len(started) == 2
+    assert len(drifts) == 2
+
+
+def test_a_repair_that_never_began_is_followed_by_another(
+    bench: Bench, drifts: list[Any], started: list[dict[str, Any]]
+) -> None:
+    looker = replace(bench.looker, repairs=True)
+    described(bench, "by hand")
+    looker.look(NAME, [])
+    bench.later(60)
+    looker.look(NAME, [])
+    assert len(started) == 1
+    bench.later(3_600)
+    looker.look(NAME, [])
+    assert len({one["operationId"] for one in started}) == 2
+    assert len(drifts) == 1
+
+
+def test_what_was_found_before_the_stack_repairs_by_itself_is_repaired(
+    bench: Bench, drifts: list[Any], started: list[dict[str, Any]]
+) -> None:
+    described(bench, "by hand")
+    bench.look()
+    bench.later(3_600)
+    replace(bench.looker, repairs=True).look(NAME, [])
+    assert len(started) == 1
+    assert len(drifts) == 1
+
+
 def _unavailable(*_: Any) -> None:
     raise DependencyUnavailable("StartExecution: no answer.")
 
@@ -392,7 +560,7 @@ def test_a_look_that_is_asked_for_slowly_is_not_passed_over(
     bench.look()
     end(bench.records)
     bench.later((asked - bench.clock.time).total_seconds() + 30)
-    assert not bench.table.is_looked_at_again(NAME)
+    assert not bench.table.leave_to_next_look(NAME, [])
     assert not drifts
 
 
@@ -421,17 +589,16 @@ def test_a_storm_costs_three_calls_of_kms_a_key_and_one_for_rotation(
 ) -> None:
     """Here KMS is read, in three Regions."""
     monkeypatch.setattr(looking, "read_key_set", read_key_set)
-    monkeypatch.setattr(kms, "read_tags", READ_TAGS)
     key_set = KeySet()
     key_set.key(US).rotation_days = 365
     request = request_of(**{**REQUEST, "requestId": "storm", "rotation": rotation})
     create(bench.records, request, arn=key_set.arn)
     bench.later(3_600)
     key_set.in_region(EU).disable_key(KeyId=key_set.key(EU).arn)
-    looker = replace(bench.looker, kms_for=key_set.kms_for, tagging_for=key_set.tagging_for)
+    looker = replace(bench.looker, kms_for=key_set.kms_for)
     storm(bench, looker.look, "storm")
     calls = Counter(f"{call.operation} {call.region}" for call in key_set.calls)
-    a_key = ("DescribeKey", "GetKeyPolicy", "ListResourceTags", "GetResources")
+    a_key = ("DescribeKey", "GetKeyPolicy", "ListResourceTags")
     expected = Counter(f"{call} {region}" for call in a_key for region in (US, EU, "us-west-2"))
     assert calls == expected + Counter({f"GetKeyRotationStatus {US}": 1} if rotation else {})
     assert [one["to"] for one in drifts if one["property"] == "keyState"] == ["Disabled"]

@@ -2,21 +2,18 @@
 
 from typing import Any
 
+from provisioner.aws.clients import client
+from provisioner.aws.drift_table import DriftTable, Watched
 from provisioner.aws.records import Records
 from provisioner.domain.adoption import Adoption
+from provisioner.domain.operation import Operation
 from provisioner.domain.provenance import UNKNOWN
 from provisioner.upkeep.looking import Looker
 from provisioner.upkeep.owners import Owners
 from tests.support.clock import Clock
 from tests.support.finished_sets import CREATED, create
 from tests.support.samples import EXECUTION, KEY_ID, OTHER_EXECUTION, SETTINGS, key_arn, request_of
-
-
-class NoLookYet:
-    """A table of drift that may be asked whether a look is due, and for nothing else."""
-
-    def is_looked_at_again(self, _request_id: str) -> bool:
-        return False
+from tests.support.sweeping import Looks
 
 
 def release(records: Records, request_id: str, execution: str = EXECUTION) -> None:
@@ -38,17 +35,16 @@ def release(records: Records, request_id: str, execution: str = EXECUTION) -> No
     )[0]
 
 
-def test_a_released_set_is_not_looked_at(records: Records) -> None:
-    release(records, "CHG1")
+def looker(records: Records, looks: Looks) -> Looker:
+    """Return what looks at key sets, and can read no key."""
     unused: Any = None
-    table: Any = NoLookYet()
-    looker = Looker(
+    return Looker(
         records=records,
         operations=unused,
-        table=table,
-        queue=unused,
+        approvals=unused,
+        table=DriftTable(client("dynamodb"), "sweep"),
+        queue=looks,
         kms_for=unused,
-        tagging_for=unused,
         events=unused,
         step_functions=unused,
         role=unused,
@@ -56,7 +52,29 @@ def test_a_released_set_is_not_looked_at(records: Records) -> None:
         settings=SETTINGS,
     )
 
-    looker.look("CHG1", [])
+
+def test_a_released_set_is_not_looked_at_and_has_no_difference(records: Records) -> None:
+    release(records, "CHG1")
+    table = DriftTable(client("dynamodb"), "sweep")
+    assert table.take("CHG1", "before", 120)
+    table.save("CHG1", "before", Watched(published={"us-east-1 alias": "digest"}))
+    assert table.open_sets() == ["CHG1"]
+
+    looker(records, Looks()).look("CHG1", [])
+
+    assert table.open_sets() == []
+
+
+def test_a_set_that_is_being_adopted_is_looked_at_afterwards(records: Records) -> None:
+    release(records, "CHG1")
+    seen, looks = records.get("CHG1"), Looks()
+    assert seen
+    adopt: Operation = {"operationId": "adopt-1", "operation": "ADOPT", "confirm": []}
+    assert records.claim_operation(adopt, OTHER_EXECUTION, seen=seen)[0]
+
+    looker(records, looks).look("CHG1", [])
+
+    assert looks.asked == ["CHG1"]
 
 
 def test_an_event_is_about_the_request_that_has_adopted_the_keys(
