@@ -1,6 +1,6 @@
 """Import the key material of one Region, or find out what is needed to wrap it."""
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
@@ -20,13 +20,14 @@ class Payload(TypedDict):
     """What the state machine hands over; `answer` is that for the key's Region, or null.
 
     `executionArn` is that of a change, which may be cancelled meanwhile; None in a creation and a
-    renewal, whose cancellation is noticed with the next question or the outcome.
+    renewal, whose cancellation is noticed with the next question or the outcome. Executions that
+    have waited for key material since before an update of the stack may lack it.
     """
 
     request: KeySetRequest
     key: KeyFacts
     answer: WrappedMaterial | None
-    executionArn: str | None
+    executionArn: NotRequired[str | None]
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -34,7 +35,7 @@ def handler(event: Payload, _context: LambdaContext) -> MaterialState:
     """Import what was answered, and return where the key stands."""
     request, key = event["request"], event["key"]
     logger.append_keys(request_id=request["requestId"])
-    if change := event["executionArn"]:
+    if change := event.get("executionArn"):
         check_wanted(Records(client("dynamodb"), settings().requests_table), request, change)
     state = ensure_key_material(
         request,

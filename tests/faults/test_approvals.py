@@ -31,7 +31,7 @@ from tests.support.faults.changes import ROTATING
 from tests.support.faults.enumeration import singles
 from tests.support.faults.errors import refusal
 from tests.support.faults.faults import Schedule, kinds_at
-from tests.support.faults.scenario import REQUEST, REQUEST_ID, Scenario
+from tests.support.faults.scenario import REQUEST, REQUEST_ID, Ends, Scenario
 
 _CREATED = "Multi-Region Key Created"
 _DAY = 86_400
@@ -50,9 +50,9 @@ def too_late(aws: Aws, _task: WaitingTask) -> None:
 
 def test_an_approved_request_is_created_once_after_any_fault() -> None:
     assert ApprovalScenario().play().problems == []
-    played = 0
+    played, ends = 0, Ends()
     for single in singles(ApprovalScenario):
-        report = ApprovalScenario((single,)).play()
+        report = ApprovalScenario((single,)).play_to(ends)
         played += 1
 
         assert report.problems == [], str(report)
@@ -63,9 +63,9 @@ def test_an_approved_request_is_created_once_after_any_fault() -> None:
 def test_an_approved_change_is_made_once_after_any_fault() -> None:
     make = partial(ApprovedChange, before=(ROTATING,), document=REMOVE)
     assert make().play().problems == []
-    played = 0
+    played, ends = 0, Ends()
     for single in singles(make):
-        report = make((single,)).play()
+        report = make((single,)).play_to(ends)
         played += 1
 
         assert report.problems == [], str(report)

@@ -22,7 +22,14 @@ from tests.support.faults.corrections import (
     with_an_open_attempt,
 )
 from tests.support.faults.faults import Fault, Schedule, distinct_kinds_at
-from tests.support.faults.scenario import REQUEST, REQUEST_ID, is_created, problems, recorded_key
+from tests.support.faults.scenario import (
+    REQUEST,
+    REQUEST_ID,
+    Ends,
+    is_created,
+    problems,
+    recorded_key,
+)
 
 _HARSH = {Fault.BROKEN_AFTER, Fault.KILLED, Fault.KILLED_AFTER, Fault.STOPPED}
 _AGAIN = {Fault.REDELIVERED, Fault.STOPPED}
@@ -40,9 +47,9 @@ def singles(make: Make, wanted: Iterable[Fault] = Fault) -> Iterator[Schedule]:
 
 def count_without_problems(make: Make, schedules: Iterable[Schedule]) -> int:
     """Play schedules, of which none may leave a problem; return how many they are."""
-    started, count = time.process_time(), 0
+    started, count, ends = time.process_time(), 0, Ends()
     for schedule in schedules:
-        report = make(schedule).play()
+        report = make(schedule).play_to(ends)
         assert report.problems == [], str(report)
         count += 1
     print(f"{count} schedules, {time.process_time() - started:.0f} seconds of CPU")

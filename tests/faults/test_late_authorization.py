@@ -10,7 +10,7 @@ import pytest
 from tests.support.faults.aws import Aws, Call
 from tests.support.faults.enumeration import singles
 from tests.support.faults.faults import Fault, go_wrong
-from tests.support.faults.scenario import REQUEST, Report, Scenario, imported
+from tests.support.faults.scenario import REQUEST, Ends, Report, Scenario, imported
 
 FIVE_MINUTES = 300
 ROLLED_BACK: dict[str, Any] = {**REQUEST, "onFailure": "ROLL_BACK"}
@@ -104,8 +104,9 @@ def test_a_denial_on_an_older_key_is_reported_within_a_minute() -> None:
 
 
 def test_after_every_fault_a_key_set_is_created_although_tags_count_late() -> None:
+    ends = Ends()
     for single in singles():
-        report: Report = Scenario((single,), aws=late(240)).play()
+        report: Report = Scenario((single,), aws=late(240)).play_to(ends)
 
         assert report.problems == [], str(report)
 

@@ -108,6 +108,8 @@ class GuardedNetwork(FaultyNetwork):
 class _ThroughTheDoor(Scenario):
     """Delivers the request as the door does, and holds that nothing is written unapproved."""
 
+    network: GuardedNetwork
+
     def guard(self) -> None:
         self.network = GuardedNetwork(self.aws, self.schedule, self.deliver)
         self.aws.network = self.network
@@ -115,6 +117,10 @@ class _ThroughTheDoor(Scenario):
     def deliver(self) -> None:
         self.run(self.aws.new_execution(enveloped(self.document)))
         self.run_started()
+
+    def fingerprint(self) -> bytes:
+        """Say who has approved as well, since that decides what is a violation."""
+        return super().fingerprint() + repr(sorted(self.network.approved_by)).encode()
 
     def problems_of_approval(self, outcome: str) -> Iterator[str]:
         """Say what is left of the approval, and where the outcome does not show it."""

@@ -98,6 +98,10 @@ class Network(Protocol):
         """Bring a call to its service, whose work `effect` is, and its answer back."""
         ...
 
+    def enter(self, place: Callable[[], Any]) -> None:
+        """Learn that an execution enters a state; `place` returns where it is."""
+        del place
+
 
 class Aws(Network):
     """The services, their clock, and the network in front of them (by default one that works)."""

@@ -76,6 +76,8 @@ class Correction(Scenario):
         Deliver, where a fault delivers an event again, the wrong content whatever was sent since.
     """
 
+    sure_runs = 2
+
     def __init__(
         self,
         schedule: Schedule = (),
@@ -150,6 +152,8 @@ class Correction(Scenario):
 
 class FailedCorrection(Scenario):
     """Wrong content, then other wrong content that asks for a rollback."""
+
+    sure_runs = 2
 
     def __init__(self, schedule: Schedule = ()) -> None:
         super().__init__(schedule, document=BAD_REPLICA)

@@ -1,7 +1,9 @@
 """Plays every schedule of one fault and of two faults, in two processes.
 
-After the second fault, many pairs leave the same state of AWS at the end of the first sending, time
-included. What follows is then the same as well, and each process plays it once.
+What comes after a moment of a play is a function of that moment's fingerprint, as long as no fault
+is left. Many faults are made good by a retry and leave the same moment behind. So everything is
+gone on from a moment once: a play ends where another one has been, and the second faults of a first
+one are tried up to the moment from which those of another were, or of none.
 """
 
 import multiprocessing
@@ -14,8 +16,9 @@ from functools import cache, lru_cache, partial
 from itertools import count
 
 from tests.support.faults import wiring
+from tests.support.faults.aws import Call
 from tests.support.faults.faults import Fault, Schedule, distinct_kinds_at, kinds_at
-from tests.support.faults.scenario import Ends, Report, Scenario
+from tests.support.faults.scenario import EndIsKnown, Ends, Report, Scenario
 
 Make = Callable[[Schedule], Scenario]
 PROCESSES = 2
@@ -26,13 +29,47 @@ _runs = count()
 class Tally:
     """How many schedules were played, and those after which something was wrong.
 
-    `seconds` are those of CPU time.
+    `same` are the pairs that go on from a moment from which another one was played. `seconds` are
+    those of CPU time.
     """
 
     singles: int
     pairs: int
+    same: int
     failures: list[str]
     seconds: float = 0
+
+
+@dataclass(frozen=True)
+class First:
+    """A first fault, or none, and the calls that happen then.
+
+    From `new` on they are those of `other`, from a place there, with all that a second fault does
+    to them.
+    """
+
+    schedule: Schedule
+    calls: list[Call]
+    failure: str
+    new: int
+    other: tuple[Schedule, int] | None = None
+
+    @property
+    def is_distinct(self) -> bool:
+        """Whether second faults are tried after it."""
+        return all(fault in distinct_kinds_at(self.calls[place]) for place, fault in self.schedule)
+
+    def pairs(self, places: range) -> Iterator[Schedule]:
+        """Return the schedules that have a second fault at these calls."""
+        for place in places if self.is_distinct else ():
+            for second in distinct_kinds_at(self.calls[place]):
+                yield *self.schedule, (place, second)
+
+    def new_pairs(self) -> Iterator[Schedule]:
+        return self.pairs(range(self.schedule[0][0] + 1, self.new))
+
+    def same_pairs(self) -> Iterator[Schedule]:
+        return self.pairs(range(self.new, len(self.calls)))
 
 
 def singles(make: Make = Scenario) -> Iterator[tuple[int, Fault]]:
@@ -42,26 +79,56 @@ def singles(make: Make = Scenario) -> Iterator[tuple[int, Fault]]:
             yield place, fault
 
 
-def pairs_after(report: Report, make: Make, one_in: int, ends: Ends) -> Iterator[Report]:
-    """Play every second fault at every call that comes after the one fault of a report."""
-    [(first, fault)] = report.schedule
-    for place in range(first + 1, len(report.calls)):
-        for second in distinct_kinds_at(report.calls[place]):
-            schedule = ((first, fault), (place, second))
-            if zlib.crc32(repr(schedule).encode()) % one_in == 0:
-                yield make(schedule).play_to(ends)
+def firsts(make: Make) -> Iterator[First]:
+    """Play every fault alone, up to where another one has been."""
+    moments: dict[bytes, tuple[First, int]] = {}
+    none = _play_first(make, (), moments)
+    for place, call in enumerate(none.calls):
+        for fault in kinds_at(call):
+            yield _play_first(make, ((place, fault),), moments)
 
 
-def play_from(single: tuple[int, Fault], make: Make, one_in: int, run: int) -> Tally:
-    """Play one fault alone, and with every second one where it is not the same as another."""
+def _play_first(make: Make, schedule: Schedule, moments: dict[bytes, tuple[First, int]]) -> First:
+    scenario = make(schedule)
+    passed: dict[bytes, int] = {}
+    known: tuple[First, int] | None = None
+
+    def look(fingerprint: Callable[[], bytes], *, is_delivered: bool) -> None:
+        nonlocal known
+        del is_delivered
+        if scenario.network.is_past_its_faults:
+            moment = fingerprint()
+            known = moments.get(moment)
+            if known:
+                raise EndIsKnown
+            passed[moment] = len(scenario.network.calls)
+
+    try:
+        report = scenario.play_watched(look)
+    except EndIsKnown:
+        assert known
+        (other, place), calls = known, scenario.network.calls
+        seen = [*calls, *other.calls[place:]]
+        return First(schedule, seen, other.failure, len(calls), (other.schedule, place))
+    first = First(schedule, report.calls, _failure(report), len(report.calls))
+    if first.is_distinct:
+        moments |= {moment: (first, place) for moment, place in passed.items()}
+    return first
+
+
+def play_pairs(first: First, make: Make, one_in: int, run: int) -> Tally:
+    """Play one in so many of the pairs that begin with a fault."""
     started = time.process_time()
+    ends = _ends(run)
     with wiring.wired():
-        report = make((single,)).play()
-        is_distinct = single[1] in distinct_kinds_at(report.calls[single[0]])
-        reports = pairs_after(report, make, one_in, _ends(run)) if is_distinct else []
-        seconds = list(map(_failure, reports))
-    failures = [text for text in [_failure(report), *seconds] if text]
-    return Tally(1, len(seconds), failures, time.process_time() - started)
+        failures = [
+            _failure(make(pair).play_to(ends))
+            for pair in first.new_pairs()
+            if zlib.crc32(repr(pair).encode()) % one_in == 0
+        ]
+    same = sum(1 for _ in first.same_pairs())
+    found = [text for text in failures if text]
+    return Tally(0, len(failures), same, found, time.process_time() - started)
 
 
 @lru_cache(maxsize=1)
@@ -81,7 +148,7 @@ def processes() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(PROCESSES, multiprocessing.get_context("spawn"))
 
 
-def play_all(make: Make = Scenario, *, one_in: int = 1, one_single_in: int = 1) -> Tally:
+def play_all(make: Make = Scenario, *, one_in: int = 1) -> Tally:
     """Play every schedule.
 
     Parameters
@@ -90,14 +157,17 @@ def play_all(make: Make = Scenario, *, one_in: int = 1, one_single_in: int = 1) 
         Makes the scenario of a schedule; it is sent to other processes.
     one_in
         Play one of so many pairs, the same ones each time.
-    one_single_in
-        Play one of so many single faults, and pairs with these alone.
     """
-    play = partial(play_from, make=make, one_in=one_in, run=next(_runs))
-    tallies = list(processes().map(play, [*singles(make)][::one_single_in]))
+    started = time.process_time()
+    alone = list(firsts(make))
+    seconds = time.process_time() - started
+    play = partial(play_pairs, make=make, one_in=one_in, run=next(_runs))
+    tallies = list(processes().map(play, alone))
     return Tally(
-        sum(tally.singles for tally in tallies),
+        len(alone),
         sum(tally.pairs for tally in tallies),
-        [text for tally in tallies for text in tally.failures],
-        sum(tally.seconds for tally in tallies),
+        sum(tally.same for tally in tallies),
+        [first.failure for first in alone if first.failure]
+        + [text for tally in tallies for text in tally.failures],
+        seconds + sum(tally.seconds for tally in tallies),
     )

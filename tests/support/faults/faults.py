@@ -93,6 +93,8 @@ class FaultyNetwork(Network):
         self._is_over = False
         self.calls: list[Call] = []
         self.sent: list[Call] = []
+        self.watch: Callable[[Callable[[], Any]], None] | None = None
+        """What is to hear of every state that an execution enters, but for those within a call."""
 
     @property
     def is_past_its_faults(self) -> bool:
@@ -102,6 +104,10 @@ class FaultyNetwork(Network):
     def end_faults(self) -> None:
         """Let nothing go wrong, and count nothing, from now on."""
         self._is_over = True
+
+    def enter(self, place: Callable[[], Any]) -> None:
+        if self.watch and INVOCATION.get(None) is None:
+            self.watch(place)
 
     def carry(self, call: Call, effect: Callable[[], Any]) -> Any:
         invocation = INVOCATION.get()

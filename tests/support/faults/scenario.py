@@ -1,9 +1,13 @@
 """One request under one schedule of faults, from its first sending to the sweep afterwards."""
 
+import copy
+import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import cache
+from typing import Any, Protocol
 
 from provisioner.domain.policy_meaning import text_means
 from tests.support.faults import wiring, workflow
@@ -76,7 +80,19 @@ _WANTED: dict[str, tuple[str, dict[str, str], dict[str, Any]]] = {
 
 
 Ends = dict[bytes, list[str]]
-"""The problems at the end, by the digest of the AWS in which it began."""
+"""The problems at the end, by the fingerprint of a moment on the way there."""
+_LOOKS = 2
+"""At how many states after the last fault `play_to` asks whether the end is known."""
+
+
+class Look(Protocol):
+    """Sees a moment of a play; `fingerprint` says which one it is."""
+
+    def __call__(self, fingerprint: Callable[[], bytes], *, is_delivered: bool) -> None: ...
+
+
+class EndIsKnown(BaseException):
+    """What comes now has come before, and its end is known: the play stops here."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +110,12 @@ class Report:
 
 
 class Scenario:
-    """The request, sent over a network with faults."""
+    """The request, sent over a network with faults.
+
+    `sure_runs` is how many runs of executions come first, whatever the faults do.
+    """
+
+    sure_runs = 1
 
     def __init__(
         self,
@@ -110,6 +131,7 @@ class Scenario:
         self.document = document or REQUEST
         self.definition = definition
         self.schedule = schedule
+        self.runs = 0
         self.network = FaultyNetwork(self.aws, schedule, self.deliver)
         self.aws.network = self.network
         wiring.use(self.aws)
@@ -120,6 +142,8 @@ class Scenario:
         self.run_started()
 
     def run(self, execution: Execution) -> None:
+        if workflow.INVOCATION.get(None) is None:
+            self.runs += 1
         is_creation = execution.machine == STATE_MACHINE
         workflow.run(self.aws, execution, self.definition if is_creation else None)
 
@@ -136,22 +160,46 @@ class Scenario:
     def play(self) -> Report:
         """Send the request; again if it did not succeed; once more after faults; sweep later."""
         self.deliver()
+        self.network.enter(_delivered)
         return self._report(self._come_to_rest())
 
     def play_to(self, ends: Ends) -> Report:
-        """Do what `play` does, but what follows the first sending only where its end is not known.
+        """Do what `play` does, up to where the end is known, which is added to `ends` otherwise.
 
-        That is when no fault is left, and so it depends on nothing but the state of AWS and the
-        document, which is the same for all of `ends`. `calls` and `aws` of the report may stop
-        there; `problems` are those of the end.
+        `calls` and `aws` of the report may stop there; `problems` are those of the end.
         """
-        self.deliver()
-        if not self.network.is_past_its_faults:
-            return self._report(self._come_to_rest())
-        begin = self.fingerprint()
-        if begin not in ends:
-            ends[begin] = self._come_to_rest()
-        return self._report(ends[begin])
+        passed: list[bytes] = []
+
+        def look(fingerprint: Callable[[], bytes], *, is_delivered: bool) -> None:
+            if not self.network.is_past_its_faults or (len(passed) >= _LOOKS and not is_delivered):
+                return
+            passed.append(fingerprint())
+            if passed[-1] in ends:
+                raise EndIsKnown
+
+        try:
+            report = self.play_watched(look)
+        except EndIsKnown:
+            return self._report(ends[passed[-1]])
+        ends |= dict.fromkeys(passed, report.problems)
+        return report
+
+    def play_watched(self, look: Look) -> Report:
+        """Do what `play` does, and let `look` fingerprint the moment between two states.
+
+        What follows is a function of the fingerprint, as long as no fault is left: it has AWS and
+        where the execution is. Where the scenario is, it has during the sure runs and right after
+        the first sending alone.
+        """
+
+        def between(place: Callable[[], Any]) -> None:
+            is_delivered = place is _delivered
+            if is_delivered or self.runs <= self.sure_runs:
+                runs = 0 if is_delivered else self.runs
+                look(lambda: _digest(self.fingerprint(), runs, place()), is_delivered=is_delivered)
+
+        self.network.watch = between
+        return self.play()
 
     def fingerprint(self) -> bytes:
         """Fingerprint of all that decides what follows, and what is wrong in the end."""
@@ -172,6 +220,16 @@ class Scenario:
         return problems(self.aws, self.document)
 
 
+def _delivered() -> str:
+    return "after the first sending"
+
+
+def _digest(*parts: object) -> bytes:
+    text = repr(parts)
+    assert " at 0x" not in text
+    return hashlib.sha256(text.encode()).digest()
+
+
 def imported(schedule: Schedule = (), **more: Any) -> Scenario:
     """Return the scenario of imported key material, whose holder answers at once."""
     return Scenario(schedule, **{"document": IMPORTED, "holder": answer_promptly, **more})
@@ -179,12 +237,20 @@ def imported(schedule: Schedule = (), **more: Any) -> Scenario:
 
 def renewed(schedule: Schedule = (), *, on_failure: str = "RETAIN", **more: Any) -> Scenario:
     """Return the scenario of a renewal: the key set is there, and its event not yet published."""
-    asked = {"onFailure": on_failure}
-    created = imported(document={**IMPORTED, **asked})
+    aws = copy.deepcopy(_created(on_failure))
+    aws.kms.clock = lambda: aws.time
+    return imported(schedule, aws=aws, document={**RENEWED, "onFailure": on_failure}, **more)
+
+
+@cache
+def _created(on_failure: str) -> Aws:
+    created = imported(document={**IMPORTED, "onFailure": on_failure})
     assert created.play().problems == []
-    created.aws.events.clear()
-    created.aws.time = RENEWAL
-    return imported(schedule, aws=created.aws, document={**RENEWED, **asked}, **more)
+    aws = created.aws
+    aws.events.clear()
+    aws.time = RENEWAL
+    aws.network, aws.publish = aws, lambda _outcome: {}
+    return aws
 
 
 def is_created(aws: Aws) -> bool:

@@ -219,22 +219,32 @@ class _Machine:
         self.state: str | None = None
         self.data: Any = None
         """The state that it is in, and that state's input."""
+        self._tried: dict[int, int] = {}
+        """How often each retrier of the state has been used since it was entered."""
+        self._around: Callable[[], Any] = tuple
+        """Returns where the machine is that this one runs in."""
 
     def run(self, definition: dict[str, Any], data: Any) -> Any:
         name: str | None = definition["StartAt"]
         entries = count()
         while name:
             state = definition["States"][name]
-            self.state, self.data = name, data
+            self.state, self.data, self._tried = name, data, {}
             self._aws.transitions += 1
             assert next(entries) < _MOST_ENTRIES, (
                 f"The execution does not end; it is in {name} again."
             )
             entered = {"Name": name, "EnteredTime": _instant(self._aws.time)}
             self._context = {**self._context, "State": entered}
+            self._aws.network.enter(self._place)
             step = getattr(self, f"_{state['Type'].lower()}")
             name, data = step(state, data)
         return data
+
+    def _place(self) -> Any:
+        """Return all that decides, besides AWS, what the execution does from now on."""
+        own = (self.state, self.data, self._tried, self._variables, self._context)
+        return (*own, self._around())
 
     def _task(self, state: dict[str, Any], data: Any) -> tuple[str | None, Any]:
         if state["Resource"].endswith("states:startExecution"):
@@ -320,26 +330,33 @@ class _Machine:
             raise ExecutionStopped
 
     def _run_items(self, state: dict[str, Any], data: Any) -> list[Any]:
-        answers = []
+        answers: list[Any] = []
         for item in self._evaluate(state["Items"], {"input": data}):
-            machine = self._inside({"Map": {"Item": {"Value": item}}})
+            machine = self._inside({"Map": {"Item": {"Value": item}}}, answers)
             selected = machine._evaluate(state["ItemSelector"], {"input": data})
             answers.append(machine.run(state["ItemProcessor"], selected))
         return answers
 
     def _run_branches(self, state: dict[str, Any], data: Any) -> list[Any]:
         given = self._evaluate(state["Arguments"], {"input": data})
-        return [self._inside({}).run(branch, given) for branch in state["Branches"]]
+        answers: list[Any] = []
+        for branch in state["Branches"]:
+            answers.append(self._inside({}, answers).run(branch, given))
+        return answers
 
-    def _inside(self, context: dict[str, Any]) -> "_Machine":
-        """Return a machine that sees the variables around it and changes only a copy of them."""
+    def _inside(self, context: dict[str, Any], answers: list[Any]) -> "_Machine":
+        """Return a machine that sees the variables around it and changes only a copy of them.
+
+        `answers` are those of the machines that ran before it in the same state.
+        """
         seen = dict(self._variables)
-        return _Machine(self._aws, self._execution, {**self._context, **context}, seen)
+        machine = _Machine(self._aws, self._execution, {**self._context, **context}, seen)
+        machine._around = lambda: (self._place(), answers)
+        return machine
 
     def _with_retries(
         self, state: dict[str, Any], data: Any, work: Callable[[dict[str, Any], Any], Any]
     ) -> tuple[str | None, Any]:
-        tried: dict[int, int] = {}
         while True:
             try:
                 result = _with_nulls(work(state, data))
@@ -347,17 +364,17 @@ class _Machine:
                     state, {"input": data, "result": result}, result
                 )
             except StateFailed as failure:
-                if not self._retries(state, failure, tried):
+                if not self._retries(state, failure):
                     return self._catch(state, data, failure)
 
-    def _retries(self, state: dict[str, Any], failure: StateFailed, tried: dict[int, int]) -> bool:
+    def _retries(self, state: dict[str, Any], failure: StateFailed) -> bool:
         """Wait as the first retrier that names the error says, if it has a try left."""
         for place, retrier in enumerate(state.get("Retry", [])):
             if _names(retrier, failure.error):
-                before = tried.get(place, 0)
+                before = self._tried.get(place, 0)
                 if before >= retrier["MaxAttempts"]:
                     return False
-                tried[place] = before + 1
+                self._tried[place] = before + 1
                 self._aws.transitions += 1
                 delay = retrier["IntervalSeconds"] * retrier["BackoffRate"] ** before
                 self._aws.sleep(min(delay, retrier["MaxDelaySeconds"]))
