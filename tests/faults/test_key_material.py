@@ -9,7 +9,7 @@ import pytest
 
 from provisioner.errors import KeyMaterialNotProvided
 from tests.support.faults.aws import Aws, Event, Holder, WaitingTask, nobody
-from tests.support.faults.changes import revised
+from tests.support.faults.changes import ChangeScenario, revised
 from tests.support.faults.faults import Fault
 from tests.support.faults.holder import (
     MATERIAL,
@@ -52,6 +52,23 @@ def script(*acts: Holder) -> Holder:
         next(coming, nobody)(aws, task)
 
     return act
+
+
+@pytest.mark.parametrize(
+    ("words", "changed"),
+    [((), {"description": "Cards"}), ((f"REMOVE:{REPLICA}",), {"replicas": []})],
+)
+def test_a_change_says_when_the_material_expires(
+    words: tuple[str, ...], changed: dict[str, Any]
+) -> None:
+    document = revised(IMPORTED, *words, **changed)
+    scenario = ChangeScenario(before=(IMPORTED,), document=document)
+
+    assert scenario.play().problems == []
+
+    key = told(scenario.aws, "Updated")[-1].detail["key"]
+    expiries = [one["validTo"] for one in (key["primary"], *key["replicas"])]
+    assert expiries == [IMPORTED["keyMaterial"]["validTo"]] * (1 + len(document["replicas"]))
 
 
 def told(aws: Aws, kind: str) -> list[Event]:

@@ -333,6 +333,15 @@ def describe_key(client: KMSClient, key_id: str) -> Metadata:
         return client.describe_key(KeyId=key_id)["KeyMetadata"]
 
 
+def expiry_of(metadata: Metadata) -> str | None:
+    """Return when a key's imported key material expires, ISO 8601 in UTC; None where it does not.
+
+    https://docs.aws.amazon.com/kms/latest/APIReference/API_KeyMetadata.html
+    """
+    valid_to = metadata.get("ValidTo")
+    return instant_text(valid_to) if valid_to else None
+
+
 def list_aliases(client: KMSClient) -> Iterator[dict[str, str]]:
     """List every alias of the client's Region, a page at a time.
 

@@ -11,6 +11,7 @@ from provisioner.aws.records import Removed
 from provisioner.change.observe import agreed_primary
 from provisioner.clock import instant_text
 from provisioner.creation.confirm import as_json
+from provisioner.domain.key_specs import Origin
 from provisioner.domain.key_states import PENDING_DELETION_STATES
 from provisioner.domain.plan import (
     KeyFacts,
@@ -181,6 +182,8 @@ def _facts(
             key = found[region]
             state = str(key["KeyState"])
             facts.append({"region": region, "arn": key["Arn"], "alias": alias, "keyState": state})
+            if request["origin"] == Origin.EXTERNAL:
+                facts[-1]["validTo"] = kms.expiry_of(key)
         elif region in before:
             facts.append({**before[region], "alias": alias})
     return facts

@@ -241,8 +241,10 @@ def observed_key(metadata: kms.Metadata, owners: dict[str, str | None]) -> Obser
         "deletionDate": instant_text(deletion) if deletion else None,
     }
     # https://docs.aws.amazon.com/kms/latest/APIReference/API_KeyMetadata.html
-    if metadata.get("Origin") == "EXTERNAL" and "ExpirationModel" not in metadata:
-        key["lacksMaterial"] = True
+    if metadata.get("Origin") == "EXTERNAL":
+        key["validTo"] = kms.expiry_of(metadata)
+        if "ExpirationModel" not in metadata:
+            key["lacksMaterial"] = True
     return key
 
 

@@ -197,17 +197,20 @@ def _refused(problems: list[Problem], region: str) -> list[Failure]:
 
 def _facts(request: KeySetRequest, observed: ObservedSet) -> list[KeyFacts]:
     """Return the keys of the declared Regions that are there, each with its alias if it has it."""
-    names = names_by_region(request)
-    return [
-        {
-            "region": region,
-            "arn": key["arn"],
-            "alias": _alias(key, names[region]["aliases"]),
-            "keyState": key["keyState"],
-        }
-        for region in regions(request)
-        if (key := observed["keys"].get(region))
-    ]
+    names, found = names_by_region(request), list[KeyFacts]()
+    for region in regions(request):
+        if key := observed["keys"].get(region):
+            alias = _alias(key, names[region]["aliases"])
+            facts: KeyFacts = {
+                "region": region,
+                "arn": key["arn"],
+                "alias": alias,
+                "keyState": key["keyState"],
+            }
+            if "validTo" in key:
+                facts["validTo"] = key["validTo"]
+            found.append(facts)
+    return found
 
 
 def _alias(key: ObservedKey, names: list[str]) -> str | None:

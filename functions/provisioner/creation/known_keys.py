@@ -5,7 +5,6 @@ from collections.abc import Callable
 from provisioner.aws import kms
 from provisioner.aws.client_types import KMSClient
 from provisioner.aws.records import UNDER_WAY, Record
-from provisioner.clock import instant_text
 from provisioner.domain.key_specs import Origin
 from provisioner.domain.plan import (
     KeyFacts,
@@ -53,8 +52,7 @@ def known_key(record: Record, kms_for: Callable[[str], KMSClient]) -> KeySetFact
 def _facts(metadata: kms.Metadata, known: KeyFacts) -> KeyFacts:
     facts: KeyFacts = {**known, "keyState": metadata["KeyState"]}
     if metadata.get("Origin") == Origin.EXTERNAL:
-        valid_to = metadata.get("ValidTo")
-        facts["validTo"] = instant_text(valid_to) if valid_to else None
+        facts["validTo"] = kms.expiry_of(metadata)
     return facts
 
 

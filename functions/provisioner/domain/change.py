@@ -40,8 +40,9 @@ class ObservedKey(TypedDict):
     matters in this Region (those of the applied and of the new declaration, and superseded ones)
     with the ARN of the key that it points to, or None where there is no such alias.
     `rotationPeriodInDays` is read of the primary key only, None where rotation is off.
-    `deletionDate` is ISO 8601 in UTC, None where KMS names none. `lacksMaterial` is true, and only
-    there, for a key of origin EXTERNAL without its key material.
+    `deletionDate` is ISO 8601 in UTC, None where KMS names none. A key of origin EXTERNAL has
+    `validTo`, when its key material expires, or None; `lacksMaterial` is true, and only there, for
+    one without its key material.
     """
 
     region: str
@@ -53,6 +54,7 @@ class ObservedKey(TypedDict):
     aliases: dict[str, str | None]
     rotationPeriodInDays: int | None
     deletionDate: str | None
+    validTo: NotRequired[str | None]
     lacksMaterial: NotRequired[bool]
 
 

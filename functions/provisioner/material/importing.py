@@ -11,7 +11,6 @@ from typing import TypedDict
 from provisioner.aws import kms
 from provisioner.aws.client_types import KMSClient
 from provisioner.aws.new_keys import may_be_new
-from provisioner.clock import instant_text
 from provisioner.domain.key_states import PENDING_DELETION_STATES
 from provisioner.domain.material import Material, WrappedMaterial
 from provisioner.domain.plan import Expiry, KeyFacts, KeySetRequest, plan_key, region_of
@@ -93,13 +92,12 @@ def ensure_key_material(
 
 def _facts(client: KMSClient, key: KeyFacts) -> KeyFacts:
     metadata = kms.describe_key(client, key["arn"])
-    valid_to = metadata.get("ValidTo")
     return {
         "region": key["region"],
         "arn": key["arn"],
         "alias": key["alias"],
         "keyState": metadata["KeyState"],
-        "validTo": instant_text(valid_to) if valid_to else None,
+        "validTo": kms.expiry_of(metadata),
     }
 
 

@@ -18,7 +18,6 @@ from provisioner.change.claim import held_record
 from provisioner.change.observe import agreed_primary, observed_key, parsed_policy
 from provisioner.change.planning import ChangePlan
 from provisioner.change.work import WaveWork, Work
-from provisioner.clock import instant_text
 from provisioner.domain.adoption import (
     Adoption,
     AdoptionRequest,
@@ -127,10 +126,7 @@ def read_set(
             key_usage=metadata["KeyUsage"],
             origin=origin,
             observed={"primaryRegion": primary, "keys": observed},
-            valid_to={
-                region: instant_text(at) if (at := one.get("ValidTo")) else None
-                for region, (_, one) in keys.items()
-            },
+            valid_to={region: kms.expiry_of(one) for region, (_, one) in keys.items()},
         ),
         metadata,
     )
