@@ -112,7 +112,7 @@ sam: $(READY) ## Run the SAM CLI with ARGS
 # after the other. What all of them need is there before, so that make begins with the workflow. A
 # make that can keeps the lines of each part together.
 .PHONY: test
-test: $(READY) ## Everything CI runs
+test: $(READY) $(AXE) ## Everything CI runs
 	@$(MAKE) --no-print-directory --jobs 2 \
 		$(if $(filter output-sync,$(.FEATURES)),--output-sync=target) \
 		workflow lint checks unit faults
