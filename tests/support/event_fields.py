@@ -5,15 +5,19 @@ from pathlib import Path
 
 
 def fields_read_by(step: str) -> set[object]:
-    """Name the fields that `<step>/app.py` takes by `event["..."]`."""
+    """Name the fields that `<step>/app.py` takes by `event["..."]` and `event.get("...")`."""
     code = ast.parse(Path(f"functions/{step}/app.py").read_text())
-    return {
-        node.slice.value
+    taken = [
+        node.slice
         for node in ast.walk(code)
-        if isinstance(node, ast.Subscript)
-        and ast.unparse(node.value) == "event"
-        and isinstance(node.slice, ast.Constant)
-    }
+        if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "event"
+    ]
+    asked = [
+        node.args[0]
+        for node in ast.walk(code)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "event.get"
+    ]
+    return {field.value for field in [*taken, *asked] if isinstance(field, ast.Constant)}
 
 
 def fields_declared_by(step: str) -> set[str] | None:
