@@ -1,5 +1,7 @@
 """How the bench of the sweep plays Regions, and judges what came of it."""
 
+import re
+
 from bench.sweep_fakes import Swept, sweep_in_process
 from bench.sweeps import Sweep, _grid, _targets
 
@@ -31,7 +33,8 @@ def test_regions_are_swept_side_by_side_each_within_its_own_quotas() -> None:
     sweep = sweep_of(1_000, swept, regions=3)
     assert all(target.reached for target in _targets(sweep))
     assert [row[:4] for row in _grid([sweep]).rows] == [("1,000", "3", "in process", "3,000")]
-    assert "(5.0%)" in _grid([sweep]).rows[0][4]
+    # How many calls fall into one second is up to the threads; the targets have the most.
+    assert re.fullmatch(r"3,300 \([45]\.\d%\)", _grid([sweep]).rows[0][4])
 
 
 def test_a_sweep_that_begins_again_misses_its_target() -> None:
