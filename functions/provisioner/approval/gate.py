@@ -237,4 +237,6 @@ def _expired(pending: Pending) -> Problem:
 
 
 def _again(pending: Pending) -> str:
-    return again_of(pending.operation) if pending.operation else "send the request again"
+    if pending.operation is None:
+        return "send the request again"
+    return again_of(pending.operation["operation"])

@@ -39,9 +39,9 @@ class Operation(TypedDict):
     confirm: list[str]
 
 
-def again_of(operation: Operation) -> str:
+def again_of(kind: str) -> str:
     """Say how to ask once more for an operation that has failed, as the end of a sentence."""
-    if operation["operation"] == Kind.ADOPT:
+    if kind == Kind.ADOPT:
         return "send the adoption again (POST /keys?adopt=true)"
     return "ask for the operation again, with a new operationId"
 

@@ -70,7 +70,7 @@ def publish_operation(
     DependencyUnavailable, EventNotPublished
         The outcome is not recorded or not published; calling again does both.
     """
-    request, problems = outcome["request"], problems_of(outcome, again_of(operation))
+    request, problems = outcome["request"], problems_of(outcome, again_of(operation["operation"]))
     is_finished = outcome["status"] == Ended.FINISHED
     key = key_facts(request, outcome["primary"], outcome["replicas"], outcome["keyMetadata"])
     known = outlets.records.get(request["requestId"])

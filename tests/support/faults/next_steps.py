@@ -76,7 +76,8 @@ def ended_with(scenario: Scenario, error: str, status: str = "FAILED") -> dict[s
     kind = getattr(errors, error)
     step = kind.next_step
     if "operationId" in outcome:
-        step = kind.operation_step.replace("{again}", again_of(outcome)) or step  # type: ignore[arg-type]
+        again = again_of(outcome["operation"])
+        step = kind.operation_step.replace("{again}", again) or step
     assert outcome["status"] == status
     assert {one["code"] for one in outcome["errors"]} == {error_code(kind.reported_as or error)}
     assert all(one["message"].endswith(step) for one in outcome["errors"])

@@ -197,8 +197,9 @@ def test_where_everything_needs_approval_an_operation_does(
     scenario.run_started()
 
     assert ends(scenario) == expected
-    told = [error["message"] for error in scenario.aws.events[-1].detail.get("errors", [])]
-    assert all("ask for the operation again, with a new operationId" in one for one in told)
+    errors = scenario.aws.events[-1].detail.get("errors", [])
+    again = "ask for the operation again, with a new operationId"
+    assert all(again in error["message"] for error in errors)
     assert f"approval/{REQUEST_ID}" not in scenario.aws.dynamodb.tables["requests"]
 
 
