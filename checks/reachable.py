@@ -540,7 +540,7 @@ class Run:
             elif func.attr == "paginate" and isinstance(holder, Operation):
                 given = self._arguments(node, scope)
                 found.add(Many(self._aws.call(holder, given, self._where(node, scope))))
-            elif func.attr == "get" and isinstance(holder, Answer | Mapping):
+            elif func.attr == "get" and isinstance(holder, Answer | Many | Mapping):
                 names = self.value(node.args[0], scope)
                 found |= self._part(holder, names, self._where(node, scope))
                 found |= self._any(node.args[1:], scope)

@@ -241,6 +241,10 @@ def tried(work, *arguments):
         ("client('lambda').invoke(FunctionName=event)", {"lambda:InvokeFunction"}),
         ("client('resourcegroupstaggingapi').get_resources()", {"tag:GetResources"}),
         ("client('stepfunctions').list_state_machines()", {"states:ListStateMachines"}),
+        (
+            "({one: client('kms') for one in event} if event else {}).get('eu').list_keys()",
+            {"kms:ListKeys"},
+        ),
         ("adapter.Keys(client('kms'))", set()),
     ],
 )
