@@ -44,10 +44,11 @@ def waves(changes: list[Change], observed: ObservedSet, partition: str) -> list[
     https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
     """
     found: list[WaveWork] = []
-    for wave in Wave:
-        work = _by_region(
-            [one for one in changes if wave_of(one, partition=partition) == wave], observed
-        )
+    by_wave: dict[Wave, list[Change]] = {wave: [] for wave in Wave}
+    for change in changes:
+        by_wave[wave_of(change, partition=partition)].append(change)
+    for wave, belonging in by_wave.items():
+        work = _by_region(belonging, observed)
         home = [one for one in work if one["region"] == observed["primaryRegion"]]
         rest = [one for one in work if one["region"] != observed["primaryRegion"]]
         if wave == Wave.RESTORE:
