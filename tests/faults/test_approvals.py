@@ -28,10 +28,10 @@ from tests.support.faults.approving import (
 from tests.support.faults.aws import Aws, Call, WaitingTask, nobody
 from tests.support.faults.change_kinds import REMOVE
 from tests.support.faults.changes import ROTATING
-from tests.support.faults.enumeration import singles
+from tests.support.faults.enumeration import singles_played
 from tests.support.faults.errors import refusal
 from tests.support.faults.faults import Schedule, kinds_at
-from tests.support.faults.scenario import REQUEST, REQUEST_ID, Ends, Scenario
+from tests.support.faults.scenario import REQUEST, REQUEST_ID, Scenario
 
 _CREATED = "Multi-Region Key Created"
 _DAY = 86_400
@@ -50,9 +50,8 @@ def too_late(aws: Aws, _task: WaitingTask) -> None:
 
 def test_an_approved_request_is_created_once_after_any_fault() -> None:
     assert ApprovalScenario().play().problems == []
-    played, ends = 0, Ends()
-    for single in singles(ApprovalScenario):
-        report = ApprovalScenario((single,)).play_to(ends)
+    played = 0
+    for report in singles_played(ApprovalScenario):
         played += 1
 
         assert report.problems == [], str(report)
@@ -63,9 +62,8 @@ def test_an_approved_request_is_created_once_after_any_fault() -> None:
 def test_an_approved_change_is_made_once_after_any_fault() -> None:
     make = partial(ApprovedChange, before=(ROTATING,), document=REMOVE)
     assert make().play().problems == []
-    played, ends = 0, Ends()
-    for single in singles(make):
-        report = make((single,)).play_to(ends)
+    played = 0
+    for report in singles_played(make):
         played += 1
 
         assert report.problems == [], str(report)

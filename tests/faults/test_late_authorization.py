@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from tests.support.faults.aws import Aws, Call
-from tests.support.faults.enumeration import singles
+from tests.support.faults.enumeration import singles_played
 from tests.support.faults.faults import Fault, go_wrong
-from tests.support.faults.scenario import REQUEST, Ends, Report, Scenario, imported
+from tests.support.faults.scenario import REQUEST, Scenario, imported
 
 FIVE_MINUTES = 300
 ROLLED_BACK: dict[str, Any] = {**REQUEST, "onFailure": "ROLL_BACK"}
@@ -104,10 +104,7 @@ def test_a_denial_on_an_older_key_is_reported_within_a_minute() -> None:
 
 
 def test_after_every_fault_a_key_set_is_created_although_tags_count_late() -> None:
-    ends = Ends()
-    for single in singles():
-        report: Report = Scenario((single,), aws=late(240)).play_to(ends)
-
+    for report in singles_played(lambda schedule: Scenario(schedule, aws=late(240))):
         assert report.problems == [], str(report)
 
 

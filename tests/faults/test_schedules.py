@@ -11,9 +11,15 @@ another one; `enumeration` says how that is known. Nothing is sampled.
 from collections import defaultdict
 from functools import partial
 
-from tests.support.faults.enumeration import firsts, play_all, singles
+import pytest
+
+from tests.support.faults.change_kinds import KINDS
+from tests.support.faults.changes import ChangeScenario
+from tests.support.faults.enumeration import Make, firsts, last_before, play_all, singles
 from tests.support.faults.faults import Fault, distinct_kinds_at
 from tests.support.faults.scenario import Report, Scenario, imported, renewed
+
+BEFORE, PROMOTION = KINDS["a promotion"]
 
 
 def test_one_key_set_is_left_after_every_fault_and_every_pair_of_faults() -> None:
@@ -41,6 +47,23 @@ def test_what_is_left_out_is_the_same() -> None:
         assert report.calls[first.new :] == other.calls[place:], (pair, counterpart)
         assert report.aws.digest() == other.aws.digest(), (pair, counterpart)
     assert len(left_out) > 3_000
+
+
+@pytest.mark.parametrize(
+    "make", [Scenario, imported, partial(ChangeScenario, before=BEFORE, document=PROMOTION)]
+)
+def test_going_on_from_a_moment_is_the_same_as_playing_what_came_before_it(make: Make) -> None:
+    compared = 0
+    for first in [*firsts(make)][::40]:
+        moments = make(first.schedule).moments()
+        for pair in [*first.pairs(range(first.schedule[0][0] + 1, len(first.calls)))][::60]:
+            since = last_before(pair[1][0], moments)
+            report, other = make(pair).play_to({}, since), make(pair).play()
+
+            assert report.calls == other.calls, pair
+            assert report.aws.memory() == other.aws.memory(), pair
+            compared += since is not None
+    assert compared > 10
 
 
 def test_one_key_set_of_imported_material_is_left_after_every_fault() -> None:

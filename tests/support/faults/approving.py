@@ -92,6 +92,10 @@ class GuardedNetwork(FaultyNetwork):
 
     approved_by: frozenset[str] = frozenset()
 
+    def memory(self) -> dict[str, Any]:
+        """Return who has approved as well."""
+        return {**super().memory(), "approved_by": self.approved_by}
+
     def carry(self, call: Call, effect: Callable[[], Any]) -> Any:
         def guarded() -> Any:
             item = self._aws.dynamodb.tables["requests"].get(ITEM)

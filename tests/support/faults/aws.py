@@ -53,8 +53,12 @@ class Execution:
     started_at: float
     status: str = "RUNNING"
     machine: str = STATE_MACHINE
-    go_on: Callable[[], Any] = field(default=lambda: None, repr=False)
+    go_on: Callable[[], Any] | None = field(default=None, repr=False, compare=False)
     """Enters the state once more in which the execution failed, as a redrive does."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what belongs to the machine that runs it."""
+        return {**vars(self), "go_on": None}
 
 
 @dataclass
@@ -168,15 +172,25 @@ class Aws(Network):
     def digest(self) -> bytes:
         """Fingerprint of everything that its callers and their test can see of it.
 
-        All its fields count, and those of KMS, except the functions that connect it. `transitions`
-        and what is `done` are only counted, and no answer depends on them.
+        `transitions` and what is `done` are only counted, and no answer depends on them.
         """
-        connections = ("network", "holder", "publish", "kms", "dynamodb", "transitions", "done")
-        seen = {name: value for name, value in vars(self).items() if name not in connections}
-        kms = {name: value for name, value in vars(self.kms).items() if name != "clock"}
-        text = repr((seen, kms, vars(self.dynamodb)))
+        own, *services = self.memory()
+        seen = {name: value for name, value in own.items() if name not in ("transitions", "done")}
+        text = repr((seen, *services))
         assert " at 0x" not in text
         return hashlib.sha256(text.encode()).digest()
+
+    def memory(self) -> tuple[dict[str, Any], ...]:
+        """Return all its fields, and those of its services, except what connects it."""
+        connections = ("network", "holder", "publish", "kms", "dynamodb")
+        own = {name: value for name, value in vars(self).items() if name not in connections}
+        kms = {name: value for name, value in vars(self.kms).items() if name != "clock"}
+        return own, kms, vars(self.dynamodb)
+
+    def remember(self, memory: tuple[dict[str, Any], ...]) -> None:
+        """Become as an AWS was that had this memory."""
+        for part, fields in zip((self, self.kms, self.dynamodb), memory, strict=True):
+            vars(part).update(fields)
 
     def sleep(self, seconds: float) -> None:
         """Let an execution wait."""

@@ -2,13 +2,14 @@
 
 import copy
 import json
+import pickle
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from provisioner.domain.policy_meaning import same_meaning
 from tests.support.faults import wiring
-from tests.support.faults.aws import Aws, Holder, nobody
+from tests.support.faults.aws import Aws, Holder
 from tests.support.faults.faults import Schedule
 from tests.support.faults.holder import MATERIAL, answer_promptly
 from tests.support.faults.kms import Key
@@ -269,17 +270,17 @@ def copy_of(documents: tuple[Document, ...], *, is_used: bool = True) -> Aws:
     is_used
         Whether others use the keys as well.
     """
-    aws = copy.deepcopy(_applied(json.dumps(documents), is_used=is_used))
-    aws.kms.clock = lambda: aws.time
+    aws = Aws()
+    aws.remember(pickle.loads(_applied(json.dumps(documents), is_used=is_used)))  # noqa: S301
     return aws
 
 
 @cache
-def _applied(documents: str, *, is_used: bool) -> Aws:
+def _applied(documents: str, *, is_used: bool) -> bytes:
+    """Return the memory of that AWS."""
     first, *later = json.loads(documents)
     scenario = Scenario(document=first, holder=answer_promptly)
     scenario.deliver()
-    scenario.aws.holder = nobody
     if is_used:
         mark(scenario.aws)
     scenario.aws.time += 3600
@@ -291,9 +292,7 @@ def _applied(documents: str, *, is_used: bool) -> Aws:
     aws = scenario.aws
     aws.events.clear()
     aws.done.clear()
-    aws.network = aws
-    aws.publish = lambda _outcome: {}
-    return aws
+    return pickle.dumps(aws.memory())
 
 
 def mark(aws: Aws) -> None:

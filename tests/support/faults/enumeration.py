@@ -3,12 +3,14 @@
 What comes after a moment of a play is a function of that moment's fingerprint, as long as no fault
 is left. Many faults are made good by a retry and leave the same moment behind. So everything is
 gone on from a moment once: a play ends where another one has been, and the second faults of a first
-one are tried up to the moment from which those of another were, or of none.
+one are tried up to the moment from which those of another were, or of none. What comes before a
+fault is played once as well: plays begin at the last moment of the same play without it.
 """
 
 import multiprocessing
 import time
 import zlib
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -18,10 +20,12 @@ from itertools import count
 from tests.support.faults import wiring
 from tests.support.faults.aws import Call
 from tests.support.faults.faults import Fault, Schedule, distinct_kinds_at, kinds_at
-from tests.support.faults.scenario import EndIsKnown, Ends, Report, Scenario
+from tests.support.faults.scenario import EndIsKnown, Ends, Moment, Report, Scenario
 
 Make = Callable[[Schedule], Scenario]
 PROCESSES = 2
+_FEW = 2
+"""Up to how many pairs of a first fault are played from the beginning."""
 _runs = count()
 
 
@@ -72,6 +76,10 @@ class First:
         return self.pairs(range(self.new, len(self.calls)))
 
 
+Known = dict[bytes, tuple[First, int]]
+"""Which first fault has been at a moment, and how many calls came before."""
+
+
 def singles(make: Make = Scenario) -> Iterator[tuple[int, Fault]]:
     """Return every fault at every call of a creation."""
     for place, call in enumerate(make(()).play().calls):
@@ -79,40 +87,49 @@ def singles(make: Make = Scenario) -> Iterator[tuple[int, Fault]]:
             yield place, fault
 
 
+def singles_played(make: Make) -> Iterator[Report]:
+    """Play every fault alone, up to where the end is known."""
+    ends, moments = Ends(), make(()).moments()
+    for place, fault in singles(make):
+        yield make(((place, fault),)).play_to(ends, last_before(place, moments))
+
+
 def firsts(make: Make) -> Iterator[First]:
     """Play every fault alone, up to where another one has been."""
-    moments: dict[bytes, tuple[First, int]] = {}
-    none = _play_first(make, (), moments)
+    known: Known = {}
+    none = _play_first(make, (), known)
+    moments = make(()).moments()
     for place, call in enumerate(none.calls):
+        since = last_before(place, moments)
         for fault in kinds_at(call):
-            yield _play_first(make, ((place, fault),), moments)
+            yield _play_first(make, ((place, fault),), known, since)
 
 
-def _play_first(make: Make, schedule: Schedule, moments: dict[bytes, tuple[First, int]]) -> First:
+def _play_first(make: Make, schedule: Schedule, known: Known, since: Moment | None = None) -> First:
     scenario = make(schedule)
     passed: dict[bytes, int] = {}
-    known: tuple[First, int] | None = None
+    found: tuple[First, int] | None = None
 
     def look(fingerprint: Callable[[], bytes], *, is_delivered: bool) -> None:
-        nonlocal known
+        nonlocal found
         del is_delivered
         if scenario.network.is_past_its_faults:
             moment = fingerprint()
-            known = moments.get(moment)
-            if known:
+            found = known.get(moment)
+            if found:
                 raise EndIsKnown
             passed[moment] = len(scenario.network.calls)
 
     try:
-        report = scenario.play_watched(look)
+        report = scenario.play_watched(look, since)
     except EndIsKnown:
-        assert known
-        (other, place), calls = known, scenario.network.calls
+        assert found
+        (other, place), calls = found, scenario.network.calls
         seen = [*calls, *other.calls[place:]]
         return First(schedule, seen, other.failure, len(calls), (other.schedule, place))
     first = First(schedule, report.calls, _failure(report), len(report.calls))
     if first.is_distinct:
-        moments |= {moment: (first, place) for moment, place in passed.items()}
+        known |= {moment: (first, place) for moment, place in passed.items()}
     return first
 
 
@@ -121,14 +138,22 @@ def play_pairs(first: First, make: Make, one_in: int, run: int) -> Tally:
     started = time.process_time()
     ends = _ends(run)
     with wiring.wired():
+        pairs = [
+            pair for pair in first.new_pairs() if zlib.crc32(repr(pair).encode()) % one_in == 0
+        ]
+        moments = make(first.schedule).moments() if len(pairs) > _FEW else []
         failures = [
-            _failure(make(pair).play_to(ends))
-            for pair in first.new_pairs()
-            if zlib.crc32(repr(pair).encode()) % one_in == 0
+            _failure(make(pair).play_to(ends, last_before(pair[1][0], moments))) for pair in pairs
         ]
     same = sum(1 for _ in first.same_pairs())
     found = [text for text in failures if text]
     return Tally(0, len(failures), same, found, time.process_time() - started)
+
+
+def last_before(place: int, moments: list[Moment]) -> Moment | None:
+    """Return the last moment before the call of that number."""
+    passed = bisect_right(moments, place, key=lambda moment: moment.calls)
+    return moments[passed - 1] if passed else None
 
 
 @lru_cache(maxsize=1)

@@ -101,6 +101,14 @@ class FaultyNetwork(Network):
         """Whether every call has been made at which something was to go wrong."""
         return len(self.calls) > max(self._faults, default=-1)
 
+    def memory(self) -> dict[str, Any]:
+        """Return what it knows of the calls until now."""
+        return {"calls": self.calls, "sent": self.sent}
+
+    def remember(self, memory: dict[str, Any]) -> None:
+        """Know what a network knew that had this memory."""
+        vars(self).update(memory)
+
     def end_faults(self) -> None:
         """Let nothing go wrong, and count nothing, from now on."""
         self._is_over = True

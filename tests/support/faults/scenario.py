@@ -3,7 +3,9 @@
 import copy
 import hashlib
 import json
+import pickle
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -95,6 +97,21 @@ class EndIsKnown(BaseException):
     """What comes now has come before, and its end is known: the play stops here."""
 
 
+class _RunIsOver(BaseException):
+    """The first run of the execution is over, and no more is asked for."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Right after a state of the execution's first run was entered; that many calls came before.
+
+    `memory` is AWS's, the network's and the execution's, from which a play can go on.
+    """
+
+    calls: int
+    memory: bytes
+
+
 @dataclass(frozen=True)
 class Report:
     """What came of a schedule: the calls in which faults could happen, and what is wrong."""
@@ -132,6 +149,7 @@ class Scenario:
         self.definition = definition
         self.schedule = schedule
         self.runs = 0
+        self._since: Moment | None = None
         self.network = FaultyNetwork(self.aws, schedule, self.deliver)
         self.aws.network = self.network
         wiring.use(self.aws)
@@ -144,8 +162,10 @@ class Scenario:
     def run(self, execution: Execution) -> None:
         if workflow.INVOCATION.get(None) is None:
             self.runs += 1
-        is_creation = execution.machine == STATE_MACHINE
-        workflow.run(self.aws, execution, self.definition if is_creation else None)
+        workflow.run(self.aws, execution, self._definition_of(execution))
+
+    def _definition_of(self, execution: Execution) -> dict[str, Any] | None:
+        return self.definition if execution.machine == STATE_MACHINE else None
 
     def run_started(self) -> None:
         """Run what StartExecution was called for, and what that starts in turn."""
@@ -159,14 +179,53 @@ class Scenario:
 
     def play(self) -> Report:
         """Send the request; again if it did not succeed; once more after faults; sweep later."""
-        self.deliver()
+        if self._since:
+            self._go_on(self._since)
+        else:
+            self.deliver()
         self.network.enter(_delivered)
         return self._report(self._come_to_rest())
 
-    def play_to(self, ends: Ends) -> Report:
+    def moments(self) -> list[Moment]:
+        """Play the first run of the execution, and return a moment of it after each call or so."""
+        assert self.sure_runs == 1
+        found: list[Moment] = []
+
+        def between(place: Callable[[], Any]) -> None:
+            if self.runs != 1:
+                raise _RunIsOver
+            if not found or len(self.network.calls) > found[-1].calls:
+                memory = (self.aws.memory(), self.network.memory(), place())
+                found.append(Moment(len(self.network.calls), pickle.dumps(memory)))
+
+        self.network.watch = between
+        with suppress(_RunIsOver):
+            self.deliver()
+        return found
+
+    def _go_on(self, since: Moment) -> None:
+        """Do what is left of the first sending."""
+        aws, network, place = pickle.loads(since.memory)  # noqa: S301  # made in this process
+        self.aws.remember(aws)
+        self.network.remember(network)
+        self.runs = 1
+        execution = self.aws.executions[place.execution]
+        workflow.go_on(self.aws, place, self._definition_of(execution))
+        self.run_started()
+
+    def play_to(self, ends: Ends, since: Moment | None = None) -> Report:
         """Do what `play` does, up to where the end is known, which is added to `ends` otherwise.
 
-        `calls` and `aws` of the report may stop there; `problems` are those of the end.
+        Parameters
+        ----------
+        since
+            The moment to begin with. It is one of a scenario that is made alike and has no other
+            faults until then.
+
+        Returns
+        -------
+        Report
+            `calls` and `aws` of the report may stop there; `problems` are those of the end.
         """
         passed: list[bytes] = []
 
@@ -178,13 +237,13 @@ class Scenario:
                 raise EndIsKnown
 
         try:
-            report = self.play_watched(look)
+            report = self.play_watched(look, since)
         except EndIsKnown:
             return self._report(ends[passed[-1]])
         ends |= dict.fromkeys(passed, report.problems)
         return report
 
-    def play_watched(self, look: Look) -> Report:
+    def play_watched(self, look: Look, since: Moment | None = None) -> Report:
         """Do what `play` does, and let `look` fingerprint the moment between two states.
 
         What follows is a function of the fingerprint, as long as no fault is left: it has AWS and
@@ -198,7 +257,7 @@ class Scenario:
                 runs = 0 if is_delivered else self.runs
                 look(lambda: _digest(self.fingerprint(), runs, place()), is_delivered=is_delivered)
 
-        self.network.watch = between
+        self.network.watch, self._since = between, since
         return self.play()
 
     def fingerprint(self) -> bytes:

@@ -6,6 +6,7 @@ and branches run one after another, in order, and the first that fails ends the 
 https://docs.aws.amazon.com/step-functions/latest/dg/concepts-amazon-states-language.html
 """
 
+import copyreg
 import importlib
 import json
 import re
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,41 @@ def definition_of(execution: Execution) -> dict[str, Any]:
     return load_definition(CHANGES if execution.machine == CHANGE_MACHINE else DEFINITION)
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where an execution is: with AWS, it decides all that the execution does from now on.
+
+    `tried` is how often each retrier of the state has been used since it was entered. A machine
+    that runs in a state of another one has that one's place `around` it, and the `answers` of those
+    that ran before it in that state.
+    """
+
+    state: str
+    data: Any
+    tried: dict[int, int]
+    variables: dict[str, Any]
+    context: dict[str, Any]
+    around: "Place | None"
+    answers: list[Any]
+
+    @property
+    def execution(self) -> str:
+        """The execution's ARN."""
+        arn: str = self.context["Execution"]["Id"]
+        return arn
+
+    def outermost_first(self) -> "list[Place]":
+        return [*(self.around.outermost_first() if self.around else []), self]
+
+
+# A null is known by its identity, also to who goes on from a place that was saved.
+copyreg.pickle(Utils.NullValue, lambda _null: (_null_value, ()))  # type: ignore[arg-type]
+
+
+def _null_value() -> Any:
+    return _NULL
+
+
 def run(aws: Aws, execution: Execution, definition: dict[str, Any] | None = None) -> None:
     """Run an execution to its end, and set its status."""
     name = execution.arn.rsplit(":", 1)[1]
@@ -176,10 +212,17 @@ def run(aws: Aws, execution: Execution, definition: dict[str, Any] | None = None
     context = {"Execution": {"Id": execution.arn, "Name": name, "StartTime": started}}
     machine = _Machine(aws, execution, context, {})
     states = definition or definition_of(execution)
-    _run_to_end(machine, execution, states, _with_nulls(execution.document))
-    execution.go_on = lambda: _run_to_end(
-        machine, execution, {**states, "StartAt": machine.state}, machine.data
-    )
+    data = _with_nulls(execution.document)
+    _run_to_end(machine, execution, states, lambda: machine.run(states, data))
+
+
+def go_on(aws: Aws, place: Place, definition: dict[str, Any] | None = None) -> None:
+    """Run an execution to its end from a state that it has just entered, and set its status."""
+    outermost, *inner = place.outermost_first()
+    execution = aws.executions[place.execution]
+    machine = _Machine(aws, execution, outermost.context, outermost.variables)
+    states = definition or definition_of(execution)
+    _run_to_end(machine, execution, states, lambda: machine.go_on(states, outermost, inner))
 
 
 def redrive(execution: Execution) -> None:
@@ -188,15 +231,22 @@ def redrive(execution: Execution) -> None:
     https://docs.aws.amazon.com/step-functions/latest/dg/redrive-executions.html
     """
     assert execution.status == "FAILED"
+    assert execution.go_on
     execution.status = "RUNNING"
     execution.go_on()
 
 
 def _run_to_end(
-    machine: "_Machine", execution: Execution, definition: dict[str, Any], data: Any
+    machine: "_Machine", execution: Execution, states: dict[str, Any], work: Callable[[], Any]
 ) -> None:
+    execution.go_on = lambda: _run_to_end(
+        machine,
+        execution,
+        states,
+        lambda: machine.run({**states, "StartAt": machine.state}, machine.data),
+    )
     try:
-        machine.run(definition, data)
+        work()
         status = "SUCCEEDED"
     except StateFailed:
         status = "FAILED"
@@ -220,15 +270,34 @@ class _Machine:
         self.data: Any = None
         """The state that it is in, and that state's input."""
         self._tried: dict[int, int] = {}
-        """How often each retrier of the state has been used since it was entered."""
-        self._around: Callable[[], Any] = tuple
-        """Returns where the machine is that this one runs in."""
+        self._around: Callable[[], Place | None] = lambda: None
+        self._answers: list[Any] = []
+        self._inner: list[Place] = []
+        """Where the machine goes on that runs in the state, and those in that one's."""
 
     def run(self, definition: dict[str, Any], data: Any) -> Any:
-        name: str | None = definition["StartAt"]
+        return self._run_from(definition["StartAt"], definition, data)
+
+    def go_on(self, definition: dict[str, Any], place: Place, inner: list[Place]) -> Any:
+        """Do from a place what `run` does, where `inner` are the places in it."""
+        self.state, self.data, self._tried = place.state, place.data, place.tried
+        self._variables, self._context, self._inner = place.variables, place.context, inner
+        name, data = self._step(definition, place.state, place.data)
+        return self._run_from(name, definition, data)
+
+    def _run_or_go_on(
+        self, definition: dict[str, Any], data: Callable[[], Any], places: list[Place]
+    ) -> Any:
+        """Go on at the first of the places, and take them, or run where there are none."""
+        if not places:
+            return self.run(definition, data())
+        place, *inner = places
+        places.clear()
+        return self.go_on(definition, place, inner)
+
+    def _run_from(self, name: str | None, definition: dict[str, Any], data: Any) -> Any:
         entries = count()
         while name:
-            state = definition["States"][name]
             self.state, self.data, self._tried = name, data, {}
             self._aws.transitions += 1
             assert next(entries) < _MOST_ENTRIES, (
@@ -237,14 +306,18 @@ class _Machine:
             entered = {"Name": name, "EnteredTime": _instant(self._aws.time)}
             self._context = {**self._context, "State": entered}
             self._aws.network.enter(self._place)
-            step = getattr(self, f"_{state['Type'].lower()}")
-            name, data = step(state, data)
+            name, data = self._step(definition, name, data)
         return data
 
-    def _place(self) -> Any:
-        """Return all that decides, besides AWS, what the execution does from now on."""
+    def _step(self, definition: dict[str, Any], name: str, data: Any) -> tuple[str | None, Any]:
+        state = definition["States"][name]
+        next_state: tuple[str | None, Any] = getattr(self, f"_{state['Type'].lower()}")(state, data)
+        return next_state
+
+    def _place(self) -> Place:
+        assert self.state
         own = (self.state, self.data, self._tried, self._variables, self._context)
-        return (*own, self._around())
+        return Place(*own, self._around(), self._answers)
 
     def _task(self, state: dict[str, Any], data: Any) -> tuple[str | None, Any]:
         if state["Resource"].endswith("states:startExecution"):
@@ -330,19 +403,25 @@ class _Machine:
             raise ExecutionStopped
 
     def _run_items(self, state: dict[str, Any], data: Any) -> list[Any]:
-        answers: list[Any] = []
-        for item in self._evaluate(state["Items"], {"input": data}):
+        answers, inner = self._answers_and_inner()
+        for item in self._evaluate(state["Items"], {"input": data})[len(answers) :]:
             machine = self._inside({"Map": {"Item": {"Value": item}}}, answers)
-            selected = machine._evaluate(state["ItemSelector"], {"input": data})
-            answers.append(machine.run(state["ItemProcessor"], selected))
+            selected = partial(machine._evaluate, state["ItemSelector"], {"input": data})
+            answers.append(machine._run_or_go_on(state["ItemProcessor"], selected, inner))
         return answers
 
     def _run_branches(self, state: dict[str, Any], data: Any) -> list[Any]:
         given = self._evaluate(state["Arguments"], {"input": data})
-        answers: list[Any] = []
-        for branch in state["Branches"]:
-            answers.append(self._inside({}, answers).run(branch, given))
+        answers, inner = self._answers_and_inner()
+        for branch in state["Branches"][len(answers) :]:
+            machine = self._inside({}, answers)
+            answers.append(machine._run_or_go_on(branch, lambda: given, inner))
         return answers
+
+    def _answers_and_inner(self) -> tuple[list[Any], list[Place]]:
+        """Return what there is of a state's answers, and where the next of its machines goes on."""
+        inner, self._inner = self._inner, []
+        return (inner[0].answers if inner else []), inner
 
     def _inside(self, context: dict[str, Any], answers: list[Any]) -> "_Machine":
         """Return a machine that sees the variables around it and changes only a copy of them.
@@ -351,7 +430,7 @@ class _Machine:
         """
         seen = dict(self._variables)
         machine = _Machine(self._aws, self._execution, {**self._context, **context}, seen)
-        machine._around = lambda: (self._place(), answers)
+        machine._around, machine._answers = self._place, answers
         return machine
 
     def _with_retries(
