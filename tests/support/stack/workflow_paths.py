@@ -713,16 +713,19 @@ def look_at_what_was_changed(stack: Stack) -> Generator[None]:
         kms.untag_resource(KeyId=arns[1], TagKeys=["mrk:stack"])
         _wait_for_drift(stack, untagged, "tags.mrk:stack")
         sweep_to_its_end(stack)
-        for request in (moved, hidden):
-            kms.delete_alias(AliasName=request["alias"])
-        _take(stack, HOME, moved["alias"])
-        _hide(stack, hidden["alias"])
+        # This ends the function's processes. A set that one of them looks at is left alone for two
+        # minutes then.
         with stack.changed_environment("LookAtKeysFunction", DRIFT_MODE="REPAIR"):
+            for request in (moved, hidden):
+                kms.delete_alias(AliasName=request["alias"])
+            _take(stack, HOME, moved["alias"])
+            _hide(stack, hidden["alias"])
             for arn in (arns[0], *arns[2:]):
                 kms.update_key_description(KeyId=arn, Description="by hand")
             _wait_for_drift(stack, changed, "description")
-            _wait_for_drift(stack, moved, "alias")
-            _wait_for_drift(stack, hidden, "alias")
+            # A look that came in between found that the alias was gone.
+            _wait_for_drift(stack, moved, "alias", to=bool)
+            _wait_for_drift(stack, hidden, "alias", to=bool)
             _wait_until(lambda: _description(kms, arns[0]) == "as asked", "the repair")
     # No look is to be denied later than this path ends.
     mapping = stack.resources("AWS::Lambda::EventSourceMapping")["TakeKeyEvents"]
@@ -730,10 +733,12 @@ def look_at_what_was_changed(stack: Stack) -> Generator[None]:
     yield
 
 
-def _wait_for_drift(stack: Stack, request: dict[str, Any], what: str) -> None:
+def _wait_for_drift(
+    stack: Stack, request: dict[str, Any], what: str, *, to: Callable[[Any], bool] = lambda _: True
+) -> None:
     def found() -> bool:
         published = drifts(stack, request["requestId"])
-        return any(one["property"] == what for one in published)
+        return any(one["property"] == what and to(one["to"]) for one in published)
 
     # A look that comes while a run works on the set is put off.
     _wait_until(found, f"{what} of {request['requestId']} to be found", timeout=180)
