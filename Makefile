@@ -197,7 +197,7 @@ faults: $(READY) ## Every fault and every pair of faults at every call, in proce
 
 .PHONY: workflow
 workflow: $(READY) $(AXE) ## Tests of the deployed workflow in local stacks of their own
-	pytest tests/workflow -n 2 --dist loadfile --no-loadscope-reorder
+	pytest tests/workflow -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: least-privilege
 least-privilege: $(READY) ## Measure what each role is granted, uses and is denied; renew the page

@@ -198,7 +198,7 @@ class Place:
 
 
 # A null is known by its identity, also to who goes on from a place that was saved.
-copyreg.pickle(Utils.NullValue, lambda _null: (_null_value, ()))  # type: ignore[arg-type]
+copyreg.pickle(Utils.NullValue, lambda _null: (_null_value, ()))
 
 
 def _null_value() -> Any:
