@@ -624,7 +624,6 @@ class ReplicaRegionNotEnabled(KmsError):
 
     field = "replicas"
     next_step = RegionNotEnabled.next_step
-    operation_step = RegionNotEnabled.operation_step
     reported_as = "RegionNotEnabled"
 
 
@@ -726,10 +725,6 @@ class PolicyPrincipalGone(KmsError):
     next_step = (
         "Create the role or user again if it is to be let in, or leave it out of the policy in the "
         "request; then send it again under the same requestId."
-    )
-    operation_step = (
-        "Create the role or user again if it is to be let in, then {again}; or leave it out of the "
-        "policy with the next revision."
     )
 
 

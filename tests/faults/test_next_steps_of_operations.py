@@ -8,24 +8,41 @@ import pytest
 from tests.support.faults.adopting import AdoptionScenario, ReleaseScenario
 from tests.support.faults.api import ask
 from tests.support.faults.aws import Aws, Call, Network
+from tests.support.faults.change_kinds import DISABLE
 from tests.support.faults.changes import ROTATING
 from tests.support.faults.errors import refusal
 from tests.support.faults.holder import answer_new
 from tests.support.faults.kms import Key
-from tests.support.faults.next_steps import Refusing, ended_with, run_what_is_named
+from tests.support.faults.next_steps import LateAlias, Refusing, ended_with, run_what_is_named
 from tests.support.faults.operations import OperationScenario, drifted
 from tests.support.faults.rotations import RotationScenario
 from tests.support.faults.scenario import IMPORTED, REQUEST_ID
 from tests.support.walks import walks
 
 
-def repair(act: Callable[[Aws, str], None] = drifted) -> OperationScenario:
-    return OperationScenario(before=(ROTATING,), operation="REPAIR", act=act)
+def repair(act: Callable[[Aws, str], None] | None = drifted, **more: Any) -> OperationScenario:
+    given = {"before": (ROTATING,), **more}
+    return OperationScenario(operation="REPAIR", act=act, **given)
+
+
+def enabled_by_hand(aws: Aws, _key_id: str) -> None:
+    key_in(aws, "us-west-2").disabled = False
 
 
 def key_in(aws: Aws, region: str) -> Key:
     key_id = aws.kms.primaries()[0].key_id
     return next(k for k in aws.kms.keys.values() if (k.key_id, k.region) == (key_id, region))
+
+
+def repair_without_a_replica_key() -> OperationScenario:
+    """Return the repair of a set one of whose replica keys was deleted, weeks ago."""
+    scenario = repair(None)
+    arn = key_in(scenario.aws, "us-west-2").arn
+    del scenario.aws.kms.keys[arn], scenario.before[arn]
+    for aliases in (scenario.aws.kms.aliases, scenario.aliases_before):
+        for place in [place for place, owner in aliases.items() if owner == arn]:
+            del aliases[place]
+    return scenario
 
 
 def ends_well_anew(scenario: OperationScenario, *words: str) -> None:
@@ -155,6 +172,92 @@ def test_a_key_that_was_disabled_meanwhile_is_enabled_by_the_next_repair() -> No
     scenario.aws.network = DisablesAgain()
     scenario.deliver()
     ended_with(scenario, "KeySetIncomplete")
+
+    ends_well_anew(scenario)
+
+
+@walks("ChangeRefused")
+def test_a_key_that_was_removed_meanwhile_comes_back_by_its_word() -> None:
+    scenario = repair()
+    key = key_in(scenario.aws, "us-west-2")
+
+    def remove() -> None:
+        key.leaving, key.leaving_since = True, scenario.aws.time
+
+    scenario.aws.network = Meanwhile("PutKeyPolicy", "eu-west-1", remove)
+    scenario.deliver()
+    outcome = ended_with(scenario, "ChangeRefused")
+    assert "RESTORE:us-west-2" in outcome["errors"][0]["message"]
+
+    ends_well_anew(scenario, "RESTORE:us-west-2")
+
+
+@walks("ReplicaKeyNotEnabled")
+def test_a_key_that_changes_its_role_meanwhile_is_disabled_once_it_has() -> None:
+    word = "DISABLE:us-west-2"
+    scenario = repair(enabled_by_hand, before=(ROTATING, DISABLE), words=(word,))
+    key = key_in(scenario.aws, "us-west-2")
+    update = Meanwhile("GetKeyPolicy", key.region, lambda: setattr(key, "updating_until", 10**10))
+    scenario.aws.network = update
+    scenario.deliver()
+    ended_with(scenario, "ReplicaKeyNotEnabled")
+
+    key.updating_until = 0
+    ends_well_anew(scenario, word)
+
+
+@walks("KeySetIncomplete")
+def test_a_replica_key_that_is_made_again_may_take_its_time() -> None:
+    scenario = repair_without_a_replica_key()
+    scenario.aws.kms.creating_seconds = 10**6
+    scenario.deliver()
+    ended_with(scenario, "KeySetIncomplete")
+
+    scenario.aws.time += 10**6
+    ends_well_anew(scenario)
+
+
+@walks("PrimaryKeyMoved")
+def test_a_primary_key_that_was_moved_meanwhile_is_moved_back_as_named() -> None:
+    scenario = repair_without_a_replica_key()
+    kms, key_id = scenario.aws.kms, scenario.key_id
+    move = Meanwhile("ReplicateKey", "us-east-1", lambda: kms.promote(key_id, "eu-west-1"))
+    scenario.aws.network = move
+    scenario.deliver()
+    ended_with(scenario, "PrimaryKeyMoved")
+
+    assert run_what_is_named(scenario) == ["update-primary-region"]
+    ends_well_anew(scenario)
+
+
+@walks("PromotionUnderWay")
+def test_a_set_whose_keys_disagree_on_their_primary_is_repaired_once_they_agree() -> None:
+    class Disagreeing(Network):
+        def carry(self, call: Call, effect: Callable[[], Any]) -> Any:
+            answer = effect()
+            if (call.operation, call.region) == ("DescribeKey", "eu-west-1"):
+                roles = answer["KeyMetadata"]["MultiRegionConfiguration"]
+                roles["PrimaryKey"] = {**roles["PrimaryKey"], "Region": "eu-west-1"}
+            return answer
+
+    scenario = repair()
+    key_in(scenario.aws, "eu-west-1").disabled = True
+    disagree = Meanwhile(
+        "EnableKey", "us-west-2", lambda: setattr(scenario.aws, "network", Disagreeing())
+    )
+    scenario.aws.network = disagree
+    scenario.deliver()
+    ended_with(scenario, "PromotionUnderWay")
+
+    ends_well_anew(scenario)
+
+
+@walks("AliasNotVisible")
+def test_an_alias_that_kms_shows_late_is_found_by_the_next_repair() -> None:
+    scenario = repair()
+    scenario.aws.network = LateAlias(scenario.aws)
+    scenario.deliver()
+    ended_with(scenario, "AliasNotVisible")
 
     ends_well_anew(scenario)
 

@@ -13,6 +13,7 @@ from tests.support.faults.holder import answer, answer_promptly, asked_for, give
 from tests.support.faults.kms import ACCOUNT
 from tests.support.faults.next_steps import (
     Full,
+    LateAlias,
     Refusing,
     ended_with,
     failed_with,
@@ -142,23 +143,6 @@ def test_an_alias_that_kms_showed_late_is_used_when_the_request_is_sent_again() 
 
     assert is_created(scenario.aws)
     assert problems(scenario.aws) == []
-
-
-class LateAlias(Network):
-    """Creates the alias in the background of a call whose answer says that it exists."""
-
-    def __init__(self, aws: Aws) -> None:
-        self._aws = aws
-
-    def carry(self, call: Call, effect: Callable[[], Any]) -> Any:
-        if call.operation == "ListAliases":
-            return {"Aliases": []}
-        if call.operation == "CreateAlias":
-            self._aws.kms.alias_seconds = 10**6
-            effect()
-        answer = effect()
-        self._aws.kms.alias_seconds = 0
-        return answer
 
 
 @walks("RevisionSkipped")
