@@ -4,6 +4,7 @@ It is done right before each call of KMS in turn. Whatever the change ends with,
 without its word, and the next revision declares the set as it is to be from then on.
 """
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -23,7 +24,7 @@ from tests.support.faults.next_steps import ended_with, last
 from tests.support.faults.scenario import REQUEST_ID
 from tests.support.walks import walks
 
-HOME, EUROPE, WEST = "us-east-1", "eu-west-1", "us-west-2"
+HOME, EUROPE, WEST, ADDED = "us-east-1", "eu-west-1", "us-west-2", "ap-south-1"
 KINDS = {
     "a tag": TAG,
     "every setting": SETTINGS,
@@ -74,6 +75,28 @@ def send_next(scenario: ChangeScenario, *words: str, **changed: Any) -> None:
     assert is_changed(scenario.aws, scenario.document), last(scenario.aws)
     assert Declared(scenario.aws, scenario.document, scenario.key_id).problems() == []
     assert scenario.aws.violations == []
+
+
+def replicate(scenario: ChangeScenario) -> None:
+    """Make the replica key by hand that the change is about to make, with another key policy."""
+    kms = scenario.aws.kms
+    (primary,) = kms.primaries()
+    kms.replicate(primary, ADDED)
+    arn = primary.arn.replace(HOME, ADDED)
+    kms.keys[arn].policy = json.dumps({**json.loads(primary.policy), "Statement": []})
+    kms.keys[arn].description = "By hand"
+
+
+def test_a_replica_key_that_was_made_by_hand_meanwhile_becomes_as_declared() -> None:
+    calls = ChangeScenario(before=(ROTATING,), document=ADD).play().calls
+    scenario = ChangeScenario(before=(ROTATING,), document=ADD)
+    number = [c.operation for c in calls if c.service == "kms"].index("ReplicateKey")
+    scenario.aws.network = Meanwhile(number, lambda: replicate(scenario))
+
+    scenario.deliver()
+
+    assert is_changed(scenario.aws, ADD)
+    assert Declared(scenario.aws, ADD, scenario.key_id).problems() == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
