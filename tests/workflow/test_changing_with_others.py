@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from local.emulator.faults import Fault
 from local.polling import wait_for
 from local.stack.stack import Stack
 from tests.support.stack.changes import (
@@ -273,6 +274,26 @@ def test_a_change_that_fails_keeps_what_it_reached_and_is_finished_when_sent_aga
     assert (finished["status"], finished["revision"]) == ("UPDATED", 2)
     for region, arn in arns.items():
         assert read_key(stack, region, arn)["description"] == "Second"
+
+
+def test_a_replica_key_that_is_there_already_is_planned_for_anew(stack: Stack) -> None:
+    document = revised(created(stack, "there"), replicas=[{"region": EUROPE}])
+    stack.put_faults(Fault("ReplicateKey", "lose-after"))
+
+    stack.start_execution(document)
+    outcome = stack.wait_for_outcomes(document["requestId"], 2, timeout=90)[-1]["detail"]
+
+    assert (outcome["status"], outcome["errors"]) == ("UPDATED", [])
+    history = stack.history(outcome["executionArn"])
+    entered = Counter(
+        event["stateEnteredEventDetails"]["name"]
+        for event in history
+        if "stateEnteredEventDetails" in event
+    )
+    assert (entered["PlanChange"], entered["LookAgain"]) == (2, 1)
+    key = read_key(stack, EUROPE, keys_of(outcome)[EUROPE])
+    assert (key["type"], key["state"]) == ("REPLICA", "Enabled")
+    assert key["aliases"] == [document["alias"]]
 
 
 def test_a_removed_key_is_reported_once_it_is_deleted_and_its_region_can_be_added_again(
