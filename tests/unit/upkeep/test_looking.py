@@ -520,6 +520,22 @@ def test_a_repair_that_waits_for_approval_is_not_asked_for_twice(
     assert len(drifts) == 2
 
 
+def test_a_repair_that_was_looked_at_while_it_waited_is_not_tried_again_once_it_is_refused(
+    bench: Bench, started: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looker = replace(bench.looker, repairs=True)
+    described(bench, "by hand")
+    looker.look(NAME, [])
+    with monkeypatch.context() as patch:
+        patch.setattr(looker.approvals, "get", lambda _: "waits")
+        bench.later(86_400)
+        looker.look(NAME, [])
+    end_repair(bench, started[0], "APPROVAL_REFUSED")
+    bench.later(86_400)
+    looker.look(NAME, [])
+    assert len(started) == 1
+
+
 def test_a_repair_that_never_began_is_followed_by_another(
     bench: Bench, drifts: list[Any], started: list[dict[str, Any]]
 ) -> None:
