@@ -14,7 +14,7 @@ from tests.support.faults.errors import refusal
 from tests.support.faults.holder import answer_new
 from tests.support.faults.kms import Key
 from tests.support.faults.next_steps import LateAlias, Refusing, ended_with, run_what_is_named
-from tests.support.faults.operations import OperationScenario, drifted
+from tests.support.faults.operations import OperationScenario, drifted, remaking
 from tests.support.faults.rotations import RotationScenario
 from tests.support.faults.scenario import IMPORTED, REQUEST_ID
 from tests.support.walks import walks
@@ -32,17 +32,6 @@ def enabled_by_hand(aws: Aws, _key_id: str) -> None:
 def key_in(aws: Aws, region: str) -> Key:
     key_id = aws.kms.primaries()[0].key_id
     return next(k for k in aws.kms.keys.values() if (k.key_id, k.region) == (key_id, region))
-
-
-def repair_without_a_replica_key() -> OperationScenario:
-    """Return the repair of a set one of whose replica keys was deleted, weeks ago."""
-    scenario = repair(None)
-    arn = key_in(scenario.aws, "us-west-2").arn
-    del scenario.aws.kms.keys[arn], scenario.before[arn]
-    for aliases in (scenario.aws.kms.aliases, scenario.aliases_before):
-        for place in [place for place, owner in aliases.items() if owner == arn]:
-            del aliases[place]
-    return scenario
 
 
 def ends_well_anew(scenario: OperationScenario, *words: str) -> None:
@@ -208,7 +197,7 @@ def test_a_key_that_changes_its_role_meanwhile_is_disabled_once_it_has() -> None
 
 @walks("KeySetIncomplete")
 def test_a_replica_key_that_is_made_again_may_take_its_time() -> None:
-    scenario = repair_without_a_replica_key()
+    scenario = remaking()
     scenario.aws.kms.creating_seconds = 10**6
     scenario.deliver()
     ended_with(scenario, "KeySetIncomplete")
@@ -219,7 +208,7 @@ def test_a_replica_key_that_is_made_again_may_take_its_time() -> None:
 
 @walks("PrimaryKeyMoved")
 def test_a_primary_key_that_was_moved_meanwhile_is_moved_back_as_named() -> None:
-    scenario = repair_without_a_replica_key()
+    scenario = remaking()
     kms, key_id = scenario.aws.kms, scenario.key_id
     move = Meanwhile("ReplicateKey", "us-east-1", lambda: kms.promote(key_id, "eu-west-1"))
     scenario.aws.network = move

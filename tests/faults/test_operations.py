@@ -12,9 +12,9 @@ import pytest
 from tests.support.faults.api import ask, operate
 from tests.support.faults.aws import Aws
 from tests.support.faults.changes import ROTATING, revised
-from tests.support.faults.enumeration import play_all
+from tests.support.faults.enumeration import play_all, singles_played
 from tests.support.faults.next_steps import Refusing
-from tests.support.faults.operations import OperationScenario, drifted
+from tests.support.faults.operations import OperationScenario, drifted, remaking
 from tests.support.faults.scenario import REQUEST_ID
 from tests.support.walks import walks
 
@@ -32,6 +32,16 @@ def test_what_was_changed_by_hand_is_repaired_after_pairs_of_faults() -> None:
     print(f"REPAIR: {tally.singles} single faults, {tally.pairs} pairs, {tally.seconds:.0f} s")
     assert tally.failures[:10] == []
     assert tally.singles > 300
+
+
+def test_a_replica_key_that_is_gone_is_made_again_once_after_any_fault() -> None:
+    played = 0
+    for report in singles_played(remaking):
+        played += 1
+
+        assert report.problems == [], str(report)
+    print(f"REPAIR of a replica key: {played} single faults")
+    assert played > 200
 
 
 def test_a_set_that_is_as_declared_is_repaired_without_a_write() -> None:

@@ -8,7 +8,13 @@ from typing import Any
 from tests.support.faults import wiring
 from tests.support.faults.api import operate
 from tests.support.faults.aws import Aws
-from tests.support.faults.changes import FOREIGN_ALIAS, ChangeScenario, Declared, Document
+from tests.support.faults.changes import (
+    FOREIGN_ALIAS,
+    ROTATING,
+    ChangeScenario,
+    Declared,
+    Document,
+)
 from tests.support.faults.faults import Schedule
 from tests.support.faults.scenario import REQUEST_ID
 from tests.support.faults.workflow import StateFailed
@@ -114,6 +120,18 @@ class OperationScenario(ChangeScenario):
         if self.operation["operationId"] not in published:
             found.append("the operation's end was not published")
         return found
+
+
+def remaking(schedule: Schedule = ()) -> OperationScenario:
+    """Return the repair of a set one of whose replica keys was deleted, weeks ago."""
+    scenario = OperationScenario(schedule, before=(ROTATING,), operation="REPAIR")
+    kms = scenario.aws.kms
+    (arn,) = (key.arn for key in kms.keys.values() if key.region == "us-west-2")
+    del kms.keys[arn], scenario.before[arn]
+    for aliases in (kms.aliases, scenario.aliases_before):
+        for place in [place for place, owner in aliases.items() if owner == arn]:
+            del aliases[place]
+    return scenario
 
 
 def drifted(aws: Aws, key_id: str) -> None:
