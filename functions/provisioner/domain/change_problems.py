@@ -17,6 +17,7 @@ from provisioner.domain.key_specs import Origin
 from provisioner.domain.key_states import PENDING_DELETION_STATES
 from provisioner.domain.lost_principals import lost_principals
 from provisioner.domain.plan import (
+    STACK_TAG,
     KeySetRequest,
     confirmed_words,
     deletion_window,
@@ -309,11 +310,13 @@ def change_warnings(
 ) -> list[Problem]:
     """List what is to be known before a change that is carried out all the same.
 
-    These are replica keys that no declaration names, key material that is asked for, keys that are
-    restored without theirs, and key policies in which KMS shows that a principal is gone.
+    These are replica keys that no declaration names, keys without the stack's tag, key material
+    that is asked for, keys that are restored without theirs, and key policies in which KMS shows
+    that a principal is gone.
     """
     return [
         *_undeclared_keys(applied, declared, changes, observed),
+        *_without_our_tag(declared, changes, observed),
         *_material_to_provide(declared, changes),
         *_restored_without_material(declared, changes),
         *_gone_principals(declared, changes),
@@ -337,6 +340,28 @@ def _undeclared_keys(
         else:
             text = f"{text} To manage it, name {region} among the replicas."
         yield new_problem("replicas", "KEY_NOT_DECLARED", text)
+
+
+def _without_our_tag(
+    declared: KeySetRequest, changes: list[Change], observed: ObservedSet
+) -> Iterator[Problem]:
+    """Find keys that the stack's roles may not change: they act on keys with its tag alone.
+
+    https://docs.aws.amazon.com/kms/latest/developerguide/abac.html
+    """
+    for change in changes:
+        key = observed["keys"].get(change["region"])
+        if key is None or change["property"] != f"tags.{STACK_TAG}":
+            continue
+        region, tag = change["region"], f"TagKey={STACK_TAG},TagValue={change['to']}"
+        text = (
+            f"The key in {region} does not have the tag {STACK_TAG} of this stack, which may not "
+            "change it without, so the change would fail. Somebody else has made the key, or taken "
+            f"the tag away. To add it: aws kms tag-resource --key-id {key['arn']} --region "
+            f"{region} --tags {tag}. Then wait five minutes, since KMS may take as long to go by a "
+            "tag. A tag of the last minutes may only not be shown yet."
+        )
+        yield new_problem(_path(declared, region, "region"), "KEY_TAG_MISSING", text)
 
 
 def _material_to_provide(declared: KeySetRequest, changes: list[Change]) -> Iterator[Problem]:

@@ -449,6 +449,21 @@ def test_a_key_that_no_declaration_names_is_a_warning() -> None:
     assert warnings_of(declared_of(), with_undeclared(keyState="PendingDeletion")) == []
 
 
+def test_a_key_without_the_tag_of_the_stack_is_a_warning_that_names_the_command() -> None:
+    observed = observed_of(applied_of())
+    key = observed["keys"][WEST]
+    key["tags"] = {}
+
+    (warning,) = warnings_of(declared_of(), observed)
+
+    assert (warning["path"], warning["code"]) == ("replicas[1].region", "KEY_TAG_MISSING")
+    assert (
+        f"aws kms tag-resource --key-id {key['arn']} --region {WEST} "
+        f"--tags TagKey=mrk:stack,TagValue={SETTINGS.stack_name}. "
+    ) in warning["message"]
+    assert warnings_of(declared_of(**ADDED), observed_of(applied_of())) == []
+
+
 def test_a_key_that_no_declaration_names_keeps_the_primary_key() -> None:
     declared = declared_of(desiredState="DECOMMISSIONED")
 
