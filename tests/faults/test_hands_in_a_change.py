@@ -20,8 +20,10 @@ from tests.support.faults.changes import (
     is_changed,
     revised,
 )
+from tests.support.faults.errors import refusal
 from tests.support.faults.next_steps import ended_with, last
 from tests.support.faults.scenario import REQUEST_ID
+from tests.support.faults.workflow import INVOCATION
 from tests.support.walks import walks
 
 HOME, EUROPE, WEST, ADDED = "us-east-1", "eu-west-1", "us-west-2", "ap-south-1"
@@ -97,6 +99,28 @@ def test_a_replica_key_that_was_made_by_hand_meanwhile_becomes_as_declared() -> 
 
     assert is_changed(scenario.aws, ADD)
     assert Declared(scenario.aws, ADD, scenario.key_id).problems() == []
+
+
+class HiddenFromThePlan(Network):
+    """A KMS that never shows the plan a key which it refuses to make again."""
+
+    def carry(self, call: Call, effect: Callable[[], Any]) -> Any:
+        by_the_plan = INVOCATION.get().function_name == "PlanChangeFunction"
+        if by_the_plan and (call.operation, call.region) == ("DescribeKey", ADDED):
+            raise refusal("NotFoundException", call.operation)
+        return effect()
+
+
+def test_a_change_that_never_sees_a_replica_key_plans_again_for_five_minutes_alone() -> None:
+    scenario = ChangeScenario(before=(ROTATING,), document=ADD)
+    replicate(scenario)
+    scenario.aws.network = HiddenFromThePlan()
+    began = scenario.aws.time
+
+    scenario.deliver()
+
+    assert last(scenario.aws)["status"] == "UPDATED"
+    assert 300 <= scenario.aws.time - began < 400
 
 
 @pytest.mark.parametrize("kind", KINDS)
