@@ -12,7 +12,7 @@ from datetime import timedelta
 from provisioner.aws import kms
 from provisioner.aws.client_types import KMSClient
 from provisioner.clock import now
-from provisioner.domain.plan import STACK_TAG, region_of
+from provisioner.domain.plan import STACK_TAG, region_of, tag_command
 from provisioner.errors import (
     DependencyUnavailable,
     KeyTagMissing,
@@ -86,11 +86,10 @@ def may_lack_our_tag(
         if tags.get(STACK_TAG) == stack_name:
             raise
         shown = f"has {tags[STACK_TAG]} in the tag" if STACK_TAG in tags else "lacks the tag"
-        region = region_of(key_arn)
         raise KeyTagMissing(
-            f"{key_arn} in {region} {shown} {STACK_TAG}, without which this stack may not change "
-            f"the key. To put it back: aws kms tag-resource --key-id {key_arn} --region {region} "
-            f"--tags TagKey={STACK_TAG},TagValue={stack_name}. {denial.what_happened}"
+            f"{key_arn} in {region_of(key_arn)} {shown} {STACK_TAG}, without which this stack may "
+            f"not change the key. To put it back: {tag_command(key_arn, stack_name)}. "
+            f"{denial.what_happened}"
         ) from denial
 
 

@@ -24,6 +24,7 @@ from provisioner.domain.plan import (
     is_decommissioned,
     plan_key,
     regions,
+    tag_command,
 )
 from provisioner.domain.policy_meaning import gone_principals
 from provisioner.errors import Problem, new_problem
@@ -353,13 +354,13 @@ def _without_our_tag(
         key = observed["keys"].get(change["region"])
         if key is None or change["property"] != f"tags.{STACK_TAG}":
             continue
-        region, tag = change["region"], f"TagKey={STACK_TAG},TagValue={change['to']}"
+        region = change["region"]
         text = (
             f"The key in {region} does not have the tag {STACK_TAG} of this stack, which may not "
             "change it without, so the change would fail. Somebody else has made the key, or taken "
-            f"the tag away. To add it: aws kms tag-resource --key-id {key['arn']} --region "
-            f"{region} --tags {tag}. Then wait five minutes, since KMS may take as long to go by a "
-            "tag. A tag of the last minutes may only not be shown yet."
+            f"the tag away. To add it: {tag_command(key['arn'], change['to'])}. Then wait five "
+            "minutes, since KMS may take as long to go by a tag. A tag of the last minutes may "
+            "only not be shown yet."
         )
         yield new_problem(_path(declared, region, "region"), "KEY_TAG_MISSING", text)
 

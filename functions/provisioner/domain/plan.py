@@ -277,6 +277,14 @@ def is_request_id(text: object) -> TypeIs[str]:
     return isinstance(text, str) and re.fullmatch(REQUEST_ID_PATTERN, text) is not None
 
 
+def tag_command(key_arn: str, stack_name: str) -> str:
+    """Return the command with which a key gets the tag of a stack."""
+    return (
+        f"aws kms tag-resource --key-id {key_arn} --region {region_of(key_arn)} "
+        f"--tags TagKey={STACK_TAG},TagValue={stack_name}"
+    )
+
+
 def region_of(key_arn: str) -> str:
     """Return the Region of a key."""
     return key_arn.split(":")[3]
