@@ -30,7 +30,7 @@ from tests.support.stack.changes import (
 )
 from tests.support.stack.dead_letters import queue_url, waiting
 from tests.support.stack.held_secrets import holding
-from tests.support.stack.reading import new_request
+from tests.support.stack.reading import calls_since, new_request
 from tests.support.stack.workflow_paths import APPROVERS as ROLE
 
 ASKED = "Multi-Region Key Approval Required"
@@ -64,7 +64,7 @@ def decide(
 
 
 def calls_of_kms(stack: Stack, since: int) -> list[tuple[str, str]]:
-    return [(one["operation"], one["region"]) for one in stack.kms_calls()[since:]]
+    return [(one["operation"], one["region"]) for one in calls_since(stack, since)]
 
 
 def run_batch(stack: Stack, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:

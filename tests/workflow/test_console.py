@@ -13,7 +13,7 @@ from local.stack.stack import Stack
 from tests.support.browsing import TWELVE_STEPS, Page, page_of, post, submit
 from tests.support.stack.approvals import approving, people_of
 from tests.support.stack.consoles import serving
-from tests.support.stack.reading import ADMIN, USER, new_request, read_key, sids
+from tests.support.stack.reading import ADMIN, USER, calls_since, new_request, read_key, sids
 
 HOME, EUROPE = "us-east-1", "eu-west-1"
 
@@ -90,7 +90,7 @@ def test_a_refused_field_is_named_and_nothing_is_made(stack: Stack, browser: htt
 
     assert '<a href="#alias">' in page_of(answer, 400).html
     assert stack.api("GET", f"/keys/{request['requestId']}").status_code == 404
-    assert stack.kms_calls()[before:] == []
+    assert calls_since(stack, before) == []
 
 
 def test_a_replica_is_promoted_with_its_word(stack: Stack, browser: httpx.Client) -> None:
@@ -150,4 +150,4 @@ def test_the_served_console_refuses_other_pages(stack: Stack, browser: httpx.Cli
     assert browser.get("/", headers={"Host": "rebound.example"}).status_code == 421
     assert post(browser, "/send", csrf, Origin="https://evil.example").status_code == 403
     assert post(browser, "/send", "document=%7B%7D").status_code == 403
-    assert stack.kms_calls()[before:] == []
+    assert calls_since(stack, before) == []

@@ -14,6 +14,7 @@ from tests.support.stack.reading import (
     ADMIN,
     USER,
     WRITES,
+    calls_since,
     keys_of_request,
     new_request,
     read_key,
@@ -149,7 +150,7 @@ def test_one_creation_takes_the_least_kms_calls(
     stack.send(request)
     outcome = stack.wait_for_outcome(request["requestId"])
 
-    made = [call["operation"] for call in stack.kms_calls(since=before)]
+    made = [call["operation"] for call in calls_since(stack, before)]
     writes = [name for name in made if name in WRITES]
     reads = [name for name in made if name not in WRITES]
     assert outcome["detail"]["status"] == "CREATED"

@@ -11,6 +11,7 @@ from tests.support.stack.reading import (
     ADMIN,
     USER,
     WRITES,
+    calls_since,
     keys_of_request,
     new_request,
     read_key,
@@ -67,7 +68,7 @@ def test_a_denied_region_is_named_and_completed_with_the_same_key(stack: Stack) 
     stack.send(request)
     created = stack.wait_for_outcomes(request["requestId"], 2)[1]
 
-    made = [call["operation"] for call in stack.kms_calls(since=before)]
+    made = [call["operation"] for call in calls_since(stack, before)]
     # The primary key's before the replicas and once more beside them, and the replica's.
     assert made.count("GetKeyPolicy") == 3
     assert "PutKeyPolicy" not in made
@@ -182,7 +183,7 @@ def test_an_alias_in_use_stops_the_request_before_any_key(stack: Stack) -> None:
 
     assert [(e["path"], e["code"]) for e in detail["errors"]] == [("alias", "ALIAS_IN_USE")]
     assert detail["key"] is None
-    assert not [c for c in stack.kms_calls(since=before) if c["operation"] in WRITES]
+    assert not [c for c in calls_since(stack, before) if c["operation"] in WRITES]
     assert read_key(stack, HOME, owner)["aliases"] == [first["alias"]]
 
 
@@ -202,7 +203,7 @@ def test_an_alias_in_use_in_a_replica_region_stops_the_request_before_any_key(
     assert [(e["path"], e["code"]) for e in detail["errors"]] == [("alias", "ALIAS_IN_USE")]
     assert f"{first['alias']} in eu-west-1 points to {owner}." in detail["errors"][0]["message"]
     assert detail["key"] is None
-    assert not [c for c in stack.kms_calls(since=before) if c["operation"] in WRITES]
+    assert not [c for c in calls_since(stack, before) if c["operation"] in WRITES]
     assert read_key(stack, "eu-west-1", owner)["aliases"] == [first["alias"]]
 
 
@@ -232,7 +233,7 @@ def test_a_request_sent_again_after_success_changes_nothing(stack: Stack) -> Non
     again = stack.wait_for_execution(stack.start_execution(request))
 
     assert again["status"] == "SUCCEEDED"
-    assert stack.kms_calls(since=before) == []
+    assert calls_since(stack, before) == []
     assert len(stack.outcomes(request["requestId"])) == 1
 
 
@@ -250,7 +251,7 @@ def test_other_content_under_the_same_id_is_refused_by_event(stack: Stack) -> No
         ("requestId", "REQUEST_CONFLICT")
     ]
     assert second["detail"]["key"] == first["detail"]["key"]
-    assert stack.kms_calls(since=before) == []
+    assert calls_since(stack, before) == []
     status = stack.api("GET", f"/keys/{request['requestId']}").json()
     assert (status["status"], status["key"]) == ("CREATED", first["detail"]["key"])
 

@@ -12,7 +12,7 @@ from local.polling import wait_for
 from local.stack.stack import Stack
 from tests.support.deliveries import ENTRIES, with_request
 from tests.support.stack.held_secrets import holding
-from tests.support.stack.reading import new_request
+from tests.support.stack.reading import calls_since, new_request
 from tests.support.stack.workflow_paths import APPROVERS, approve
 from tests.support.ticket_server import TicketServer, ticket_server
 
@@ -98,7 +98,7 @@ def test_a_ticket_hears_that_somebody_refuses(stack: Stack, tickets: TicketServe
     assert "APPROVAL_REFUSED" in last
     assert "Too wide" in json.loads(last)["content"][1]["content"][0]["text"]
     assert [
-        one for one in stack.kms_calls()[before:] if request["requestId"] in json.dumps(one)
+        one for one in calls_since(stack, before) if request["requestId"] in json.dumps(one)
     ] == []
 
 

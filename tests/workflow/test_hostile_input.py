@@ -17,7 +17,7 @@ from provisioner import json_text
 from provisioner.errors import Problem
 from tests.support.hostile_requests import EXPRESSIONS, HALF_SURROGATES, TEXTS, Generated, generated
 from tests.support.samples import problems_of
-from tests.support.stack.reading import ADMIN, new_request, read_key
+from tests.support.stack.reading import ADMIN, calls_since, new_request, read_key
 
 REQUESTS = 500
 CREATED = 20
@@ -78,7 +78,7 @@ def test_five_hundred_generated_requests(stack: Stack) -> None:
     assert kinds[200] >= 150
     # A plan looks each alias up, and what is refused is not looked up at all.
     regions = sum(len(answer.json().get("keys", [])) for answer in answers)
-    looks = [call["operation"] for call in stack.kms_calls(since=before)]
+    looks = [call["operation"] for call in calls_since(stack, before)]
     assert looks == ["DescribeKey"] * regions
 
     for some in batched(created, AT_A_TIME, strict=True):

@@ -5,6 +5,7 @@ from typing import Any
 
 from local.stack.stack import Stack
 from tests.support.bad_requests import BAD_REQUESTS
+from tests.support.stack.reading import calls_since
 
 
 def _signature(errors: list[dict[str, Any]]) -> frozenset[tuple[str, str]]:
@@ -25,4 +26,4 @@ def test_every_bad_request_gets_one_refusal_and_no_kms_call(stack: Stack) -> Non
     assert {event["detail-type"] for event in refusals} == {"Multi-Region Key Request Rejected"}
     assert Counter(_signature(event["detail"]["errors"]) for event in refusals) == expected
     assert all(event["detail"]["key"] is None for event in refusals)
-    assert len(stack.kms_calls()) == calls
+    assert calls_since(stack, calls) == []

@@ -9,7 +9,7 @@ from local.emulator.faults import Fault
 from local.polling import wait_for
 from local.stack.stack import Stack
 from tests.support.stack.material_holder import wait_for_question
-from tests.support.stack.reading import ADMIN, USER, meaning, new_request, read_key
+from tests.support.stack.reading import ADMIN, USER, calls_since, meaning, new_request, read_key
 
 REPLICAS: list[dict[str, Any]] = [
     {"region": "eu-west-1"},
@@ -176,7 +176,7 @@ def test_the_plan_creates_nothing_and_is_what_is_created(stack: Stack) -> None:
     plan = stack.api("POST", "/keys?plan=true", json=request)
 
     assert plan.status_code == 200
-    made = [call["operation"] for call in stack.kms_calls(since=calls)]
+    made = [call["operation"] for call in calls_since(stack, calls)]
     assert made == ["DescribeKey"] * 4
     assert plan.json()["warnings"] == []
     assert stack.executions(request["requestId"]) == []
