@@ -94,6 +94,7 @@ def _deploy(server: Server, template: Path, parameters: dict[str, str], stack_na
             "--resolve-s3",
             "--no-confirm-changeset",
             "--no-fail-on-empty-changeset",
+            "--use-json",
             *("--parameter-overrides", *overrides),
         ],
         # The emulator has deployed long before SAM's five seconds are over.
