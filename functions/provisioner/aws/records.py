@@ -77,7 +77,7 @@ from provisioner.errors import (
     RequestNotFound,
     RevisionSkipped,
 )
-from provisioner.json_text import JsonObject
+from provisioner.json_text import Json, JsonObject
 
 UNFINISHED_INDEX = "unfinished-by-shard"
 SHARDS = 16
@@ -1301,7 +1301,10 @@ def _record(item: Mapping[str, AttributeValue]) -> Record:
     def instant(name: str) -> datetime | None:
         return datetime.fromisoformat(found) if (found := text(name)) else None
 
-    request = cast("KeySetRequest | None", json.loads(text("request") or "null"))
+    def parsed(name: str, without: Json = None) -> Json:
+        return json.loads(found) if (found := text(name)) else without
+
+    request = cast("KeySetRequest | None", parsed("request"))
     ever_created = "createdAt" in item
     finished = request if ever_created else None
     return Record(
@@ -1314,39 +1317,39 @@ def _record(item: Mapping[str, AttributeValue]) -> Record:
         open_attempt=text("attemptOpen"),
         attempt_sent_at=instant("attemptSentAt"),
         key_arn=text("keyArn"),
-        key=json.loads(text("key") or "null"),
-        errors=json.loads(text("errors") or "[]"),
-        ticket=json.loads(text("ticket") or "null"),
+        key=parsed("key"),
+        errors=parsed("errors", []),
+        ticket=parsed("ticket"),
         published_at=instant("publishedAt"),
         claimed_at=instant("claimedAt"),
-        materials=json.loads(text("materials") or "[]"),
+        materials=parsed("materials", []),
         task_token=text("taskToken"),
         answer_hash=text("answerHash"),
         ever_created=ever_created,
         revision=int(item.get("revision", {}).get("N", "1")),
-        superseded=json.loads(text("superseded") or "{}"),
+        superseded=parsed("superseded", {}),
         run=int(item.get("run", {}).get("N", "0")),
-        warnings=json.loads(text("warnings") or "[]"),
+        warnings=parsed("warnings", []),
         cancelled_at=instant("cancelledAt"),
         updated_at=instant("updatedAt"),
         deadline=text("deadline"),
-        applied=json.loads(applied) if (applied := text("applied")) else finished,
+        applied=parsed("applied", finished),
         is_changing="applied" in item,
-        promotion=json.loads(text("promotion") or "null"),
+        promotion=parsed("promotion"),
         promoted_by=int(promoted["N"]) if (promoted := item.get("promotedBy")) else None,
         promoted_at=instant("promotedAt"),
         removed={
             region.replace("_", "-"): json.loads(key["S"])
             for region, key in item.get("removed", {"M": {}})["M"].items()
         },
-        removed_names=json.loads(text("removedNames") or "{}"),
+        removed_names=parsed("removedNames", {}),
         provenance=_provenance(item),
-        operation=json.loads(text("operation") or "null"),
-        last_operation=json.loads(text("lastOperation") or "null"),
-        rotation=json.loads(text("rotation") or "null"),
+        operation=parsed("operation"),
+        last_operation=parsed("lastOperation"),
+        rotation=parsed("rotation"),
         released_at=instant("releasedAt"),
         adopted_at=instant("adoptedAt"),
-        adoption=json.loads(text("adoption") or "null"),
+        adoption=parsed("adoption"),
     )
 
 
