@@ -9,6 +9,7 @@ checks for the request and with the condition keys that AWS gives it. What was a
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any
 
 from ministack.core import iam_actions, iam_evaluator
@@ -26,6 +27,9 @@ _denied: ContextVar[Check | None] = ContextVar("denied", default=None)
 _emulator_enforce = iam_evaluator.enforce
 _emulator_condition_key = iam_evaluator._resolve_condition_key
 _emulator_access_denied_response = iam_actions.access_denied_response
+_emulator_parse = iam_evaluator.parse_policy_document
+# The policies of a role are parsed for each call that it makes, and nobody changes them in place.
+_parse_once = lru_cache(maxsize=512)(_emulator_parse)
 
 
 @contextmanager
@@ -41,6 +45,7 @@ def of_request(request: Request) -> Iterator[None]:
 def install() -> None:
     """Put our checks in the place of the emulator's."""
     iam_evaluator.enforce = _enforce
+    iam_evaluator.parse_policy_document = _parse
     iam_evaluator._resolve_condition_key = _condition_key
     iam_actions.access_denied_response = _access_denied_response
 
@@ -81,6 +86,11 @@ def _condition_key(name: str, asked: Any) -> Any:
             # Calls come over HTTP here, and over HTTPS wherever such a condition matters.
             return "true"
     return _emulator_condition_key(name, asked)
+
+
+def _parse(document: str | dict[str, Any]) -> Any:
+    """Stand in for the emulator's own: parse a policy's text once."""
+    return _parse_once(document) if isinstance(document, str) else _emulator_parse(document)
 
 
 def _enforce(  # noqa: PLR0917 - the emulator's own signature

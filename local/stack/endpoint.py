@@ -51,6 +51,22 @@ class Credentials:
 ROOT_USER = Credentials()
 
 
+@cache
+def _client(url: str, service: str, region: str, credentials: Credentials) -> Any:
+    """Make a client once: most of the time that a test works goes into that, where it does not."""
+    # Of services, too, of which no types are installed.
+    new_client: Callable[..., Any] = boto3.client
+    return new_client(
+        service,
+        region_name=region,
+        endpoint_url=url,
+        aws_access_key_id=credentials.access_key,
+        aws_secret_access_key=credentials.secret_key,
+        aws_session_token=credentials.token,
+        config=_SEND_ONCE,
+    )
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """A running emulator."""
@@ -62,17 +78,7 @@ class Endpoint:
         self, service: str, region: str | None = None, credentials: Credentials = ROOT_USER
     ) -> Any:
         """Return a boto3 client, in the home Region and for the account's root by default."""
-        # Of services, too, of which no types are installed.
-        new_client: Callable[..., Any] = boto3.client
-        return new_client(
-            service,
-            region_name=region or self.region,
-            endpoint_url=self.url,
-            aws_access_key_id=credentials.access_key,
-            aws_secret_access_key=credentials.secret_key,
-            aws_session_token=credentials.token,
-            config=_SEND_ONCE,
-        )
+        return _client(self.url, service, region or self.region, credentials)
 
     def create_role(
         self, name: str, *, path: str = "/", policy: dict[str, Any] | None = None
