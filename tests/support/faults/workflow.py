@@ -23,6 +23,7 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import BaseError
 from botocore.exceptions import ClientError
 from jsonata.jsonata import Jsonata
 from jsonata.utils import Utils
+from pydantic_core import from_json, to_json
 
 from provisioner.errors import ProvisionerError
 from provisioner.intake.primary_region import needs_record
@@ -107,7 +108,7 @@ class Function:
         invocation = Invocation(aws, execution, name, aws.time + self.timeout)
         token = INVOCATION.set(invocation)
         try:
-            answer = self._answer(json.dumps(payload, default=_plain), invocation)
+            answer = self._answer(to_json(payload, fallback=_plain), invocation)
             invocation.die_if_out_of_time()
         except ProcessDied as death:
             cause = {"errorMessage": "The process ended.", "errorType": str(death)}
@@ -118,21 +119,22 @@ class Function:
             raise StateFailed(kind, json.dumps(cause)) from error
         finally:
             INVOCATION.reset(token)
-        return json.loads(json.dumps(answer))
+        # `to_json` writes much that Lambda's runtime refuses.
+        return from_json(json.dumps(answer))
 
-    def _answer(self, payload: str, invocation: Invocation) -> Any:
+    def _answer(self, payload: bytes, invocation: Invocation) -> Any:
         # Unless it reads the record it calls nothing, and the clock matters to key material that
         # expires alone: thousands of schedules need its answer once.
-        depends = "validTo" in payload or needs_record(json.loads(payload))
+        depends = b"validTo" in payload or needs_record(from_json(payload))
         if invocation.function_name != "ValidateRequestFunction" or depends:
-            return self.handler(json.loads(payload), invocation)
+            return self.handler(from_json(payload), invocation)
         place = (payload, repr(settings()))
         if place not in _VALIDATED:
-            _VALIDATED[place] = self.handler(json.loads(payload), invocation)
+            _VALIDATED[place] = self.handler(from_json(payload), invocation)
         return _VALIDATED[place]
 
 
-_VALIDATED: dict[tuple[str, str], Any] = {}
+_VALIDATED: dict[tuple[bytes, str], Any] = {}
 
 
 @cache
@@ -492,7 +494,8 @@ class _Machine:
         value = _at_path(expression, bindings)
         if value is None:
             # An expression is a function of what it mentions, and most come up again and again.
-            mentioned = repr([_reached(steps, bindings) for steps in _mentioned(expression)])
+            reached = [_reached(steps, bindings) for steps in _mentioned(expression)]
+            mentioned = to_json(reached, fallback=_marked)
             if (expression, mentioned) not in _values:
                 _values[expression, mentioned] = _settled(
                     _compiled(expression).evaluate(None, bindings)
@@ -530,7 +533,7 @@ def _reached(steps: tuple[str, ...], bindings: dict[str, Any]) -> Any:
     return found
 
 
-_values: dict[tuple[str, str], Any] = {}
+_values: dict[tuple[str, bytes], Any] = {}
 """What an expression was worth, by everything it mentions."""
 
 
@@ -584,3 +587,9 @@ def _instant(time: float) -> str:
 
 def _plain(value: Any) -> None:
     assert value is _NULL
+
+
+def _marked(value: Any) -> dict[str, Any]:
+    """Write JSONata's null otherwise than None, which is what is not there."""
+    assert value is _NULL
+    return {"null": [[]]}
