@@ -53,7 +53,7 @@ ROOT_USER = Credentials()
 
 @cache
 def _client(url: str, service: str, region: str, credentials: Credentials) -> Any:
-    """Make a client once: most of the time that a test works goes into that, where it does not."""
+    """Make each client once: that takes longer than most calls."""
     # Of services, too, of which no types are installed.
     new_client: Callable[..., Any] = boto3.client
     return new_client(
