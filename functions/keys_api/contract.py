@@ -8,11 +8,11 @@ from typing import NotRequired, TypedDict
 from provisioner.approval.asking import ShownApproval
 from provisioner.aws.history import PastOutcome
 from provisioner.aws.records import Status
-from provisioner.domain.adoption import Adoption, Difference
+from provisioner.domain.adoption import Difference
 from provisioner.domain.change import Change
 from provisioner.domain.key_policy import Policy
 from provisioner.domain.material import Material
-from provisioner.domain.operation import Ended, Kind, LastOperation, Operation
+from provisioner.domain.operation import Adoption, Ended, Kind, LastOperation, Operation
 from provisioner.domain.plan import Expiry, KeySetFacts, KeySetRequest, Rotation
 from provisioner.errors import Problem
 from provisioner.json_text import JsonObject

@@ -47,9 +47,9 @@ from provisioner import json_text
 from provisioner.aws.client_types import AttributeValue, DynamoDBClient
 from provisioner.aws.dynamodb import IDS_PER_CALL, read_many
 from provisioner.clock import now
-from provisioner.domain.adoption import Adoption
 from provisioner.domain.material import Material
 from provisioner.domain.operation import (
+    Adoption,
     Ended,
     HeldOperation,
     Kind,

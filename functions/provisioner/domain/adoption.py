@@ -12,6 +12,7 @@ from typing import Any, TypedDict
 from provisioner.domain import key_policy
 from provisioner.domain.change import ObservedKey, ObservedSet, is_leaving, plan_change
 from provisioner.domain.key_specs import Origin
+from provisioner.domain.operation import Adoption
 from provisioner.domain.plan import (
     OWN_TAG_PREFIX,
     OWN_TAGS,
@@ -35,20 +36,6 @@ MAX_TAGS = 50
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-properties-resource-tags.html
 """
 _AT_REST = ("Enabled", "Disabled")
-
-
-class Adoption(TypedDict):
-    """What an adoption was asked with beside the declaration.
-
-    `operationId` is that of the one operation that may carry it out. `keyArn` is the ARN of any key
-    of the set, `unmanaged` are the Regions of replica keys that stay as they are and unwatched, and
-    with `takeOver` the key set may have another manager.
-    """
-
-    operationId: str
-    keyArn: str
-    unmanaged: list[str]
-    takeOver: bool
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,20 @@ class Operation(TypedDict):
     confirm: list[str]
 
 
+class Adoption(TypedDict):
+    """What an adoption was asked with beside the declaration.
+
+    `operationId` is that of the one operation that may carry it out. `keyArn` is the ARN of any key
+    of the set, `unmanaged` are the Regions of replica keys that stay as they are and unwatched, and
+    with `takeOver` the key set may have another manager.
+    """
+
+    operationId: str
+    keyArn: str
+    unmanaged: list[str]
+    takeOver: bool
+
+
 def again_of(kind: str) -> str:
     """Say how to ask once more for an operation that has failed, as the end of a sentence."""
     if kind == Kind.ADOPT:

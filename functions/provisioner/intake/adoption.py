@@ -6,7 +6,8 @@ from typing import cast
 from pydantic import Field, ValidationError
 
 from provisioner.domain import plan
-from provisioner.domain.adoption import Adoption, AdoptionRequest
+from provisioner.domain.adoption import AdoptionRequest
+from provisioner.domain.operation import Adoption
 from provisioner.domain.plan import KeySetRequest, region_of, regions
 from provisioner.errors import Problem, RequestRejected, new_problem
 from provisioner.intake import documents

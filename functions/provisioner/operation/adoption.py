@@ -19,7 +19,6 @@ from provisioner.change.observe import agreed_primary, observed_key, parsed_poli
 from provisioner.change.planning import ChangePlan
 from provisioner.change.work import WaveWork, Work
 from provisioner.domain.adoption import (
-    Adoption,
     AdoptionRequest,
     FoundSet,
     difference_problem,
@@ -31,7 +30,7 @@ from provisioner.domain.adoption import (
 )
 from provisioner.domain.change import ObservedKey
 from provisioner.domain.key_specs import can_rotate
-from provisioner.domain.operation import Ended, Kind
+from provisioner.domain.operation import Adoption, Ended, Kind
 from provisioner.domain.plan import (
     KeySetRequest,
     content_hash,

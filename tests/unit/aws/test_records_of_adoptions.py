@@ -9,7 +9,7 @@ from provisioner.aws.clients import client
 from provisioner.aws.records import Record, Records, Status
 from provisioner.change.claim import claim_change
 from provisioner.creation.claim import check_claim, claim
-from provisioner.domain.adoption import Adoption
+from provisioner.domain.operation import Adoption
 from provisioner.domain.plan import KeySetRequest, content_hash
 from provisioner.domain.provenance import UNKNOWN, Provenance
 from provisioner.errors import DependencyUnavailable, Released

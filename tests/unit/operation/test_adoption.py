@@ -8,7 +8,7 @@ import pytest
 
 from provisioner.aws.records import Record
 from provisioner.change.work import Work
-from provisioner.domain.adoption import Adoption
+from provisioner.domain.operation import Adoption
 from provisioner.errors import (
     KeyNotAdoptable,
     KmsAccessDenied,

@@ -5,8 +5,7 @@ from typing import Any
 from provisioner.aws.clients import client
 from provisioner.aws.drift_table import DriftTable, Watched
 from provisioner.aws.records import Records
-from provisioner.domain.adoption import Adoption
-from provisioner.domain.operation import Operation
+from provisioner.domain.operation import Adoption, Operation
 from provisioner.domain.provenance import UNKNOWN
 from provisioner.upkeep.looking import Looker
 from provisioner.upkeep.owners import Owners

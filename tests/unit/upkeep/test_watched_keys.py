@@ -12,7 +12,7 @@ from provisioner.aws.clients import client
 from provisioner.aws.records import Records, Status
 from provisioner.aws.sweep_table import Position
 from provisioner.clock import instant_text
-from provisioner.domain.adoption import Adoption
+from provisioner.domain.operation import Adoption
 from provisioner.domain.plan import KeySetRequest, own_tags
 from provisioner.domain.provenance import UNKNOWN
 from provisioner.upkeep import key_checks
