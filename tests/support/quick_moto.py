@@ -3,16 +3,20 @@
 Nothing of what they answer changes: what is kept here follows from classes, shapes and texts alone.
 """
 
+import pickle
 from abc import ABCMeta
 from collections.abc import Callable, Iterable, Iterator
+from copy import deepcopy
 from functools import cache
 from typing import Any
 
 import pytest
 from botocore import useragent
+from botocore.loaders import JSONFileLoader
 from moto.core import serialize
 from moto.core.serialize import AttributePickerContext
 from moto.core.utils import method_names_from_class
+from moto.dynamodb import comparisons
 from moto.dynamodb.parsing import ast_nodes, expressions
 from moto.kms.utils import generate_private_key
 
@@ -35,13 +39,48 @@ def make_moto_quick(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(useragent, "sanitize_user_agent_string_component", clean)
     for picker in (serialize.AttributePicker, serialize.XFormedAttributePicker):
         patch.setattr(picker, "get_possible_keys", _kept_keys(picker.get_possible_keys))
+    # Each session reads the models of its services, and of all endpoints.
+    read = cache(JSONFileLoader().load_file)
+    patch.setattr(JSONFileLoader, "load_file", lambda _loader, path: read(path))
+    # The next word of a condition, and what is left, follow from its text.
+    words: Any = vars(comparisons)["ConditionExpressionParser"]
+    patch.setattr(words, "_lex_one_node", _kept_words(words._lex_one_node))
     # Whoever changes a parsed expression copies it first.
     parser: Any = vars(expressions)["UpdateExpressionParser"]
     patch.setattr(parser, "make", staticmethod(cache(parser.make)))
+    patch.setattr("moto.dynamodb.parsing.validators.deepcopy", _copying())
     traverser: Any = vars(ast_nodes)["DepthFirstTraverser"]
     patch.setattr(traverser, "nodes_to_be_processed", _kept_nodes())
     for kind in _kinds(vars(ast_nodes)["Node"]):
         kind.__class__ = _Plain  # It stays: monkeypatch cannot undo it, and nobody sees it.
+
+
+def _copying() -> Callable[[Any], Any]:
+    """Return `deepcopy` that is quicker for a parsed expression, of which there are few."""
+    parsed: Any = vars(ast_nodes)["UpdateExpression"]
+    kept: dict[int, tuple[Any, bytes]] = {}
+
+    def copy(expression: Any) -> Any:
+        if not isinstance(expression, parsed):
+            return deepcopy(expression)
+        if id(expression) not in kept:
+            # Kept itself too, so that no other one gets its ID.
+            kept[id(expression)] = (expression, pickle.dumps(expression))
+        return pickle.loads(kept[id(expression)][1])  # noqa: S301  # made in this process
+
+    return copy
+
+
+def _kept_words(next_word: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
+    """Return `_lex_one_node`, which uses nothing of its parser but what its class has."""
+    kept: dict[str, Any] = {}
+
+    def lex_one_node(self: Any, text: str) -> Any:
+        if text not in kept:
+            kept[text] = next_word(self, text)
+        return kept[text]
+
+    return lex_one_node
 
 
 def _kinds(kind: Any) -> Iterator[Any]:
