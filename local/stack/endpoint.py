@@ -77,7 +77,10 @@ class Endpoint:
     def client(
         self, service: str, region: str | None = None, credentials: Credentials = ROOT_USER
     ) -> Any:
-        """Return a boto3 client, in the home Region and for the account's root by default."""
+        """Return a boto3 client, in the home Region and for the account's root by default.
+
+        Whoever asks for the same one gets the same one, so a hook that is registered is for all.
+        """
         return _client(self.url, service, region or self.region, credentials)
 
     def create_role(

@@ -7,6 +7,7 @@ https://github.com/localstack/localstack/blob/main/tests/aws/services/kms/test_k
 import datetime as dt
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -176,13 +177,13 @@ class TestMultiRegionKeys:
         kms = arrangement.kms()
         given = tomorrow.timestamp() + 0.75
         # botocore itself sends whole seconds.
-        send_fraction(kms, given)
-        kms.import_key_material(
-            KeyId=arrangement.key_id,
-            ImportToken=arrangement.values["token"],
-            EncryptedKeyMaterial=arrangement.values["wrapped"],
-            ValidTo=tomorrow,
-        )
+        with sending_fraction(kms, given):
+            kms.import_key_material(
+                KeyId=arrangement.key_id,
+                ImportToken=arrangement.values["token"],
+                EncryptedKeyMaterial=arrangement.values["wrapped"],
+                ValidTo=tomorrow,
+            )
 
         assert kms.describe_key(KeyId=arrangement.key_id)["KeyMetadata"]["ValidTo"] == tomorrow
 
@@ -214,8 +215,9 @@ class TestServiceLinkedRole:
         assert iam.get_role(RoleName=SERVICE_LINKED_ROLE)["Role"]["RoleName"]
 
 
-def send_fraction(kms: Any, valid_to: float) -> None:
-    """Let a client send this time as ValidTo."""
+@contextmanager
+def sending_fraction(kms: Any, valid_to: float) -> Iterator[None]:
+    """Let a client send this time as ValidTo, for as long as the block runs."""
 
     def with_fraction(request: Any, **_: Any) -> None:
         body = json.loads(request.data)
@@ -223,3 +225,7 @@ def send_fraction(kms: Any, valid_to: float) -> None:
             request.data = json.dumps({**body, "ValidTo": valid_to}).encode()
 
     kms.meta.events.register("request-created.kms", with_fraction)
+    try:
+        yield
+    finally:
+        kms.meta.events.unregister("request-created.kms", with_fraction)
