@@ -30,7 +30,7 @@ from tests.support.stack.changes import (
 )
 from tests.support.stack.dead_letters import queue_url, waiting
 from tests.support.stack.held_secrets import holding
-from tests.support.stack.reading import calls_since, new_request
+from tests.support.stack.reading import new_request, operations_since
 from tests.support.stack.workflow_paths import APPROVERS as ROLE
 
 ASKED = "Multi-Region Key Approval Required"
@@ -61,10 +61,6 @@ def decide(
     path = f"/keys/{asked['requestId']}/approval"
     answer = stack.api("POST", path, json=body, credentials=who)
     return answer.status_code, [error["code"] for error in answer.json().get("errors", [])]
-
-
-def calls_of_kms(stack: Stack, since: int) -> list[tuple[str, str]]:
-    return [(one["operation"], one["region"]) for one in calls_since(stack, since)]
 
 
 def run_batch(stack: Stack, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -99,7 +95,7 @@ def test_a_request_waits_until_a_second_person_approves_it(
         assert [row["region"] for row in asked["plan"]] == ["us-east-1", EUROPE]
         assert status["status"] == "WAITING_FOR_APPROVAL"
         assert status["approval"]["contentHash"] == asked["contentHash"]
-        assert calls_of_kms(stack, before) == []
+        assert operations_since(stack, before) == []
         assert decide(stack, asked, people["alice"]) == (403, ["APPROVER_IS_REQUESTER"])
         changed = {**request, "description": "Other"}
         assert stack.api("POST", "/keys", json=changed).status_code == 409
@@ -171,7 +167,7 @@ def test_a_dead_letter_of_a_webhook_reaches_the_same_gate(
     assert decide(stack, asked, people["alice"]) == (202, [])
     status = stack.api("GET", f"/keys/{name}").json()
     assert (status["status"], len(status["approval"]["approvals"])) == ("WAITING_FOR_APPROVAL", 1)
-    assert calls_of_kms(stack, before) == []
+    assert operations_since(stack, before) == []
 
     assert decide(stack, asked, people["bob"]) == (202, [])
     outcome = stack.wait_for_outcome(name)["detail"]
@@ -192,7 +188,7 @@ def test_a_refusal_says_who_and_why_and_the_request_may_be_sent_again(
     assert refused["detail"]["status"] == "REJECTED"
     assert codes(refused) == ["APPROVAL_REFUSED"]
     assert "carol" in refused["detail"]["errors"][0]["message"]
-    assert calls_of_kms(stack, before) == []
+    assert operations_since(stack, before) == []
     # Nobody need approve what did not come through a webhook.
     stack.send(request)
     assert stack.wait_for_outcomes(request["requestId"], 2)[-1]["detail"]["status"] == "CREATED"
@@ -205,7 +201,7 @@ def test_what_nobody_approves_in_time_is_refused(stack: Stack) -> None:
         outcome = stack.wait_for_outcome(request["requestId"])
 
     assert (outcome["detail"]["status"], codes(outcome)) == ("REJECTED", ["APPROVAL_EXPIRED"])
-    assert calls_of_kms(stack, before) == []
+    assert operations_since(stack, before) == []
 
 
 def test_a_request_is_cancelled_while_it_waits(stack: Stack) -> None:
@@ -217,7 +213,7 @@ def test_a_request_is_cancelled_while_it_waits(stack: Stack) -> None:
     outcome = stack.wait_for_outcome(request["requestId"])
 
     assert (outcome["detail"]["status"], codes(outcome)) == ("FAILED", ["CANCELLED"])
-    assert calls_of_kms(stack, before) == []
+    assert operations_since(stack, before) == []
 
 
 def test_a_batch_ends_while_its_lines_wait_and_a_file_sent_again_asks_nobody_anew(
@@ -237,7 +233,7 @@ def test_a_batch_ends_while_its_lines_wait_and_a_file_sent_again_asks_nobody_ane
         assert again == first
         for name in names:
             assert [event["detail-type"] for event in stack.events(name)] == [ASKED]
-        assert calls_of_kms(stack, before) == []
+        assert operations_since(stack, before) == []
 
         for one in asked:
             assert decide(stack, one, people["alice"]) == (202, [])
@@ -247,7 +243,7 @@ def test_a_batch_ends_while_its_lines_wait_and_a_file_sent_again_asks_nobody_ane
 
     assert outcomes == ["CREATED", "CREATED"]
     assert [(result["status"], result["approval"]) for result in last] == [("CREATED", None)] * 2
-    assert Counter(call for call, _ in calls_of_kms(stack, before))["CreateKey"] == 2
+    assert Counter(call for call, _ in operations_since(stack, before))["CreateKey"] == 2
 
 
 def test_a_change_that_can_hurt_waits_and_is_carried_out_exactly_as_planned(
@@ -272,12 +268,12 @@ def test_a_change_that_can_hurt_waits_and_is_carried_out_exactly_as_planned(
         for row in (plan["changes"][0], asked["plan"][0]):
             assert row["lastUsedFor"] == "Encrypt"
             assert row["lastUsedAt"].endswith("Z")
-        assert not {call for call, _ in calls_of_kms(stack, before)} & WRITES_OF_CHANGES
+        assert not {call for call, _ in operations_since(stack, before)} & WRITES_OF_CHANGES
 
         assert decide(stack, asked, people["bob"]) == (202, [])
         outcome = stack.wait_for_outcomes(name, 2)[-1]["detail"]
 
     assert (outcome["status"], len(outcome["approvals"])) == ("UPDATED", 1)
-    writes = [one for one in calls_of_kms(stack, before) if one[0] in WRITES_OF_CHANGES]
+    writes = [one for one in operations_since(stack, before) if one[0] in WRITES_OF_CHANGES]
     assert Counter(writes) == Counter([("ScheduleKeyDeletion", WEST)])
     assert state_in(stack, WEST, arns[WEST]) == ("REPLICA", "PendingDeletion")

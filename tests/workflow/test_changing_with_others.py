@@ -22,7 +22,7 @@ from tests.support.stack.changes import (
     state_in,
 )
 from tests.support.stack.denials import denied
-from tests.support.stack.reading import ADMIN, USER, calls_since, new_request, read_key, sids
+from tests.support.stack.reading import ADMIN, USER, new_request, operations_since, read_key, sids
 
 NINE = [
     *(EUROPE, WEST, "us-east-2", "us-west-1", "ca-central-1"),
@@ -40,8 +40,7 @@ def problems(stack: Stack, document: Document, query: str = "") -> tuple[int, se
     """Send a declaration that is refused; nothing may be written for it."""
     before = len(stack.kms_calls())
     answer = stack.api("POST", f"/keys{query}", json=document)
-    calls = {one["operation"] for one in calls_since(stack, before)}
-    assert WRITES_OF_CHANGES.isdisjoint(calls)
+    assert WRITES_OF_CHANGES.isdisjoint(call for call, _ in operations_since(stack, before))
     return answer.status_code, {(one["path"], one["code"]) for one in answer.json()["errors"]}
 
 

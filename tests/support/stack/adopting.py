@@ -8,7 +8,7 @@ from local.polling import wait_for
 from local.stack.stack import Stack
 from provisioner.domain.key_policy import default_policy
 from tests.support.stack.changes import EUROPE, HOME, WEST, WRITES_OF_CHANGES
-from tests.support.stack.reading import calls_since, new_request
+from tests.support.stack.reading import new_request, operations_since
 
 FINISHED = "Multi-Region Key Operation Finished"
 FAILED = "Multi-Region Key Operation Failed"
@@ -87,7 +87,7 @@ def released(stack: Stack, request_id: str, operation_id: str = "release") -> Do
 
 def writes_since(stack: Stack, number: int) -> list[tuple[str, str]]:
     """List the writes in KMS after the first so many calls."""
-    calls = [(one["operation"], one["region"]) for one in calls_since(stack, number)]
+    calls = operations_since(stack, number)
     return sorted(call for call in calls if call[0] in WRITES_OF_CHANGES)
 
 

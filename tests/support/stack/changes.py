@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any
 
 from local.stack.stack import Stack
-from tests.support.stack.reading import WRITES, calls_since, new_request, read_key
+from tests.support.stack.reading import WRITES, new_request, operations_since, read_key
 
 HOME, EUROPE, WEST = "us-east-1", "eu-west-1", "us-west-2"
 WRITES_OF_CHANGES = {*WRITES, "UpdatePrimaryRegion", "DisableKeyRotation"}
@@ -41,7 +41,7 @@ class Changed:
         self.outcome = stack.wait_for_outcomes(name, outcomes + 1)[-1]["detail"]
         assert (self.outcome["status"], self.outcome["errors"]) == (status, []), self.outcome
         assert self.outcome["revision"] == document["revision"]
-        self.calls = [(one["operation"], one["region"]) for one in calls_since(stack, before)]
+        self.calls = operations_since(stack, before)
 
     @property
     def writes(self) -> Counter[tuple[str, str]]:

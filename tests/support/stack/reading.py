@@ -4,6 +4,7 @@ import json
 import uuid
 from typing import Any
 
+from local.stack.endpoint import is_read
 from local.stack.stack import Stack
 from provisioner.domain.policy_meaning import canonical
 
@@ -37,15 +38,20 @@ def new_request(name: str, **fields: Any) -> dict[str, Any]:
 
 
 def calls_since(stack: Stack, number: int) -> list[dict[str, Any]]:
-    """List the calls of KMS after the first `number`, but for those that nobody asked for.
+    """List the calls of KMS after the first `number`, but for reads that nobody asked for.
 
     Looks and sweeps begin on their own, for keys of whichever test made some.
     """
     return [
         call
         for call in stack.kms_calls(since=number)
-        if not any(function in call["caller"] for function in _UPKEEP)
+        if not (is_read(call) and any(function in call["caller"] for function in _UPKEEP))
     ]
+
+
+def operations_since(stack: Stack, number: int) -> list[tuple[str, str]]:
+    """List the operation and the Region of what `calls_since` lists."""
+    return [(call["operation"], call["region"]) for call in calls_since(stack, number)]
 
 
 def read_key(stack: Stack, region: str, arn: str) -> dict[str, Any]:
