@@ -13,9 +13,9 @@ from local.errors import LocalStackError
 
 async def meet(fault: Fault, app: App, scope: Scope, receive: Receive, send: Send) -> None:
     """Serve a call that meets a fault."""
-    port = scope["client"][1]
+    ports = (scope["client"][1], scope["server"][1])
     try:
-        caller = _caller(port) if fault.fault.startswith("kill-") else None
+        caller = _caller(*ports) if fault.fault.startswith("kill-") else None
     except LocalStackError as error:
         # The test is wrong, and is to see why.
         await send_json(send, 500, {"__type": "InternalFailure", "message": str(error)})
@@ -25,9 +25,9 @@ async def meet(fault: Fault, app: App, scope: Scope, receive: Receive, send: Sen
         await app(scope, receive, answer.keep)
     if caller:
         _kill(caller)
-        connections.close(port)
+        connections.close(*ports)
     elif fault.fault.startswith("lose-"):
-        connections.close(port)
+        connections.close(*ports)
     elif fault.fault == "hang-after":
         await _wait_while_connected(fault.seconds, receive)
         for message in answer.messages:
@@ -44,8 +44,8 @@ async def _wait_while_connected(seconds: float, receive: Receive) -> None:
         await asyncio.wait_for(receive(), seconds)
 
 
-def _caller(port: int) -> psutil.Process:
-    caller = connections.descendant_at(port)
+def _caller(client_port: int, server_port: int) -> psutil.Process:
+    caller = connections.descendant_at(client_port, server_port)
     if caller is None:
         raise LocalStackError("Only a process that the emulator started can be killed.")
     return caller

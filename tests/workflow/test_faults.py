@@ -2,6 +2,7 @@
 
 import io
 import json
+import socket
 import time
 import uuid
 import zipfile
@@ -14,6 +15,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 
+from local.emulator import connections
 from local.emulator.faults import Fault, Kind, parse
 from local.polling import wait_for
 from local.settings import ROOT_CREDENTIALS
@@ -238,3 +240,26 @@ class TestKilling:
         assert code == "InternalFailure"
         assert "Only a process that the emulator started" in message
         assert not made(name)
+
+
+def test_a_lost_answer_closes_the_connection_to_its_own_server_alone() -> None:
+    servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    clients = [socket.socket() for _ in servers]
+    for client in clients:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        client.settimeout(10)
+    clients[0].bind(("127.0.0.1", 0))
+    port = clients[0].getsockname()[1]
+    clients[1].bind(("127.0.0.1", port))
+    served = []
+    for client, server in zip(clients, servers, strict=True):
+        client.connect(server.getsockname())
+        served.append(server.accept()[0])
+
+    connections.close(port, servers[1].getsockname()[1])
+
+    assert clients[1].recv(1) == b""
+    served[0].sendall(b"x")
+    assert clients[0].recv(1) == b"x"
+    for one in (*clients, *served, *servers):
+        one.close()
